@@ -1,0 +1,30 @@
+"""Roost's data, one file a subject. What a row means is in docs/data.md; what may happen to it is in services/."""
+
+from .annotations import Annotation, Draft, Review
+from .images import Image, Pair, Prediction
+from .jobs import AuditEvent, Job
+from .people import ApiToken, Concept, Membership, Project
+from .registry import Deployment, Evaluation, GateDecision, ModelVersion, Snapshot, TrainingRun
+from .tasks import Task
+
+__all__ = [
+    "Annotation",
+    "ApiToken",
+    "AuditEvent",
+    "Concept",
+    "Deployment",
+    "Draft",
+    "Evaluation",
+    "GateDecision",
+    "Image",
+    "Job",
+    "Membership",
+    "ModelVersion",
+    "Pair",
+    "Prediction",
+    "Project",
+    "Review",
+    "Snapshot",
+    "Task",
+    "TrainingRun",
+]

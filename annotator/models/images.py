@@ -1,0 +1,82 @@
+"""Images, (image, concept) pairs, and what models predicted for them."""
+
+from django.db import models
+
+from .people import FRACTION, Concept, Project
+
+
+class Image(models.Model):
+    """One picture of a project; `width`, `height` in pixels after the EXIF transpose; the file lies under `sha256`."""
+
+    class Split(models.TextChoices):
+        TRAIN = "train", "Train"
+        VAL = "val", "Validation"
+        TEST = "test", "Test"
+        HOLDOUT = "holdout", "Holdout"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="images")
+    sha256 = models.CharField(max_length=64)
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    media_type = models.CharField(max_length=16)
+    bytes = models.PositiveBigIntegerField()
+    original_name = models.CharField(max_length=255)
+    source = models.CharField(max_length=80, blank=True, help_text="Where it came from: an import, a camera, a drawn domain")
+    split = models.CharField(max_length=8, choices=Split, default=Split.TRAIN)
+    added_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "sha256"], name="image_once_a_project")]
+        indexes = [models.Index(fields=["project", "split"])]
+
+    def __str__(self) -> str:
+        return self.original_name
+
+
+class Pair(models.Model):
+    """(image, concept), the unit of everything. Its truth is *unseen* until an approved annotation says otherwise."""
+
+    class Truth(models.TextChoices):
+        UNSEEN = "unseen", "Not looked at"
+        ABSENT = "absent", "Verified absent"
+        PRESENT = "present", "Present, every instance annotated"
+
+    class TruthSource(models.TextChoices):
+        ANNOTATED = "annotated", "Annotated by a person"
+        IMPORTED = "imported", "Imported with the images"
+        DRAWN = "drawn", "Known from the drawing"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="pairs")
+    image = models.ForeignKey(Image, models.CASCADE, related_name="pairs")
+    concept = models.ForeignKey(Concept, models.CASCADE, related_name="pairs")
+    truth = models.CharField(max_length=8, choices=Truth, default=Truth.UNSEEN)
+    truth_source = models.CharField(max_length=12, choices=TruthSource, blank=True)
+    instances = models.JSONField(default=list, blank=True, help_text="Approved instances: [{mask: {size, counts}, …}]")
+    round = models.PositiveIntegerField(default=0, help_text="Round of the loop that settled it; 0 = the start")
+    settled_at = models.DateTimeField(null=True, blank=True)
+    hard_negative = models.BooleanField(default=False, help_text="Absent, though a model fired on it")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["image", "concept"], name="pair_once")]
+        indexes = [models.Index(fields=["project", "truth"])]
+
+    def __str__(self) -> str:
+        return f"{self.concept} in {self.image}"
+
+
+class Prediction(models.Model):
+    """What one model version sees in one pair. `feature` is the pooled ViT feature, float16 bytes."""
+
+    pair = models.ForeignKey(Pair, models.CASCADE, related_name="predictions")
+    model_version = models.ForeignKey("ModelVersion", models.CASCADE, related_name="predictions")
+    presence = models.FloatField(validators=FRACTION)
+    instances = models.JSONField(default=list, help_text="[{mask: {size, counts}, box, score, query_score, stability}], best first")
+    min_stability = models.FloatField(null=True, help_text="Stability of the least stable instance; null without instances")
+    feature = models.BinaryField(default=b"")
+    taught = models.BooleanField(null=True, help_text="Whether the model was taught the word; null: unknown")
+    seconds = models.FloatField(default=0.0)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["pair", "model_version"], name="prediction_once_a_version")]
+        indexes = [models.Index(fields=["model_version", "presence"])]

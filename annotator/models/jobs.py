@@ -1,0 +1,72 @@
+"""Background work and the record of who did what."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from .people import FRACTION, Project
+
+
+class Job(models.Model):
+    """The truth about one piece of background work; the broker only rings the bell. Lease by database time."""
+
+    class Kind(models.TextChoices):
+        IMPORT = "import", "Import"
+        MINE = "mine", "Mine"
+        SNAPSHOT = "snapshot", "Snapshot"
+        RETRAIN = "retrain", "Retrain and gate"
+        EXPORT = "export", "Export"
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Waiting"
+        RUNNING = "running", "Running"
+        SUCCEEDED = "succeeded", "Done"
+        FAILED = "failed", "Failed"
+        CANCELLED = "cancelled", "Cancelled"
+
+    IN_FLIGHT = (State.QUEUED, State.RUNNING)
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="jobs")
+    kind = models.CharField(max_length=10, choices=Kind)
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    params = models.JSONField(default=dict)
+    progress = models.FloatField(default=0.0, validators=FRACTION)
+    message = models.CharField(max_length=300, blank=True)
+    eta_seconds = models.FloatField(null=True, blank=True)
+    report = models.JSONField(default=dict, help_text="What came of it; its shape is the kind's own")
+    reason = models.TextField(blank=True, help_text="Why it failed and what to do")
+    cancel_requested = models.BooleanField(default=False)
+
+    owner = models.CharField(max_length=120, blank=True)
+    attempt = models.PositiveIntegerField(default=0)
+    max_attempts = models.PositiveIntegerField(default=3)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["project", "kind"],
+                condition=Q(state__in=["queued", "running"], kind__in=["mine", "retrain"]),
+                name="one_run_in_flight_a_project",
+            )
+        ]
+        indexes = [models.Index(fields=["state", "lease_until"])]
+
+
+class AuditEvent(models.Model):
+    """Who did what to what. Appended in the transaction of the deed."""
+
+    project = models.ForeignKey(Project, models.CASCADE, null=True, related_name="audit_events")
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="Null: the system")
+    action = models.CharField(max_length=60)
+    subject = models.CharField(max_length=200, blank=True)
+    details = models.JSONField(default=dict)
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]

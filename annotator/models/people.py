@@ -1,0 +1,99 @@
+"""Projects, what they look for, and who works in them."""
+
+from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator, RegexValidator
+from django.db import models
+from django.db.models import F, Q
+
+FRACTION = [MinValueValidator(0.0), MaxValueValidator(1.0)]
+
+
+class Project(models.Model):
+    """One loop: images, concepts, people, a serving model, and the thresholds and policies that steer them."""
+
+    class ReviewPolicy(models.TextChoices):
+        ALL = "all", "Review every annotation"
+        SAMPLE = "sample", "Review a random share"
+        DISAGREEMENTS = "disagreements", "Review only what differs from the model's proposal"
+
+    name = models.CharField(max_length=80)
+    slug = models.SlugField(unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    is_demo = models.BooleanField(default=False)
+    serving_version = models.ForeignKey("ModelVersion", models.PROTECT, related_name="serving_projects")
+
+    presence_low = models.FloatField(default=0.4, validators=FRACTION)
+    presence_high = models.FloatField(default=0.6, validators=FRACTION)
+    stability_below = models.FloatField(default=0.75, validators=FRACTION, help_text="A mask less stable than this is borderline")
+    audit_share = models.FloatField(default=0.1, validators=FRACTION, help_text="Share of a batch drawn at random")
+    mine_batch = models.PositiveIntegerField(default=50, help_text="Tasks one round of mining queues")
+
+    review_policy = models.CharField(max_length=16, choices=ReviewPolicy, default=ReviewPolicy.ALL)
+    review_share = models.FloatField(default=0.2, validators=FRACTION)
+    self_review_allowed = models.BooleanField(default=False)
+
+    gate_min_gain_points = models.FloatField(default=1.0, help_text="CGF1 points a challenger must gain")
+    gate_bootstrap_rounds = models.PositiveIntegerField(default=1000)
+    gate_confidence = models.FloatField(default=0.95, validators=FRACTION)
+    gate_max_fpr_rise = models.FloatField(default=0.0, validators=FRACTION)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.CheckConstraint(condition=Q(presence_low__lt=F("presence_high")), name="band_low_below_high"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Concept(models.Model):
+    """A noun phrase that the project looks for; `synonyms` are category names that imports map onto it."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="concepts")
+    name = models.CharField(max_length=80)
+    synonyms = models.JSONField(default=list, blank=True)
+    category_id = models.PositiveIntegerField(help_text="The id in exports; never changes")
+    colour = models.CharField(max_length=7, default="#0072b2", validators=[RegexValidator(r"^#[0-9a-f]{6}$")])
+
+    class Meta:
+        ordering = ["category_id"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "name"], name="concept_name_once_a_project"),
+            models.UniqueConstraint(fields=["project", "category_id"], name="category_id_once_a_project"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """What a person may do in a project; an admin may all that a reviewer may, a reviewer all that an annotator may."""
+
+    class Role(models.TextChoices):
+        ANNOTATOR = "annotator", "Annotator"
+        REVIEWER = "reviewer", "Reviewer"
+        ADMIN = "admin", "Admin"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=16, choices=Role)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "user"], name="one_role_a_project")]
+
+    def __str__(self) -> str:
+        return f"{self.user} is {self.role} of {self.project}"
+
+
+class ApiToken(models.Model):
+    """A token for scripts; only its SHA-256 is kept, the prefix tells tokens apart on screen."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="api_tokens")
+    name = models.CharField(max_length=80)
+    prefix = models.CharField(max_length=8)
+    token_sha256 = models.CharField(max_length=64, unique=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    last_used_at = models.DateTimeField(null=True, blank=True)

@@ -1,0 +1,124 @@
+"""Snapshots of approved work, and the models made from them."""
+
+from django.conf import settings
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models import Q
+
+from .jobs import Job
+from .people import Project
+
+
+class Snapshot(models.Model):
+    """An immutable SA-Co export of approved pairs by split; `counts` = {split: {pairs, positives, negatives, instances}}."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="snapshots")
+    number = models.PositiveIntegerField()
+    content_hash = models.CharField(max_length=64)
+    counts = models.JSONField(default=dict)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["project", "number"], name="snapshot_number_once"),
+            models.UniqueConstraint(fields=["project", "content_hash"], name="snapshot_content_once"),
+        ]
+
+
+class ModelVersion(models.Model):
+    """A model that can be asked for by `name`: the shipped demo, SAM 3, or one trained here (`training_run`)."""
+
+    class Stage(models.TextChoices):
+        CANDIDATE = "candidate", "Candidate"
+        PRODUCTION_CANDIDATE = "production-candidate", "Passed the gate"
+        STAGING = "staging", "Staging"
+        PRODUCTION = "production", "Production"
+        ARCHIVED = "archived", "Archived"
+
+    name = models.CharField(max_length=64, unique=True, validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]{0,63}$")])
+    project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="model_versions", help_text="Null: shipped")
+    parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
+    stage = models.CharField(max_length=24, choices=Stage, default=Stage.CANDIDATE)
+    weights_hash = models.CharField(max_length=64, blank=True)
+    backbone_hash = models.CharField(max_length=64, blank=True)
+    metrics = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TrainingRun(models.Model):
+    """One retrain: a pinned snapshot and base version in; losses, validations and at best a new version out."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="training_runs")
+    number = models.PositiveIntegerField()
+    job = models.OneToOneField(Job, models.CASCADE, related_name="training_run")
+    snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="training_runs")
+    base_version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
+    version = models.OneToOneField(ModelVersion, models.PROTECT, null=True, blank=True, related_name="training_run")
+    config = models.JSONField(default=dict)
+    series = models.JSONField(default=dict, help_text="{loss: [{step, total, …}], validation: [{step, cgf1, …}]} for the plots")
+    samples = models.JSONField(default=dict, help_text="The fixed sample images before and after: see docs/data.md")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [models.UniqueConstraint(fields=["project", "number"], name="run_number_once")]
+
+
+class Evaluation(models.Model):
+    """One model version measured on one split of one snapshot; fractions."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="evaluations")
+    version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="evaluations")
+    snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="evaluations")
+    split = models.CharField(max_length=8)
+    metrics = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "snapshot", "split"], name="evaluation_once")]
+
+
+class GateDecision(models.Model):
+    """Champion against challenger on the pinned holdout; `report` is the gate's manifest (docs/contracts.md)."""
+
+    class Decision(models.TextChoices):
+        PROMOTE = "promote", "Promote"
+        REJECT = "reject", "Reject"
+        UNDECIDED = "undecided", "Undecided"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="gate_decisions")
+    run = models.OneToOneField(TrainingRun, models.CASCADE, related_name="gate")
+    champion = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
+    challenger = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
+    decision = models.CharField(max_length=10, choices=Decision)
+    reasons = models.JSONField(default=list)
+    report = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+
+class Deployment(models.Model):
+    """Which version a project asked for, from when on. The newest row is the serving one."""
+
+    class Action(models.TextChoices):
+        START = "start", "First version"
+        PROMOTE = "promote", "Promoted"
+        ROLLBACK = "rollback", "Rolled back"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="deployments")
+    version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="deployments")
+    previous = models.ForeignKey(ModelVersion, models.PROTECT, null=True, related_name="+")
+    action = models.CharField(max_length=10, choices=Action)
+    gate = models.ForeignKey(GateDecision, models.PROTECT, null=True, blank=True, related_name="deployments")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=~Q(action="rollback") | Q(previous__isnull=False), name="rollback_has_a_previous")
+        ]

@@ -1,0 +1,60 @@
+"""Tasks: pairs that deserve a person, and who holds them."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+from .images import Pair
+from .people import Project
+
+
+class Task(models.Model):
+    """A pair in the queue. `reasons` = [{kind, value, words}] says why; the lease is (holder, attempt, lease_until)."""
+
+    class State(models.TextChoices):
+        QUEUED = "queued", "Waiting in the queue"
+        CLAIMED = "claimed", "Held by an annotator"
+        SUBMITTED = "submitted", "Waiting for review"
+        RETURNED = "returned", "Sent back to its author"
+        APPROVED = "approved", "Approved"
+        WITHDRAWN = "withdrawn", "Taken out of the queue"
+
+    OPEN_STATES = (State.QUEUED, State.CLAIMED, State.SUBMITTED, State.RETURNED)
+
+    class Lane(models.TextChoices):
+        BAND = "band", "Presence in the band"
+        BORDERLINE = "borderline", "Borderline mask"
+        AUDIT = "audit", "Random audit"
+        FILL = "fill", "Nearest to 0.5"
+        MANUAL = "manual", "Queued by hand"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="tasks")
+    pair = models.ForeignKey(Pair, models.CASCADE, related_name="tasks")
+    model_version = models.ForeignKey("ModelVersion", models.PROTECT, null=True, related_name="+", help_text="Whose proposals it shows")
+    state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
+    lane = models.CharField(max_length=10, choices=Lane)
+    reasons = models.JSONField(default=list)
+    priority = models.FloatField(default=0.0, help_text="Higher comes first")
+    round = models.PositiveIntegerField(default=1)
+    skips = models.PositiveIntegerField(default=0)
+
+    holder = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="held_tasks")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="authored_tasks")
+    attempt = models.PositiveIntegerField(default=0, help_text="Fencing number: grows with every claim")
+    lease_until = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["pair"],
+                condition=Q(state__in=["queued", "claimed", "submitted", "returned"]),
+                name="one_open_task_a_pair",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="claimed") | (Q(holder__isnull=False) & Q(lease_until__isnull=False)),
+                name="claimed_task_has_a_lease",
+            ),
+        ]
+        indexes = [models.Index(fields=["project", "state", "-priority", "id"], name="queue_order")]
