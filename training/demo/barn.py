@@ -84,7 +84,7 @@ def develop_hard(picture: Image.Image, rng: np.random.Generator) -> np.ndarray:
     pixels = np.asarray(picture, dtype=np.float32)
     if rng.random() < 0.65:
         tint = np.array([0.78, 0.86, 1.1] if rng.random() < 0.6 else [1.12, 0.9, 0.62], dtype=np.float32)
-        pixels = pixels * (tint * rng.uniform(0.34, 0.7)) * _vignette(picture.width, rng)
+        pixels = pixels * (tint * rng.uniform(0.42, 0.75)) * _vignette(picture.width, rng)
     pixels = pixels + rng.standard_normal(pixels.shape, dtype=np.float32) * rng.uniform(2, 15)
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
