@@ -1,9 +1,9 @@
 """CGF1, SAM 3's metric for open-vocabulary segmentation: positive micro F1 times image-level MCC.
 
-The unit is the (image, noun phrase) pair: one row of a SA-Co document's `images`. Written from the definition (SAM 3 paper,
-appendix E.3, and the behaviour of the official evaluator, `docs/training.md`); it answers with the official 26 figures,
-also in the degenerate cases, and raises the same exception types. Matching is done once a pair and kept as counts
-(`PairCounts`), so that a bootstrap or a breakdown by concept is a sum over pairs.
+The unit is the (image, noun phrase) pair: one row of a SA-Co document's `images`. Written from the definition (SAM 3
+paper, appendix E.3, and the behaviour of the official evaluator, `docs/training.md`); it answers with the official 26
+figures, also in the degenerate cases, and raises the same exception types. Matching is done once a pair and kept as
+counts (`PairCounts`), so that a bootstrap or a breakdown by concept is a sum over pairs.
 
 Legend: P pairs, T = 10 IoU thresholds, R bootstrap rounds. Figures are fractions, as in the official dictionary.
 """
@@ -86,9 +86,9 @@ def evaluate(
 ) -> Cgf1:
     """Judge COCO results against one SA-Co document, or the best of several (the oracle of SA-Co/Gold).
 
-    Documents and predictions may be given as JSON files. Raises what the official evaluator raises: KeyError for a missing
-    key, AssertionError for a wrong top level or a pair that a further document lacks, ValueError where nothing is
-    exhaustively annotated; and MaskError (a ValueError) for a mask that would crash pycocotools.
+    Documents and predictions may be given as JSON files. Raises what the official evaluator raises: KeyError for a
+    missing key, AssertionError for a wrong top level or a pair that a further document lacks, ValueError where nothing
+    is exhaustively annotated; and MaskError (a ValueError) for a mask that would crash pycocotools.
     """
     documents = [gts] if isinstance(gts, (Mapping, str, Path)) else list(gts)
     pairs = count_pairs([_read(doc) for doc in documents], _read(predictions), iou_type, threshold)
@@ -113,7 +113,7 @@ class _GroundTruth:
         self.by_id = {annotation["id"]: annotation for annotation in annotations}
         self.ids_of_image: dict[Any, list[Any]] = defaultdict(list)
         for annotation in annotations:
-            annotation["category_id"]
+            annotation["category_id"]  # a missing one is an error even in a pair that is not evaluated
             self.ids_of_image[annotation["image_id"]].append(annotation["id"])
 
     def annotations(self, pair_id: Any) -> list[Row]:
@@ -215,7 +215,7 @@ def _with_segmentation(row: Row) -> Row:
 
 
 def _shape(row: Row, image: Row, iou_type: str) -> Any:
-    row["category_id"]
+    row["category_id"]  # a prediction without one is an error, not another category
     if iou_type == "bbox":
         return row["bbox"]
     height_px, width_px = image["height"], image["width"]

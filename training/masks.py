@@ -1,7 +1,7 @@
 """COCO RLE for the trainer: every mask is checked here before pycocotools sees it.
 
-pycocotools 2.0.11 trusts its input: an over-long RLE crashes the process, a short one returns uninitialised memory and a
-polygon with a coordinate of 1e8 takes 11 GB. Nothing in `training` calls it on a mask that has not passed this file.
+pycocotools 2.0.11 trusts its input: an over-long RLE crashes the process, a short one returns uninitialised memory and
+a polygon with a coordinate of 1e8 takes 11 GB. Nothing in `training` calls it on a mask that has not passed this file.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def check_rles(rles: Sequence[Rle]) -> None:
     if wrong.size:
         first = int(wrong[0])
         raise MaskError(
-            f"mask {first}: the runs of its RLE add up to {int(filled[first])} pixels, its size says {int(pixels[first])}"
+            f"mask {first}: its RLE's runs add up to {int(filled[first])} pixels, its size says {int(pixels[first])}"
         )
 
 
@@ -61,7 +61,7 @@ def _pixels(size: Any) -> int:
 
 
 def _is_count(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 0
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and bool(value >= 0)
 
 
 def _counts_bytes(counts: Any) -> bytes:
@@ -79,7 +79,7 @@ def _decode_runs(text: bytes, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarr
     """Runs of many compressed RLEs, concatenated, and the index of the mask that each belongs to.
 
     Source: COCO's maskApi.c, rleFrString: six-bit characters from '0', five bits of value each, little end first, bit 5
-    "more follows", bit 4 of the last one the sign; from the fourth run on each value is a difference to the run two before.
+    "more follows", bit 4 of the last one the sign; from the fourth run on a value is added to the run two before.
     """
     codes = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - 48
     if codes.min() < 0 or codes.max() > 63:
@@ -155,7 +155,7 @@ def decode_rle(rle: Rle, *, height_px: int, width_px: int) -> np.ndarray:
     if list(rle["size"]) != [height_px, width_px]:
         raise MaskError(f"a mask of {rle['size']} pixels on an image of [{height_px}, {width_px}]")
     check_rles([rle])
-    return coco_mask.decode({"size": [height_px, width_px], "counts": rle["counts"]}).astype(bool)
+    return coco_mask.decode([{"size": [height_px, width_px], "counts": rle["counts"]}])[:, :, 0].astype(bool)
 
 
 def encode_mask(mask_HW: np.ndarray) -> Rle:
