@@ -1,0 +1,99 @@
+"""The one door to rows of a project: everybody else's project does not exist, one's own may still be out of role."""
+
+from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
+from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
+from django.http import Http404
+
+from annotator.models import Annotation, Image, Job, Membership, Project, Task
+
+Person = AbstractBaseUser | AnonymousUser
+
+RANK = {Membership.Role.ANNOTATOR: 1, Membership.Role.REVIEWER: 2, Membership.Role.ADMIN: 3}
+
+
+def projects_of(*, user: Person) -> QuerySet[Project]:
+    """The projects that this person is a member of."""
+    if not user.is_authenticated or not user.is_active:
+        return Project.objects.none()
+    return Project.objects.filter(memberships__user=user).select_related("serving_version")
+
+
+def role_of(*, user: Person, project: Project) -> str | None:
+    """annotator, reviewer, admin; None for an outsider."""
+    if not user.is_authenticated or not user.is_active:
+        return None
+    return Membership.objects.filter(project=project, user=user).values_list("role", flat=True).first()
+
+
+def has_role(*, user: Person, project: Project, role: str) -> bool:
+    """Whether the person may do what `role` may do here."""
+    own = role_of(user=user, project=project)
+    return own is not None and RANK[own] >= RANK[role]
+
+
+def project_for(user: Person, slug: str, role: str = Membership.Role.ANNOTATOR) -> Project:
+    """The project, for a member whose role suffices; Http404 for outsiders, PermissionDenied for the others."""
+    project = projects_of(user=user).filter(slug=slug).first()
+    if project is None:
+        raise Http404
+    _require(user, project, role)
+    return project
+
+
+def task_for(user: Person, task_id: int, role: str = Membership.Role.ANNOTATOR) -> Task:
+    """A task of one of the person's projects, whoever holds it."""
+    tasks = Task.objects.select_related("project__serving_version", "pair__image", "pair__concept", "model_version")
+    task = tasks.filter(pk=task_id, project__in=projects_of(user=user)).first()
+    if task is None:
+        raise Http404
+    _require(user, task.project, role)
+    return task
+
+
+def task_seen_by(user: Person, task_id: int) -> Task:
+    """A task that concerns this person: its holder, its author, who has a draft on it, or a reviewer."""
+    task = task_for(user, task_id)
+    if user.pk in (task.holder_id, task.author_id) or task.drafts.filter(user_id=user.pk).exists():
+        return task
+    _require(user, task.project, Membership.Role.REVIEWER)
+    return task
+
+
+def annotation_for(user: Person, annotation_id: int) -> Annotation:
+    """An annotation, for its author and for reviewers."""
+    annotation = (
+        Annotation.objects.select_related("author", "task__author", "task__model_version")
+        .select_related("task__project__serving_version", "task__pair__image", "task__pair__concept")
+        .filter(pk=annotation_id, task__project__in=projects_of(user=user))
+        .first()
+    )
+    if annotation is None:
+        raise Http404
+    if annotation.author_id != user.pk:
+        _require(user, annotation.task.project, Membership.Role.REVIEWER)
+    return annotation
+
+
+def job_for(user: Person, job_id: int, role: str = Membership.Role.ANNOTATOR) -> Job:
+    """A job of one of the person's projects."""
+    jobs = Job.objects.select_related("project", "created_by")
+    job = jobs.filter(pk=job_id, project__in=projects_of(user=user)).first()
+    if job is None:
+        raise Http404
+    _require(user, job.project, role)
+    return job
+
+
+def image_for(user: Person, slug: str, sha256: str) -> Image:
+    """An image of the project, for its members."""
+    project = project_for(user, slug)
+    image = project.images.filter(sha256=sha256).first()
+    if image is None:
+        raise Http404
+    return image
+
+
+def _require(user: Person, project: Project, role: str) -> None:
+    if not has_role(user=user, project=project, role=role):
+        raise PermissionDenied(f"This needs the role {role} in {project}.")

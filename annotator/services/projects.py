@@ -1,0 +1,137 @@
+"""Projects, their concepts, their people and their tokens."""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.exceptions import ValidationError
+from django.db import transaction
+from django.db.models import F, Max
+from django.utils.text import slugify
+
+from annotator.errors import RoostError
+from annotator.models import ApiToken, Concept, Deployment, Membership, ModelVersion, Pair, Project, Task
+
+from .audit import audit_record
+
+SHIPPED_VERSION = "demo"
+# Okabe and Ito's palette: told apart by the colour-blind too.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#000000")
+SETTINGS = (
+    "name",
+    "presence_low",
+    "presence_high",
+    "stability_below",
+    "audit_share",
+    "mine_batch",
+    "review_policy",
+    "review_share",
+    "self_review_allowed",
+    "gate_min_gain_points",
+    "gate_bootstrap_rounds",
+    "gate_confidence",
+    "gate_max_fpr_rise",
+)
+
+
+@transaction.atomic
+def project_create(*, name: str, concepts: Sequence[str], user: AbstractBaseUser, is_demo: bool = False) -> Project:
+    """A project served by the shipped model, its creator as admin."""
+    if not slugify(name):
+        raise RoostError("A project needs a name with at least one letter or digit.", fields={"name": ["Empty."]})
+    version, _ = ModelVersion.objects.get_or_create(
+        name=SHIPPED_VERSION, defaults={"stage": ModelVersion.Stage.PRODUCTION}
+    )
+    project = Project.objects.create(
+        name=name.strip(), slug=_free_slug(name), created_by=user, serving_version=version, is_demo=is_demo
+    )
+    Membership.objects.create(project=project, user=user, role=Membership.Role.ADMIN)
+    Deployment.objects.create(project=project, version=version, action=Deployment.Action.START, by=user)
+    audit_record(project=project, actor=user, action="project.create", subject=project.name)
+    for concept in concepts:
+        concept_add(project=project, name=concept, user=user)
+    return project
+
+
+def _free_slug(name: str) -> str:
+    stem = slugify(name)[:40]
+    taken = set(Project.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
+    return next(slug for n in range(1, len(taken) + 3) if (slug := stem if n == 1 else f"{stem}-{n}") not in taken)
+
+
+@transaction.atomic
+def project_settings_update(*, project: Project, user: AbstractBaseUser, **changes: Any) -> Project:
+    """Change thresholds and policies; anything that is no setting, or out of its range, is refused as a whole."""
+    if unknown := sorted(set(changes) - set(SETTINGS)):
+        raise RoostError(f"No such setting: {', '.join(unknown)}.")
+    before = {name: getattr(project, name) for name in changes}
+    for name, value in changes.items():
+        setattr(project, name, value)
+    try:
+        project.full_clean(exclude=["slug", "created_by", "serving_version"])
+    except ValidationError as error:
+        raise RoostError("Some settings are out of range.", fields=error.message_dict) from error
+    project.save(update_fields=list(changes))
+    changed = {name: [before[name], value] for name, value in changes.items() if before[name] != value}
+    audit_record(project=project, actor=user, action="project.settings", subject=project.name, changed=changed)
+    return project
+
+
+@transaction.atomic
+def concept_add(*, project: Project, name: str, user: AbstractBaseUser | None, synonyms: Sequence[str] = ()) -> Concept:
+    """A noun phrase to look for, with an unseen pair for every image there is. The same name again is the same row."""
+    name = " ".join(name.split()).lower()
+    if not name or len(name) > 80:
+        raise RoostError(
+            "A concept is a noun phrase of 1 to 80 characters.", fields={"concept": ["Empty or too long."]}
+        )
+    if existing := project.concepts.filter(name=name).first():
+        return existing
+    highest = project.concepts.aggregate(highest=Max("category_id"))["highest"] or 0
+    concept = Concept.objects.create(
+        project=project,
+        name=name,
+        synonyms=list(synonyms),
+        category_id=highest + 1,
+        colour=COLOURS[highest % len(COLOURS)],
+    )
+    images = project.images.values_list("pk", flat=True).iterator(chunk_size=500)
+    pairs = (Pair(project=project, image_id=image, concept=concept) for image in images)
+    Pair.objects.bulk_create(pairs, batch_size=500)
+    audit_record(project=project, actor=user, action="concept.add", subject=name)
+    return concept
+
+
+@transaction.atomic
+def member_set(*, project: Project, member: AbstractBaseUser, role: str | None, user: AbstractBaseUser | None) -> None:
+    """Give a person a role, or none: then their leases are freed. The last admin stays."""
+    if role not in {*Membership.Role.values, None}:
+        raise RoostError(f"There is no role {role!r}.", fields={"role": ["annotator, reviewer or admin."]})
+    admins = project.memberships.select_for_update().filter(role=Membership.Role.ADMIN)
+    if role != Membership.Role.ADMIN and [row.user_id for row in admins] == [member.pk]:
+        raise RoostError("A project needs an admin; make somebody else admin first.")
+    if role is None:
+        project.memberships.filter(user=member).delete()
+        _leases_free(project=project, member=member)
+    else:
+        Membership.objects.update_or_create(project=project, user=member, defaults={"role": role})
+    audit_record(project=project, actor=user, action="member.set", subject=member.get_username(), role=role)
+
+
+def _leases_free(*, project: Project, member: AbstractBaseUser) -> None:
+    """End the leases by letting them lapse: the next claim puts such tasks back where they belong."""
+    held = project.tasks.filter(holder=member, state=Task.State.CLAIMED)
+    held.update(lease_until=F("created_at"))
+
+
+@transaction.atomic
+def token_create(*, user: AbstractBaseUser, name: str) -> str:
+    """A new API token for this person's scripts; shown once, only its SHA-256 is kept."""
+    token = secrets.token_urlsafe(32)
+    row = ApiToken.objects.create(
+        user=user, name=name[:80], prefix=token[:8], token_sha256=hashlib.sha256(token.encode()).hexdigest()
+    )
+    audit_record(project=None, actor=user, action="token.create", subject=row.name, prefix=row.prefix)
+    return token
