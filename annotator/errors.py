@@ -7,8 +7,18 @@ class RoostError(Exception):
     code = "bad_request"
     http_status = 400
 
-    def __init__(self, message: str, *, fields: dict | None = None, retry_after_seconds: int | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str | None = None,
+        http_status: int | None = None,
+        fields: dict | None = None,
+        retry_after_seconds: int | None = None,
+    ) -> None:
         super().__init__(message)
+        self.code = code or self.code
+        self.http_status = http_status or self.http_status
         self.fields = fields
         self.retry_after_seconds = retry_after_seconds
 
