@@ -1,0 +1,19 @@
+"""Roost's settings for tests: an own folder that is gone afterwards, shared with the processes that a test starts."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+_folder = tempfile.mkdtemp(prefix="roost-test-")
+atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+os.environ["ROOST_VAR"] = _folder
+
+from annotator.settings import *  # noqa: E402, F403
+from annotator.settings import DATABASES, STORAGES  # noqa: E402
+
+# The test database is the file that a worker started by a test opens as its own.
+DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
+# Argon2 is slow on purpose; hashed names need collectstatic.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
