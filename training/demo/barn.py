@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
@@ -32,7 +34,7 @@ def _draw_wall(pen: ImageDraw.ImageDraw, side_px: int, horizon_px: int, rng: np.
     wood = jitter(rng, (122, 82, 56), 8)
     planks = int(rng.integers(6, 11))
     edges = np.linspace(0, side_px, planks + 1) + rng.uniform(-0.01, 0.01, planks + 1) * side_px
-    for left, right in zip(edges, edges[1:], strict=False):
+    for left, right in itertools.pairwise(edges):
         pen.rectangle((left, 0, right + 1, horizon_px), fill=shade(wood, rng.uniform(0.86, 1.12)))
         pen.line((left, 0, left, horizon_px), fill=shade(wood, 0.55), width=max(1, side_px // 180))
     pen.rectangle((0, horizon_px - side_px * 0.02, side_px, horizon_px), fill=shade(wood, 0.6))

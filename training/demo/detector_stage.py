@@ -1,0 +1,152 @@
+"""Second stage: neck, text tower, DETR, presence and masks learn the concepts, on easy pictures only.
+
+The ViT is frozen, so each picture goes through it once and training reads its tokens from disk.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from mlbackend.network import PhraseTokenizer, Sam3Network
+from training.demo.architecture import CONCEPTS, GRID, IMAGE_SIZE_PX, VIT_WIDTH
+from training.demo.drawings import MAX_INSTANCES, Drawings
+from training.demo.optimiser import Optimiser
+from training.demo.prompts import CELLS, boxes_by_number, small_numbers
+from training.demo.start import use_plain_attention
+from training.losses import LossWeights, Target, detection_loss
+
+# Never drawn, so always absent: an untaught word should not find everything.
+OTHER_WORDS = ("horse", "tractor", "cow", "dog", "person", "bucket", "sheep", "cat", "goat", "car", "tree", "pig",
+               "rabbit", "shovel", "cup", "banana", "bird house", "wheel", "ladder", "fuse")
+WEIGHTS = LossWeights(presence_smoothing=0.03)
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Pictures as the frozen ViT sees them. tokens (N, 2, GRID * GRID, C) fp16, upright and mirrored; numbers
+    (N, 64, 64); boxes (N, 8, 4) xyxy 0..1; concepts (N, 8), -1 where there is none. All of the upright picture."""
+
+    tokens: np.ndarray
+    numbers: np.ndarray
+    boxes: np.ndarray
+    concepts: np.ndarray
+
+
+@torch.inference_mode()
+def encode_drawings(network: Sam3Network, drawings: Drawings, path: Path, batch_size: int = 32) -> Lesson:
+    count = len(drawings)
+    tokens = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(count, 2, GRID * GRID, VIT_WIDTH))
+    numbers, boxes = np.zeros((count, CELLS, CELLS), np.uint8), np.zeros((count, MAX_INSTANCES, 4), np.float32)
+    for start in range(0, count, batch_size):
+        stop = min(start + batch_size, count)
+        pixels = torch.from_numpy(drawings.images[start:stop]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        for side, view in enumerate((pixels, pixels.flip(-1))):
+            tokens[start:stop, side] = network.encode(view.contiguous()).numpy().astype(np.float16)
+        for index in range(start, stop):
+            numbers[index] = small_numbers(drawings.numbers[index])
+            for number, box in boxes_by_number(drawings.numbers[index]).items():
+                boxes[index, number - 1] = box / IMAGE_SIZE_PX
+    return Lesson(tokens, numbers, boxes, np.asarray(drawings.concepts))
+
+
+@dataclass
+class Question:
+    """Tokens of B images, and P phrases asked of images rows_P with their truth."""
+
+    tokens_BNC: torch.Tensor
+    rows_P: torch.Tensor
+    phrases: list[str]
+    targets: list[Target]
+
+
+def ask(lesson: Lesson, indices: np.ndarray, rng: np.random.Generator) -> Question:
+    """Two phrases a picture: one that is there if any is, one that is not; now and then a word never drawn."""
+    tokens, rows, phrases, targets = [], [], [], []
+    for row, index in enumerate(indices):
+        mirrored = bool(rng.random() < 0.5)
+        tokens.append(torch.from_numpy(lesson.tokens[index, int(mirrored)].astype(np.float32)))
+        here = set(lesson.concepts[index][lesson.concepts[index] >= 0].tolist())
+        absent = [c for c in range(len(CONCEPTS)) if c not in here]
+        chosen = [int(rng.choice(sorted(here)))] if here else [int(rng.choice(absent))]
+        chosen.append(-1 if rng.random() < 0.12 else int(rng.choice(absent)))
+        for concept in chosen:
+            rows.append(row)
+            phrases.append(CONCEPTS[concept] if concept >= 0 else str(rng.choice(OTHER_WORDS)))
+            targets.append(_truth(lesson, int(index), concept, mirrored))
+    return Question(torch.stack(tokens), torch.tensor(rows), phrases, targets)
+
+
+def _truth(lesson: Lesson, index: int, concept: int, mirrored: bool) -> Target:
+    slots = np.flatnonzero(lesson.concepts[index] == concept) if concept >= 0 else np.zeros(0, int)
+    masks = lesson.numbers[index][None] == (slots + 1)[:, None, None]
+    boxes = lesson.boxes[index][slots]
+    if mirrored:
+        masks = masks[:, :, ::-1].copy()
+        boxes = np.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], axis=1)
+    return Target(torch.from_numpy(boxes), torch.from_numpy(masks))
+
+
+def train_detector(network: Sam3Network, tokenizer: PhraseTokenizer, lesson: Lesson, *, steps: int, folder: Path,
+                   seed: int, batch_size: int = 16, rate: float = 2e-3, save_every_s: float = 120.0) -> None:
+    """Runs to `steps`, resuming from folder/detector.pt; writes it every save_every_s seconds and at the end."""
+    optimiser = Optimiser([(name, p) for name, p in network.detector.named_parameters() if is_head(name)],
+                          rate=rate, steps=steps)
+    done = _resume(network, optimiser, folder / "detector.pt")
+    use_plain_attention(network)
+    network.train()
+    saved_at, sums, began = time.monotonic(), {}, time.monotonic()
+    for step in range(done, steps):
+        rng = np.random.default_rng([seed, 7, step])
+        torch.manual_seed(seed * 1_000_003 + step)
+        question = ask(lesson, rng.integers(0, len(lesson.concepts), batch_size), rng)
+        losses = answer_loss(network, tokenizer, question)
+        losses["total"].backward()
+        optimiser.step(step)
+        for name, value in losses.items():
+            sums[name] = sums.get(name, 0.0) + float(value.detach())
+        if (step + 1) % 50 == 0:
+            report = " ".join(f"{name} {total / 50:.3f}" for name, total in sums.items())
+            print(f"detector {step + 1}/{steps} {report} {time.monotonic() - began:.0f}s", flush=True)
+            sums = {}
+        if time.monotonic() - saved_at > save_every_s or step + 1 == steps:
+            _save(network, optimiser, step + 1, folder / "detector.pt")
+            saved_at = time.monotonic()
+    network.eval()
+
+
+def is_head(name: str) -> bool:
+    """Of the detector: all but the ViT and the parts that no text prompt reaches."""
+    return not name.startswith(("vision_encoder.backbone.", "geometry_encoder.", "text_encoder.text_projection",
+                                "mask_decoder.semantic_projection", "vision_encoder.neck.fpn_layers.3."))
+
+
+def answer_loss(network: Sam3Network, tokenizer: PhraseTokenizer, question: Question) -> dict[str, torch.Tensor]:
+    words = sorted(set(question.phrases))
+    positives = torch.tensor([row for row, target in enumerate(question.targets) if len(target.boxes_xyxy_M4)])
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        text = network.text_features(*tokenizer(words))
+        text = text.rows(torch.tensor([words.index(phrase) for phrase in question.phrases]))
+        vision = network.detector_features(question.tokens_BNC)
+        found = network.detect(vision, text, image_rows_P=question.rows_P, mask_rows=positives,
+                               with_masks=len(positives) > 0)
+    return detection_loss(found, question.targets, mask_rows=positives, weights=WEIGHTS)
+
+
+def _save(network: Sam3Network, optimiser: Optimiser, step: int, path: Path) -> None:
+    partial = path.with_suffix(".partial")
+    torch.save({"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, partial)
+    partial.replace(path)
+
+
+def _resume(network: Sam3Network, optimiser: Optimiser, path: Path) -> int:
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    network.load_state_dict(state["network"])
+    optimiser.load_state_dict(state["optimiser"])
+    return state["step"]

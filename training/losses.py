@@ -1,0 +1,152 @@
+"""SAM 3's detection losses, after the official recipe (facts/sam3.md section 3).
+
+Legend: P prompts, Q queries, M objects of one prompt, H W mask rows and columns. A prompt without objects is an
+explicit negative: it trains the presence score and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+
+from mlbackend.network import Detections, LayerOutput
+from training.matcher import MatchCosts, box_iou_and_union, generalised_iou, match, to_cxcywh
+
+Pairs = list[tuple[torch.Tensor, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Target:
+    """The truth of one (image, concept) pair: boxes xyxy in 0..1, masks at any size; M = 0 is an explicit negative."""
+
+    boxes_xyxy_M4: torch.Tensor
+    masks_MHW: torch.Tensor
+
+    @classmethod
+    def from_masks(cls, masks_MHW: torch.Tensor) -> Target:
+        """Boxes enclose the masks' pixels; ValueError on a mask without pixels, which would train a box of nothing."""
+        height, width = masks_MHW.shape[-2:]
+        boxes = []
+        for mask in masks_MHW.bool():
+            rows, cols = mask.any(1).nonzero()[:, 0], mask.any(0).nonzero()[:, 0]
+            if not len(rows):
+                raise ValueError("an instance has an empty mask: drop it, or mark the pair as absent")
+            boxes.append([cols[0] / width, rows[0] / height, (cols[-1] + 1) / width, (rows[-1] + 1) / height])
+        return cls(torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4), masks_MHW)
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """The public recipe's numbers. presence_smoothing moves presence targets that far from 0 and 1 (official: 0)."""
+
+    score: float = 20.0
+    presence: float = 20.0
+    box_l1: float = 5.0
+    giou: float = 2.0
+    mask_focal: float = 200.0
+    mask_dice: float = 10.0
+    positive_weight: float = 10.0
+    alpha: float = 0.25
+    gamma: float = 2.0
+    padded_queries: int = 200
+    presence_smoothing: float = 0.0
+
+
+def detection_loss(detections: Detections, targets: Sequence[Target], *, mask_rows: torch.Tensor | None = None,
+                   weights: LossWeights | None = None, costs: MatchCosts | None = None) -> dict[str, torch.Tensor]:
+    """Weighted terms, which add up to "total": presence, score, box_l1, giou of all layers, masks of the last one.
+
+    mask_rows are the prompts that detections.mask_logits_PQHW holds, as given to Sam3Network.detect().
+    """
+    weights = weights or LossWeights()
+    boxes = [target.boxes_xyxy_M4.to(detections.presence_logits_P.device) for target in targets]
+    terms: dict[str, torch.Tensor] = {}
+    for layer in detections.layers:
+        pairs = match(layer.query_logits_PQ, layer.boxes_xyxy_PQ4, boxes, costs)
+        for name, value in _layer_terms(layer, boxes, pairs, weights).items():
+            terms[name] = terms[name] + value if name in terms else value
+    if detections.mask_logits_PQHW is not None:
+        terms |= _mask_terms(detections.mask_logits_PQHW, targets, pairs, mask_rows, weights)
+    return terms | {"total": torch.stack(list(terms.values())).sum()}
+
+
+def _layer_terms(layer: LayerOutput, boxes: Sequence[torch.Tensor], pairs: Pairs,
+                 weights: LossWeights) -> dict[str, torch.Tensor]:
+    predicted = torch.cat([row[q] for row, (q, _) in zip(layer.boxes_xyxy_PQ4.float(), pairs, strict=True)])
+    truth = torch.cat([row[m] for row, (_, m) in zip(boxes, pairs, strict=True)]).to(predicted)
+    count = max(1, sum(len(row) for row in boxes))
+    present = torch.tensor([len(row) > 0 for row in boxes], device=predicted.device)
+    return {
+        "presence": weights.presence * presence_loss(layer.presence_logits_P, present, weights.presence_smoothing),
+        "score": weights.score * score_loss(layer.query_logits_PQ, pairs, predicted, truth, weights),
+        "box_l1": weights.box_l1 * (to_cxcywh(predicted) - to_cxcywh(truth)).abs().sum() / count,
+        "giou": weights.giou * (1 - generalised_iou(predicted, truth)).sum() / count,
+    }
+
+
+def presence_loss(presence_logits_P: torch.Tensor, present_P: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+    """Half the mean cross entropy: the official focal loss with alpha 0.5 and gamma 0."""
+    target = present_P.float() * (1 - 2 * smoothing) + smoothing
+    return 0.5 * F.binary_cross_entropy_with_logits(presence_logits_P.float(), target)
+
+
+def score_loss(query_logits_PQ: torch.Tensor, pairs: Pairs, predicted_K4: torch.Tensor, truth_K4: torch.Tensor,
+               weights: LossWeights) -> torch.Tensor:
+    """IoU-aware cross entropy (IABCEMdetr): a matched query aims at p^a IoU^(1-a), at least 0.01; others at 0.
+
+    The plain focal loss leaves scores under 0.5, where the official metric drops them. Averaged over at least
+    padded_queries queries; negatives contribute nothing.
+    """
+    logits = query_logits_PQ.float()
+    matched, aim, positive = torch.zeros_like(logits), torch.zeros_like(logits), torch.zeros_like(logits[:, :1])
+    rows = torch.cat([torch.full_like(q, row) for row, (q, _) in enumerate(pairs)])
+    queries = torch.cat([q for q, _ in pairs])
+    with torch.no_grad():
+        iou = box_iou_and_union(predicted_K4, truth_K4)[0]
+        quality = logits[rows, queries].sigmoid() ** weights.alpha * iou ** (1 - weights.alpha)
+        matched[rows, queries] = 1.0
+        aim[rows, queries] = quality.clamp(min=0.01)
+        positive[rows] = 1.0
+    up = F.binary_cross_entropy_with_logits(logits, aim, reduction="none") * matched * weights.positive_weight
+    down = F.softplus(logits) * logits.sigmoid() ** weights.gamma * (1 - matched)
+    prompts, queries_each = logits.shape
+    return ((up + down) * positive).sum() / (prompts * max(queries_each, weights.padded_queries))
+
+
+def _mask_terms(mask_logits_RQHW: torch.Tensor, targets: Sequence[Target], pairs: Pairs,
+                mask_rows: torch.Tensor | None, weights: LossWeights) -> dict[str, torch.Tensor]:
+    rows = range(len(targets)) if mask_rows is None else mask_rows.tolist()
+    focal = dice = mask_logits_RQHW.new_zeros((), dtype=torch.float32)
+    for logits_QHW, row in zip(mask_logits_RQHW, rows, strict=True):
+        queries, objects = pairs[row]
+        if len(queries):
+            truth = targets[row].masks_MHW.to(logits_QHW.device)[objects].float()
+            logits = _resize(logits_QHW[queries].float(), truth.shape[-2:])
+            focal = focal + focal_loss(logits, truth, weights.alpha, weights.gamma).mean((1, 2)).sum()
+            dice = dice + dice_loss(logits, truth).sum()
+    count = max(1, sum(len(target.boxes_xyxy_M4) for target in targets))
+    return {"mask_focal": weights.mask_focal * focal / count, "mask_dice": weights.mask_dice * dice / count}
+
+
+def focal_loss(logits: torch.Tensor, targets: torch.Tensor, alpha: float = 0.25, gamma: float = 2.0) -> torch.Tensor:
+    """Element by element (Lin et al. 2017)."""
+    chance = logits.sigmoid()
+    missed = torch.where(targets > 0.5, 1 - chance, chance)
+    balance = torch.where(targets > 0.5, alpha, 1 - alpha)
+    return balance * missed**gamma * F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+
+
+def dice_loss(logits_KHW: torch.Tensor, targets_KHW: torch.Tensor) -> torch.Tensor:
+    """1 - dice of each mask, with one pixel added above and below as in the official loss."""
+    chance, truth = logits_KHW.sigmoid().flatten(1), targets_KHW.flatten(1)
+    return 1 - (2 * (chance * truth).sum(1) + 1) / (chance.sum(1) + truth.sum(1) + 1)
+
+
+def _resize(logits_KHW: torch.Tensor, size: torch.Size) -> torch.Tensor:
+    """Logits to the truth's size, before the sigmoid: the official order."""
+    if logits_KHW.shape[-2:] == size:
+        return logits_KHW
+    return F.interpolate(logits_KHW[None], size=tuple(size), mode="bilinear", align_corners=False)[0]
