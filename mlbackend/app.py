@@ -1,0 +1,201 @@
+"""The HTTP surface: routes, access and the error shape. See docs/contracts.md."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import contextlib
+import hmac
+import importlib
+import logging
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from mlbackend import wire
+from mlbackend.errors import ApiError, bad_request
+from mlbackend.metrics import Metrics
+from mlbackend.settings import Settings
+
+if TYPE_CHECKING:
+    from mlbackend.core import Core
+
+log = logging.getLogger(__name__)
+MAX_BODY_BYTES = 1024 * 1024
+MODEL_CLASS = "Sam3"
+
+
+def build_app(settings: Settings) -> Starlette:
+    settings.check_exposure()
+    app = Starlette(
+        routes=_routes(), lifespan=_lifespan,
+        exception_handlers={ApiError: _on_api_error, HTTPException: _on_http_error, Exception: _on_crash})
+    app.state.settings = settings
+    if settings.token:
+        app.add_middleware(TokenRequired, token=settings.token)
+    return app
+
+
+def _routes() -> list[Route | Mount]:
+    return [
+        Route("/", health), Route("/health", health), Route("/ready", ready), Route("/metrics", show_metrics),
+        Route("/v1/versions", versions),
+        Route("/v1/versions/{version}/load", load_version, methods=["POST"]),
+        Route("/v1/predict", predict, methods=["POST"]),
+        Route("/v1/click", click, methods=["POST"]),
+        Route("/v1/warm", warm, methods=["POST"]),
+    ]
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(app: Starlette) -> AsyncIterator[None]:
+    """Serve at once; torch and the weights come behind, on a thread."""
+    app.state.metrics = Metrics()
+    app.state.core, app.state.boot_failure = None, None
+    boot = asyncio.create_task(_boot(app))
+    try:
+        yield
+    finally:
+        boot.cancel()
+        if app.state.core is not None:
+            app.state.core.close()
+
+
+async def _boot(app: Starlette) -> None:
+    try:
+        await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "mlbackend.core")
+        from mlbackend.core import Core
+        app.state.core = Core(app.state.settings, app.state.metrics)
+        app.state.core.registry.start()
+    except Exception as error:
+        log.exception("the model side did not start")
+        app.state.boot_failure = f"{type(error).__name__}: {error}"
+
+
+def _core(request: Request) -> Core:
+    core: Core | None = request.app.state.core
+    if core is not None:
+        return core
+    if request.app.state.boot_failure:
+        raise ApiError(503, "failed", f"The model side did not start: {request.app.state.boot_failure}")
+    raise ApiError(503, "loading", "The ML backend is starting; try again in a few seconds.", retry_after_s=2)
+
+
+async def health(request: Request) -> Response:
+    return JSONResponse({"status": "UP", "model_class": MODEL_CLASS})
+
+
+async def ready(request: Request) -> Response:
+    try:
+        registry = _core(request).registry
+    except ApiError as error:
+        return JSONResponse({"state": error.code, "reason": error.message}, status_code=503)
+    state, reason = registry.state()
+    if state != "ready":
+        return JSONResponse({"state": state, "reason": reason}, status_code=503)
+    return JSONResponse({"state": state, "default_version": request.app.state.settings.default_model,
+                         "versions": registry.names()})
+
+
+async def show_metrics(request: Request) -> Response:
+    return PlainTextResponse(request.app.state.metrics.render(), media_type="text/plain; version=0.0.4")
+
+
+async def versions(request: Request) -> Response:
+    registry = _core(request).registry
+    return JSONResponse({"versions": [registry.row(name) for name in registry.names()]})
+
+
+async def load_version(request: Request) -> Response:
+    version = request.path_params["version"]
+    if not wire.VERSION.fullmatch(version):
+        raise bad_request("A version's name holds a-z 0-9 . _ - alone.", "version")
+    return JSONResponse(await _core(request).registry.load(version))
+
+
+async def predict(request: Request) -> Response:
+    concepts = request.app.state.settings.concepts
+    parsed = wire.parse_predict(wire.parse_json(await read_body(request)), default_concepts=concepts)
+    core = _core(request)
+    return JSONResponse(await core.engine.predict(await core.registry.get(parsed.model_version), parsed))
+
+
+async def click(request: Request) -> Response:
+    parsed = wire.parse_click(wire.parse_json(await read_body(request)))
+    core = _core(request)
+    return JSONResponse(await core.engine.click(await core.registry.get(parsed.model_version), parsed))
+
+
+async def warm(request: Request) -> Response:
+    parsed = wire.parse_warm(wire.parse_json(await read_body(request)))
+    core = _core(request)
+    predictor = await core.registry.get(parsed.model_version)
+    return JSONResponse({"queued": await core.engine.warm(predictor, parsed.images)}, status_code=202)
+
+
+async def read_body(request: Request, most_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The body, counted as it arrives: a lying or absent Content-Length makes no difference."""
+    chunks, total = [], 0
+    async for chunk in request.stream():
+        total += len(chunk)
+        if total > most_bytes:
+            raise ApiError(413, "bad_request", f"The body is larger than {most_bytes} bytes.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+async def _on_api_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)
+    headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
+    request.app.state.metrics.count("roost_errors_total", code=error.code)
+    return JSONResponse({"error": error.body()}, status_code=error.status, headers=headers)
+
+
+async def _on_http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
+    return JSONResponse({"error": {"code": code, "message": f"{request.method} {request.url.path}: {error.detail}."}},
+                        status_code=error.status_code, headers=error.headers)
+
+
+async def _on_crash(request: Request, error: Exception) -> Response:
+    log.exception("unexpected error", exc_info=error)
+    return JSONResponse({"error": {"code": "internal", "message": "Unexpected error in the ML backend; see its log."}},
+                        status_code=500)
+
+
+class TokenRequired:
+    """Bearer token, or the password of Basic (all that Label Studio can send). Health checks stay open."""
+
+    def __init__(self, app: ASGIApp, token: str) -> None:
+        self._app, self._token = app, token.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and not scope["path"].endswith("/health") and not self._allowed(scope):
+            response = JSONResponse(
+                {"error": {"code": "unauthorised", "message": "Send the token of ROOST_MLBACKEND_TOKEN."}},
+                status_code=401, headers={"WWW-Authenticate": "Bearer"})
+            await response(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    def _allowed(self, scope: Scope) -> bool:
+        header = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
+        scheme, _, credentials = header.partition(b" ")
+        if scheme.lower() == b"basic":
+            try:
+                credentials = base64.b64decode(credentials, validate=True).partition(b":")[2]
+            except binascii.Error:
+                return False
+        elif scheme.lower() != b"bearer":
+            return False
+        return hmac.compare_digest(credentials.strip(), self._token)
+
+

@@ -1,0 +1,38 @@
+"""The heavy half of the service, made after the server is already listening: importing this pulls in torch."""
+
+from __future__ import annotations
+
+import torch
+
+from mlbackend.engine import Engine
+from mlbackend.metrics import Metrics
+from mlbackend.registry import Registry
+from mlbackend.settings import Settings
+
+
+class Core:
+    """Construct on the event loop that will use it."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        torch.set_num_threads(settings.torch_threads)
+        self.engine = Engine(settings, metrics)
+        self.registry = Registry(settings)
+        self._register_gauges(metrics)
+
+    def close(self) -> None:
+        self.engine.close()
+        self.registry.close()
+
+    def _register_gauges(self, metrics: Metrics) -> None:
+        engine, registry = self.engine, self.registry
+        metrics.gauge("roost_ready", lambda: float(registry.state()[0] == "ready"))
+        metrics.gauge("roost_queue_depth_clicks", lambda: float(engine.clicks.depth()))
+        metrics.gauge("roost_queue_depth_heavy", lambda: float(engine.heavy.depth()))
+        metrics.gauge("roost_hot_embedding_bytes", lambda: float(engine.store.hot.bytes))
+        metrics.gauge("roost_warm_embedding_bytes", lambda: float(engine.store.warm.bytes))
+        metrics.gauge("roost_model_bytes", lambda: float(registry.bytes()))
+        metrics.gauge("roost_gpu_memory_bytes", _gpu_bytes)
+
+
+def _gpu_bytes() -> float:
+    return float(torch.cuda.memory_allocated()) if torch.cuda.is_available() else 0.0

@@ -1,0 +1,344 @@
+"""From a checked request to an answer: embeddings, lanes, masks. Its own state lives on the event loop: no locks."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+
+from mlbackend.desks import Desks
+from mlbackend.embeddings import Embedding, EmbeddingStore, HotLayer, Key, WarmLayer
+from mlbackend.errors import ApiError, bad_request, overloaded, overtaken
+from mlbackend.images import read_image
+from mlbackend.lanes import ClickLane, HeavyJob, HeavyLane, Urgency
+from mlbackend.masks import logits_to_wire
+from mlbackend.metrics import Metrics
+from mlbackend.network import PromptTooLong
+from mlbackend.predictor import Candidate, ConceptResult, Predictor, Prompt
+from mlbackend.settings import MIB, Settings
+from mlbackend.wire import ClickRequest, PredictRequest, check_box_inside, check_inside
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+@dataclass
+class Flight:
+    """An embedding on its way: everybody who wants it waits for the same one."""
+
+    task: asyncio.Task[tuple[Embedding, str]]
+    urgency: Urgency
+    job: HeavyJob | None = None
+
+
+@dataclass(frozen=True)
+class KeptMask:
+    image: str
+    logits_hw: torch.Tensor
+
+
+class KeptMasks:
+    """Low-resolution logits of recent answers by an unguessable id, for refinement. Within a byte budget."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget, self._bytes = budget_bytes, 0
+        self._masks: OrderedDict[str, KeptMask] = OrderedDict()
+
+    def put(self, image: str, logits_hw: torch.Tensor) -> str:
+        mask_id = secrets.token_urlsafe(12)
+        kept = KeptMask(image, logits_hw.to(torch.float16))
+        self._masks[mask_id] = kept
+        self._bytes += kept.logits_hw.nbytes
+        while self._bytes > self._budget:
+            self._bytes -= self._masks.popitem(last=False)[1].logits_hw.nbytes
+        return mask_id
+
+    def get(self, mask_id: str, image: str, size_hw: tuple[int, int]) -> torch.Tensor:
+        kept = self._masks.get(mask_id)
+        if kept is None:
+            raise bad_request("earlier_mask_id is unknown or has been forgotten; send the click without it.",
+                              "earlier_mask_id")
+        if kept.image != image:
+            raise bad_request("earlier_mask_id belongs to another image.", "earlier_mask_id")
+        if tuple(kept.logits_hw.shape) != size_hw:
+            raise bad_request("earlier_mask_id comes from a model of another size.", "earlier_mask_id")
+        self._masks.move_to_end(mask_id)
+        return kept.logits_hw.float()
+
+
+class Engine:
+    """One a process. Methods are coroutines of one event loop; the work itself runs in lanes and pools."""
+
+    def __init__(self, settings: Settings, metrics: Metrics) -> None:
+        self.settings, self.metrics = settings, metrics
+        warm = WarmLayer(settings.embeddings_dir, settings.warm_mb * MIB, read_also=settings.shared_embeddings)
+        self.store = EmbeddingStore(HotLayer(settings.hot_mb * MIB), warm,
+                                    on_drop=lambda: metrics.count("roost_embedding_writes_dropped_total"))
+        self.heavy = HeavyLane({Urgency.CLICK: settings.click_queue, Urgency.PREDICT: 2 * settings.predict_queue,
+                                Urgency.WARM: settings.warm_queue})
+        self.clicks: ClickLane[tuple[Predictor, Prompt], _Decoded] = ClickLane(
+            _decode_clicks, most_waiting=settings.click_queue, batch=settings.click_batch)
+        self.desks = Desks()
+        self.masks = KeptMasks(settings.masks_mb * MIB)
+        self._quick = ThreadPoolExecutor(2, "quick")  # what a click needs: warm files, its image
+        self._bulk = ThreadPoolExecutor(2, "bulk")    # what mining needs: images, RLE
+        self._flights: dict[Key, Flight] = {}
+        self._predicting = 0
+        self._background: set[asyncio.Task[Any]] = set()
+
+    async def click(self, predictor: Predictor, request: ClickRequest) -> dict[str, Any]:
+        timer = Timer()
+        self.desks.arrive(request.desk, request.sequence)
+        embedding, how = await self.embedding("click", predictor, request.image, Urgency.CLICK)
+        timer.lap("encode")
+        self.desks.check(request.desk, request.sequence)
+        check_inside(request, width_px=embedding.width_px, height_px=embedding.height_px)
+        earlier = None
+        if request.earlier_mask_id:
+            side = 4 * predictor.network.grid_size
+            earlier = self.masks.get(request.earlier_mask_id, request.image, (side, side))
+        decoded = await self._decode(predictor, request, Prompt(embedding, request.points, request.box_xyxy, earlier))
+        timer.reset()
+        candidates = await self._run(self._quick, _wire_candidates, decoded.candidates, embedding)
+        timer.lap("mask")
+        for candidate, row in zip(decoded.candidates, candidates, strict=True):
+            row["mask_id"] = self.masks.put(request.image, candidate.mask_logits_hw)
+        stages = timer.stages(decode=decoded.decode_ms)
+        self._observe("click", stages, how)
+        best = candidates[0]
+        return {"model_version": request.model_version, "image": request.image, "mask": best["mask"],
+                "score": best["score"], "mask_id": best["mask_id"], "candidates": candidates, "embedding": how,
+                "stages_ms": stages}
+
+    async def _decode(self, predictor: Predictor, request: ClickRequest, prompt: Prompt) -> _Decoded:
+        kind = (id(predictor), prompt.shape, prompt.wants_three)
+        future = self.clicks.submit((predictor, prompt), kind, preview=request.preview)
+        self.desks.decoding(request.desk, future)
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise  # the request itself was abandoned
+            raise overtaken() from None
+
+    async def predict(self, predictor: Predictor, request: PredictRequest) -> dict[str, Any]:
+        try:
+            predictor.check_concepts(request.concepts)
+        except PromptTooLong as error:
+            raise ApiError(400, "too_many_tokens", f"{error}.", fields={"concepts": str(error)}) from None
+        if self._predicting + len(request.images) > self.settings.predict_queue:
+            raise overloaded("images", self.heavy.mean_s * self._predicting)
+        self._predicting += len(request.images)
+        try:
+            results = await asyncio.gather(*(self._predict_or_error(predictor, image, request)
+                                             for image in request.images))
+        finally:
+            self._predicting -= len(request.images)
+        return {"model_version": request.model_version, "results": results}
+
+    async def warm(self, predictor: Predictor, images: Sequence[str]) -> int:
+        """Start encodes in the background; the number that found room."""
+        taken = list(images)[:max(0, self.heavy.room(Urgency.WARM))]
+        for image in taken:
+            task = asyncio.create_task(self._warm_one(predictor, image))
+            self._background.add(task)
+            task.add_done_callback(self._background.discard)
+        return len(taken)
+
+    async def embedding(self, layer: str, predictor: Predictor, image: str, urgency: Urgency) -> tuple[Embedding, str]:
+        """The layer's tensors and "hit" or "miss". Concurrent callers share one encode."""
+        key = self._key(layer, predictor, image)
+        hot = self.store.hot.get(key)
+        if hot is not None:
+            return hot, "hit"
+        flight = self._flights.get(key)
+        if flight is None:
+            make = self._make_click_input if layer == "click" else self._make_tokens
+            flight = Flight(asyncio.create_task(make(predictor, key, urgency)), urgency)
+            self._flights[key] = flight
+            flight.task.add_done_callback(lambda task: self._land(key, task))
+        else:
+            self._hurry(key, predictor, urgency)
+        return await asyncio.shield(flight.task)
+
+    def close(self) -> None:
+        self.heavy.stop()
+        self.clicks.stop()
+        self.store.close()
+        self._quick.shutdown(wait=False, cancel_futures=True)
+        self._bulk.shutdown(wait=False, cancel_futures=True)
+
+    def _land(self, key: Key, task: asyncio.Task[Any]) -> None:
+        self._flights.pop(key, None)
+        if not task.cancelled():
+            task.exception()  # seen here, so that an abandoned flight does not warn
+
+    def _hurry(self, key: Key, predictor: Predictor, urgency: Urgency) -> None:
+        """A person now waits for what mining or warming asked for."""
+        flight = self._flights.get(key)
+        if flight is None or urgency >= flight.urgency:
+            return
+        flight.urgency = urgency
+        if flight.job is not None:
+            self.heavy.raise_to(flight.job, urgency)
+        if key.layer == "click":
+            self._hurry(self._key("tokens", predictor, key.image), predictor, urgency)
+
+    @staticmethod
+    def _key(layer: str, predictor: Predictor, image: str) -> Key:
+        weights = predictor.click_hash if layer == "click" else predictor.backbone_hash
+        return Key(layer, image, weights, predictor.preprocessing)
+
+    async def _make_tokens(self, predictor: Predictor, key: Key, urgency: Urgency) -> tuple[Embedding, str]:
+        pool = self._pool(urgency)
+        warm = await self._run(pool, self.store.warm.get, key)
+        if warm is not None:
+            self.store.hot.put(key, warm)
+            return warm, "hit"
+        pixels, size_wh = await self._run(pool, self._pixels, predictor, key.image)
+        entry = await self._heavy(key, urgency, lambda: predictor.encode(pixels[None], [size_wh])[0], "encode")
+        self.store.put(key, entry)
+        return entry, "miss"
+
+    async def _make_click_input(self, predictor: Predictor, key: Key, urgency: Urgency) -> tuple[Embedding, str]:
+        warm = await self._run(self._pool(urgency), self.store.warm.get, key)
+        if warm is not None:
+            self.store.hot.put(key, warm)
+            return warm, "hit"
+        tokens, _ = await self.embedding("tokens", predictor, key.image, self._urgency_now(key, urgency))
+        entry = await self._heavy(key, urgency, lambda: predictor.click_features(tokens), "click_input")
+        self.store.put(key, entry)
+        return entry, "miss"
+
+    def _urgency_now(self, key: Key, urgency: Urgency) -> Urgency:
+        flight = self._flights.get(key)
+        return flight.urgency if flight is not None else urgency
+
+    async def _heavy(self, key: Key, urgency: Urgency, run: Callable[[], T], stage: str) -> T:
+        urgency = self._urgency_now(key, urgency)
+        start = time.perf_counter()
+        if stage == "click_input" and urgency is Urgency.CLICK:  # short, and a person waits: not behind an encode
+            value = await self._run(self._quick, run)
+        else:
+            job = self.heavy.submit(run, urgency)
+            flight = self._flights.get(key)
+            if flight is not None:
+                flight.job = job
+            value = await asyncio.wrap_future(job.future)
+        self.metrics.observe_ms("roost_stage_ms", (time.perf_counter() - start) * 1e3, stage=stage)
+        return value
+
+    async def _predict_or_error(self, predictor: Predictor, image: str, request: PredictRequest) -> dict[str, Any]:
+        try:
+            return await self._predict_one(predictor, image, request)
+        except ApiError as error:
+            return {"image": image, "error": error.body()}
+
+    async def _predict_one(self, predictor: Predictor, image: str, request: PredictRequest) -> dict[str, Any]:
+        timer = Timer()
+        tokens, how = await self.embedding("tokens", predictor, image, Urgency.PREDICT)
+        timer.lap("encode")
+        for c, row in enumerate(request.exemplars):
+            for i, exemplar in enumerate(row):
+                check_box_inside(exemplar.box_xyxy, f"exemplar_boxes[{c}][{i}]", width_px=tokens.width_px,
+                                 height_px=tokens.height_px)
+        job = self.heavy.submit(
+            lambda: predictor.detect(tokens, request.concepts, score_threshold=request.score_threshold,
+                                     exemplars=request.exemplars), Urgency.PREDICT)
+        found = await asyncio.wrap_future(job.future)
+        timer.lap("detect")
+        concepts = await self._run(self._bulk, _wire_concepts, found, tokens)
+        timer.lap("mask")
+        feature = base64.b64encode(predictor.feature(tokens).tobytes()).decode("ascii")
+        stages = timer.stages()
+        self._observe("predict", stages, how)
+        return {"image": image, "width": tokens.width_px, "height": tokens.height_px, "embedding": how,
+                "feature": feature, "concepts": concepts, "stages_ms": stages}
+
+    async def _warm_one(self, predictor: Predictor, image: str) -> None:
+        try:
+            await self.embedding("tokens", predictor, image, Urgency.WARM)
+            await self.embedding("click", predictor, image, Urgency.WARM)
+        except ApiError as error:
+            log.info("not warmed: %s", error.message)
+            self.metrics.count("roost_warm_failed_total", code=error.code)
+        except Exception:
+            log.exception("not warmed: %s", image)
+
+    def _pixels(self, predictor: Predictor, image: str) -> tuple[torch.Tensor, tuple[int, int]]:
+        pixels = read_image(self.settings.images_dir, image, max_pixels=self.settings.max_image_pixels)
+        return predictor.preprocess(pixels), (pixels.shape[1], pixels.shape[0])
+
+    def _pool(self, urgency: Urgency) -> ThreadPoolExecutor:
+        return self._quick if urgency is Urgency.CLICK else self._bulk
+
+    async def _run(self, pool: ThreadPoolExecutor, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *arguments)
+
+    def _observe(self, call: str, stages: dict[str, float], how: str) -> None:
+        self.metrics.count("roost_embedding_lookups_total", call=call, result=how)
+        for stage, value in stages.items():
+            self.metrics.observe_ms("roost_request_ms", value, call=call, stage=stage)
+
+
+class Timer:
+    """Milliseconds by stage since the last lap; "wait" is what no stage accounts for."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._laps: dict[str, float] = {}
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self._laps[stage] = (now - self._last) * 1e3
+        self._last = now
+
+    def reset(self) -> None:
+        self._last = time.perf_counter()
+
+    def stages(self, **inner_ms: float) -> dict[str, float]:
+        now = time.perf_counter()
+        total = (now - self._start) * 1e3
+        laps = self._laps | inner_ms
+        return {stage: round(value, 2) for stage, value in
+                {"wait": max(0.0, total - sum(laps.values())), **laps, "total": total}.items()}
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    candidates: list[Candidate]
+    decode_ms: float
+
+
+def _decode_clicks(items: Sequence[tuple[Predictor, Prompt]]) -> list[_Decoded]:
+    start = time.perf_counter()
+    answers = items[0][0].click([prompt for _, prompt in items])
+    spent_ms = (time.perf_counter() - start) * 1e3
+    return [_Decoded(candidates, spent_ms) for candidates in answers]
+
+
+def _wire_candidates(candidates: Sequence[Candidate], embedding: Embedding) -> list[dict[str, Any]]:
+    return [{"mask": logits_to_wire(candidate.mask_logits_hw, height_px=embedding.height_px,
+                                    width_px=embedding.width_px), "score": round(candidate.score, 5)}
+            for candidate in candidates]
+
+
+def _wire_concepts(found: Sequence[ConceptResult], embedding: Embedding) -> list[dict[str, Any]]:
+    return [{"concept": result.concept, "presence": round(result.presence, 6), "taught": result.taught,
+             "instances": [{"score": round(instance.score, 6), "query_score": round(instance.query_score, 6),
+                            "stability": round(instance.stability, 5),
+                            "box": [round(value, 2) for value in instance.box_xyxy],
+                            "mask": logits_to_wire(instance.mask_logits_hw, height_px=embedding.height_px,
+                                                   width_px=embedding.width_px)}
+                           for instance in result.instances]}
+            for result in found]

@@ -1,0 +1,66 @@
+"""Images by content hash from the shared store; nothing else on disk can be named from outside."""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mlbackend.errors import absent_image, unreadable_image
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class ImageError(Exception):
+    """The bytes are not an image that we decode; the message is the reason."""
+
+
+def image_path(images_dir: Path, sha256: str) -> Path:
+    if not SHA256.fullmatch(sha256):
+        raise absent_image(sha256[:80])
+    return images_dir / sha256[:2] / sha256
+
+
+def read_image(images_dir: Path, sha256: str, *, max_pixels: int) -> np.ndarray:
+    """RGB uint8 (H, W, 3), upright (EXIF applied); ApiError absent_image or unreadable_image."""
+    path = image_path(images_dir, sha256)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise absent_image(sha256) from None
+    except OSError as error:
+        raise unreadable_image(sha256, f"the file cannot be read ({error.strerror})") from None
+    try:
+        return decode_image(data, max_pixels=max_pixels)
+    except ImageError as error:
+        raise unreadable_image(sha256, str(error)) from None
+
+
+def decode_image(data: bytes, *, max_pixels: int) -> np.ndarray:
+    """Decode the first frame of a JPEG, PNG, WEBP, BMP or TIFF; the size is checked before any pixel is made."""
+    try:
+        with Image.open(BytesIO(data), formats=FORMATS) as image:
+            if image.width * image.height > max_pixels:
+                raise ImageError(f"it has {image.width} x {image.height} pixels, more than the {max_pixels} allowed")
+            image.load()
+            return np.array(_upright_rgb(image))
+    except ImageError:
+        raise
+    except UnidentifiedImageError:
+        raise ImageError(f"it is none of {', '.join(FORMATS)}") from None
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"it is too large ({error})") from None
+    except Exception as error:  # Pillow's decoders raise nearly anything on hostile files
+        raise ImageError(f"it is damaged or cut short ({type(error).__name__}: {error})") from None
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I"):  # 16-bit grey: convert("RGB") would clip it to white
+        grey = (np.asarray(upright).astype(np.int64).clip(0, 65_535) // 257).astype(np.uint8)
+        upright = Image.fromarray(grey)
+    return upright.convert("RGB")
