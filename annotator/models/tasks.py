@@ -57,4 +57,4 @@ class Task(models.Model):
                 name="claimed_task_has_a_lease",
             ),
         ]
-        indexes = [models.Index(fields=["project", "state", "-priority", "id"], name="queue_order")]
+        indexes = [models.Index(fields=["project", "state", "skips", "-priority", "id"], name="queue_order")]
