@@ -1,0 +1,27 @@
+"""What an approved annotation makes of its pair."""
+
+from django.db.models.functions import Now
+
+from annotator.models import Annotation, Pair
+from annotator.models.annotations import Verdict
+
+PRESENCE_SCORE = 0.5  # the official metric's threshold: an instance from here on says «it is there»
+
+
+def pair_settle(*, annotation: Annotation) -> None:
+    """Write the annotation's verdict and masks down as the pair's truth. Call it inside the review's transaction."""
+    pair = annotation.pair
+    present = annotation.verdict == Verdict.PRESENT
+    pair.truth = Pair.Truth.PRESENT if present else Pair.Truth.ABSENT
+    pair.truth_source = Pair.TruthSource.ANNOTATED
+    pair.instances = annotation.instances
+    pair.round = annotation.task.round
+    pair.settled_at = Now()
+    pair.hard_negative = not present and (bool(annotation.rejected_proposals) or _fired(pair))
+    pair.save(update_fields=["truth", "truth_source", "instances", "round", "settled_at", "hard_negative"])
+
+
+def _fired(pair: Pair) -> bool:
+    """Whether any model version was sure enough of an instance here to count as a detection."""
+    found = pair.predictions.values_list("instances", flat=True)
+    return any(instance["score"] >= PRESENCE_SCORE for instances in found for instance in instances)

@@ -1,0 +1,112 @@
+"""An annotator's answer to a task: checked, stored once, and on its way to review."""
+
+import uuid
+from collections.abc import Sequence
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+
+from annotator.errors import ConflictError, RoostError
+from annotator.models import Annotation, Draft, Review, Task
+
+from .audit import audit_record
+from .drafts import draft_keep_submission
+from .instances import instances_from_wire, verdict_checked
+from .pairs import pair_settle
+from .review_policy import review_is_due
+from .tasks import LEASE_LOST
+
+
+def task_submit(
+    *,
+    task: Task,
+    user: AbstractBaseUser,
+    attempt: int,
+    client_uuid: uuid.UUID,
+    verdict: str,
+    instances: Sequence[dict],
+    rejected_proposals: Sequence[int] = (),
+    active_seconds: float = 0.0,
+) -> Annotation:
+    """Store the answer (`instances` with wire masks) and apply the review policy.
+
+    The same `client_uuid` again answers the same row. After a lapsed lease a task that is still free takes the answer;
+    one that somebody holds, or that is done, refuses with 409 `lease_lost`, and the work is kept as a draft.
+    """
+    # Masks are decoded before the transaction: a writer holds SQLite's only lock.
+    answer = Annotation(
+        task=task,
+        pair=task.pair,
+        author=user,
+        client_uuid=client_uuid,
+        verdict=verdict_checked(verdict, instances),
+        instances=instances_from_wire(instances, image=task.pair.image),
+        rejected_proposals=_rejected(task, rejected_proposals),
+        active_seconds=_seconds(active_seconds),
+    )
+    stored = _store(answer, attempt)
+    if stored is None:
+        submission = {"verdict": verdict, "instances": list(instances), "rejected_proposals": list(rejected_proposals)}
+        draft_keep_submission(task=task, user=user, submission=submission)
+        raise ConflictError(LEASE_LOST, code="lease_lost")
+    return stored
+
+
+@transaction.atomic
+def _store(answer: Annotation, attempt: int) -> Annotation | None:
+    """The stored row, new or from an earlier try; None when the task is not this person's to answer any more."""
+    task = Task.objects.select_for_update().get(pk=answer.task_id)
+    earlier = Annotation.objects.filter(task=task, author=answer.author, client_uuid=answer.client_uuid).first()
+    if earlier is not None:
+        return earlier
+    if not _may_answer(task, answer.author, attempt):
+        return None
+    highest = Annotation.objects.filter(task=task).aggregate(highest=Max("revision"))["highest"] or 0
+    answer.revision = highest + 1
+    answer.save(force_insert=True)
+    Draft.objects.filter(task=task, user=answer.author).delete()
+    audit_record(
+        project=task.project, actor=answer.author, action="task.submit", subject=task.pk, verdict=answer.verdict
+    )
+    _pass_on(answer)
+    return answer
+
+
+def _may_answer(task: Task, user: AbstractBaseUser, attempt: int) -> bool:
+    if task.state == Task.State.CLAIMED and task.holder_id == user.pk:
+        return task.attempt == attempt
+    was_handed_out = 1 <= attempt <= task.attempt
+    if task.state == Task.State.RETURNED:
+        return was_handed_out and task.author_id == user.pk
+    return was_handed_out and task.state == Task.State.QUEUED
+
+
+def _pass_on(annotation: Annotation) -> None:
+    """To the reviewers, or, where the policy spares them, straight into the pair's truth."""
+    due = review_is_due(annotation=annotation)
+    if not due:
+        Review.objects.create(annotation=annotation, reviewer=None, decision=Review.Decision.APPROVE)
+        pair_settle(annotation=annotation)
+    Task.objects.filter(pk=annotation.task_id).update(
+        state=Task.State.SUBMITTED if due else Task.State.APPROVED,
+        author=annotation.author,
+        holder=None,
+        lease_until=None,
+        updated_at=Now(),
+    )
+
+
+def _rejected(task: Task, indices: Sequence[int]) -> list[int]:
+    prediction = task.pair.predictions.filter(model_version=task.model_version_id).first()
+    count = len(prediction.instances) if prediction else 0
+    if any(type(index) is not int or not 0 <= index < count for index in indices):
+        raise RoostError(f"rejected_proposals must be indices of this task's {count} proposals, from 0.")
+    return sorted(set(indices))
+
+
+def _seconds(value: float) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= 24 * 3600:
+        raise RoostError("active_seconds must be a time between 0 and a day, in seconds.")
+    return float(value)

@@ -1,0 +1,136 @@
+"""Who holds which task. A lease is (holder, attempt, lease_until) by the database's clock; attempt is the fence."""
+
+from datetime import timedelta
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models.functions import Now
+
+from annotator.errors import ConflictError
+from annotator.models import Annotation, Membership, Project, Task
+
+from .audit import audit_record
+
+REOPENABLE = 10
+LEASE_LOST = "Your lease on this image has ended and somebody else has it, or it is done. Your work is kept as a draft."
+
+
+@transaction.atomic
+def task_claim(*, project: Project, user: AbstractBaseUser, after_id: int | None = None) -> Task | None:
+    """The task this person holds already (other than `after_id`), else the most valuable free one; None without any.
+
+    A desk asks once for the screen and once more, with the screen's task as `after_id`, for the next: so nobody holds
+    more than two.
+    """
+    # One claim at a time a person: two tabs must not take two tasks each.
+    Membership.objects.select_for_update().get(project=project, user=user)
+    leases_lapsed_end(project=project)
+    if held := _held(project, user).exclude(pk=after_id).first():
+        Task.objects.filter(pk=held.pk).update(lease_until=_lease_end())
+        return _whole(held.pk)
+    while candidate := _candidate(project, user, after_id):
+        if _take(candidate, user):
+            return _whole(candidate.pk)
+    return None
+
+
+def task_heartbeat(*, task: Task, user: AbstractBaseUser, attempt: int) -> Task:
+    """Prolong the lease; 409 when it is somebody else's by now."""
+    if not _own(task, user, attempt).update(lease_until=_lease_end()):
+        raise ConflictError(LEASE_LOST, code="lease_lost")
+    return _whole(task.pk)
+
+
+@transaction.atomic
+def task_release(*, task: Task, user: AbstractBaseUser, attempt: int) -> None:
+    """Give the task back to where it came from."""
+    _put_back(task, _own(task, user, attempt))
+
+
+@transaction.atomic
+def task_skip(*, task: Task, user: AbstractBaseUser, attempt: int, reason: str) -> None:
+    """Give the task back, behind the others."""
+    _put_back(task, _own(task, user, attempt))
+    Task.objects.filter(pk=task.pk).update(skips=F("skips") + 1)
+    audit_record(project=task.project, actor=user, action="task.skip", subject=task.pk, reason=reason[:300])
+
+
+@transaction.atomic
+def task_reopen(*, task: Task, user: AbstractBaseUser) -> Task:
+    """Take back one of one's last ten submissions that no reviewer has decided on; a prefetched task is freed."""
+    recent = Task.objects.filter(project=task.project, state=Task.State.SUBMITTED, author=user).order_by("-updated_at")
+    if task.pk not in list(recent.values_list("pk", flat=True)[:REOPENABLE]):
+        message = "Only your last ten submissions can be reopened, and only until a reviewer has decided on them."
+        raise ConflictError(message, code="not_reopenable")
+    for surplus in _held(task.project, user)[1:]:
+        _put_back(surplus, Task.objects.filter(pk=surplus.pk))
+    if not _take(task, user):
+        raise ConflictError("A reviewer was quicker: this task is decided.", code="already_reviewed")
+    return _whole(task.pk)
+
+
+@transaction.atomic
+def lease_release_by_admin(*, task: Task, admin: AbstractBaseUser) -> None:
+    """Free a task that somebody sits on; their draft stays."""
+    holder = task.holder.get_username() if task.holder else ""
+    _put_back(task, Task.objects.filter(pk=task.pk, state=Task.State.CLAIMED))
+    audit_record(project=task.project, actor=admin, action="task.free", subject=task.pk, holder=holder)
+
+
+def leases_lapsed_end(*, project: Project) -> None:
+    """Put back every task whose lease is over or whose holder is deactivated. Call it inside a transaction."""
+    lapsed = Task.objects.filter(project=project, state=Task.State.CLAIMED).filter(
+        Q(lease_until__lte=Now()) | Q(holder__is_active=False)
+    )
+    for task in lapsed.select_for_update(skip_locked=True, of=("self",)):
+        _put_back(task, Task.objects.filter(pk=task.pk, state=Task.State.CLAIMED, attempt=task.attempt))
+
+
+def task_resting_state(task: Task) -> str:
+    """Where a task without a holder belongs: fresh, waiting for review, or sent back."""
+    last = Annotation.objects.filter(task=task).select_related("review").order_by("-revision").first()
+    if last is None:
+        return Task.State.QUEUED
+    return Task.State.RETURNED if hasattr(last, "review") else Task.State.SUBMITTED
+
+
+def _lease_end() -> ExpressionWrapper:
+    return ExpressionWrapper(Now() + timedelta(seconds=settings.LEASE_SECONDS), output_field=DateTimeField())
+
+
+def _held(project: Project, user: AbstractBaseUser) -> QuerySet[Task]:
+    """Live leases, the one claimed first on top."""
+    return Task.objects.filter(project=project, holder=user, state=Task.State.CLAIMED).order_by("updated_at", "pk")
+
+
+def _own(task: Task, user: AbstractBaseUser, attempt: int) -> QuerySet[Task]:
+    return Task.objects.filter(pk=task.pk, holder=user, attempt=attempt, state=Task.State.CLAIMED)
+
+
+def _candidate(project: Project, user: AbstractBaseUser, after_id: int | None) -> Task | None:
+    """What was sent back to this person, else the top of the queue; what others are just taking is passed over."""
+    free = Task.objects.filter(project=project).exclude(pk=after_id).select_for_update(skip_locked=True)
+    returned = free.filter(state=Task.State.RETURNED, author=user).order_by("skips", "updated_at", "pk")
+    queued = free.filter(state=Task.State.QUEUED).order_by("skips", "-priority", "pk")
+    return returned.first() or queued.first()
+
+
+def _take(task: Task, user: AbstractBaseUser) -> bool:
+    """One filtered UPDATE decides the race on every database, also where SKIP LOCKED is silently dropped (SQLite)."""
+    unchanged = Task.objects.filter(pk=task.pk, state=task.state, attempt=task.attempt)
+    changed = unchanged.update(
+        state=Task.State.CLAIMED, holder=user, attempt=F("attempt") + 1, lease_until=_lease_end(), updated_at=Now()
+    )
+    return changed == 1
+
+
+def _put_back(task: Task, still: QuerySet[Task]) -> None:
+    """End the lease if the filtered row is still there; 409 otherwise."""
+    if not still.update(state=task_resting_state(task), holder=None, lease_until=None, updated_at=Now()):
+        raise ConflictError(LEASE_LOST, code="lease_lost")
+
+
+def _whole(task_id: int) -> Task:
+    return Task.objects.select_related("project", "pair__image", "pair__concept", "model_version").get(pk=task_id)
