@@ -1,0 +1,38 @@
+/** Undo and redo: one gesture, one entry of {label, before, after}, both patches of the store's top-level keys. */
+
+export function createHistory(limit = 200) {
+  let done = [];
+  let undone = [];
+  return {
+    get canUndo() {
+      return done.length > 0;
+    },
+    get canRedo() {
+      return undone.length > 0;
+    },
+    /** A new gesture forgets what was undone before it. */
+    record(entry) {
+      done = [...done.slice(-limit + 1), entry];
+      undone = [];
+    },
+    /** Complete the newest gesture with what came of it later, such as the model's answer to a click. */
+    amend(after) {
+      const last = done.at(-1);
+      if (last) done[done.length - 1] = { ...last, after: { ...last.after, ...after } };
+    },
+    undo() {
+      const entry = done.pop();
+      if (entry) undone.push(entry);
+      return entry ?? null;
+    },
+    redo() {
+      const entry = undone.pop();
+      if (entry) done.push(entry);
+      return entry ?? null;
+    },
+    clear() {
+      done = [];
+      undone = [];
+    },
+  };
+}

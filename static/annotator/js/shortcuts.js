@@ -1,0 +1,78 @@
+/**
+ * The one table of keys: it binds them, prints the `?` sheet and the help page, and fills `aria-keyshortcuts`.
+ * `action` is also the `data-action` of the button that does the same.
+ */
+
+const row = (action, keys, group, label) => Object.freeze({ action, keys: Object.freeze(keys), group, label });
+
+const TOOLS = [
+  row("tool-point", ["V"], "Tools", "Point and box: click adds, right click or Shift takes away, drag draws a box"),
+  row("tool-brush", ["B"], "Tools", "Brush: paint pixels on"),
+  row("tool-eraser", ["E"], "Tools", "Eraser: take pixels off"),
+  row("tool-polygon", ["P"], "Tools", "Polygon: click corners, click the first one to close"),
+  row("tool-pan", ["M"], "Tools", "Move the picture (middle button does it with any tool)"),
+  row("smaller", ["["], "Tools", "Smaller brush or eraser"),
+  row("larger", ["]"], "Tools", "Larger brush or eraser"),
+  row("fill-holes", ["O"], "Tools", "Fill the holes of the mask in hand"),
+  row("undo", ["Ctrl+Z", "Backspace"], "Tools", "Undo; with nothing to undo, reopen the task before"),
+  row("redo", ["Ctrl+Shift+Z", "Ctrl+Y"], "Tools", "Redo"),
+];
+
+const VIEW = [
+  row("zoom-object", ["Z"], "View", "Zoom to the object"),
+  row("zoom-fit", ["0"], "View", "Fit the picture"),
+  row("zoom-actual", ["1"], "View", "One picture pixel on one screen pixel"),
+  row("zoom-in", ["+", "="], "View", "Zoom in"),
+  row("zoom-out", ["-"], "View", "Zoom out"),
+  row("hide-masks", ["U"], "View", "Hide or show the masks"),
+  row("help", ["?"], "View", "Show the keys"),
+];
+
+const KEYBOARD_POINTER = [
+  row("pointer-left", ["ArrowLeft", "Shift+ArrowLeft"], "Without a mouse", "Cross-hair left (Shift: far)"),
+  row("pointer-right", ["ArrowRight", "Shift+ArrowRight"], "Without a mouse", "Cross-hair right"),
+  row("pointer-up", ["ArrowUp", "Shift+ArrowUp"], "Without a mouse", "Cross-hair up"),
+  row("pointer-down", ["ArrowDown", "Shift+ArrowDown"], "Without a mouse", "Cross-hair down"),
+  row("point-add", ["."], "Without a mouse", "Add the place under the cross-hair"),
+  row("point-subtract", [","], "Without a mouse", "Take away the place under the cross-hair"),
+];
+
+export const DESK_SHORTCUTS = Object.freeze([
+  row("accept", ["Enter"], "Decide", "Accept the mask in hand, else the proposal"),
+  row("reject", ["X"], "Decide", "Reject the proposal: a false positive"),
+  row("next", ["J"], "Decide", "Next proposal or instance"),
+  row("previous", ["K"], "Decide", "Previous proposal or instance"),
+  row("auto-accept", ["A"], "Decide", "Accept all proposals over the chosen score"),
+  row("candidate", ["C"], "Decide", "Next candidate for the mask in hand"),
+  row("drop", ["Escape"], "Decide", "Drop the mask in hand"),
+  row("take", ["R"], "Decide", "Take the selected mask in hand to mend it"),
+  row("delete", ["Delete"], "Decide", "Remove the selected instance"),
+  row("absent", ["N"], "Finish", "Not in this image: submit that and go on"),
+  row("submit", ["Space", "Ctrl+Enter"], "Finish", "Submit and go on"),
+  row("skip", ["S"], "Finish", "Skip: back to the queue, behind the others"),
+  ...TOOLS,
+  row("hover", ["H"], "View", "Preview the mask under the pointer, on or off"),
+  ...VIEW,
+  ...KEYBOARD_POINTER,
+]);
+
+export const REVIEW_SHORTCUTS = Object.freeze([
+  row("approve", ["A"], "Decide", "Approve and open the next"),
+  row("fix", ["F"], "Decide", "Mend it with the tools; once more: save as fixed and approved"),
+  row("send-back", ["R"], "Decide", "Send back with a comment"),
+  row("next", ["J"], "Decide", "Next in the list"),
+  row("previous", ["K"], "Decide", "Previous in the list"),
+  row("layer-proposal", ["2"], "View", "The model's proposal"),
+  row("layer-correction", ["3"], "View", "The annotator's correction"),
+  row("layer-difference", ["4"], "View", "The difference: added and removed"),
+  row("replay", ["C"], "View", "Replay the annotator's clicks"),
+  row("accept", ["Enter"], "While mending", "Accept the mask in hand"),
+  row("take", ["T"], "While mending", "Take the selected instance in hand"),
+  row("select", ["G"], "While mending", "Select the next instance"),
+  row("delete", ["Delete"], "While mending", "Remove the selected instance"),
+  row("drop", ["Escape"], "While mending", "Drop the mask in hand; stop mending"),
+  ...TOOLS.filter((entry) => entry.action !== "undo"),
+  row("undo", ["Ctrl+Z", "Backspace"], "Tools", "Undo"),
+  ...VIEW,
+  ...KEYBOARD_POINTER,
+]);

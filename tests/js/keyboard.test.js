@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { createKeymap, keyName, shownKey } from "../../static/annotator/js/keyboard.js";
+import { DESK_SHORTCUTS, REVIEW_SHORTCUTS } from "../../static/annotator/js/shortcuts.js";
+
+const pressed = (key, modifiers = {}) => keyName({ key, ctrlKey: false, altKey: false, shiftKey: false, metaKey: false, ...modifiers });
+
+function memory(initial = {}) {
+  const kept = new Map(Object.entries(initial));
+  return {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => kept.set(key, value),
+    removeItem: (key) => kept.delete(key),
+  };
+}
+
+test("keys have one name whatever Caps Lock says", () => {
+  assert.equal(pressed("n"), "N");
+  assert.equal(pressed("N"), "N");
+  assert.equal(pressed("N", { shiftKey: true }), "Shift+N");
+  assert.equal(pressed(" "), "Space");
+  assert.equal(pressed("?", { shiftKey: true }), "?");
+  assert.equal(pressed("z", { metaKey: true, shiftKey: true }), "Ctrl+Shift+Z");
+});
+
+test("a plus key is shown as one", () => {
+  assert.equal(shownKey("+"), "+");
+  assert.equal(shownKey("Ctrl+Enter"), "Ctrl+Enter");
+});
+
+for (const [name, table] of [
+  ["desk", DESK_SHORTCUTS],
+  ["review", REVIEW_SHORTCUTS],
+]) {
+  test(`no key of the ${name} does two things, and none takes Tab`, () => {
+    const keys = table.flatMap((row) => row.keys);
+    assert.deepEqual(keys, [...new Set(keys)]);
+    assert.ok(!keys.some((key) => key.includes("Tab")));
+    const actions = table.map((row) => row.action);
+    assert.deepEqual(actions, [...new Set(actions)]);
+  });
+}
+
+test("a remapped key is kept and taken from its former action", () => {
+  const storage = memory();
+  const loser = createKeymap(DESK_SHORTCUTS, "desk", storage).remap("absent", "X");
+  assert.equal(loser, "reject");
+  const later = createKeymap(DESK_SHORTCUTS, "desk", storage);
+  assert.equal(later.actionOf("X"), "absent");
+  assert.equal(later.actionOf("N"), null);
+  assert.deepEqual(later.keysOf("reject"), []);
+});
+
+test("reset brings the table's keys back", () => {
+  const keymap = createKeymap(DESK_SHORTCUTS, "desk", memory());
+  keymap.remap("absent", "Q");
+  keymap.reset();
+  assert.equal(keymap.actionOf("N"), "absent");
+});
+
+test("garbage in the browser's storage is as good as nothing", () => {
+  const keymap = createKeymap(DESK_SHORTCUTS, "desk", memory({ "roost:keys:desk": "{half" }));
+  assert.equal(keymap.actionOf("Space"), "submit");
+});
