@@ -10,15 +10,16 @@ PRESENCE_SCORE = 0.5  # the official metric's threshold: an instance from here o
 
 def pair_settle(*, annotation: Annotation) -> None:
     """Write the annotation's verdict and masks down as the pair's truth. Call it inside the review's transaction."""
-    pair = annotation.pair
     present = annotation.verdict == Verdict.PRESENT
-    pair.truth = Pair.Truth.PRESENT if present else Pair.Truth.ABSENT
-    pair.truth_source = Pair.TruthSource.ANNOTATED
-    pair.instances = annotation.instances
-    pair.round = annotation.task.round
-    pair.settled_at = Now()
-    pair.hard_negative = not present and (bool(annotation.rejected_proposals) or _fired(pair))
-    pair.save(update_fields=["truth", "truth_source", "instances", "round", "settled_at", "hard_negative"])
+    fired = bool(annotation.rejected_proposals) or _fired(annotation.pair)
+    Pair.objects.filter(pk=annotation.pair_id).update(
+        truth=Pair.Truth.PRESENT if present else Pair.Truth.ABSENT,
+        truth_source=Pair.TruthSource.ANNOTATED,
+        instances=annotation.instances,
+        round=annotation.task.round,
+        settled_at=Now(),
+        hard_negative=fired and not present,
+    )
 
 
 def _fired(pair: Pair) -> bool:

@@ -15,6 +15,7 @@ from annotator.errors import RoostError
 from annotator.models import ApiToken, Concept, Deployment, Membership, ModelVersion, Pair, Project, Task
 
 from .audit import audit_record
+from .tasks import leases_lapsed_end
 
 SHIPPED_VERSION = "demo"
 # Okabe and Ito's palette: told apart by the colour-blind too.
@@ -121,9 +122,9 @@ def member_set(*, project: Project, member: AbstractBaseUser, role: str | None, 
 
 
 def _leases_free(*, project: Project, member: AbstractBaseUser) -> None:
-    """End the leases by letting them lapse: the next claim puts such tasks back where they belong."""
     held = project.tasks.filter(holder=member, state=Task.State.CLAIMED)
     held.update(lease_until=F("created_at"))
+    leases_lapsed_end(project=project)
 
 
 @transaction.atomic

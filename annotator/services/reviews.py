@@ -1,0 +1,102 @@
+"""A reviewer's decision: approve, mend and approve, or send back to the author with a comment."""
+
+import uuid
+from collections.abc import Sequence
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import Max
+from django.db.models.functions import Now
+
+from annotator.errors import ConflictError, RoostError
+from annotator.models import Annotation, Review, Task
+
+from .audit import audit_record
+from .instances import instances_from_wire, point_checked, verdict_checked
+from .pairs import pair_settle
+
+Decision = Review.Decision
+
+
+def review_decide(
+    *,
+    annotation: Annotation,
+    reviewer: AbstractBaseUser,
+    decision: str,
+    comment: str = "",
+    pin: dict | None = None,
+    verdict: str | None = None,
+    instances: Sequence[dict] | None = None,
+) -> Review:
+    """Decide once; the later of two reviewers gets 409. `fix` wants a verdict and instances with wire masks."""
+    if decision not in Decision.values:
+        raise RoostError("The decision must be approve, fix or send_back.", fields={"decision": ["Unknown."]})
+    if decision == Decision.SEND_BACK and not comment.strip():
+        raise RoostError("Say what should change: sending back needs a comment.", fields={"comment": ["Empty."]})
+    _check_not_own(annotation, reviewer)
+    review = Review(
+        annotation=annotation,
+        reviewer=reviewer,
+        decision=decision,
+        comment=comment.strip(),
+        pin=point_checked(pin, where="The pin") if pin is not None else None,
+    )
+    fixed = _fixed(annotation, reviewer, verdict, instances) if decision == Decision.FIX else None
+    return _store(review, fixed)
+
+
+def _check_not_own(annotation: Annotation, reviewer: AbstractBaseUser) -> None:
+    if annotation.author_id == reviewer.pk and not annotation.task.project.self_review_allowed:
+        message = "This is your own work; somebody else has to review it (the project's settings can allow it)."
+        raise RoostError(message, code="own_work", http_status=403)
+
+
+def _fixed(
+    annotation: Annotation, reviewer: AbstractBaseUser, verdict: str | None, instances: Sequence[dict] | None
+) -> Annotation:
+    if verdict is None or instances is None:
+        raise RoostError("A fix needs the whole answer: a verdict and all instances.")
+    return Annotation(
+        task=annotation.task,
+        pair=annotation.pair,
+        author=reviewer,
+        client_uuid=uuid.uuid4(),
+        verdict=verdict_checked(verdict, instances),
+        instances=instances_from_wire(instances, image=annotation.pair.image),
+        rejected_proposals=annotation.rejected_proposals,
+    )
+
+
+@transaction.atomic
+def _store(review: Review, fixed: Annotation | None) -> Review:
+    task_id = review.annotation.task_id
+    state = Task.State.RETURNED if review.decision == Decision.SEND_BACK else Task.State.APPROVED
+    # The filtered UPDATE comes first: of two reviewers, or of a reviewer and a reopening author, one changes the row.
+    waiting = Task.objects.filter(pk=task_id, state=Task.State.SUBMITTED)
+    if _is_superseded(review.annotation) or not waiting.update(state=state, skips=0, updated_at=Now()):
+        raise _too_late(review.annotation)
+    if fixed is not None:
+        fixed.revision = review.annotation.revision + 1
+        fixed.save(force_insert=True)
+        review.fixed = fixed
+    review.save(force_insert=True)
+    if state == Task.State.APPROVED:
+        pair_settle(annotation=fixed or review.annotation)
+    details = {"decision": review.decision, "comment": review.comment, "annotation": review.annotation_id}
+    project = review.annotation.task.project
+    audit_record(project=project, actor=review.reviewer, action="review.decide", subject=task_id, **details)
+    return review
+
+
+def _is_superseded(annotation: Annotation) -> bool:
+    highest = Annotation.objects.filter(task_id=annotation.task_id).aggregate(highest=Max("revision"))["highest"]
+    return highest != annotation.revision or Review.objects.filter(annotation=annotation).exists()
+
+
+def _too_late(annotation: Annotation) -> ConflictError:
+    if Review.objects.filter(annotation=annotation).exists():
+        return ConflictError(
+            "Somebody has decided on this already; your decision was not stored.", code="already_reviewed"
+        )
+    message = "The author has taken this back to work on it; a new answer will come to the review list."
+    return ConflictError(message, code="reopened")
