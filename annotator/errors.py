@@ -47,3 +47,7 @@ class BackendError(RoostError):
 
     code = "backend_unavailable"
     http_status = 503
+
+
+class JobCancelled(Exception):
+    """The work was asked to stop; no error, and nobody's fault."""

@@ -4,6 +4,8 @@ import os
 import secrets
 from pathlib import Path
 
+from annotator.broker import broker_options
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("ROOST_VAR", BASE_DIR / "var")).resolve()
 
@@ -174,6 +176,24 @@ MLBACKEND_TOKEN = os.environ.get("ROOST_MLBACKEND_TOKEN", "")
 
 # Celery: JSON only; the broker is a doorbell, the Job row the truth (docs/decisions/0001-job-rows.md).
 CELERY_BROKER_URL = os.environ.get("ROOST_BROKER_URL", "fsatomic://")
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_SERIALIZER = "json"
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = False  # the sweeper brings a lost worker's job back, counting its attempts
+CELERY_TASK_DEFAULT_QUEUE = "default"
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.2, "interval_max": 0.2}
+CELERY_BROKER_CONNECTION_TIMEOUT = 2
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+if CELERY_BROKER_URL.startswith("fsatomic://"):
+    CELERY_BROKER_TRANSPORT_OPTIONS = broker_options(VAR_DIR / "broker")
+    # Control messages to workers that died would pile up as files for ever.
+    CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+elif CELERY_BROKER_URL.startswith("redis"):
+    # A message unacked for longer than this is delivered again; job rows make that harmless, but noisy.
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 12 * 3600, "socket_connect_timeout": 2}
 
 # Claiming and drafts
 LEASE_SECONDS = int(os.environ.get("ROOST_LEASE_SECONDS", "600"))

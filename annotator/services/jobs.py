@@ -1,0 +1,92 @@
+"""Background work as rows: enqueue, cancel, sweep. The broker rings the bell; the row is the truth."""
+
+import logging
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
+from annotator.errors import ConflictError, JobCancelled
+from annotator.models import Job, Project
+
+from .audit import audit_record
+from .job_context import JobContext
+
+__all__ = ["JobCancelled", "JobContext", "job_cancel", "job_enqueue", "job_ring", "jobs_sweep"]
+
+log = logging.getLogger(__name__)
+
+QUEUES = {Job.Kind.MINE: "inference", Job.Kind.RETRAIN: "training"}
+DIED = "The worker died {attempts} times while it was on this job. See the worker's log, then start the job again."
+
+
+def job_enqueue(
+    *, project: Project, kind: str, params: dict[str, Any] | None = None, created_by: AbstractBaseUser | None = None
+) -> Job:
+    """A waiting job, announced to the workers once the transaction commits; 409 if its kind is already under way."""
+    try:
+        with transaction.atomic():
+            job = Job.objects.create(project=project, kind=kind, params=params or {}, created_by=created_by)
+            audit_record(project=project, actor=created_by, action=f"job.{kind}", subject=f"job {job.pk}")
+    except IntegrityError as error:
+        words = f"This project already has a job «{Job.Kind(kind).label}» under way; wait for it or cancel it."
+        raise ConflictError(words, code="already_running") from error
+    transaction.on_commit(lambda: job_ring(job_id=job.pk, kind=kind))
+    return job
+
+
+def job_ring(*, job_id: int, kind: str) -> bool:
+    """Tell the workers. A broker that is away costs no job: the sweeper rings again."""
+    from annotator.tasks import run_job
+
+    try:
+        run_job.apply_async([job_id], queue=QUEUES.get(kind, "default"))
+    except Exception:  # whatever a broker's client raises
+        log.warning("The broker could not be told of job %s; the sweeper will ring again.", job_id, exc_info=True)
+        return False
+    return True
+
+
+def job_cancel(*, job: Job, user: AbstractBaseUser | None) -> Job:
+    """A waiting job ends at once; a running one is asked to stop, which takes some seconds."""
+    mine = Job.objects.filter(pk=job.pk)
+    with transaction.atomic():
+        ended = mine.filter(state=Job.State.QUEUED).update(
+            state=Job.State.CANCELLED, cancel_requested=True, finished_at=Now(), message="Cancelled before it began"
+        )
+        asked = not ended and mine.filter(state=Job.State.RUNNING).update(cancel_requested=True)
+        if ended or asked:
+            audit_record(project=job.project, actor=user, action="job.cancel", subject=f"job {job.pk}", kind=job.kind)
+    job.refresh_from_db()
+    if not (ended or asked):
+        raise ConflictError(f"This job has already ended: {job.get_state_display().lower()}.", code="already_ended")
+    return job
+
+
+def jobs_sweep() -> list[int]:
+    """Ring again for jobs whose worker died or whose message was lost; give up on those that kill every worker."""
+    lease = timedelta(seconds=settings.JOB_LEASE_SECONDS)
+    lapsed = Job.objects.filter(state=Job.State.RUNNING, lease_until__lt=Now())
+    lapsed.filter(cancel_requested=True).update(
+        state=Job.State.CANCELLED, finished_at=Now(), lease_until=None, message="Cancelled"
+    )
+    for job in lapsed.filter(attempt__gte=F("max_attempts")):
+        lapsed.filter(pk=job.pk, attempt=job.attempt).update(
+            state=Job.State.FAILED, finished_at=Now(), lease_until=None, reason=DIED.format(attempts=job.attempt)
+        )
+    # A waiting job's lease_until is the time of its next ring, so that a long queue is not rung without end.
+    waiting = Q(state=Job.State.QUEUED) & (
+        Q(lease_until__isnull=True, created_at__lt=Now() - lease) | Q(lease_until__lt=Now())
+    )
+    dead = Q(state=Job.State.RUNNING, lease_until__lt=Now())
+    rung = []
+    for job in Job.objects.filter(waiting | dead):
+        if job.state == Job.State.QUEUED:
+            Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).update(lease_until=Now() + 10 * lease)
+        if job_ring(job_id=job.pk, kind=job.kind):
+            rung.append(job.pk)
+    return rung

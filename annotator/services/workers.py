@@ -1,0 +1,80 @@
+"""What a worker process does beside its tasks: sweep, and leave a sign of life for `up` and `doctor`."""
+
+import json
+import logging
+import os
+import re
+import threading
+import time
+from pathlib import Path
+
+from django.conf import settings
+from django.db import connection
+from django.db.utils import DatabaseError
+
+from . import job_context
+from .jobs import jobs_sweep
+
+log = logging.getLogger(__name__)
+
+SIGN_EVERY_SECONDS = 2.0
+SIGN_OLD_SECONDS = 10.0
+
+
+def worker_started(*, name: str) -> None:
+    """Called once a worker takes tasks: begin to sweep and to sign."""
+    job_context.worker_stops.clear()
+    threading.Thread(target=_look_after_jobs, args=(name,), name="sweeper", daemon=True).start()
+
+
+def worker_stopping() -> None:
+    """Called when a worker is told to end: its jobs stop at the next occasion and go back to the queue."""
+    job_context.worker_stops.set()
+
+
+def workers_alive() -> list[str]:
+    """Names of workers on this machine that gave a sign of life within the last ten seconds."""
+    signs = (json.loads(path.read_text()) for path in sorted(_signs_folder().glob("*.json")))
+    return [sign["name"] for sign in signs if time.time() - sign["at"] < SIGN_OLD_SECONDS]
+
+
+def _look_after_jobs(name: str) -> None:
+    sweep_every = max(settings.JOB_LEASE_SECONDS / 3, 0.5)
+    swept_at = 0.0
+    try:
+        while not job_context.worker_stops.is_set():
+            _sign(name)
+            if time.monotonic() - swept_at >= sweep_every:
+                swept_at = time.monotonic()
+                _sweep()
+            job_context.worker_stops.wait(min(SIGN_EVERY_SECONDS, sweep_every))
+    finally:
+        _sign_path(name).unlink(missing_ok=True)
+        connection.close()
+
+
+def _sweep() -> None:
+    try:
+        rung = jobs_sweep()
+    except DatabaseError:
+        log.warning("The sweeper could not read the jobs; trying again.", exc_info=True)
+        connection.close()
+        return
+    if rung:
+        log.info("rang again for jobs %s", rung)
+
+
+def _signs_folder() -> Path:
+    return settings.VAR_DIR / "workers"
+
+
+def _sign_path(name: str) -> Path:
+    return _signs_folder() / f"{re.sub('[^A-Za-z0-9._@-]', '_', name)}.json"
+
+
+def _sign(name: str) -> None:
+    path = _sign_path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps({"name": name, "pid": os.getpid(), "at": time.time()}))
+    os.replace(unfinished, path)
