@@ -2,6 +2,8 @@
 
 import os
 import secrets
+import shlex
+import sys
 from pathlib import Path
 
 from annotator.broker import broker_options
@@ -194,6 +196,9 @@ if CELERY_BROKER_URL.startswith("fsatomic://"):
 elif CELERY_BROKER_URL.startswith("redis"):
     # A message unacked for longer than this is delivered again; job rows make that harmless, but noisy.
     CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 12 * 3600, "socket_connect_timeout": 2}
+
+# What runs the verbs of docs/contracts.md, "Trainer".
+TRAINER_COMMAND = shlex.split(os.environ.get("ROOST_TRAINER_COMMAND", "")) or [sys.executable, "-m", "training"]
 
 # Claiming and drafts
 LEASE_SECONDS = int(os.environ.get("ROOST_LEASE_SECONDS", "600"))

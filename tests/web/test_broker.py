@@ -8,7 +8,6 @@ from kombu import Connection, Exchange, Queue
 
 from annotator.broker import broker_options
 
-
 # kombu remembers a queue's bindings by its name for the whole process, so every test's queue has a name of its own.
 
 

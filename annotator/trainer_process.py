@@ -1,0 +1,173 @@
+"""The door to the training tower: run `python -m training <verb>` as a child and follow its events.
+
+The child has a session of its own, so that it is stopped with everything it started; low priority and one thread, so
+that clicks stay quick beside it; and it dies with the worker that started it.
+"""
+
+import contextlib
+import ctypes.util
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from annotator.child import child_command
+from annotator.errors import JobCancelled, RoostError
+
+NICENESS = 10
+KILL_AFTER_SECONDS = 10.0
+LOOK_EVERY_SECONDS = 0.25
+TAIL_LINES = 20
+JEMALLOC_FOLDERS = (
+    "/usr/lib/x86_64-linux-gnu",
+    "/usr/lib/aarch64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+    "/usr/local/lib",
+)
+JEMALLOC_CONF = "dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always"
+
+
+class TrainerError(RoostError):
+    """The trainer refused its input or failed; the message is its own sentence."""
+
+    code = "training_failed"
+    http_status = 500
+
+
+def run_trainer(
+    verb: str,
+    config: dict,
+    out_dir: Path,
+    on_event: Callable[[dict], None] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> dict:
+    """Run a verb of docs/contracts.md in `out_dir`, pass every event on, and return its manifest.
+
+    JobCancelled when should_stop said so (the trainer has then written a checkpoint), TrainerError when it failed.
+    """
+    out_dir = Path(out_dir)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    config_path = out_dir / f"{verb}.config.json"
+    config_path.write_text(json.dumps(config, indent=1))
+    command = [*settings.TRAINER_COMMAND, verb, "--config", str(config_path), "--out", str(out_dir)]
+    with (out_dir / "log.txt").open("ab") as log:
+        child = subprocess.Popen(
+            child_command(command, nice=NICENESS),
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=trainer_environment(),
+            cwd=settings.BASE_DIR,
+            start_new_session=True,
+        )
+    watch = _Watch(child, should_stop or (lambda: False))
+    try:
+        events = _follow(child, on_event or (lambda event: None))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=KILL_AFTER_SECONDS)
+    finally:
+        watch.end()
+    return _result(verb, child.returncode, events, out_dir, stopped=watch.stopped)
+
+
+def trainer_environment() -> dict[str, str]:
+    """One thread; jemalloc where there is one, since glibc's allocator makes a training step several times slower."""
+    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+    environment.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
+    if library := jemalloc_path():
+        preloaded = environment.get("LD_PRELOAD", "")
+        environment["LD_PRELOAD"] = f"{library}:{preloaded}" if preloaded else library
+        environment["MALLOC_CONF"] = JEMALLOC_CONF
+    return environment
+
+
+def jemalloc_path() -> str | None:
+    """Where libjemalloc lies on this machine, if it does."""
+    names = [name for name in (ctypes.util.find_library("jemalloc"), "libjemalloc.so.2") if name]
+    candidates = (Path(folder) / name for folder in JEMALLOC_FOLDERS for name in names)
+    return next((str(path) for path in candidates if path.exists()), None)
+
+
+class _Watch:
+    """Asks should_stop while the child runs; stops its whole session when told to, or when only helpers are left."""
+
+    def __init__(self, child: subprocess.Popen, should_stop: Callable[[], bool]) -> None:
+        self.stopped = False
+        self._child, self._should_stop = child, should_stop
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._look, name=f"watch of {child.pid}", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """The child has closed its output, or its reader failed: let nothing of it live on."""
+        self._over.set()
+        self._thread.join()
+        _stop_session(self._child)
+
+    def _look(self) -> None:
+        while not self._over.wait(LOOK_EVERY_SECONDS):
+            self.stopped = self._should_stop()
+            if self.stopped or self._child.poll() is not None:
+                _stop_session(self._child)
+                return
+
+
+def _stop_session(child: subprocess.Popen) -> None:
+    """SIGTERM to the session unless its leader has ended, SIGKILL after a while to all that is left."""
+    if child.poll() is None:
+        _signal_session(child, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(timeout=KILL_AFTER_SECONDS)
+    _signal_session(child, signal.SIGKILL)
+    child.wait()
+
+
+def _signal_session(child: subprocess.Popen, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, number)
+
+
+def _follow(child: subprocess.Popen, on_event: Callable[[dict], None]) -> dict[str, dict]:
+    """Pass events on until the child closes its output; the last event of each kind."""
+    last: dict[str, dict] = {}
+    for event in _events(child):
+        last[event["event"]] = event
+        on_event(event)
+    return last
+
+
+def _events(child: subprocess.Popen) -> Iterator[dict[str, Any]]:
+    assert child.stdout is not None
+    for line in child.stdout:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # a library's print is no event
+        if isinstance(event, dict) and isinstance(event.get("event"), str):
+            yield event
+
+
+def _result(verb: str, status: int, events: dict[str, dict], out_dir: Path, *, stopped: bool) -> dict:
+    if stopped:
+        raise JobCancelled(f"training {verb} was stopped")
+    if status == 0 and "done" in events:
+        manifest = events["done"].get("manifest")
+        return manifest if isinstance(manifest, dict) else json.loads((out_dir / "manifest.json").read_text())
+    if "error" in events:
+        error = events["error"]
+        raise TrainerError(str(error.get("message")), code=str(error.get("code") or TrainerError.code))
+    raise TrainerError(
+        f"The trainer ({verb}) ended with status {status} and did not say why. The end of its log:\n{_tail(out_dir)}"
+    )
+
+
+def _tail(out_dir: Path) -> str:
+    with (out_dir / "log.txt").open(errors="replace") as log:
+        return "".join(deque(log, TAIL_LINES)).strip()

@@ -1,0 +1,110 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from annotator import trainer_process
+from annotator.errors import JobCancelled
+from annotator.trainer_process import TrainerError, run_trainer
+from tests.processes import ROOT, wait_until
+
+
+@pytest.fixture(autouse=True)
+def _stand_in(settings):
+    settings.TRAINER_COMMAND = [sys.executable, str(ROOT / "tests" / "stand_in_trainer.py")]
+
+
+def _alive(path: Path) -> bool:
+    status = Path(f"/proc/{path.read_text()}/stat")
+    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_manifest_and_events_come_back(tmp_path):
+    events = []
+    manifest = run_trainer("train", {"act": "finish"}, tmp_path, events.append)
+    assert manifest["metrics"] == {"cgf1": 0.5}
+    assert [event["event"] for event in events] == ["progress", "done"]
+
+
+def test_trainer_runs_at_low_priority_with_one_thread(tmp_path):
+    manifest = run_trainer("train", {"act": "finish"}, tmp_path)
+    assert (manifest["nice"], manifest["threads"]) == (os.nice(0) + trainer_process.NICENESS, "1")
+
+
+def test_refusal_is_told_in_the_trainers_own_sentence(tmp_path):
+    with pytest.raises(TrainerError, match=r"The holdout has no negatives; add some\.") as refused:
+        run_trainer("gate", {"act": "refuse"}, tmp_path)
+    assert refused.value.code == "ungateable_holdout"
+
+
+def test_crash_brings_the_end_of_the_log(tmp_path):
+    with pytest.raises(TrainerError, match="a crash of the stand-in"):
+        run_trainer("train", {"act": "crash"}, tmp_path)
+    assert "a crash" in (tmp_path / "log.txt").read_text()
+
+
+def test_stopped_trainer_writes_its_checkpoint_and_leaves_no_helper(tmp_path):
+    events = []
+    with pytest.raises(JobCancelled):
+        run_trainer("train", {"act": "wait"}, tmp_path, events.append, should_stop=lambda: bool(events))
+    assert events[-1]["event"] == "checkpoint"
+    wait_until(lambda: not _alive(tmp_path / "helper"), seconds=2)
+
+
+def test_trainer_deaf_to_sigterm_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_process, "KILL_AFTER_SECONDS", 0.5)
+    events = []
+    with pytest.raises(JobCancelled):
+        run_trainer("train", {"act": "hang"}, tmp_path, events.append, should_stop=lambda: bool(events))
+    wait_until(lambda: not _alive(tmp_path / "pid"), seconds=2)
+    wait_until(lambda: not _alive(tmp_path / "helper"), seconds=2)
+
+
+def test_failing_listener_leaves_no_trainer_behind(tmp_path):
+    def fail(event: dict) -> None:
+        raise RuntimeError("the database is gone")
+
+    with pytest.raises(RuntimeError, match="database"):
+        run_trainer("train", {"act": "wait"}, tmp_path, fail)
+    wait_until(lambda: not _alive(tmp_path / "pid"), seconds=2)
+
+
+def test_trainer_dies_with_its_killed_supervisor(tmp_path, settings):
+    program = (
+        "import sys, django; django.setup(); from annotator.trainer_process import run_trainer;"
+        f"run_trainer('train', {{'act': 'wait'}}, {str(tmp_path)!r})"
+    )
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "annotator.settings",
+        "ROOST_TRAINER_COMMAND": " ".join(settings.TRAINER_COMMAND),
+    }
+    supervisor = subprocess.Popen([sys.executable, "-c", program], env=environment, cwd=ROOT)
+    wait_until(lambda: (tmp_path / "helper").exists() and (tmp_path / "helper").read_text())
+    supervisor.send_signal(signal.SIGKILL)
+    supervisor.wait()
+    wait_until(lambda: not _alive(tmp_path / "pid"), seconds=5)
+    os.kill(int((tmp_path / "helper").read_text()), signal.SIGKILL)
+
+
+def test_jemalloc_is_preloaded_where_the_machine_has_it():
+    library = trainer_process.jemalloc_path()
+    if library is None:
+        pytest.skip("libjemalloc is not installed on this machine")
+    program = "print(open('/proc/self/maps').read())"
+    environment = trainer_process.trainer_environment()
+    maps = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True).stdout
+    assert "jemalloc" in maps
+
+
+def test_config_reaches_the_trainer_as_a_file(tmp_path):
+    before = time.time()
+    run_trainer("train", {"act": "finish", "seed": 7}, tmp_path)
+    config = tmp_path / "train.config.json"
+    assert json.loads(config.read_text()) == {"act": "finish", "seed": 7}
+    assert config.stat().st_mtime >= before - 1
