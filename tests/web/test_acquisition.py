@@ -1,0 +1,107 @@
+"""Which pairs are chosen for a person, in which order, and what the annotator is told."""
+
+import numpy as np
+
+from annotator.acquisition import Candidate, Thresholds, choose
+
+SETTINGS = {"presence_low": 0.4, "presence_high": 0.6, "stability_below": 0.75, "audit_share": 0.0, "batch": 10}
+
+
+def candidate(pair_id: int, presence: float, stability: float | None = 0.9, concept="chicken", feature=None):
+    return Candidate(pair_id, concept, presence, stability, None if feature is None else np.array(feature, np.float16))
+
+
+def chosen(candidates, seed=1, **settings):
+    return choose(candidates, Thresholds(**SETTINGS | settings), seed=seed)
+
+
+def ids(choices, lane=None) -> list[int]:
+    return [one.pair_id for one in choices if lane in (None, one.lane)]
+
+
+def test_nearest_to_a_toss_up_comes_first():
+    choices = chosen([candidate(1, 0.42), candidate(2, 0.51), candidate(3, 0.56)])
+    assert ids(choices, "band") == [2, 3, 1]
+    assert choices[0].priority > choices[1].priority > choices[2].priority
+
+
+def test_wobbling_masks_follow_the_band_least_stable_first():
+    choices = chosen([candidate(1, 0.9, 0.7), candidate(2, 0.5), candidate(3, 0.9, 0.4)], batch=3)
+    assert [(one.pair_id, one.lane) for one in choices] == [(2, "band"), (3, "borderline"), (1, "borderline")]
+
+
+def test_wobbling_mask_of_something_the_model_denies_is_no_reason():
+    assert ids(chosen([candidate(1, 0.1, 0.2)], batch=1), "borderline") == []
+
+
+def test_short_batch_is_filled_with_the_nearest_to_a_toss_up():
+    choices = chosen([candidate(1, 0.95), candidate(2, 0.3), candidate(3, 0.5)], batch=2)
+    assert [(one.pair_id, one.lane) for one in choices] == [(3, "band"), (2, "fill")]
+
+
+def test_batch_is_never_exceeded():
+    assert len(chosen([candidate(n, 0.5) for n in range(100)], batch=7, audit_share=0.1)) == 7
+
+
+def test_near_duplicates_step_behind_what_looks_different():
+    twins = [
+        candidate(1, 0.50, feature=[5, 1]),
+        candidate(2, 0.51, feature=[5, 1]),
+        candidate(3, 0.59, feature=[-5, 0]),
+    ]
+    assert ids(chosen(twins, batch=2)) == [1, 3]
+    assert ids(chosen(twins, batch=3)) == [1, 3, 2]
+
+
+def test_two_concepts_of_one_image_are_no_duplicates():
+    feature = [5, 1]
+    pair = [candidate(1, 0.50, feature=feature), candidate(2, 0.51, concept="duck", feature=feature)]
+    other = candidate(3, 0.55, feature=[-5, 0])
+    assert ids(chosen([*pair, other], batch=2)) == [1, 2]
+
+
+def test_audit_share_is_drawn_from_what_nothing_else_chose():
+    sure = [candidate(n, 0.99) for n in range(100, 200)]
+    choices = chosen([*(candidate(n, 0.5) for n in range(100)), *sure], batch=50, audit_share=0.1)
+    assert len(ids(choices, "audit")) == 5
+    assert len(ids(choices, "band")) == 45
+
+
+def test_audits_are_spread_over_the_batch():
+    pool = [candidate(n, 0.5) for n in range(200)]
+    places = [place for place, one in enumerate(chosen(pool, batch=50, audit_share=0.1)) if one.lane == "audit"]
+    assert places == [5, 15, 25, 35, 45]
+
+
+def test_audit_reaches_confident_predictions():
+    pool = [candidate(n, 0.001) for n in range(1000)] + [candidate(5000, 0.5)]
+    drawn = chosen(pool, batch=20, audit_share=0.5)
+    assert all(one.reasons[0]["value"] == 0.001 for one in drawn if one.lane == "audit")
+
+
+def test_same_seed_draws_the_same_and_another_draws_others():
+    pool = [candidate(n, 0.01 * (n % 100)) for n in range(300)]
+    first, again, other = (chosen(pool, seed=seed, audit_share=0.5) for seed in (1, 1, 2))
+    assert first == again
+    assert ids(first, "audit") != ids(other, "audit")
+
+
+def test_every_choice_says_why_in_words():
+    pool = [candidate(1, 0.52), candidate(2, 0.8, 0.61), candidate(3, 0.2), candidate(4, 0.05)]
+    words = {one.lane: one.reasons[0]["words"] for one in chosen(pool, batch=4, audit_share=0.25)}
+    assert "52 %" in words["band"]
+    assert "chicken" in words["band"]
+    assert "61 %" in words["borderline"]
+    assert "chance" in words["audit"]
+    assert set(words) == {"band", "borderline", "audit", "fill"}
+
+
+def test_nothing_unseen_gives_no_choices():
+    assert chosen([]) == []
+
+
+def test_hundred_thousand_pairs_are_chosen_from():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(100_000, 16)).astype(np.float16)
+    pool = [candidate(n, float(p), feature=features[n]) for n, p in enumerate(rng.random(100_000))]
+    assert len(chosen(pool, batch=200, audit_share=0.1)) == 200
