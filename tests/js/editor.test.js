@@ -1,0 +1,221 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { createEditor, EMPTY_WORK, proposalsOf } from "../../static/annotator/js/editor.js";
+import { questionOf } from "../../static/annotator/js/hand.js";
+import { draftOf, handDraft, wireInstances, workFromDraft } from "../../static/annotator/js/payload.js";
+import { maskArea, maskContains } from "../../static/annotator/js/masks.js";
+import { maskFromWire, wireFromMask } from "../../static/annotator/js/rle.js";
+import { maskFromStroke } from "../../static/annotator/js/shapes.js";
+import { createStore } from "../../static/annotator/js/store.js";
+
+const IMAGE = { width: 40, height: 30 };
+const box = (x, y, width, height) => ({ x, y, width, height, bits: new Uint8Array(width * height).fill(1) });
+const wire = (...args) => wireFromMask(box(...args), IMAGE);
+const at = (x, y, label = 1) => ({ x, y, label });
+const stroke = (x, y) => maskFromStroke([{ x, y }], 2, IMAGE);
+
+const TASK = {
+  id: 7,
+  image: IMAGE,
+  proposal: {
+    model_version: "demo",
+    instances: [
+      { score: 0.9, stability: 0.8, mask: wire(1, 1, 6, 6) },
+      { score: 0.5, stability: 0.4, mask: wire(20, 10, 4, 4) },
+    ],
+  },
+};
+
+function desk() {
+  const store = createStore(EMPTY_WORK);
+  const editor = createEditor(store);
+  editor.load({ task: TASK, proposals: proposalsOf(TASK) });
+  return { store, editor, state: () => store.state };
+}
+
+function answer(editor, store, ...masks) {
+  const candidates = masks.map((mask, i) => ({ mask, score: 0.9 - i / 10, maskId: `m${i}` }));
+  return editor.answer(store.state.hand.token, { candidates, modelVersion: "demo" });
+}
+
+test("Enter accepts the best proposal first and walks on to the next", () => {
+  const { editor, state } = desk();
+  editor.accept();
+  assert.deepEqual(state().instances.map((one) => one.proposal), [0]);
+  assert.deepEqual(state().cursor, { kind: "proposal", key: 1 });
+});
+
+test("a rejected proposal is recorded and undo brings it back", () => {
+  const { editor, state } = desk();
+  editor.reject();
+  assert.deepEqual(state().rejected, [0]);
+  editor.undo();
+  assert.deepEqual(state().rejected, []);
+  assert.deepEqual(state().cursor, { kind: "proposal", key: 0 });
+});
+
+test("rejecting an accepted proposal takes its instance away", () => {
+  const { editor, state } = desk();
+  editor.accept();
+  editor.select({ kind: "instance", key: state().instances[0].key });
+  editor.reject();
+  assert.deepEqual(state().instances, []);
+  assert.deepEqual(state().rejected, [0]);
+});
+
+test("auto-accept takes what scores enough and leaves the rest open", () => {
+  const { editor, state } = desk();
+  editor.autoAccept(0.6);
+  assert.deepEqual(state().instances.map((one) => one.proposal), [0]);
+  assert.equal(editor.statusOf(1), "open");
+});
+
+test("J and K walk around all open proposals and instances", () => {
+  const { editor, state } = desk();
+  editor.accept();
+  const seen = [1, 2, 3].map(() => (editor.move(1), state().cursor.kind));
+  assert.deepEqual(seen, ["instance", "proposal", "instance"]);
+  editor.move(-1);
+  assert.deepEqual(state().cursor, { kind: "proposal", key: 1 });
+});
+
+test("a click waits for its mask; the answer can be accepted and holds prompt, score and model", () => {
+  const { editor, store, state } = desk();
+  assert.equal(editor.addPrompt(at(30, 5)), null);
+  assert.match(editor.accept(), /still drawing/);
+  assert.ok(answer(editor, store, box(28, 3, 5, 5)));
+  editor.accept();
+  const [instance] = wireInstances(state().instances);
+  assert.deepEqual(instance, {
+    mask: wire(28, 3, 5, 5),
+    origin: "click",
+    prompts: [at(30, 5)],
+    model_version: "demo",
+    score: 0.9,
+    edited: false,
+  });
+});
+
+test("an answer to a click that was undone changes nothing", () => {
+  const { editor, store, state } = desk();
+  editor.addPrompt(at(30, 5));
+  const { token } = state().hand;
+  editor.undo();
+  assert.equal(editor.answer(token, { candidates: [{ mask: box(0, 0, 1, 1), score: 1, maskId: "m" }], modelVersion: "demo" }), false);
+  assert.equal(state().hand, null);
+});
+
+test("refining sends all points and the mask they start from", () => {
+  const { editor, store, state } = desk();
+  editor.addPrompt(at(30, 5));
+  answer(editor, store, box(28, 3, 5, 5));
+  editor.addPrompt(at(33, 9, 0));
+  assert.deepEqual(questionOf(state().hand), { points: [at(30, 5), at(33, 9, 0)], box: null, earlier_mask_id: "m0" });
+});
+
+test("undo after a refinement brings the earlier mask and its id back", () => {
+  const { editor, store, state } = desk();
+  editor.addPrompt(at(30, 5));
+  answer(editor, store, box(28, 3, 5, 5));
+  editor.addPrompt(at(33, 9, 0));
+  answer(editor, store, box(28, 3, 2, 2), box(1, 1, 1, 1));
+  editor.undo();
+  assert.equal(maskArea(state().hand.mask), 25);
+  assert.equal(state().hand.maskId, "m0");
+});
+
+test("a subtracting first click takes the object under it in hand, framed for the model", () => {
+  const { editor, state } = desk();
+  editor.addPrompt(at(3, 3, 0));
+  assert.equal(state().hand.proposal, 0);
+  assert.deepEqual(questionOf(state().hand).box, [1, 1, 7, 7]);
+});
+
+test("a subtracting first click on nothing is refused with a reason", () => {
+  const { editor, state } = desk();
+  assert.match(editor.addPrompt(at(38, 28, 0)), /nothing here/);
+  assert.equal(state().hand, null);
+});
+
+test("candidates cycle and carry their own mask id", () => {
+  const { editor, store, state } = desk();
+  editor.addPrompt(at(30, 5));
+  answer(editor, store, box(28, 3, 5, 5), box(28, 3, 2, 2), box(20, 1, 15, 15));
+  editor.cycleCandidate();
+  assert.equal(maskArea(state().hand.mask), 4);
+  assert.equal(state().hand.maskId, "m1");
+  editor.cycleCandidate();
+  editor.cycleCandidate();
+  assert.equal(maskArea(state().hand.mask), 25);
+});
+
+test("paint survives a refinement by the model", () => {
+  const { editor, store, state } = desk();
+  editor.addPrompt(at(30, 5));
+  answer(editor, store, box(28, 3, 5, 5));
+  editor.paint(stroke(10, 25));
+  editor.addPrompt(at(29, 4));
+  answer(editor, store, box(27, 3, 6, 5));
+  assert.ok(maskContains(state().hand.mask, { x: 10, y: 25 }));
+  assert.ok(maskContains(state().hand.mask, { x: 27, y: 3 }));
+});
+
+test("erasing part of an instance takes it in hand and accepting replaces it in place", () => {
+  const { editor, state } = desk();
+  editor.autoAccept(0);
+  editor.erase(stroke(3, 3));
+  editor.accept();
+  assert.equal(state().instances.length, 2);
+  const mended = state().instances[0];
+  assert.ok(!maskContains(mended.mask, { x: 3, y: 3 }));
+  assert.deepEqual([mended.edited, mended.origin, mended.proposal], [true, "proposal", 0]);
+});
+
+test("brush alone makes a drawn instance without a model", () => {
+  const { editor, state } = desk();
+  editor.select(null);
+  editor.paint(stroke(30, 25));
+  editor.accept();
+  const [instance] = wireInstances(state().instances);
+  assert.deepEqual([instance.origin, instance.model_version, instance.prompts], ["drawn", null, []]);
+});
+
+test("a mask accepted over a proposal settles that proposal", () => {
+  const { editor, store } = desk();
+  editor.addPrompt(at(3, 3));
+  answer(editor, store, box(1, 1, 6, 5));
+  editor.accept();
+  assert.equal(editor.statusOf(0), "covered");
+  assert.equal(editor.statusOf(1), "open");
+});
+
+test("an empty mask can't be accepted", () => {
+  const { editor, store, state } = desk();
+  editor.addPrompt(at(30, 5));
+  answer(editor, store, { x: 0, y: 0, width: 0, height: 0, bits: new Uint8Array(0) });
+  assert.match(editor.accept(), /empty/);
+  assert.equal(state().instances.length, 0);
+});
+
+test("a draft through JSON gives the same work back, hand and all", () => {
+  const { editor, store, state } = desk();
+  editor.accept();
+  editor.reject();
+  editor.addPrompt(at(30, 5));
+  answer(editor, store, box(28, 3, 5, 5));
+  const work = workFromDraft(JSON.parse(JSON.stringify(draftOf(state(), 12.3))));
+  assert.deepEqual(wireInstances(work.instances), wireInstances(state().instances));
+  assert.deepEqual(work.rejected, [1]);
+  assert.deepEqual(work.instances[0].proposal, 0);
+  assert.deepEqual(work.hand.prompts, [at(30, 5)]);
+  assert.deepEqual(work.hand.mask, state().hand.mask);
+  assert.equal(handDraft(null, IMAGE), null);
+});
+
+test("a submission that came too late is work again", () => {
+  const submission = { verdict: "present", instances: [{ mask: wire(1, 1, 2, 2), origin: "drawn" }], rejected_proposals: [1] };
+  const work = workFromDraft({ submission });
+  assert.deepEqual(work.instances[0].mask, maskFromWire(wire(1, 1, 2, 2)));
+  assert.deepEqual(work.rejected, [1]);
+});
