@@ -1,0 +1,192 @@
+"""Originals on disk, byte for byte under their SHA-256, and the rows that know them."""
+
+import atexit
+import hashlib
+import json
+import os
+import random
+import selectors
+import subprocess
+import sys
+import threading
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+from django.db import transaction
+
+from annotator.errors import ImportRefusedError
+from annotator.models import Image, Pair, Project
+
+from .splits import split_for
+
+CHUNK_BYTES = 1024 * 1024
+PROBE_SECONDS = 20.0
+MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II*\x00", b"MM\x00*")
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """An accepted original. `width`, `height` after the EXIF transpose; `is_new`: its bytes were not here before."""
+
+    sha256: str
+    bytes: int
+    width: int
+    height: int
+    media_type: str
+    is_new: bool
+
+
+def image_path(sha256: str) -> Path:
+    return settings.IMAGES_DIR / sha256[:2] / sha256
+
+
+def image_file_store(*, stream: BinaryIO) -> StoredFile:
+    """Take a file in: hash while copying, decode in a child, move to its name. ImportRefusedError says why not."""
+    folder = settings.IMAGES_DIR / "incoming"
+    folder.mkdir(parents=True, exist_ok=True)
+    incoming = folder / uuid.uuid4().hex
+    try:
+        sha256, size = _copied(stream, incoming)
+        found = _prober.probe(incoming)
+        if "refused" in found:
+            raise ImportRefusedError(found["refused"])
+        target = image_path(sha256)
+        is_new = not target.exists()
+        if is_new:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(incoming, target)
+    finally:
+        incoming.unlink(missing_ok=True)
+    return StoredFile(sha256=sha256, bytes=size, is_new=is_new, **found)
+
+
+def image_add(
+    *, project: Project, stream: BinaryIO, name: str, source: str = "", split: str | None = None
+) -> tuple[Image, bool]:
+    """Store one image and its row; (row, False) when the project has these very bytes already."""
+    stored = image_file_store(stream=stream)
+    new = NewImage(stored=stored, name=name, source=source, split=split)
+    rows = image_rows_add(project=project, images=[new])
+    return rows[stored.sha256]
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """A stored file that is to become a project's image; no split: decided by its hash."""
+
+    stored: StoredFile
+    name: str
+    source: str = ""
+    split: str | None = None
+
+
+@transaction.atomic
+def image_rows_add(*, project: Project, images: Sequence[NewImage]) -> dict[str, tuple[Image, bool]]:
+    """Rows for stored files, and an unseen pair for each of the project's concepts: {sha256: (row, is new here)}."""
+    wanted = {new.stored.sha256: new for new in reversed(images)}
+    known = {row.sha256: row for row in project.images.filter(sha256__in=wanted)}
+    rows = [_row(project, new) for sha256, new in wanted.items() if sha256 not in known]
+    created = Image.objects.bulk_create(rows)
+    concepts = list(project.concepts.values_list("pk", flat=True))
+    pairs = [Pair(project=project, image=row, concept_id=concept) for row in created for concept in concepts]
+    Pair.objects.bulk_create(pairs)
+    return {**{sha: (row, False) for sha, row in known.items()}, **{row.sha256: (row, True) for row in created}}
+
+
+def holdout_draw(*, sha256s: Iterable[str], share: float) -> set[str]:
+    """A random share of the images for the holdout; the same images and share give the same draw."""
+    if not 0 <= share < 1:
+        raise ImportRefusedError("The holdout's share must be at least 0 and below 1.")
+    return {sha256 for sha256 in sha256s if random.Random(f"holdout {sha256}").random() < share}
+
+
+def _row(project: Project, new: NewImage) -> Image:
+    return Image(
+        project=project,
+        sha256=new.stored.sha256,
+        width=new.stored.width,
+        height=new.stored.height,
+        media_type=new.stored.media_type,
+        bytes=new.stored.bytes,
+        original_name=printable(new.name)[:255] or "unnamed",
+        source=printable(new.source)[:80],
+        split=new.split or split_for(new.stored.sha256),
+    )
+
+
+def printable(name: str) -> str:
+    """A name from outside as one line of text; it is only ever shown, never used as a path."""
+    return "".join(character if character.isprintable() else "�" for character in name).strip()
+
+
+def _copied(stream: BinaryIO, target: Path) -> tuple[str, int]:
+    """Copy while hashing; refuses before the first byte is written what cannot be an image at all."""
+    digest, size = hashlib.sha256(), 0
+    with target.open("wb") as file:
+        while chunk := stream.read(CHUNK_BYTES):
+            if not size and not chunk.startswith(MAGIC):
+                raise ImportRefusedError("It is no image that Roost reads (JPEG, PNG, WEBP, BMP, TIFF).")
+            size += len(chunk)
+            if size > settings.MAX_UPLOAD_BYTES:
+                raise ImportRefusedError(f"It is larger than the {settings.MAX_UPLOAD_BYTES:,} bytes allowed.")
+            digest.update(chunk)
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    if not size:
+        raise ImportRefusedError("The file is empty.")
+    return digest.hexdigest(), size
+
+
+class _Prober:
+    """One decoding child for this process, started when first needed and anew after it had to be killed."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen | None = None
+
+    def probe(self, path: Path) -> dict:
+        """The child's answer; a refusal when it died over the file or took too long."""
+        with self._lock:
+            child = self._started()
+            assert child.stdin is not None
+            request = {"path": str(path), "max_pixels": settings.MAX_IMAGE_PIXELS}
+            child.stdin.write(json.dumps(request).encode() + b"\n")
+            child.stdin.flush()
+            line = self._answer(child)
+            if not line:  # the next file gets a new child
+                self.stop()
+                return {"refused": "It could not be decoded within the time and memory allowed."}
+            return json.loads(line)
+
+    def stop(self) -> None:
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child = None
+
+    def _started(self) -> subprocess.Popen:
+        if self._child is None or self._child.poll() is not None:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", "annotator.image_probe"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                cwd=settings.BASE_DIR,
+                start_new_session=True,
+            )
+        return self._child
+
+    @staticmethod
+    def _answer(child: subprocess.Popen) -> bytes:
+        assert child.stdout is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            return child.stdout.readline() if selector.select(PROBE_SECONDS) else b""
+
+
+_prober = _Prober()
+atexit.register(_prober.stop)
