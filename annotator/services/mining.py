@@ -1,0 +1,169 @@
+"""Mining: the serving model looks at every pair that nobody has looked at, and the queue is chosen afresh."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models.functions import Now
+
+from annotator import ml_client
+from annotator.acquisition import Choice, Thresholds, choose
+from annotator.batches import batched
+from annotator.errors import BackendError, RoostError
+from annotator.ml_client import ConceptPrediction, ImagePrediction
+from annotator.models import Image, Job, ModelVersion, Pair, Prediction, Project, Task
+from annotator.selectors.mining import candidates, images_unscored, pairs_to_mine, presence_counts, tasks_withdrawable
+from annotator.selectors.rounds import round_current
+
+from .jobs import JobContext, job_enqueue
+from .pairs import PRESENCE_SCORE
+
+IMAGES_A_CALL = 8
+ROWS_A_WRITE = 500
+FAILURES_LISTED = 200
+# A backend that restarts or is full comes back within these waits; then the job says so and can be started again.
+WAITS_SECONDS = (1, 2, 4, 8, 15, 30)
+WORTH_WAITING = {"overloaded", "loading", "backend_unavailable", "backend_timeout"}
+
+
+def mining_start(*, project: Project, user: AbstractBaseUser | None) -> Job:
+    """Enqueue mining with the version that serves now; 409 while another mining is under way."""
+    if not pairs_to_mine(project=project).exists():
+        words = "There is nothing to mine: every pair has been looked at or is in work, or there is none yet."
+        raise RoostError(words, code="nothing_to_mine")
+    params = {"model_version": project.serving_version.name}
+    return job_enqueue(project=project, kind=Job.Kind.MINE, params=params, created_by=user)
+
+
+def mining_run(context: JobContext) -> dict:
+    """Score, choose, queue, warm. Run again after a crash it skips what is scored already."""
+    project = context.job.project
+    version = ModelVersion.objects.get(name=context.job.params["model_version"])
+    skipped = Prediction.objects.filter(model_version=version, pair__in=pairs_to_mine(project=project)).count()
+    scored, failed = _score(context, project, version)
+    histogram = {"counts": presence_counts(project=project, version=version)}
+    thresholds = Thresholds(
+        presence_low=project.presence_low,
+        presence_high=project.presence_high,
+        stability_below=project.stability_below,
+        audit_share=project.audit_share,
+        batch=project.mine_batch,
+    )
+    choices = choose(candidates(project=project, version=version), thresholds, seed=context.job.pk)
+    tasks = queue_refill(project=project, version=version, choices=choices)
+    lanes = {lane: sum(task.lane == lane for task in tasks) for lane in Task.Lane.values}
+    return {
+        "model_version": version.name,
+        "round": round_current(project=project),
+        "scored": scored,
+        "skipped": skipped,
+        "failed": failed[:FAILURES_LISTED],
+        "failed_count": len(failed),
+        "queued": {lane: count for lane, count in lanes.items() if count},
+        "histogram": histogram,
+        "warmed": _warm(version, tasks),
+    }
+
+
+def _score(context: JobContext, project: Project, version: ModelVersion) -> tuple[int, list[dict]]:
+    """Predictions for all that this version has not seen: (pairs scored, [{image, reason}])."""
+    todo = list(images_unscored(project=project, version=version))
+    images = Image.objects.in_bulk([image_id for image_id, _ in todo])
+    started, done, scored, failed = time.monotonic(), 0, 0, []
+    for batch in batched(todo, IMAGES_A_CALL):
+        concepts = sorted({concept for _, pairs in batch for concept in pairs})
+        answers = _predict(context, version, [images[image_id] for image_id, _ in batch], concepts)
+        scored += _store(version, answers, [pairs for _, pairs in batch])
+        named = zip(batch, answers, strict=True)
+        failed += [
+            {"image": images[image_id].original_name, "reason": answer.failure}
+            for (image_id, _), answer in named
+            if answer.failure
+        ]
+        done += len(batch)
+        left = (time.monotonic() - started) / done * (len(todo) - done)
+        context.progress(0.98 * done / len(todo), f"Looked at {done} of {len(todo)} images", eta_seconds=left)
+    return scored, failed
+
+
+def _predict(
+    context: JobContext, version: ModelVersion, images: Sequence[Image], concepts: Sequence[str]
+) -> list[ImagePrediction]:
+    for wait in (*WAITS_SECONDS, None):
+        try:
+            return ml_client.predict(model_version=version.name, images=images, concepts=concepts)
+        except BackendError as error:
+            if wait is None or error.code not in WORTH_WAITING:
+                raise
+            _wait(context, error.retry_after_seconds or wait, str(error))
+    raise AssertionError("the last wait raises")
+
+
+def _wait(context: JobContext, seconds: float, reason: str) -> None:
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        context.progress(context.job.progress, f"Waiting for the ML backend: {reason}")
+        time.sleep(0.5)
+
+
+def _store(version: ModelVersion, answers: Sequence[ImagePrediction], pairs: Sequence[dict[str, int]]) -> int:
+    rows = [
+        _row(version, pair_id, answer, answer.concepts[concept])
+        for answer, wanted in zip(answers, pairs, strict=True)
+        if not answer.failure
+        for concept, pair_id in wanted.items()
+    ]
+    for some in batched(rows, ROWS_A_WRITE):
+        with transaction.atomic():
+            # An attempt that was thought dead may have been here: the row that exists stays.
+            Prediction.objects.bulk_create(some, ignore_conflicts=True)
+    return len(rows)
+
+
+def _row(version: ModelVersion, pair_id: int, answer: ImagePrediction, found: ConceptPrediction) -> Prediction:
+    stabilities = [one.stability for one in found.instances if one.query_score >= PRESENCE_SCORE]
+    return Prediction(
+        pair_id=pair_id,
+        model_version=version,
+        presence=found.presence,
+        instances=[asdict(one) for one in found.instances],
+        min_stability=min(stabilities, default=None),
+        feature=answer.feature,
+        taught=found.taught,
+        seconds=answer.seconds,
+    )
+
+
+@transaction.atomic
+def queue_refill(*, project: Project, version: ModelVersion, choices: Iterable[Choice]) -> list[Task]:
+    """Withdraw what waits unclaimed and queue the choices instead; what somebody took meanwhile stays theirs."""
+    tasks_withdrawable(project=project).update(state=Task.State.WITHDRAWN, updated_at=Now())
+    wanted = {choice.pair_id: choice for choice in choices}
+    free = pairs_to_mine(project=project).filter(pk__in=wanted).values_list("pk", flat=True)
+    number = round_current(project=project)
+    tasks = [
+        Task(
+            project=project,
+            pair_id=pair_id,
+            model_version=version,
+            lane=wanted[pair_id].lane,
+            reasons=wanted[pair_id].reasons,
+            priority=wanted[pair_id].priority,
+            round=number,
+        )
+        for pair_id in free
+    ]
+    return Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE)
+
+
+def _warm(version: ModelVersion, tasks: Sequence[Task]) -> int | str:
+    """Embeddings for the first click of each task; a refusal costs only time later, so it is told and no failure."""
+    in_order = [task.pair_id for task in sorted(tasks, key=lambda task: -task.priority)]
+    known = dict(Pair.objects.filter(pk__in=in_order).values_list("pk", "image__sha256"))
+    images = list(dict.fromkeys(known[pair_id] for pair_id in in_order))
+    try:
+        return ml_client.warm(model_version=version.name, images=images)
+    except BackendError as error:
+        return str(error)

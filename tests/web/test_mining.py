@@ -1,0 +1,105 @@
+"""Mining with a real ML backend: what is scored, what is queued, and what a second run does."""
+
+import pytest
+
+from annotator.errors import ConflictError, RoostError
+from annotator.models import Draft, Image, Pair, Prediction, Task
+from annotator.services.job_runner import job_run
+from annotator.services.mining import mining_start
+from tests import factories
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def farm(tiny_barn, picture) -> factories.Barn:
+    """Four pictures, a pair each; one is holdout, one is settled."""
+    images = [picture(tiny_barn.project, seed) for seed in range(1, 4)]
+    held_out = picture(tiny_barn.project, 9, split=Image.Split.HOLDOUT)
+    for image in [*images, held_out]:
+        factories.make_pair(tiny_barn.project, image=image)
+    Pair.objects.filter(image=images[2]).update(truth=Pair.Truth.ABSENT)
+    return tiny_barn
+
+
+def mine(barn):
+    job = mining_start(project=barn.project, user=barn.admin)
+    job_run(job_id=job.pk)
+    job.refresh_from_db()
+    assert job.state == "succeeded", job.reason
+    return job
+
+
+def test_every_unseen_pair_outside_the_holdout_is_scored_and_queued(farm):
+    job = mine(farm)
+    assert job.report["scored"] == Prediction.objects.count() == 2
+    assert sum(job.report["queued"].values()) == 2
+    assert sum(job.report["histogram"]["counts"]) == 2
+    tasks = Task.objects.all()
+    assert {task.pair.truth for task in tasks} == {"unseen"}
+    assert all(task.reasons[0]["words"] and task.round == 1 for task in tasks)
+
+
+def test_prediction_keeps_presence_masks_and_feature(farm):
+    mine(farm)
+    row = Prediction.objects.first()
+    assert 0 <= row.presence <= 1
+    assert len(row.feature) > 0
+    assert row.taught is True
+    assert all(one["mask"]["size"] == [120, 160] for one in row.instances)
+
+
+def test_mining_again_scores_nothing_twice_and_queues_no_pair_twice(farm):
+    mine(farm)
+    again = mine(farm)
+    assert (again.report["scored"], again.report["skipped"]) == (0, 2)
+    assert Task.objects.filter(state=Task.State.QUEUED).count() == 2
+    assert Task.objects.filter(state=Task.State.WITHDRAWN).count() == 2
+
+
+def test_work_in_hand_is_left_alone(farm, picture):
+    mine(farm)
+    held, begun = Task.objects.all()
+    Task.objects.filter(pk=held.pk).update(state="submitted", author=farm.annotator)
+    Draft.objects.create(task=begun, user=farm.annotator, payload={"half": "done"})
+    factories.make_pair(farm.project, image=picture(farm.project, 5))
+    mine(farm)
+    assert list(Task.objects.values_list("state", flat=True).order_by("pk")) == ["submitted", "queued", "queued"]
+
+
+def test_new_version_scores_all_again(farm):
+    mine(farm)
+    farm.project.serving_version = factories.make_version("other")
+    farm.project.save()
+    assert mine(farm).report["scored"] == 2
+    assert {task.model_version.name for task in Task.objects.filter(state="queued")} == {"other"}
+
+
+def test_image_whose_file_is_gone_is_reported_and_the_rest_is_mined(farm):
+    lost = Image.objects.exclude(split=Image.Split.HOLDOUT).first()
+    Image.objects.filter(pk=lost.pk).update(sha256="e" * 64)
+    job = mine(farm)
+    assert job.report["scored"] == 1
+    assert [row["image"] for row in job.report["failed"]] == [lost.original_name]
+
+
+def test_second_mining_at_once_is_refused(farm):
+    mining_start(project=farm.project, user=farm.admin)
+    with pytest.raises(ConflictError) as caught:
+        mining_start(project=farm.project, user=farm.admin)
+    assert caught.value.code == "already_running"
+
+
+def test_nothing_unseen_is_said_at_once(barn):
+    with pytest.raises(RoostError, match="nothing to mine"):
+        mining_start(project=barn.project, user=barn.admin)
+
+
+def test_absent_backend_fails_the_job_with_its_sentence_and_queues_nothing(farm, no_backend, monkeypatch):
+    monkeypatch.setattr("annotator.services.mining.WAITS_SECONDS", (0.01,))
+    job = mining_start(project=farm.project, user=farm.admin)
+    job_run(job_id=job.pk)
+    job.refresh_from_db()
+    assert job.state == "failed"
+    assert "start it with" in job.reason
+    assert not Task.objects.exists()
