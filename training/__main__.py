@@ -1,0 +1,91 @@
+"""python -m training {train,evaluate,gate} --config FILE --out DIR [key=value ...]
+
+Events are JSON lines on stdout, the log goes to stderr. Exit status: 0 after `done`; 2 for a config, snapshot or model
+that is refused; 143 after SIGTERM (a train run has checkpointed); 1 otherwise. Contract: docs/contracts.md, "Trainer".
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from training.errors import TrainingError
+from training.events import Events, open_events
+from training.launch import StopRequest, restart_with_jemalloc, settle, watch
+
+log = logging.getLogger("training")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    asked = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    if arguments is None:
+        restart_with_jemalloc()
+    stop = StopRequest()
+    watch(stop)
+    with open_events(Path(asked.out)) as events:
+        return _guarded(lambda: _run(asked, events, stop), events)
+
+
+def _run(asked: argparse.Namespace, events: Events, stop: StopRequest) -> None:
+    from training.config import read_config
+
+    config = read_config(asked.verb, asked.config, asked.overrides)
+    settle(threads=config.threads, nice=config.nice)
+    from training import runs
+
+    verb: Callable[..., Path] = {"train": runs.run_train, "evaluate": runs.run_evaluate, "gate": runs.run_gate}[
+        asked.verb
+    ]
+    events("done", manifest=str(verb(config, Path(asked.out), events, stop).resolve()))
+
+
+def _guarded(work: Callable[[], None], events: Events) -> int:
+    """How the work ended, as an event and an exit status; a traceback goes to the log, a sentence to the event."""
+    try:
+        work()
+        return 0
+    except TrainingError as error:
+        events("error", code=error.code, message=error.message)
+        return error.exit_status
+    except MemoryError:
+        events("error", code="out_of_memory", message="Memory ran out: lower batch_pairs or memory_mib.")
+    except Exception as error:
+        log.exception("failed")
+        events("error", **_describe(error))
+    return 1
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    if type(error).__name__ == "OutOfMemoryError":
+        return {
+            "code": "out_of_memory",
+            "message": "The GPU's memory ran out: lower batch_pairs, or set device to cpu.",
+        }
+    if isinstance(error, OSError) and error.errno == 28:
+        return {"code": "disk_full", "message": "The disk is full: free some space and run the same command again."}
+    return {"code": "failed", "message": f"{type(error).__name__}: {error}. The log has the details."}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m training", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    texts = {
+        "train": "retrain the heads on a snapshot's train split",
+        "evaluate": "judge a model on a split with CGF1",
+        "gate": "may the challenger replace the champion?",
+    }
+    for verb, text in texts.items():
+        command = verbs.add_parser(verb, help=text, description=text)
+        command.add_argument("--config", help="JSON or YAML; keys as in training/conf/train.yaml")
+        command.add_argument("--out", required=True, help="folder for results; a train run resumes in it")
+        command.add_argument("overrides", nargs="*", metavar="key=value", help="override keys of the config")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

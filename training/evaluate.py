@@ -1,0 +1,216 @@
+"""A model's answers on a split, and what CGF1 says of them.
+
+The order is the official one: mask logits are upsampled to the original image, then thresholded; an instance's score is
+its query score times the pair's presence score. Legend: P pairs, Q queries.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from mlbackend.masks import positive_window, upsample_window
+from mlbackend.network import Detections, TextFeatures
+from training import cgf1, masks
+from training.dataset import Pair, Split
+from training.features import FeatureStore
+from training.models import Model
+
+BATCH_PAIRS = 16
+Progress = Callable[[int, int], None]
+
+
+def ignore(done: int, of: int) -> None:
+    """Nobody asked how far the work is."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """One predicted instance; box xyxy in original pixels."""
+
+    score: float
+    query_score: float
+    box_xyxy_px: tuple[float, float, float, float]
+    rle: masks.Rle
+
+    @property
+    def box_xywh_px(self) -> list[float]:
+        x0, y0, x1, y1 = self.box_xyxy_px
+        return [x0, y0, x1 - x0, y1 - y0]
+
+
+@dataclass(frozen=True)
+class PairPrediction:
+    """What the model said of one pair: presence before any threshold, instances from keep_score up, best first."""
+
+    pair: Pair
+    presence: float
+    instances: tuple[Found, ...]
+
+    def coco_rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "image_id": self.pair.id,
+                "category_id": 1,
+                "score": found.score,
+                "segmentation": found.rle,
+                "bbox": found.box_xywh_px,
+            }
+            for found in self.instances
+        ]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One model on one split: its predictions, in the split's order, and their score."""
+
+    split: Split
+    predictions: list[PairPrediction]
+    result: cgf1.Cgf1
+
+    @property
+    def figures(self) -> dict[str, float]:
+        return short_figures(self.result.pairs)
+
+    def coco_results(self) -> list[dict[str, Any]]:
+        return [row for prediction in self.predictions for row in prediction.coco_rows()]
+
+    def judged_pairs(self) -> list[Pair]:
+        """The pairs behind result.pairs, in its order: the exhaustive ones."""
+        by_id = {pair.id: pair for pair in self.split.pairs}
+        return [by_id[pair_id] for pair_id in self.result.pairs.pair_ids]
+
+    def presence_P(self) -> np.ndarray:
+        """Presence score of each judged pair."""
+        by_id = {prediction.pair.id: prediction.presence for prediction in self.predictions}
+        return np.array([by_id[pair_id] for pair_id in self.result.pairs.pair_ids])
+
+    def summary(self) -> dict[str, Any]:
+        pairs = self.judged_pairs()
+        return self.figures | {
+            "by_source": breakdown(self.result.pairs, [pair.source for pair in pairs]),
+            "by_concept": breakdown(self.result.pairs, [pair.phrase for pair in pairs]),
+        }
+
+    def pair_rows(self) -> list[dict[str, Any]]:
+        """Counts and presence of each judged pair, for whoever wants to break them down differently."""
+        counts, presence = self.result.pairs, self.presence_P()
+        return [
+            {
+                "id": pair.id,
+                "image": pair.image,
+                "text_input": pair.phrase,
+                "source": pair.source,
+                "presence": round(float(presence[index]), 6),
+                "instances": int(counts.n_gt_P[index]),
+                "predicted": int(counts.n_dt_P[index]),
+                "true_positives": counts.tp_PT[index].tolist(),
+            }
+            for index, pair in enumerate(self.judged_pairs())
+        ]
+
+
+def evaluate_model(
+    model: Model, features: FeatureStore, split: Split, *, keep_score: float = 0.1, progress: Progress = ignore
+) -> Evaluation:
+    """Predict every pair of the split and score those that are exhaustively annotated."""
+    predictions = list(predict(model, features, split.pairs, keep_score=keep_score, progress=progress))
+    rows = [row for prediction in predictions for row in prediction.coco_rows()]
+    return Evaluation(split, predictions, cgf1.evaluate(split.document, rows))
+
+
+@torch.no_grad()
+def predict(
+    model: Model, features: FeatureStore, pairs: Sequence[Pair], *, keep_score: float, progress: Progress = ignore
+) -> Iterator[PairPrediction]:
+    """Answers in the order of pairs. Each phrase is read once; pairs of one image share its features."""
+    phrases = sorted({pair.phrase for pair in pairs})
+    row_of = {phrase: row for row, phrase in enumerate(phrases)}
+    texts = model.texts(phrases) if phrases else None
+    for start in range(0, len(pairs), BATCH_PAIRS):
+        chunk = pairs[start : start + BATCH_PAIRS]
+        assert texts is not None
+        rows = torch.tensor([row_of[pair.phrase] for pair in chunk], device=model.device)
+        yield from _read(detect_pairs(model, features, chunk, texts.rows(rows)), chunk, keep_score)
+        progress(min(start + BATCH_PAIRS, len(pairs)), len(pairs))
+
+
+def detect_pairs(
+    model: Model,
+    features: FeatureStore,
+    pairs: Sequence[Pair],
+    text: TextFeatures,
+    *,
+    mirrored: bool = False,
+    mask_rows: torch.Tensor | None = None,
+) -> Detections:
+    """The heads on cached features: pair p asks text row p of its own image; each image passes the neck once."""
+    images = sorted({pair.image for pair in pairs})
+    row_of = {image: row for row, image in enumerate(images)}
+    vision = model.network.detector_features(features.tokens(images, mirrored=mirrored))
+    image_rows = torch.tensor([row_of[pair.image] for pair in pairs], device=model.device)
+    return model.network.detect(vision, text, image_rows_P=image_rows, mask_rows=mask_rows)
+
+
+def _read(found: Detections, pairs: Sequence[Pair], keep_score: float) -> Iterator[PairPrediction]:
+    presence_P = found.presence_logits_P.float().sigmoid().cpu()
+    query_PQ = found.query_logits_PQ.float().sigmoid().cpu()
+    boxes_PQ4 = found.boxes_xyxy_PQ4.float().clamp(0, 1).cpu()
+    assert found.mask_logits_PQHW is not None
+    for p, pair in enumerate(pairs):
+        scores_Q = query_PQ[p] * presence_P[p]
+        kept = [int(q) for q in scores_Q.argsort(descending=True, stable=True) if float(scores_Q[q]) >= keep_score]
+        instances = tuple(
+            _found(pair, float(scores_Q[q]), float(query_PQ[p, q]), boxes_PQ4[p, q], found.mask_logits_PQHW[p, q])
+            for q in kept
+        )
+        yield PairPrediction(pair, float(presence_P[p]), instances)
+
+
+def _found(pair: Pair, score: float, query_score: float, box_4: torch.Tensor, logits_hw: torch.Tensor) -> Found:
+    x0, y0, x1, y1 = box_4.tolist()
+    width, height = pair.width_px, pair.height_px
+    rle = masks.encode_mask(full_mask(logits_hw, height_px=height, width_px=width))
+    return Found(score, query_score, (x0 * width, y0 * height, x1 * width, y1 * height), rle)
+
+
+def full_mask(logits_hw: torch.Tensor, *, height_px: int, width_px: int) -> np.ndarray:
+    """(H, W) bool: logits upsampled, then > 0; only where they can be, which gives the same pixels as everywhere."""
+    mask_HW = np.zeros((height_px, width_px), dtype=bool)
+    window = positive_window(logits_hw, height_px=height_px, width_px=width_px)
+    if window is not None:
+        x0, y0, x1, y1 = window
+        fine = upsample_window(logits_hw, window, height_px=height_px, width_px=width_px)
+        mask_HW[y0:y1, x0:x1] = (fine > 0).cpu().numpy()
+    return mask_HW
+
+
+def short_figures(pairs: cgf1.PairCounts) -> dict[str, float]:
+    """The figures that pages show, as fractions."""
+    figures = cgf1.summarise(pairs)
+    names = {
+        "cgf1": "cgF1",
+        "pmf1": "positive_micro_F1",
+        "il_mcc": "IL_MCC",
+        "il_fpr": "IL_FPR",
+        "il_recall": "IL_recall",
+        "f1_at_50": "F1@0.5",
+        "pmf1_at_50": "positive_micro_F1@0.5",
+    }
+    return {short: figures[f"cgF1_eval_segm_{name}"] for short, name in names.items()}
+
+
+def breakdown(pairs: cgf1.PairCounts, groups: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Figures of each group of pairs, with how many positives and negatives they rest on."""
+    names = np.array(groups, dtype=object)
+    answer: dict[str, dict[str, float]] = {}
+    for name in sorted(set(groups)):
+        part = pairs.take(np.flatnonzero(names == name))
+        positives = int(part.is_positive_P.sum())
+        sizes = {"pairs": len(part), "positives": positives, "negatives": len(part) - positives}
+        answer[name] = {**sizes, **short_figures(part)}
+    return answer

@@ -1,0 +1,122 @@
+"""Which weights a retrain moves, and how: everything of the detector behind the shared ViT.
+
+The ViT and all of the click decoder stay frozen: clicks keep working exactly as before, embeddings stay valid, and the
+costly part of a step is computed once an image (docs/training.md).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from mlbackend.network import Sam3Network
+from training.checkpoints import State
+from training.config import Config
+
+TEXT_PARTS = ("text_encoder.", "text_projection.")
+UNTRAINED_PARTS = ("vision_encoder.backbone.", "geometry_encoder.")
+EAGER_UP_TO_GRID = 32
+
+
+def trainable(network: Sam3Network) -> dict[str, nn.Parameter]:
+    """Freeze the rest; named parameters of the detector's neck, text tower, DETR, presence, box and mask heads."""
+    network.requires_grad_(False)
+    chosen = {
+        name: parameter
+        for name, parameter in network.detector.named_parameters()
+        if not name.startswith(UNTRAINED_PARTS)
+    }
+    for parameter in chosen.values():
+        parameter.requires_grad_(True)
+    return chosen
+
+
+def use_training_mode(network: Sam3Network, is_training: bool) -> None:
+    """Dropout and the like in the trained parts alone; the frozen ones always answer as they do when serving."""
+    network.eval()
+    if is_training:
+        network.detector.train()
+        network.detector.vision_encoder.backbone.eval()
+
+
+def use_quick_attention(network: Sam3Network, device: torch.device) -> None:
+    """On a CPU and a small grid attention as two matrix products has a backward pass a third faster than sdpa's."""
+    if device.type == "cpu" and network.grid_size <= EAGER_UP_TO_GRID:
+        for module in network.modules():
+            config: Any = getattr(module, "config", None)
+            if config is not None:
+                config._attn_implementation = "eager"
+
+
+def build_optimiser(parameters: dict[str, nn.Parameter], config: Config) -> torch.optim.AdamW:
+    """AdamW in four groups: text tower and rest, each with and without weight decay (none on vectors, embeddings)."""
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for name, parameter in parameters.items():
+        decays = parameter.ndim >= 2 and "embed" not in name and "reference_points" not in name
+        groups.setdefault((name.startswith(TEXT_PARTS), decays), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": members,
+                "rate_share": config.text_rate if is_text else 1.0,
+                "weight_decay": config.weight_decay if decays else 0.0,
+            }
+            for (is_text, decays), members in sorted(groups.items())
+        ],
+        lr=config.learning_rate,
+        betas=(0.9, 0.98),
+    )
+
+
+def set_rate(optimiser: torch.optim.Optimizer, config: Config, progress: float) -> float:
+    """Linear warm-up, then a cosine down to final_rate; progress runs from 0 to 1 over the run."""
+    if progress < config.warmup:
+        share = max(progress, 1e-3) / config.warmup
+    else:
+        along = min(1.0, (progress - config.warmup) / max(1e-9, 1 - config.warmup))
+        share = config.final_rate + (1 - config.final_rate) * 0.5 * (1 + math.cos(math.pi * along))
+    for group in optimiser.param_groups:
+        group["lr"] = config.learning_rate * share * group["rate_share"]
+    return share
+
+
+class Average:
+    """Exponential moving average of the trained weights: what is judged, kept and served."""
+
+    def __init__(self, parameters: dict[str, nn.Parameter], decay: float) -> None:
+        self._parameters, self._decay = parameters, decay
+        self.weights: State = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        """Early on the average forgets faster, or it would judge the weights the run started from."""
+        decay = min(self._decay, (1 + step) / (10 + step))
+        for name, parameter in self._parameters.items():
+            self.weights[name].lerp_(parameter.detach(), 1 - decay)
+
+    @torch.no_grad()
+    def swap(self) -> None:
+        """Exchange network and average; calling it twice restores both."""
+        for name, parameter in self._parameters.items():
+            held = parameter.detach().clone()
+            parameter.copy_(self.weights[name])
+            self.weights[name].copy_(held)
+
+
+def optimiser_state(optimiser: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]) -> State:
+    """AdamW's moments as named tensors, instead of the pickle that torch.save would make of them."""
+    state: State = {}
+    for name, parameter in parameters.items():
+        for key, value in optimiser.state.get(parameter, {}).items():
+            state[f"{key}|{name}"] = value
+    return state
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, parameters: dict[str, nn.Parameter], state: State) -> None:
+    for key, value in state.items():
+        kind, name = key.split("|", 1)
+        parameter = parameters[name]
+        optimiser.state[parameter][kind] = value if kind == "step" else value.to(parameter.device)

@@ -1,0 +1,76 @@
+"""A model folder (hub layout) as what training and evaluation need: network, tokenizer, words, hashes, device."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from mlbackend.network import PhraseTokenizer, PromptTooLong, Sam3Network, TextFeatures, WeightsError, load_tokenizer
+from training.errors import Refused
+
+log = logging.getLogger(__name__)
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A loaded version. taught_words are those that its makers say it was ever taught; None where they do not say."""
+
+    folder: Path
+    network: Sam3Network
+    tokenizer: PhraseTokenizer
+    backbone_hash: str
+    device: torch.device
+    manifest: dict[str, Any]
+
+    def texts(self, phrases: list[str]) -> TextFeatures:
+        """Text features of phrases, with gradients where the caller wants them."""
+        ids, mask = self.tokenizer(phrases)
+        return self.network.text_features(ids.to(self.device), mask.to(self.device))
+
+    def check_phrases(self, phrases: set[str]) -> None:
+        try:
+            self.tokenizer(sorted(phrases))
+        except PromptTooLong as error:
+            raise Refused("malformed_snapshot", f"A phrase of the snapshot does not fit the model: {error}.") from None
+
+
+def load_model(folder: str | Path, *, device: torch.device) -> Model:
+    """Refused `bad_model` when the folder is not a whole SAM 3 in hub layout. Weights are safetensors, never pickle."""
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise Refused("bad_model", f"There is no model folder {folder}.")
+    transformers_logging.disable_progress_bar()
+    try:
+        network, tokenizer = Sam3Network.load(folder), load_tokenizer(folder)
+    except WeightsError as error:
+        raise Refused("bad_model", str(error)) from error
+    backbone_hash = network.backbone_hash()
+    return Model(folder, network.to(device), tokenizer, backbone_hash, device, _manifest(folder))
+
+
+def _manifest(folder: Path) -> dict[str, Any]:
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    except ValueError as error:
+        raise Refused("bad_model", f"{path} is not valid JSON ({error}): copy the model again.") from None
+    return manifest if isinstance(manifest, dict) else {}
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` takes a GPU when torch sees one; asking for one that is not there is refused, never quietly a CPU."""
+    if wanted == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if wanted == "cuda":
+        raise Refused("no_gpu", "device is cuda, but torch sees no GPU: install a CUDA build, or set device to cpu.")
+    log.info("no GPU: training on the CPU")
+    return torch.device("cpu")

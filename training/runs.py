@@ -1,0 +1,182 @@
+"""The three verbs: train, evaluate, gate. Files in, files out."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from training import report
+from training.checkpoints import write_json
+from training.config import Config
+from training.dataset import Snapshot, Split
+from training.evaluate import Evaluation, evaluate_model
+from training.events import Events
+from training.features import FeatureStore
+from training.gate import Judged, check_holdout, decide
+from training.heads import use_quick_attention
+from training.launch import StopRequest
+from training.models import TOKENIZER_FILES, Model, choose_device, load_model
+from training.trainer import Trainer
+
+
+def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
+    """DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path."""
+    assert config.base_model is not None
+    began = time.monotonic()
+    model = load_model(config.base_model, device=choose_device(config.device))
+    trainer = Trainer(config, model, out, events, stop)
+    trainer.run()
+    weights_hash = save_model(trainer, out / "model")
+    best = next(row for row in trainer.progress.validations if row["step"] == trainer.progress.best_step)
+    manifest = {
+        "model": str((out / "model").resolve()),
+        "weights_hash": weights_hash,
+        "backbone_hash": model.backbone_hash,
+        "snapshot_hash": trainer.snapshot_hash,
+        "metrics": {"val": best, "validations": trainer.progress.validations, "best_step": trainer.progress.best_step},
+        "pairs": {"train": len(trainer.train_pairs), "val": len(trainer.val.pairs)},
+        "config": config.plain(),
+        "seconds": round(time.monotonic() - began, 1),
+        "steps": trainer.progress.step,
+        "device": str(model.device),
+    }
+    return _write(out / "manifest.json", manifest)
+
+
+def save_model(trainer: Trainer, folder: Path) -> str:
+    """The trained version in hub layout with its tokenizer and what it was taught; complete, or not there at all."""
+    model, beside = trainer.model, folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    model.network.save(beside)
+    for name in (*TOKENIZER_FILES, "preprocessor_config.json", "processor_config.json", "LICENSE"):
+        if (model.folder / name).is_file():
+            shutil.copyfile(model.folder / name, beside / name)
+    weights_hash = model.network.weights_hash()
+    manifest: dict[str, Any] = {
+        "weights_hash": weights_hash,
+        "backbone_hash": model.backbone_hash,
+        "trained_from": model.manifest.get("weights_hash"),
+        "snapshot_hash": trainer.snapshot_hash,
+    }
+    taught = model.manifest.get("taught_words")
+    if taught is not None:
+        learnt = {pair.phrase.lower() for pair in trainer.train_pairs if pair.is_positive}
+        manifest["taught_words"] = sorted({str(word).lower() for word in taught} | learnt)
+    write_json(beside / "manifest.json", manifest)
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.rename(folder)
+    return weights_hash
+
+
+def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
+    """DIR/predictions.json (COCO results), DIR/pairs.json, DIR/report.json, DIR/manifest.json."""
+    assert config.model is not None
+    began = time.monotonic()
+    split = Snapshot(config.snapshot).split(config.split)
+    judge = Judge(config, out, split, events, stop)
+    model, evaluation = judge.evaluate(config.model)
+    summary = evaluation.summary()
+    _write(out / "predictions.json", evaluation.coco_results())
+    _write(out / "pairs.json", evaluation.pair_rows())
+    _write(out / "report.json", report.describe(evaluation, keep_score=config.keep_score))
+    manifest = {
+        "metrics": evaluation.result.metrics,
+        "summary": summary,
+        "by_source": summary["by_source"],
+        "by_concept": summary["by_concept"],
+        "raw": evaluation.result.raw,
+        "model": str(Path(config.model).resolve()),
+        "weights_hash": model.network.weights_hash(),
+        "split": config.split,
+        "pairs": len(evaluation.result.pairs),
+        "config": config.plain(),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    return _write(out / "manifest.json", manifest)
+
+
+def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
+    """Judge champion, challenger and baseline on the holdout and decide; DIR/manifest.json, DIR/report.json."""
+    began = time.monotonic()
+    snapshot = Snapshot(config.snapshot)
+    split = snapshot.split("holdout")
+    _check_split(split)
+    judge = Judge(config, out, split, events, stop)
+    judged = {role: judge.evaluate(str(getattr(config, role))) for role in ("champion", "challenger", "baseline")}
+    evaluations = {role: evaluation for role, (_, evaluation) in judged.items()}
+    images = [pair.image for pair in evaluations["champion"].judged_pairs()]
+    champion, challenger = (Judged(e.result.pairs, e.presence_P()) for e in list(evaluations.values())[:2])
+    manifest = decide(champion, challenger, images, config.policy, config.seed)
+    manifest |= {role: evaluation.summary() for role, evaluation in evaluations.items()}
+    manifest |= {
+        "weights": {role: model.network.weights_hash() for role, (model, _) in judged.items()},
+        "snapshot_hash": snapshot.hash,
+        "policy": config.plain()["policy"],
+        "seed": config.seed,
+        "seconds": round(time.monotonic() - began, 1),
+    }
+    _write(out / "report.json", {role: _series(evaluation, config) for role, evaluation in evaluations.items()})
+    return _write(out / "manifest.json", manifest)
+
+
+def _check_split(split: Split) -> None:
+    """Refuse a one-sided holdout before anything is computed."""
+    judged = [pair for pair in split.pairs if pair.is_exhaustive]
+    positives = sum(pair.is_positive for pair in judged)
+    check_holdout(positives, len(judged) - positives)
+
+
+def _series(evaluation: Evaluation, config: Config) -> dict[str, Any]:
+    chosen = {pair.id for pair in report.choose_samples(evaluation.split.pairs, config.sample_pairs)}
+    samples = [report.sample_row(prediction) for prediction in evaluation.predictions if prediction.pair.id in chosen]
+    return {**report.describe(evaluation, keep_score=config.keep_score), "samples": samples}
+
+
+class Judge:
+    """Evaluates models on one split; a model that was judged already, under whatever name, is not judged again."""
+
+    def __init__(self, config: Config, out: Path, split: Split, events: Events, stop: StopRequest) -> None:
+        self._config, self._out, self._split, self._events, self._stop = config, out, split, events, stop
+        self._device = choose_device(config.device)
+        self._known: dict[str, tuple[Model, Evaluation]] = {}
+
+    def evaluate(self, folder: str) -> tuple[Model, Evaluation]:
+        self._stop.check()
+        model = load_model(folder, device=self._device)
+        weights = model.network.weights_hash()
+        if weights not in self._known:
+            self._known[weights] = model, self._evaluate(model)
+        return self._known[weights]
+
+    def _evaluate(self, model: Model) -> Evaluation:
+        config = self._config
+        use_quick_attention(model.network, model.device)
+        model.check_phrases({pair.phrase for pair in self._split.pairs})
+        features = FeatureStore(
+            model,
+            config.images,
+            config.features or self._out / "features",
+            read_also=config.features_read_also,
+            memory_mib=config.memory_mib,
+            max_pixels=config.max_pixels,
+        )
+        features.prepare({pair.image for pair in self._split.pairs}, progress=self._reporter("features"))
+        return evaluate_model(
+            model, features, self._split, keep_score=config.keep_score, progress=self._reporter("evaluate")
+        )
+
+    def _reporter(self, phase: str) -> Any:
+        began = time.monotonic()
+
+        def report_progress(done: int, of: int) -> None:
+            eta_s = (time.monotonic() - began) / done * (of - done)
+            self._events("progress", step=done, of=of, phase=phase, eta_s=round(eta_s, 1))
+
+        return self._stop.checked(report_progress)
+
+
+def _write(path: Path, content: Any) -> Path:
+    write_json(path, content)
+    return path

@@ -1,0 +1,349 @@
+"""Retrain the heads on a snapshot, from cached features of the frozen ViT.
+
+A run is a function of its config, its snapshot and its base model: stopped and resumed it ends in the same weights, to
+the bit on one CPU thread. The weights that count are the moving average; the best by CGF1 on `val` is kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training import report
+from training.checkpoints import BEST, CheckpointFolder, State
+from training.config import Config
+from training.dataset import Pair, Snapshot, Split
+from training.errors import Refused, Stopped, TrainingError
+from training.evaluate import detect_pairs, evaluate_model, ignore, predict
+from training.events import Events
+from training.features import FeatureStore
+from training.heads import (
+    Average,
+    build_optimiser,
+    optimiser_state,
+    restore_optimiser,
+    set_rate,
+    trainable,
+    use_quick_attention,
+    use_training_mode,
+)
+from training.launch import StopRequest
+from training.losses import detection_loss
+from training.models import Model
+from training.sampling import Batch, Sampler, check_both_kinds
+from training.targets import Targets
+
+log = logging.getLogger(__name__)
+LOSS_EVERY = 5
+STAND_IN_EVERY = 6
+LOSS_NAMES = {"score": "class", "box_l1": "box", "mask_focal": "mask", "mask_dice": "dice"}
+RESUME_IGNORES = (
+    "threads",
+    "nice",
+    "device",
+    "features",
+    "features_read_also",
+    "memory_mib",
+    "resume",
+    "checkpoint_every",
+    "images",
+    "snapshot",
+    "base_model",
+    "model",
+    "champion",
+    "challenger",
+    "baseline",
+    "policy",
+    "sample_pairs",
+    "keep_score",
+    "split",
+)
+
+
+@dataclass
+class Progress:
+    """What a run remembers beside its weights."""
+
+    step: int = 0
+    elapsed_s: float = 0.0
+    best_step: int = -1
+    best_cgf1: float = -math.inf
+    without_gain: int = 0
+    validations: list[dict[str, Any]] = field(default_factory=list)
+
+    def facts(self) -> dict[str, Any]:
+        return {
+            "step": self.step,
+            "elapsed_s": round(self.elapsed_s, 3),
+            "best_step": self.best_step,
+            "best_cgf1": self.best_cgf1 if self.best_step >= 0 else None,
+            "without_gain": self.without_gain,
+            "validations": self.validations,
+        }
+
+    @classmethod
+    def of(cls, facts: dict[str, Any]) -> Progress:
+        best = facts["best_cgf1"]
+        return cls(
+            facts["step"],
+            facts["elapsed_s"],
+            facts["best_step"],
+            -math.inf if best is None else best,
+            facts["without_gain"],
+            list(facts["validations"]),
+        )
+
+
+class Trainer:
+    """One run. Build it, call run(), read best_state and progress."""
+
+    def __init__(self, config: Config, model: Model, out: Path, events: Events, stop: StopRequest) -> None:
+        self.config, self.model, self.events, self.stop = config, model, events, stop
+        snapshot = Snapshot(config.snapshot)
+        self.snapshot_hash = snapshot.hash
+        self.train_pairs, self.val = _training_and_validation(snapshot, config, events)
+        model.check_phrases({pair.phrase for pair in [*self.train_pairs, *self.val.pairs]})
+        self.features = FeatureStore(
+            model,
+            config.images,
+            config.features or out / "features",
+            read_also=config.features_read_also,
+            memory_mib=config.memory_mib,
+            max_pixels=config.max_pixels,
+        )
+        self.parameters = trainable(model.network)
+        use_quick_attention(model.network, model.device)
+        self.optimiser = build_optimiser(self.parameters, config)
+        self.average = Average(self.parameters, config.average)
+        self.targets = Targets(model.network.grid_size)
+        self.sampler = Sampler(
+            self.train_pairs,
+            seed=config.seed,
+            batch_pairs=config.batch_pairs,
+            positive_share=config.positive_share,
+            newer_weight=config.newer_weight,
+            mirror=config.mirror,
+        )
+        self.samples = report.choose_samples(self.val.pairs, config.sample_pairs)
+        self.progress = Progress()
+        self.folder = CheckpointFolder(out / "checkpoints", self._fingerprint())
+        self._losses: list[dict[str, float]] = []
+
+    def _fingerprint(self) -> str:
+        """Which run this is: what its result follows from, and nothing of the machine it runs on."""
+        config = {key: value for key, value in self.config.plain().items() if key not in RESUME_IGNORES}
+        parts = {"config": config, "snapshot": self.snapshot_hash, "base": self.model.network.weights_hash()}
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def run(self) -> None:
+        """Train to the end, or raise Stopped after a checkpoint. Afterwards the network holds the best weights."""
+        if self.config.resume:
+            self.folder.check_owner()
+        else:
+            self.folder.clear()
+        self._prepare_features()
+        if not self._resume():
+            self._show_samples()
+            self._validate()
+        while not self._is_over():
+            if self.stop:
+                self._checkpoint()
+                raise Stopped
+            self._one_step()
+        self._finish()
+
+    def _prepare_features(self) -> None:
+        pairs = [*self.train_pairs, *self.val.pairs]
+        began = time.monotonic()
+
+        def report_images(done: int, of: int) -> None:
+            eta_s = (time.monotonic() - began) / done * (of - done)
+            self.events("progress", step=done, of=of, phase="features", eta_s=round(eta_s, 1))
+
+        images = {pair.image for pair in pairs}
+        self.features.prepare(images, mirror=self.config.mirror, progress=self.stop.checked(report_images))
+        _check_sizes(pairs, self.features)
+
+    def _resume(self) -> bool:
+        found = self.folder.newest()
+        if found is None:
+            return False
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(found.state[f"weights|{name}"])
+                self.average.weights[name].copy_(found.state[f"average|{name}"])
+        moments = {key: value for key, value in found.state.items() if not key.startswith(("weights|", "average|"))}
+        restore_optimiser(self.optimiser, self.parameters, moments)
+        self.progress = Progress.of(found.facts)
+        log.info("resumed at step %d", self.progress.step)
+        return True
+
+    def _is_over(self) -> bool:
+        config, done = self.config, self.progress
+        out_of_steps = config.steps is not None and done.step >= config.steps
+        out_of_time = config.minutes is not None and done.elapsed_s >= 60 * config.minutes
+        out_of_patience = config.patience is not None and done.without_gain >= config.patience
+        return out_of_steps or out_of_time or out_of_patience
+
+    def _share_done(self) -> float:
+        by_step = self.progress.step / self.config.steps if self.config.steps else 0.0
+        by_time = self.progress.elapsed_s / (60 * self.config.minutes) if self.config.minutes else 0.0
+        return max(by_step, by_time)
+
+    def _one_step(self) -> None:
+        began = time.monotonic()
+        torch.manual_seed(self.config.seed * 1_000_003 + self.progress.step)
+        rate = set_rate(self.optimiser, self.config, self._share_done())
+        use_training_mode(self.model.network, True)
+        losses = self._learn(self.sampler.batch(self.progress.step))
+        self.progress.step += 1
+        self.average.update(self.progress.step)
+        self.progress.elapsed_s += time.monotonic() - began
+        self._report_loss(losses, rate)
+        if self.progress.step % self.config.validate_every == 0 and not self._is_over():
+            self._validate()
+        if self.progress.step % self.config.checkpoint_every == 0 and not self._is_over():
+            self._checkpoint()
+
+    def _learn(self, batch: Batch) -> dict[str, float]:
+        """One update of the trained weights; the loss terms as numbers."""
+        mask_rows = torch.arange(batch.positives, device=self.model.device)
+        with self._precision():
+            detections = self._detect(batch, mask_rows)
+            targets = [self.targets.of(pair, mirrored=batch.mirrored) for pair in batch.pairs]
+            terms = detection_loss(detections, targets, mask_rows=mask_rows)
+        total = terms["total"]
+        if not bool(torch.isfinite(total)):
+            raise TrainingError("diverged", f"The loss is no number at step {self.progress.step}: lower learning_rate.")
+        self.optimiser.zero_grad(set_to_none=True)
+        total.backward()
+        torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip_norm)
+        self.optimiser.step()
+        return {LOSS_NAMES.get(name, name): float(value.detach()) for name, value in terms.items()}
+
+    def _precision(self) -> Any:
+        if self.config.precision == "bfloat16":
+            return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
+        return nullcontext()
+
+    def _detect(self, batch: Batch, mask_rows: torch.Tensor) -> Any:
+        phrases = sorted({pair.phrase for pair in batch.pairs})
+        texts = self.model.texts(phrases)
+        rows = torch.tensor([phrases.index(pair.phrase) for pair in batch.pairs], device=self.model.device)
+        return detect_pairs(
+            self.model, self.features, batch.pairs, texts.rows(rows), mirrored=batch.mirrored, mask_rows=mask_rows
+        )
+
+    def _report_loss(self, losses: dict[str, float], rate: float) -> None:
+        self._losses.append(losses)
+        step = self.progress.step
+        if step % LOSS_EVERY and not self._is_over():
+            return
+        mean = {name: round(sum(row[name] for row in self._losses) / len(self._losses), 5) for name in losses}
+        self._losses = []
+        self.events("loss", step=step, **mean, learning_rate=self.config.learning_rate * rate)
+        share = self._share_done()
+        eta_s = self.progress.elapsed_s * (1 - share) / max(share, 1e-6)
+        of = self.config.steps or max(step, round(step / max(share, 1e-6)))
+        self.events("progress", step=step, of=of, phase="train", eta_s=round(eta_s, 1))
+
+    def _validate(self) -> None:
+        """Judge the average on `val`; a strictly better CGF1 becomes the best checkpoint."""
+        began, done = time.monotonic(), self.progress
+        self.average.swap()
+        use_training_mode(self.model.network, False)
+        try:
+            checked = self.stop.checked(ignore) if done.step == 0 else ignore
+            figures = evaluate_model(self.model, self.features, self.val, keep_score=0.5, progress=checked).figures
+        finally:
+            self.average.swap()
+        row = {"step": done.step, **{key: round(figures[key], 6) for key in ("cgf1", "pmf1", "il_mcc", "il_fpr")}}
+        done.validations.append(row)
+        is_best = figures["cgf1"] > done.best_cgf1
+        if is_best:
+            done.best_step, done.best_cgf1, done.without_gain = done.step, figures["cgf1"], 0
+            state = {name: weight for name, weight in self.average.weights.items()}
+            path = self.folder.write(BEST, state, {"step": done.step, "cgf1": figures["cgf1"]})
+            self.events("checkpoint", step=done.step, path=str(path), best=True)
+        else:
+            done.without_gain += 1
+        self.events("validation", **row, best=is_best)
+        done.elapsed_s += time.monotonic() - began
+
+    def _checkpoint(self) -> None:
+        state: State = {f"weights|{name}": parameter for name, parameter in self.parameters.items()}
+        state |= {f"average|{name}": weight for name, weight in self.average.weights.items()}
+        state |= optimiser_state(self.optimiser, self.parameters)
+        path = self.folder.write(f"step-{self.progress.step:08d}", state, self.progress.facts())
+        self.events("checkpoint", step=self.progress.step, path=str(path), best=False)
+
+    def _finish(self) -> None:
+        if not self.progress.validations or self.progress.validations[-1]["step"] != self.progress.step:
+            self._validate()
+        self._checkpoint()
+        best = self.folder.best()
+        if best is None:
+            raise TrainingError("lost_checkpoint", "The best checkpoint is gone from the run's folder: start again.")
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(best.state[name])
+        use_training_mode(self.model.network, False)
+        self._show_samples()
+
+    def _show_samples(self) -> None:
+        """The fixed pairs as the network sees them now: once before training, once with the weights that are kept."""
+        use_training_mode(self.model.network, False)
+        step = self.progress.best_step if self.progress.step else 0
+        for prediction in predict(self.model, self.features, self.samples, keep_score=0.5):
+            self.events("sample", step=step, **report.sample_row(prediction))
+
+
+def _check_sizes(pairs: list[Pair], features: FeatureStore) -> None:
+    for pair in pairs:
+        if features.size_px(pair.image) != (pair.width_px, pair.height_px):
+            width, height = features.size_px(pair.image)
+            raise Refused(
+                "malformed_snapshot",
+                f"Pair {pair.id} says {pair.width_px} x {pair.height_px} px, its image {pair.image[:12]}… has "
+                f"{width} x {height} (after EXIF transpose).",
+            )
+
+
+def _training_and_validation(snapshot: Snapshot, config: Config, events: Events) -> tuple[list[Pair], Split]:
+    """Verified pairs to learn from, and the split that chooses the checkpoint.
+
+    A `val` without positives or without negatives has CGF1 0 for any model: then a sixth of `train`'s images stand in.
+    """
+    pairs, val = snapshot.split("train").trainable, snapshot.split("val")
+    check_both_kinds(sum(pair.is_positive for pair in pairs), sum(not pair.is_positive for pair in pairs))
+    judged = [pair for pair in val.pairs if pair.is_exhaustive]
+    if any(pair.is_positive for pair in judged) and any(not pair.is_positive for pair in judged):
+        return pairs, _only(val, judged, config.validate_pairs)
+    held = {image for image in {pair.image for pair in pairs} if int(image[:8], 16) % STAND_IN_EVERY == 0}
+    kept, held_pairs = [p for p in pairs if p.image not in held], [p for p in pairs if p.image in held]
+    for part in (kept, held_pairs):
+        check_both_kinds(sum(pair.is_positive for pair in part), sum(not pair.is_positive for pair in part))
+    message = "The snapshot's val split lacks positives or negatives; every sixth train image stands in for it."
+    events("warning", code="val_stand_in", message=message)
+    return kept, _only(snapshot.split("train"), held_pairs, config.validate_pairs)
+
+
+def _only(split: Split, pairs: list[Pair], limit: int) -> Split:
+    """The split narrowed to at most `limit` pairs, in the order of their images' hashes: always the same ones."""
+    chosen = sorted(pairs, key=lambda pair: (pair.image, pair.phrase))[:limit]
+    ids = {pair.id for pair in chosen}
+    document = {
+        **split.document,
+        "images": [row for row in split.document["images"] if row["id"] in ids],
+        "annotations": [row for row in split.document["annotations"] if row["image_id"] in ids],
+    }
+    return Split(split.name, document, tuple(chosen))
