@@ -5,7 +5,6 @@ The ViT is frozen, so each picture goes through it once and training reads its t
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from training.demo.architecture import CONCEPTS, GRID, IMAGE_SIZE_PX, VIT_WIDTH
 from training.demo.drawings import MAX_INSTANCES, Drawings
 from training.demo.optimiser import Optimiser
 from training.demo.prompts import CELLS, boxes_by_number, small_numbers
+from training.demo.stage import run_stage
 from training.demo.start import use_plain_attention
 from training.losses import LossWeights, Target, detection_loss
 
@@ -44,7 +44,7 @@ def encode_drawings(network: Sam3Network, drawings: Drawings, path: Path, batch_
     numbers, boxes = np.zeros((count, CELLS, CELLS), np.uint8), np.zeros((count, MAX_INSTANCES, 4), np.float32)
     for start in range(0, count, batch_size):
         stop = min(start + batch_size, count)
-        pixels = torch.from_numpy(drawings.images[start:stop]).permute(0, 3, 1, 2).float() / 127.5 - 1
+        pixels = torch.from_numpy(np.array(drawings.images[start:stop])).permute(0, 3, 1, 2).float() / 127.5 - 1
         for side, view in enumerate((pixels, pixels.flip(-1))):
             tokens[start:stop, side] = network.encode(view.contiguous()).numpy().astype(np.float16)
         for index in range(start, stop):
@@ -91,32 +91,22 @@ def _truth(lesson: Lesson, index: int, concept: int, mirrored: bool) -> Target:
     return Target(torch.from_numpy(boxes), torch.from_numpy(masks))
 
 
-def train_detector(network: Sam3Network, tokenizer: PhraseTokenizer, lesson: Lesson, *, steps: int, folder: Path,
-                   seed: int, batch_size: int = 16, rate: float = 2e-3, save_every_s: float = 120.0) -> None:
-    """Runs to `steps`, resuming from folder/detector.pt; writes it every save_every_s seconds and at the end."""
-    optimiser = Optimiser([(name, p) for name, p in network.detector.named_parameters() if is_head(name)],
-                          rate=rate, steps=steps)
-    done = _resume(network, optimiser, folder / "detector.pt")
+def train_detector(network: Sam3Network, tokenizer: PhraseTokenizer, lesson: Lesson, *, steps: int, path: Path,
+                   seed: int, batch_size: int = 16, rate: float = 2e-3) -> float:
+    """Runs to `steps`, resuming from path; returns the seconds spent."""
+    trained = [(name, p) for name, p in network.detector.named_parameters() if is_head(name)]
     use_plain_attention(network)
     network.train()
-    saved_at, sums, began = time.monotonic(), {}, time.monotonic()
-    for step in range(done, steps):
+
+    def losses_at(step: int) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([seed, 7, step])
         torch.manual_seed(seed * 1_000_003 + step)
         question = ask(lesson, rng.integers(0, len(lesson.concepts), batch_size), rng)
-        losses = answer_loss(network, tokenizer, question)
-        losses["total"].backward()
-        optimiser.step(step)
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
-        if (step + 1) % 50 == 0:
-            report = " ".join(f"{name} {total / 50:.3f}" for name, total in sums.items())
-            print(f"detector {step + 1}/{steps} {report} {time.monotonic() - began:.0f}s", flush=True)
-            sums = {}
-        if time.monotonic() - saved_at > save_every_s or step + 1 == steps:
-            _save(network, optimiser, step + 1, folder / "detector.pt")
-            saved_at = time.monotonic()
+        return answer_loss(network, tokenizer, question)
+
+    seconds = run_stage(path, {"network": network}, Optimiser(trained, rate=rate, steps=steps), steps, losses_at)
     network.eval()
+    return seconds
 
 
 def is_head(name: str) -> bool:
@@ -135,18 +125,3 @@ def answer_loss(network: Sam3Network, tokenizer: PhraseTokenizer, question: Ques
         found = network.detect(vision, text, image_rows_P=question.rows_P, mask_rows=positives,
                                with_masks=len(positives) > 0)
     return detection_loss(found, question.targets, mask_rows=positives, weights=WEIGHTS)
-
-
-def _save(network: Sam3Network, optimiser: Optimiser, step: int, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save({"network": network.state_dict(), "optimiser": optimiser.state_dict(), "step": step}, partial)
-    partial.replace(path)
-
-
-def _resume(network: Sam3Network, optimiser: Optimiser, path: Path) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["step"]

@@ -1,12 +1,11 @@
 """First stage: the ViT, the click decoder's neck and the click decoder learn what an object is.
 
-Both domains, class-agnostic: foreground, edges of each instance, clicks. Concepts are told on easy pictures only, through
+Both domains, class-agnostic: foreground, edges of each instance, clicks. Concepts are told on easy pictures only, by
 a temporary head on the ViT's tokens, which is thrown away.
 """
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ from training.demo.architecture import CONCEPTS, GRID, VIT_WIDTH
 from training.demo.drawings import Drawings
 from training.demo.optimiser import Optimiser
 from training.demo.prompts import CELLS, PAD, POSITIVE, WorldBatch, make_batch
+from training.demo.stage import run_stage
 from training.demo.start import use_plain_attention
 
 _CHANNELS = 1 + 4 + 1 + len(CONCEPTS)
@@ -121,59 +121,36 @@ def _refine_step(network: Sam3Network, levels: list[torch.Tensor], batch: WorldB
                                     mask_logits_B1HW=first[:, 0].clamp(-10, 10)), batch)
 
 
-def train_world(network: Sam3Network, domains: list[Drawings], *, steps: int, folder: Path, seed: int,
-                batch_size: int = 16, prompts: int = 6, rate: float = 2e-3, save_every_s: float = 120.0) -> None:
-    """Runs to `steps`, resuming from folder/world.pt; writes it every save_every_s seconds and at the end."""
+def train_world(network: Sam3Network, domains: list[Drawings], *, steps: int, path: Path, seed: int,
+                batch_size: int = 16, prompts: int = 6, rate: float = 2e-3) -> float:
+    """Runs to `steps`, resuming from path; returns the seconds spent. domains[0] is the one that tells its concepts."""
     head = CellHead()
     trained = [(name, p) for name, p in network.named_parameters() if _is_world(name)] + [
         (f"cells_embed.{name}", p) for name, p in head.named_parameters()]
-    optimiser = Optimiser(trained, rate=rate, steps=steps)
-    done = _resume(network, head, optimiser, folder / "world.pt")
     use_plain_attention(network)
     network.train()
-    saved_at, sums, began = time.monotonic(), {}, time.monotonic()
-    for step in range(done, steps):
+
+    def losses_at(step: int) -> dict[str, torch.Tensor]:
         rng = np.random.default_rng([seed, step])
         torch.manual_seed(seed * 1_000_003 + step)
         rows = [rng.integers(0, len(d), batch_size // len(domains)) for d in domains]
-        batch = make_batch(domains, rows, prompts, rng)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            tokens = network.encode(batch.pixels)
-            cells = head(tokens)
-            levels = network.tracker_features(tokens)
-            losses = dense_losses(cells, batch) | click_step(network, levels, batch, rng.random())
-        sum(value for name, value in losses.items() if name != "single_iou").backward()
-        optimiser.step(step)
-        for name, value in losses.items():
-            sums[name] = sums.get(name, 0.0) + float(value.detach())
-        if (step + 1) % 50 == 0:
-            report = " ".join(f"{name} {total / 50:.3f}" for name, total in sums.items())
-            print(f"world {step + 1}/{steps} {report} {(time.monotonic() - began):.0f}s", flush=True)
-            sums = {}
-        if time.monotonic() - saved_at > save_every_s or step + 1 == steps:
-            _save(network, head, optimiser, step + 1, folder / "world.pt")
-            saved_at = time.monotonic()
+        return world_losses(network, head, make_batch(domains, rows, prompts, rng), rng.random())
+
+    seconds = run_stage(path, {"network": network, "head": head}, Optimiser(trained, rate=rate, steps=steps), steps,
+                        losses_at)
     network.eval()
+    return seconds
+
+
+def world_losses(network: Sam3Network, head: CellHead, batch: WorldBatch, kind: float) -> dict[str, torch.Tensor]:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        tokens = network.encode(batch.pixels)
+        losses = dense_losses(head(tokens), batch) | click_step(network, network.tracker_features(tokens), batch, kind)
+    total = torch.stack([value for name, value in losses.items() if name != "single_iou"]).sum()
+    return losses | {"total": total}
 
 
 def _is_world(name: str) -> bool:
     """Backbone and click side. The backbone is listed under the detector, which is where the hub stores it."""
     return name.startswith("detector.vision_encoder.backbone.") or (
         name.startswith("tracker.") and "pred_obj_score_head" not in name)
-
-
-def _save(network: Sam3Network, head: CellHead, optimiser: Optimiser, step: int, path: Path) -> None:
-    partial = path.with_suffix(".partial")
-    torch.save({"network": network.state_dict(), "head": head.state_dict(), "optimiser": optimiser.state_dict(),
-                "step": step}, partial)
-    partial.replace(path)
-
-
-def _resume(network: Sam3Network, head: CellHead, optimiser: Optimiser, path: Path) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    network.load_state_dict(state["network"])
-    head.load_state_dict(state["head"])
-    optimiser.load_state_dict(state["optimiser"])
-    return state["step"]

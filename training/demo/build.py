@@ -1,0 +1,104 @@
+"""Rebuild the demo model from nothing: python -m training.demo.build --out DIR
+
+Resumable: run it again after a kill and it goes on. Drawings and checkpoints live under --work (several GB).
+On a CPU preload jemalloc (see docs/training.md): glibc's allocator makes every step about four times slower.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import torch
+
+from mlbackend.network import Sam3Network, load_tokenizer
+from training.demo.architecture import IMAGE_SIZE_PX, demo_config, write_tokenizer
+from training.demo.card import describe, examine, write_card
+from training.demo.detector_stage import encode_drawings, train_detector
+from training.demo.drawings import Drawings, load_or_draw
+from training.demo.start import start_network
+from training.demo.world_stage import train_world
+
+STAGES = ("draw", "world", "detector", "card")
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(options.threads)
+    options.work.mkdir(parents=True, exist_ok=True)
+    for stage in STAGES if options.stage == "all" else (options.stage,):
+        print(f"stage {stage}", flush=True)
+        _RUN[stage](options)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--out", type=Path, required=True, help="where the model folder is written")
+    parser.add_argument("--work", type=Path, default=Path("var/demo_build"), help="drawings and checkpoints")
+    parser.add_argument("--stage", choices=("all", *STAGES), default="all")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--scenes", type=int, default=8000, help="scenes a domain")
+    parser.add_argument("--world-steps", type=int, default=3000)
+    parser.add_argument("--detector-steps", type=int, default=4000)
+    parser.add_argument("--exam-scenes", type=int, default=300, help="fresh scenes a domain for the card")
+    parser.add_argument("--threads", type=int, default=2)
+    return parser.parse_args()
+
+
+def _drawings(options: argparse.Namespace) -> list[Drawings]:
+    """Easy first: it is the one whose concepts are told."""
+    return [load_or_draw(options.work / "drawings", domain, options.seed * options.scenes, options.scenes,
+                         options.threads) for domain in ("easy", "hard")]
+
+
+def _world(options: argparse.Namespace) -> None:
+    torch.manual_seed(options.seed)
+    network = Sam3Network.from_config(demo_config())
+    start_network(network)
+    seconds = train_world(network, _drawings(options), steps=options.world_steps, path=options.work / "world.pt",
+                          seed=options.seed)
+    _note(options, world_steps=options.world_steps, world_seconds=round(seconds), seed=options.seed,
+          world_scenes=2 * options.scenes,
+          train_seeds=f"{options.seed * options.scenes} to {(options.seed + 1) * options.scenes - 1} of each domain")
+
+
+def _detector(options: argparse.Namespace) -> None:
+    torch.manual_seed(options.seed)
+    network = Sam3Network.from_config(demo_config())
+    network.load_state_dict(torch.load(options.work / "world.pt", weights_only=True)["network"])
+    write_tokenizer(options.out)
+    lesson = encode_drawings(network, _drawings(options)[0], options.work / "tokens.npy")
+    seconds = train_detector(network, load_tokenizer(options.out), lesson, steps=options.detector_steps,
+                             path=options.work / "detector.pt", seed=options.seed)
+    network.save(options.out)
+    (options.out / "preprocessor_config.json").write_text(json.dumps(preprocessor_config(), indent=1) + "\n")
+    _note(options, detector_steps=options.detector_steps, detector_seconds=round(seconds), calibration="")
+
+
+def _card(options: argparse.Namespace) -> None:
+    network, tokenizer = Sam3Network.load(options.out), load_tokenizer(options.out)
+    quality = examine(network, tokenizer, options.exam_scenes)
+    card = describe(network, quality, json.loads((options.work / "training.json").read_text()))
+    write_card(options.out, card)
+    print(json.dumps(quality, indent=1))
+
+
+def preprocessor_config() -> dict:
+    """What transformers' Sam3ImageProcessor would read; mlbackend.network.preprocess does the same."""
+    return {"image_processor_type": "Sam3ImageProcessor", "size": {"height": IMAGE_SIZE_PX, "width": IMAGE_SIZE_PX},
+            "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_resize": True, "do_rescale": True,
+            "do_normalize": True, "rescale_factor": 1 / 255}
+
+
+def _note(options: argparse.Namespace, **facts) -> None:
+    """What was run, for the card; kept beside the checkpoints because stages may run on different days."""
+    path = options.work / "training.json"
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.write_text(json.dumps(known | facts, indent=1) + "\n")
+
+
+_RUN = {"draw": _drawings, "world": _world, "detector": _detector, "card": _card}
+
+if __name__ == "__main__":
+    main()
