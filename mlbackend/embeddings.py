@@ -9,6 +9,7 @@ Values are rounded to fp16 before anyone sees them, so that a hit answers exactl
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -90,15 +91,15 @@ class HotLayer:
 class WarmLayer:
     """fp16 safetensors files, oldest use out first. Several processes may share the folder."""
 
-    def __init__(self, root: Path, budget_bytes: int, *, read_also: Path | None = None) -> None:
-        self._root, self._budget, self._read_also = root, budget_bytes, read_also
+    def __init__(self, root: Path, budget_bytes: int, *, shared: Path | None = None) -> None:
+        self._root, self._budget, self._shared = root, budget_bytes, shared
         self._lock = threading.Lock()
         self._sizes: OrderedDict[Path, int] | None = None
         self.bytes = 0
 
     def get(self, key: Key) -> Embedding | None:
         """None for absent, foreign or damaged files; a damaged one is removed."""
-        for root in filter(None, (self._root, self._read_also)):
+        for root in filter(None, (self._root, self._shared)):
             path = key.path(root)
             entry = _read(path, key)
             if entry is not None:
@@ -117,9 +118,9 @@ class WarmLayer:
         except OSError as error:
             log.warning("embedding not stored: %s", error)
             return
-        if self._read_also is not None and not key.path(self._read_also).exists():
-            _try_write(key.path(self._read_also), key, entry)
         self._admit(path, size)
+        if self._shared is not None and not key.path(self._shared).exists():
+            _try_write(key.path(self._shared), key, entry)
 
     def _admit(self, path: Path, size: int) -> None:
         with self._lock:
@@ -135,10 +136,8 @@ class WarmLayer:
         with self._lock:
             if self._sizes is not None and path in self._sizes:
                 self._sizes.move_to_end(path)
-        try:
+        with contextlib.suppress(OSError):  # another replica may have just evicted it
             os.utime(path)
-        except OSError:
-            pass  # another replica has just evicted it
 
     def _index(self) -> OrderedDict[Path, int]:
         """Files found on disk at the first write, oldest use first."""
@@ -238,7 +237,7 @@ def _read(path: Path, key: Key) -> Embedding | None:
                 raise ValueError("its checksum differs")
             tensors = {name: tensor.to(torch.float32) for name, tensor in stored.items()}
             return Embedding(tensors, int(metadata["width_px"]), int(metadata["height_px"]))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except Exception as error:  # safetensors raises its own type for every kind of damage
         log.warning("damaged embedding %s removed: %s", path, error)

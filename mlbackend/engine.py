@@ -80,7 +80,7 @@ class Engine:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
-        warm = WarmLayer(settings.embeddings_dir, settings.warm_mb * MIB, read_also=settings.shared_embeddings)
+        warm = WarmLayer(settings.embeddings_dir, settings.warm_mb * MIB, shared=settings.shared_embeddings)
         self.store = EmbeddingStore(HotLayer(settings.hot_mb * MIB), warm,
                                     on_drop=lambda: metrics.count("roost_embedding_writes_dropped_total"))
         self.heavy = HeavyLane({Urgency.CLICK: settings.click_queue, Urgency.PREDICT: 2 * settings.predict_queue,

@@ -35,6 +35,7 @@ def golden_answers(predictor: Predictor) -> dict[str, Any]:
     found = predictor.detect(tokens, CONCEPTS, score_threshold=0.0)
     best = predictor.click([Prompt(predictor.click_features(tokens), (Point(60, 60, 1),))])[0][0]
     numbers = [tokens.tensors["tokens"], best.mask_logits_hw, *(i.mask_logits_hw for r in found for i in r.instances)]
+    numbers += [torch.tensor([result.presence for result in found] + [best.score])]
     if not all(bool(torch.isfinite(tensor).all()) for tensor in numbers):
         raise WeightsError("the golden prompts gave numbers that are not finite: these weights are damaged")
     return {"presence": {result.concept: result.presence for result in found}, "click_score": best.score,

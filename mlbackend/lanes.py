@@ -155,6 +155,9 @@ class ClickLane(Generic[T, R]):
             self._stopped = True
             self._ready.notify_all()
 
+    def alive(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
     def _next_batch(self) -> list[ClickJob[T, R]]:
         with self._ready:
             while True:

@@ -32,7 +32,7 @@ def encode_mask(mask_HW: np.ndarray, *, origin_xy: tuple[int, int] = (0, 0), siz
                 ) -> WireMask:
     """Crop a bool mask to its own box and encode that. mask_HW may itself be a window at origin_xy of size_hw."""
     height, width = size_hw or mask_HW.shape
-    rows, columns = mask_HW.any(axis=1).nonzero()[0], mask_HW.any(axis=0).nonzero()[0]
+    rows, columns = np.flatnonzero(mask_HW.any(axis=1)), np.flatnonzero(mask_HW.any(axis=0))
     if not len(rows):
         return empty_wire_mask(height, width)
     top, left = int(rows[0]), int(columns[0])
@@ -42,8 +42,11 @@ def encode_mask(mask_HW: np.ndarray, *, origin_xy: tuple[int, int] = (0, 0), siz
             "crop_xywh": [origin_xy[0] + left, origin_xy[1] + top, crop.shape[1], crop.shape[0]]}
 
 
-def decode_wire_mask(wire: Any) -> np.ndarray:
-    """A (H, W) bool mask; MaskError for anything that pycocotools would answer with a crash or stray memory."""
+def decode_wire_mask(wire: Any, *, size_hw: tuple[int, int] | None = None) -> np.ndarray:
+    """A (H, W) bool mask; MaskError for anything that pycocotools would answer with a crash or stray memory.
+
+    size_hw: the image's size, where the caller knows it.
+    """
     try:
         (height, width), (x, y, w, h), counts = wire["size"], wire["crop_xywh"], wire["counts"]
     except (TypeError, KeyError, ValueError):
@@ -51,6 +54,8 @@ def decode_wire_mask(wire: Any) -> np.ndarray:
     numbers = (height, width, x, y, w, h)
     if any(type(value) is not int or value < 0 for value in numbers) or not isinstance(counts, str):
         raise MaskError("size and crop_xywh must hold whole numbers of 0 or more, counts a string")
+    if size_hw is not None and (height, width) != size_hw:
+        raise MaskError(f"the mask is {width} x {height} px and the image {size_hw[1]} x {size_hw[0]}")
     if height * width > MAX_MASK_PIXELS or x + w > width or y + h > height:
         raise MaskError(f"the crop {[x, y, w, h]} does not lie in a mask of {width} x {height} px")
     mask = np.zeros((height, width), dtype=bool)
@@ -98,9 +103,8 @@ def logits_to_wire(logits_hw: torch.Tensor, *, height_px: int, width_px: int) ->
     window = positive_window(logits_hw, height_px=height_px, width_px=width_px)
     if window is None:
         return empty_wire_mask(height_px, width_px)
-    x0, y0, x1, y1 = window
     fine = upsample_window(logits_hw, window, height_px=height_px, width_px=width_px)
-    return encode_mask((fine > 0).cpu().numpy(), origin_xy=(x0, y0), size_hw=(height_px, width_px))
+    return encode_mask((fine > 0).cpu().numpy(), origin_xy=window[:2], size_hw=(height_px, width_px))
 
 
 def positive_window(logits_hw: torch.Tensor, *, height_px: int, width_px: int) -> tuple[int, int, int, int] | None:

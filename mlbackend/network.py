@@ -330,7 +330,8 @@ def _load_part(model_class, folder: Path, config):
     """from_pretrained, but strict: transformers only warns about weights that it filled with random numbers."""
     try:
         model, info = model_class.from_pretrained(
-            folder, config=config, output_loading_info=True, local_files_only=True, dtype=torch.float32)
+            folder, config=config, output_loading_info=True, local_files_only=True, dtype=torch.float32,
+            use_safetensors=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise WeightsError(f"{folder} cannot be loaded as {model_class.__name__}: {error}") from error
     unexpected = [key for key in info["unexpected_keys"] if not _is_unused(key)]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from mlbackend.embeddings import Embedding, round_to_fp16
+from mlbackend.exemplars import with_exemplars
 from mlbackend.masks import stability
 from mlbackend.network import PhraseTokenizer, PromptTooLong, Sam3Network, TextFeatures, preprocess
 from mlbackend.wire import ExemplarBox, Point
@@ -128,24 +129,25 @@ class Predictor:
         """All concepts on one image from one ViT pass. Presence is read before any threshold."""
         vision = self.network.detector_features(self._on_device(tokens, "tokens")[None])
         results: list[ConceptResult] = []
-        for start in range(0, len(concepts), PROMPTS_AT_ONCE):
-            chunk = concepts[start:start + PROMPTS_AT_ONCE]
-            boxes = exemplars[start:start + PROMPTS_AT_ONCE] if exemplars else [()] * len(chunk)
-            results += self._detect_chunk(vision, tokens, chunk, boxes, score_threshold)
+        at_once = 1 if any(exemplars) else PROMPTS_AT_ONCE
+        for start in range(0, len(concepts), at_once):
+            chunk = concepts[start:start + at_once]
+            text = self._text(chunk)
+            if exemplars and exemplars[start]:
+                text = with_exemplars(self.network, vision, text, exemplars[start], tokens.width_px, tokens.height_px)
+            results += self._detect_chunk(vision, tokens, chunk, text, score_threshold)
         return results
 
-    def _detect_chunk(self, vision, tokens: Embedding, concepts, exemplars, threshold: float) -> list[ConceptResult]:
-        text = self._text(concepts)
-        if any(exemplars):
-            from mlbackend.exemplars import with_exemplars
-            text = with_exemplars(self.network, vision, text, exemplars, tokens.width_px, tokens.height_px)
+    def _detect_chunk(self, vision, tokens: Embedding, concepts: Sequence[str], text: TextFeatures,
+                      threshold: float) -> list[ConceptResult]:
         found = self.network.detect(vision, text)
         presence_P = found.presence_logits_P.float().sigmoid().cpu()
         query_PQ = found.query_logits_PQ.float().sigmoid().cpu()
         scale = torch.tensor([tokens.width_px, tokens.height_px] * 2)
         boxes_PQ4 = (found.boxes_xyxy_PQ4.float().cpu().clamp(0, 1) * scale)
-        return [self._concept_result(concept, float(presence_P[p]), query_PQ[p], boxes_PQ4[p],
-                                     found.mask_logits_PQHW[p], threshold)
+        masks_PQHW = found.mask_logits_PQHW
+        assert masks_PQHW is not None
+        return [self._concept_result(concept, float(presence_P[p]), query_PQ[p], boxes_PQ4[p], masks_PQHW[p], threshold)
                 for p, concept in enumerate(concepts)]
 
     def _concept_result(self, concept, presence, query_Q, boxes_Q4, masks_QHW, threshold) -> ConceptResult:
@@ -179,10 +181,11 @@ class Predictor:
             points = torch.tensor(scaled, dtype=torch.float32, device=self.device)[:, None]
             labels = torch.tensor([[point.label for point in p.points] for p in prompts], device=self.device)[:, None]
         if has_box:
-            boxes = torch.tensor([self._scaled(p, p.box_xyxy) for p in prompts], dtype=torch.float32,
-                                 device=self.device)[:, None]
+            scaled_boxes = [self._scaled(p, p.box_xyxy) for p in prompts if p.box_xyxy is not None]
+            boxes = torch.tensor(scaled_boxes, dtype=torch.float32, device=self.device)[:, None]
         if has_mask:
-            masks = torch.stack([p.earlier_logits_hw for p in prompts])[:, None].to(self.device, torch.float32)
+            earlier = [p.earlier_logits_hw for p in prompts if p.earlier_logits_hw is not None]
+            masks = torch.stack(earlier)[:, None].to(self.device, torch.float32)
             masks = masks.clamp(-MASK_LOGIT_LIMIT, MASK_LOGIT_LIMIT)
         return levels, points, labels, boxes, masks
 

@@ -112,7 +112,7 @@ def check_inside(request: ClickRequest, *, width_px: int, height_px: int) -> Non
 
 def check_box_inside(box_xyxy: tuple[float, ...], field: str, *, width_px: int, height_px: int) -> None:
     x0, y0, x1, y1 = box_xyxy
-    if not (0 <= x0 and x1 <= width_px and 0 <= y0 and y1 <= height_px):
+    if min(x0, y0) < 0 or x1 > width_px or y1 > height_px:
         raise _outside(field, f"{list(box_xyxy)}", width_px, height_px)
 
 

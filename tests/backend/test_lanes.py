@@ -1,0 +1,203 @@
+"""The order of work in front of the model, and its limits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+
+import pytest
+
+from mlbackend.desks import Desks
+from mlbackend.errors import ApiError
+from mlbackend.lanes import ClickLane, HeavyLane, Urgency
+
+WAIT_S = 10
+
+
+class Gate:
+    """Work that blocks until opened, so that a queue can form behind it."""
+
+    def __init__(self) -> None:
+        self.entered, self.opened = threading.Event(), threading.Event()
+
+    def __call__(self) -> None:
+        self.entered.set()
+        assert self.opened.wait(WAIT_S)
+
+
+@pytest.fixture
+def heavy() -> Iterator[HeavyLane]:
+    lane = HeavyLane({Urgency.CLICK: 8, Urgency.PREDICT: 8, Urgency.WARM: 2})
+    yield lane
+    lane.stop()
+
+
+def run_in_order(heavy: HeavyLane, *wanted: Urgency, then: Callable[[list], None] = lambda jobs: None) -> list[int]:
+    """Queue jobs behind a gate; the numbers in the order in which they ran."""
+    gate, order = Gate(), []
+    heavy.submit(gate, Urgency.CLICK)
+    assert gate.entered.wait(WAIT_S)
+    jobs = [heavy.submit(lambda i=i: order.append(i), urgency) for i, urgency in enumerate(wanted)]
+    then(jobs)
+    gate.opened.set()
+    for job in jobs:
+        job.future.result(WAIT_S)
+    return order
+
+
+def test_a_click_goes_before_mining_and_mining_before_warming(heavy: HeavyLane) -> None:
+    assert run_in_order(heavy, Urgency.WARM, Urgency.PREDICT, Urgency.PREDICT, Urgency.CLICK) == [3, 1, 2, 0]
+
+
+def test_a_click_pulls_forward_what_was_warming(heavy: HeavyLane) -> None:
+    order = run_in_order(heavy, Urgency.PREDICT, Urgency.WARM,
+                         then=lambda jobs: heavy.raise_to(jobs[1], Urgency.CLICK))
+    assert order == [1, 0]
+
+
+def test_full_queue_is_refused_at_once_with_a_time_to_come_back(heavy: HeavyLane) -> None:
+    def overfill(jobs: list) -> None:
+        heavy.submit(lambda: None, Urgency.WARM)
+        with pytest.raises(ApiError) as refusal:
+            heavy.submit(lambda: None, Urgency.WARM)
+        assert refusal.value.status == 429
+        assert refusal.value.retry_after_s is not None
+
+    run_in_order(heavy, Urgency.WARM, then=overfill)
+
+
+def test_failing_work_fails_its_own_future_alone(heavy: HeavyLane) -> None:
+    broken = heavy.submit(lambda: 1 // 0, Urgency.PREDICT)
+    whole = heavy.submit(lambda: 7, Urgency.PREDICT)
+    assert isinstance(broken.future.exception(WAIT_S), ZeroDivisionError)
+    assert whole.future.result(WAIT_S) == 7
+
+
+class Decoder:
+    """Records its batches; the first call blocks."""
+
+    def __init__(self) -> None:
+        self.gate, self.batches = Gate(), []
+
+    def __call__(self, items: Sequence[str]) -> Sequence[str]:
+        if not self.batches:
+            self.batches.append(list(items))
+            self.gate()
+            return items
+        self.batches.append(list(items))
+        return [item.upper() for item in items]
+
+
+@pytest.fixture
+def decoder() -> Decoder:
+    return Decoder()
+
+
+@pytest.fixture
+def lane(decoder: Decoder) -> Iterator[ClickLane]:
+    lane: ClickLane = ClickLane(decoder, most_waiting=6, batch=3)
+    lane.submit("first", "a")
+    assert decoder.gate.entered.wait(WAIT_S)
+    yield lane
+    decoder.gate.opened.set()
+    lane.stop()
+
+
+def finish(decoder: Decoder, futures: Sequence[Future]) -> list[list[str]]:
+    decoder.gate.opened.set()
+    for future in futures:
+        if not future.cancelled():
+            future.result(WAIT_S)
+    return decoder.batches[1:]
+
+
+def test_clicks_that_wait_together_share_a_call_within_the_limit(lane: ClickLane, decoder: Decoder) -> None:
+    futures = [lane.submit(f"c{i}", "a") for i in range(4)]
+    assert finish(decoder, futures) == [["c0", "c1", "c2"], ["c3"]]
+
+
+def test_each_click_gets_its_own_answer(lane: ClickLane, decoder: Decoder) -> None:
+    futures = [lane.submit(name, "a") for name in ("x", "y", "z")]
+    finish(decoder, futures)
+    assert [future.result() for future in futures] == ["X", "Y", "Z"]
+
+
+def test_clicks_of_another_kind_do_not_share_a_call(lane: ClickLane, decoder: Decoder) -> None:
+    futures = [lane.submit("a1", "a"), lane.submit("b1", "b"), lane.submit("a2", "a")]
+    assert finish(decoder, futures) == [["a1", "a2"], ["b1"]]
+
+
+def test_previews_yield_to_clicks(lane: ClickLane, decoder: Decoder) -> None:
+    futures = [lane.submit("hover", "a", preview=True), lane.submit("click", "a")]
+    assert finish(decoder, futures) == [["click"], ["hover"]]
+
+
+def test_previews_are_refused_while_there_is_still_room_for_clicks(lane: ClickLane, decoder: Decoder) -> None:
+    futures = [lane.submit(f"c{i}", "a") for i in range(3)]
+    with pytest.raises(ApiError):
+        lane.submit("hover", "a", preview=True)
+    futures += [lane.submit(f"d{i}", "a") for i in range(3)]
+    with pytest.raises(ApiError, match="Too many clicks"):
+        lane.submit("too many", "a")
+    finish(decoder, futures)
+
+
+def test_cancelled_click_is_not_decoded(lane: ClickLane, decoder: Decoder) -> None:
+    futures = [lane.submit("dropped", "a"), lane.submit("kept", "a")]
+    futures[0].cancel()
+    assert finish(decoder, futures) == [["kept"]]
+
+
+def test_newer_click_of_a_desk_cancels_the_older_one_that_waits() -> None:
+    desks, waiting = Desks(), Future()
+    desks.arrive("desk", 1)
+    desks.decoding("desk", waiting)
+    desks.arrive("desk", 2)
+    assert waiting.cancelled()
+
+
+def test_desks_do_not_touch_each_other() -> None:
+    desks, waiting = Desks(), Future()
+    desks.arrive("one", 1)
+    desks.decoding("one", waiting)
+    desks.arrive("two", 2)
+    desks.arrive(None, 3)
+    assert not waiting.cancelled()
+
+
+def test_older_click_that_arrives_late_is_overtaken() -> None:
+    desks = Desks()
+    desks.arrive("desk", 5)
+    with pytest.raises(ApiError) as refusal:
+        desks.arrive("desk", 4)
+    assert (refusal.value.status, refusal.value.code) == (409, "overtaken")
+
+
+def test_click_overtaken_while_its_image_was_encoded_is_dropped() -> None:
+    desks = Desks()
+    desks.arrive("desk", 1)
+    desks.arrive("desk", 2)
+    with pytest.raises(ApiError):
+        desks.check("desk", 1)
+    desks.check("desk", 2)
+
+
+def test_reloaded_page_may_count_from_one_again() -> None:
+    now = [0.0]
+    desks = Desks(clock=lambda: now[0])
+    desks.arrive("desk", 50)
+    now[0] = 3.0
+    desks.arrive("desk", 1)
+
+
+def test_lane_stops_its_thread(decoder: Decoder) -> None:
+    decoder.gate.opened.set()
+    lane: ClickLane = ClickLane(decoder, most_waiting=2, batch=2)
+    lane.submit("x", "a").result(WAIT_S)
+    lane.stop()
+    deadline = time.monotonic() + WAIT_S
+    while lane.alive() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not lane.alive()

@@ -1,0 +1,119 @@
+"""Masks and scores of one loaded version, against transformers' own models."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from transformers.models.sam3.modeling_sam3 import Sam3Model
+from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
+
+from mlbackend.embeddings import Embedding, Key, WarmLayer
+from mlbackend.loader import LoadOptions, load_predictor
+from mlbackend.network import _read_configs
+from mlbackend.predictor import Predictor, Prompt
+from mlbackend.wire import Point
+from tests.backend.support import noisy_picture
+
+WIDTH, HEIGHT = 160, 120
+POSITIVE, NEGATIVE = Point(40, 50, 1), Point(120.5, 20, 0)
+
+
+def encode(predictor: Predictor, seed: int = 1) -> Embedding:
+    pixels = predictor.preprocess(noisy_picture(seed, width=WIDTH, height=HEIGHT))
+    return predictor.encode(pixels[None], [(WIDTH, HEIGHT)])[0]
+
+
+def click_input(predictor: Predictor, seed: int = 1) -> Embedding:
+    return predictor.click_features(encode(predictor, seed))
+
+
+@pytest.fixture(scope="module")
+def references(backend_var: Path) -> tuple[Sam3Model, Sam3TrackerModel]:
+    """The two models as transformers alone loads them, each with a ViT of its own."""
+    folder = backend_var / "models" / "tiny"
+    config, tracker_config = _read_configs(folder)
+    return (Sam3Model.from_pretrained(folder, config=config).eval(),
+            Sam3TrackerModel.from_pretrained(folder, config=tracker_config).eval())
+
+
+def test_text_scores_are_transformers_own(tiny: Predictor, references) -> None:
+    detector, _ = references
+    pixels = tiny.preprocess(noisy_picture(1, width=WIDTH, height=HEIGHT))
+    ids, mask = tiny.tokenizer(["chicken"])
+    with torch.inference_mode():
+        expected = detector(pixel_values=pixels[None], input_ids=ids, attention_mask=mask)
+    result = tiny.detect(encode(tiny), ["chicken"], score_threshold=0.0)[0]
+    best_first = sorted(expected.pred_logits[0].sigmoid().tolist(), reverse=True)
+    assert result.presence == pytest.approx(float(expected.presence_logits.sigmoid()), abs=2e-3)
+    assert [i.query_score for i in result.instances] == pytest.approx(best_first, abs=2e-3)
+
+
+def test_click_is_the_trackers_own(tiny: Predictor, references) -> None:
+    _, tracker = references
+    pixels = tiny.preprocess(noisy_picture(1, width=WIDTH, height=HEIGHT))
+    point = torch.tensor([[[[40 * 224 / WIDTH, 50 * 224 / HEIGHT]]]])
+    with torch.inference_mode():
+        expected = tracker(pixel_values=pixels[None], input_points=point, input_labels=torch.ones(1, 1, 1).long())
+    best = tiny.click([Prompt(click_input(tiny), (POSITIVE,))])[0][0]
+    row = int(expected.iou_scores[0, 0].argmax())
+    assert best.score == pytest.approx(float(expected.iou_scores[0, 0, row]), abs=2e-3)
+    assert torch.allclose(best.mask_logits_hw, expected.pred_masks[0, 0, row], atol=2e-2)
+
+
+def test_concepts_asked_together_answer_as_they_do_alone(tiny: Predictor) -> None:
+    tokens, concepts = encode(tiny), [f"thing {i}" for i in range(10)]
+    together = tiny.detect(tokens, concepts, score_threshold=0.0)
+    for concept, result in zip(concepts, together, strict=True):
+        alone = tiny.detect(tokens, [concept], score_threshold=0.0)[0]
+        assert result.concept == concept
+        assert result.presence == pytest.approx(alone.presence, abs=1e-5)
+
+
+def test_points_boxes_negatives_and_earlier_mask_combine(tiny: Predictor) -> None:
+    embedding = click_input(tiny)
+    earlier = tiny.click([Prompt(embedding, (POSITIVE,))])[0][0].mask_logits_hw
+    scores = set()
+    for points, box, mask in itertools.product([(POSITIVE,), (POSITIVE, NEGATIVE)], [None, (10.0, 10.0, 90.0, 80.0)],
+                                               [None, earlier]):
+        candidates = tiny.click([Prompt(embedding, points, box, mask)])[0]
+        assert len(candidates) == (3 if len(points) == 1 and box is None and mask is None else 1)
+        scores.add(round(candidates[0].score, 6))
+    assert len(scores) == 8
+
+
+def test_prompts_decoded_together_answer_as_they_do_alone(tiny: Predictor) -> None:
+    prompts = [Prompt(click_input(tiny, seed), (Point(10.0 * seed, 12.0 * seed, 1),)) for seed in range(1, 6)]
+    for alone, together in zip([tiny.click([prompt])[0] for prompt in prompts], tiny.click(prompts), strict=True):
+        assert torch.allclose(alone[0].mask_logits_hw, together[0].mask_logits_hw, atol=1e-4)
+
+
+def test_prompts_of_different_shape_are_not_padded_into_one_call(tiny: Predictor) -> None:
+    embedding = click_input(tiny)
+    with pytest.raises(ValueError, match="one shape"):
+        tiny.click([Prompt(embedding, (POSITIVE,)), Prompt(embedding, (POSITIVE, NEGATIVE))])
+
+
+def test_answer_from_the_warm_copy_is_bit_equal_to_the_first(tiny: Predictor, tmp_path: Path) -> None:
+    embedding = click_input(tiny)
+    layer = WarmLayer(tmp_path, 1 << 30)
+    key = Key("click", "a" * 64, tiny.click_hash, tiny.preprocessing)
+    layer.put(key, embedding)
+    first, again = (tiny.click([Prompt(e, (POSITIVE,))])[0][0] for e in (embedding, layer.get(key)))
+    assert torch.equal(first.mask_logits_hw, again.mask_logits_hw)
+
+
+def test_boxes_are_original_pixels_inside_the_image(tiny: Predictor) -> None:
+    for instance in tiny.detect(encode(tiny), ["chicken"], score_threshold=0.0)[0].instances:
+        x0, y0, x1, y1 = instance.box_xyxy
+        assert 0 <= x0 <= x1 <= WIDTH
+        assert 0 <= y0 <= y1 <= HEIGHT
+
+
+def test_vit_in_bf16_answers_nearly_the_same(tiny: Predictor, backend_var: Path) -> None:
+    half = load_predictor(backend_var / "models" / "tiny", LoadOptions(device="cpu", dtype="bfloat16"))
+    assert half.preprocessing != tiny.preprocessing
+    exact, rounded = (p.detect(encode(p), ["chicken"], score_threshold=0.0)[0].presence for p in (tiny, half))
+    assert rounded == pytest.approx(exact, abs=0.02)
