@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoTokenizer
@@ -331,8 +332,8 @@ def _load_part(model_class, folder: Path, config):
     try:
         model, info = model_class.from_pretrained(
             folder, config=config, output_loading_info=True, local_files_only=True, dtype=torch.float32,
-            use_safetensors=True)
-    except (OSError, RuntimeError, ValueError) as error:
+            use_safetensors=True, ignore_mismatched_sizes=True)
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise WeightsError(f"{folder} cannot be loaded as {model_class.__name__}: {error}") from error
     unexpected = [key for key in info["unexpected_keys"] if not _is_unused(key)]
     problems = [("missing", sorted(info["missing_keys"])), ("unexpected", sorted(unexpected)),
