@@ -291,9 +291,9 @@ def _refusal(response: httpx.Response, answer: dict) -> BackendError:
     error = answer.get("error")
     code = str(error.get("code")) if isinstance(error, dict) else str(answer.get("state") or "backend_unavailable")
     wait = response.headers.get("Retry-After", "")
-    return BackendError(
-        message, code=code, http_status=status, retry_after_seconds=int(wait) if wait.isdecimal() else None
-    )
+    retry = int(wait) if wait.isdecimal() else None
+    fields = error.get("fields") if isinstance(error, dict) else None
+    return BackendError(message, code=code, http_status=status, fields=fields, retry_after_seconds=retry)
 
 
 def _sentence(answer: dict, otherwise: str) -> str:

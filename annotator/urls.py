@@ -2,9 +2,14 @@
 
 from django.contrib import admin
 from django.urls import include, path
+from drf_spectacular.views import SpectacularSwaggerView
+
+from annotator.views.media import media
 
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("annotator.api.urls")),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
+    path("media/<slug:slug>/<str:sha256>", media, name="media"),
     path("", include("annotator.views.urls")),
 ]

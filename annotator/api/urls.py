@@ -1,8 +1,27 @@
-"""The API's addresses, below /api/v1/."""
+"""The API's addresses, below /api/v1/. docs/web.md says who may call what."""
 
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
+from . import jobs, projects, reviews, tasks
+
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
+    path("projects/", projects.projects, name="api-projects"),
+    path("projects/<slug:slug>/", projects.project, name="api-project"),
+    path("projects/<slug:slug>/claim", tasks.claim, name="api-claim"),
+    path("projects/<slug:slug>/reviews/", reviews.reviews, name="api-reviews"),
+    path("projects/<slug:slug>/mine", projects.mine, name="api-mine"),
+    path("tasks/<int:task_id>", tasks.task, name="api-task"),
+    path("tasks/<int:task_id>/heartbeat", tasks.heartbeat, name="api-heartbeat"),
+    path("tasks/<int:task_id>/release", tasks.release, name="api-release"),
+    path("tasks/<int:task_id>/skip", tasks.skip, name="api-skip"),
+    path("tasks/<int:task_id>/click", tasks.click, name="api-click"),
+    path("tasks/<int:task_id>/draft", tasks.draft, name="api-draft"),
+    path("tasks/<int:task_id>/submit", tasks.submit, name="api-submit"),
+    path("tasks/<int:task_id>/reopen", tasks.reopen, name="api-reopen"),
+    path("annotations/<int:annotation_id>", reviews.annotation, name="api-annotation"),
+    path("annotations/<int:annotation_id>/review", reviews.review, name="api-review"),
+    path("jobs/<int:job_id>", jobs.job, name="api-job"),
+    path("jobs/<int:job_id>/cancel", jobs.cancel, name="api-job-cancel"),
 ]

@@ -44,6 +44,7 @@ def project_for(user: Person, slug: str, role: str = Membership.Role.ANNOTATOR) 
 def task_for(user: Person, task_id: int, role: str = Membership.Role.ANNOTATOR) -> Task:
     """A task of one of the person's projects, whoever holds it."""
     tasks = Task.objects.select_related("project__serving_version", "pair__image", "pair__concept", "model_version")
+    tasks = tasks.defer("pair__instances")
     task = tasks.filter(pk=task_id, project__in=projects_of(user=user)).first()
     if task is None:
         raise Http404
@@ -75,9 +76,16 @@ def annotation_for(user: Person, annotation_id: int) -> Annotation:
     return annotation
 
 
+def annotation_to_review(user: Person, annotation_id: int) -> Annotation:
+    """An annotation, for reviewers alone; whether it is their own is the review's question."""
+    annotation = annotation_for(user, annotation_id)
+    _require(user, annotation.task.project, Membership.Role.REVIEWER)
+    return annotation
+
+
 def job_for(user: Person, job_id: int, role: str = Membership.Role.ANNOTATOR) -> Job:
     """A job of one of the person's projects."""
-    jobs = Job.objects.select_related("project", "created_by")
+    jobs = Job.objects.select_related("project", "created_by", "training_run")
     job = jobs.filter(pk=job_id, project__in=projects_of(user=user)).first()
     if job is None:
         raise Http404

@@ -14,6 +14,7 @@ from annotator.models import Annotation, Review, Task
 from .audit import audit_record
 from .instances import instances_from_wire, point_checked, verdict_checked
 from .pairs import pair_settle
+from .tasks import leases_lapsed_end
 
 Decision = Review.Decision
 
@@ -71,6 +72,7 @@ def _fixed(
 def _store(review: Review, fixed: Annotation | None) -> Review:
     task_id = review.annotation.task_id
     state = Task.State.RETURNED if review.decision == Decision.SEND_BACK else Task.State.APPROVED
+    leases_lapsed_end(project=review.annotation.task.project)
     # The filtered UPDATE comes first: of two reviewers, or of a reviewer and a reopening author, one changes the row.
     waiting = Task.objects.filter(pk=task_id, state=Task.State.SUBMITTED)
     if _is_superseded(review.annotation) or not waiting.update(state=state, skips=0, updated_at=Now()):

@@ -1,0 +1,29 @@
+"""Jobs: how far they are, and stopping them."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotator.models import Membership
+from annotator.selectors.access import job_for
+from annotator.services.jobs import job_cancel
+
+from . import schema
+from .bodies import answers
+from .payloads import job_payload
+
+
+@extend_schema(responses=answers(200, schema.Job))
+@api_view(["GET"])
+def job(request: Request, job_id: int) -> Response:
+    """One job."""
+    return Response(job_payload(job_for(request.user, job_id)))
+
+
+@extend_schema(request=None, responses=answers(200, schema.Job))
+@api_view(["POST"])
+def cancel(request: Request, job_id: int) -> Response:
+    """Ask the job to stop; a waiting one ends at once."""
+    running = job_for(request.user, job_id, Membership.Role.ADMIN)
+    return Response(job_payload(job_cancel(job=running, user=request.user)))

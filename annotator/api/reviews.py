@@ -1,0 +1,43 @@
+"""Reviews: the waiting list, one answer, the decision."""
+
+from drf_spectacular.utils import extend_schema
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotator.models import Membership
+from annotator.selectors.access import annotation_for, annotation_to_review, project_for
+from annotator.selectors.reviews import annotations_waiting
+from annotator.services.reviews import review_decide
+
+from . import schema, serializers
+from .bodies import answers, checked
+from .payloads import annotation_payload, review_row
+
+PAGE = 500
+
+
+@extend_schema(responses=answers(200, schema.WaitingReview(many=True)))
+@api_view(["GET"])
+def reviews(request: Request, slug: str) -> Response:
+    """What waits for a decision, oldest first; at most 500."""
+    project = project_for(request.user, slug, Membership.Role.REVIEWER)
+    waiting = annotations_waiting(project=project)[:PAGE]
+    return Response([review_row(annotation, project, request.user) for annotation in waiting])
+
+
+@extend_schema(responses=answers(200, schema.AnnotatedTask))
+@api_view(["GET"])
+def annotation(request: Request, annotation_id: int) -> Response:
+    """The task with this answer in it, for its author and for reviewers."""
+    return Response(annotation_payload(annotation_for(request.user, annotation_id), request.user))
+
+
+@extend_schema(request=serializers.ReviewDecision, responses=answers(200, schema.Reviewed))
+@api_view(["POST"])
+def review(request: Request, annotation_id: int) -> Response:
+    """Approve, mend and approve, or send back with a comment."""
+    waiting = annotation_to_review(request.user, annotation_id)
+    decided = review_decide(annotation=waiting, reviewer=request.user, **checked(request, serializers.ReviewDecision))
+    waiting.task.refresh_from_db(fields=["state"])
+    return Response({"review": decided.pk, "state": waiting.task.state})

@@ -1,0 +1,96 @@
+"""What the API takes, field by field: anything else in a body is not looked at. What it gives is in payloads.py."""
+
+from rest_framework import serializers
+
+from annotator.models import Review
+from annotator.models.annotations import Verdict
+
+MAX_ID = 2**53
+
+
+class Claim(serializers.Serializer):
+    after = serializers.IntegerField(allow_null=True, default=None, min_value=0, max_value=MAX_ID)
+
+
+class Attempt(serializers.Serializer):
+    attempt = serializers.IntegerField(min_value=0, max_value=2**31 - 1)
+
+
+class Skip(Attempt):
+    reason = serializers.CharField(allow_blank=True, default="", max_length=300)
+
+
+class Point(serializers.Serializer):
+    x = serializers.FloatField()
+    y = serializers.FloatField()
+    label = serializers.ChoiceField(choices=[(1, "adds"), (0, "subtracts")])
+
+
+class Pin(serializers.Serializer):
+    x = serializers.FloatField()
+    y = serializers.FloatField()
+
+
+class Click(serializers.Serializer):
+    points = serializers.ListField(child=Point(), max_length=64, default=list)
+    box = serializers.ListField(
+        child=serializers.FloatField(), min_length=4, max_length=4, allow_null=True, default=None
+    )
+    earlier_mask_id = serializers.CharField(allow_null=True, default=None, max_length=200)
+    sequence = serializers.IntegerField(min_value=0, max_value=MAX_ID, default=0)
+    preview = serializers.BooleanField(default=False)
+
+
+class Draft(serializers.Serializer):
+    version = serializers.IntegerField(min_value=0, max_value=2**31 - 1)
+    payload = serializers.DictField()
+
+
+class WireMask(serializers.Serializer):
+    """A cropped mask (docs/contracts.md)."""
+
+    size = serializers.ListField(child=serializers.IntegerField())
+    crop_xywh = serializers.ListField(child=serializers.IntegerField())
+    counts = serializers.CharField(allow_blank=True)
+
+
+class Instance(serializers.Serializer):
+    """I of docs/web.md."""
+
+    mask = WireMask()
+    origin = serializers.CharField()
+    prompts = serializers.ListField(child=serializers.DictField())
+    model_version = serializers.CharField(allow_null=True)
+    score = serializers.FloatField(allow_null=True)
+    edited = serializers.BooleanField()
+
+
+class Submission(Attempt):
+    client_uuid = serializers.UUIDField()
+    verdict = serializers.ChoiceField(choices=Verdict.choices)
+    # Checked one by one in services/instances.py, which names the instance that is wrong.
+    instances = serializers.ListField(child=serializers.DictField(), allow_empty=True)
+    rejected_proposals = serializers.ListField(
+        child=serializers.IntegerField(min_value=0, max_value=1000), default=list, max_length=1000
+    )
+    active_seconds = serializers.FloatField(min_value=0, max_value=24 * 3600, default=0.0)
+
+
+class ReviewDecision(serializers.Serializer):
+    decision = serializers.ChoiceField(choices=Review.Decision.choices)
+    comment = serializers.CharField(allow_blank=True, default="", max_length=2000)
+    pin = Pin(allow_null=True, default=None)
+    verdict = serializers.ChoiceField(choices=Verdict.choices, allow_null=True, default=None)
+    instances = serializers.ListField(child=serializers.DictField(), allow_null=True, default=None)
+
+
+class Retrain(serializers.Serializer):
+    """`config` overrides the trainer's defaults (seed, steps, …); `force`: even without new approved pairs."""
+
+    config = serializers.DictField(default=dict)
+    force = serializers.BooleanField(default=False)
+
+
+class Promote(serializers.Serializer):
+    version = serializers.CharField(max_length=64)
+    override_reason = serializers.CharField(allow_blank=True, default="", max_length=500)

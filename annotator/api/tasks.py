@@ -1,0 +1,130 @@
+"""Tasks: claim, hold, click, draft, submit."""
+
+import hashlib
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
+from drf_spectacular.utils import extend_schema
+from rest_framework import status
+from rest_framework.decorators import api_view
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from annotator import ml_client
+from annotator.models import Membership, Task
+from annotator.selectors.access import Person, has_role, project_for, task_for, task_seen_by
+from annotator.services.drafts import draft_delete, draft_save
+from annotator.services.submissions import task_submit
+from annotator.services.tasks import task_claim, task_heartbeat, task_release, task_reopen, task_skip
+
+from . import schema, serializers
+from .bodies import answers, checked
+from .payloads import task_payload
+
+
+@extend_schema(request=serializers.Claim, responses=answers(200, schema.Task) | {204: None})
+@api_view(["POST"])
+def claim(request: Request, slug: str) -> Response:
+    """The most valuable task, leased to the caller; 204 when none is left."""
+    project = project_for(request.user, slug)
+    after = checked(request, serializers.Claim)["after"]
+    task = task_claim(project=project, user=request.user, after_id=after)
+    if task is None:
+        return Response(status=status.HTTP_204_NO_CONTENT)
+    return Response(task_payload(task, request.user))
+
+
+@extend_schema(responses=answers(200, schema.Task))
+@api_view(["GET"])
+def task(request: Request, task_id: int) -> Response:
+    """One task, for its holder, its author and reviewers."""
+    return Response(task_payload(task_seen_by(request.user, task_id), request.user))
+
+
+@extend_schema(request=serializers.Attempt, responses=answers(200, schema.Lease))
+@api_view(["POST"])
+def heartbeat(request: Request, task_id: int) -> Response:
+    """Prolong the lease."""
+    held = task_for(request.user, task_id)
+    attempt = checked(request, serializers.Attempt)["attempt"]
+    return Response({"lease_until": task_heartbeat(task=held, user=request.user, attempt=attempt).lease_until})
+
+
+@extend_schema(request=serializers.Attempt, responses=answers(200, schema.State))
+@api_view(["POST"])
+def release(request: Request, task_id: int) -> Response:
+    """Give the task back."""
+    held = task_for(request.user, task_id)
+    task_release(task=held, user=request.user, attempt=checked(request, serializers.Attempt)["attempt"])
+    return _state(held)
+
+
+@extend_schema(request=serializers.Skip, responses=answers(200, schema.State))
+@api_view(["POST"])
+def skip(request: Request, task_id: int) -> Response:
+    """Give the task back, behind the others."""
+    held = task_for(request.user, task_id)
+    task_skip(task=held, user=request.user, **checked(request, serializers.Skip))
+    return _state(held)
+
+
+@extend_schema(request=serializers.Click, responses=answers(200, schema.ClickAnswer) | {503: schema.Error})
+@api_view(["POST"])
+def click(request: Request, task_id: int) -> Response:
+    """A mask for these prompts, from the version that the project serves now."""
+    pointed = task_for(request.user, task_id)
+    _check_at_desk(pointed, request.user)
+    body = checked(request, serializers.Click)
+    answer = ml_client.click(
+        model_version=pointed.project.serving_version.name,
+        image=pointed.pair.image,
+        desk=_desk(pointed, request.user),
+        **body,
+    )
+    return Response(answer)
+
+
+@extend_schema(methods=["PUT"], request=serializers.Draft, responses=answers(200, schema.DraftVersion))
+@extend_schema(methods=["DELETE"], responses=answers(204, None))
+@api_view(["PUT", "DELETE"])
+def draft(request: Request, task_id: int) -> Response:
+    """Keep or drop the caller's unsubmitted work; needs no lease."""
+    drafted = task_for(request.user, task_id)
+    if request.method == "DELETE":
+        draft_delete(task=drafted, user=request.user)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+    stored = draft_save(task=drafted, user=request.user, **checked(request, serializers.Draft))
+    return Response({"version": stored.version})
+
+
+@extend_schema(request=serializers.Submission, responses=answers(200, schema.Stored))
+@api_view(["POST"])
+def submit(request: Request, task_id: int) -> Response:
+    """Hand in the answer; the same `client_uuid` again answers the same row."""
+    answered = task_for(request.user, task_id)
+    stored = task_submit(task=answered, user=request.user, **checked(request, serializers.Submission))
+    answered.refresh_from_db(fields=["state"])
+    return Response({"annotation": stored.pk, "state": answered.state})
+
+
+@extend_schema(request=None, responses=answers(200, schema.Task))
+@api_view(["POST"])
+def reopen(request: Request, task_id: int) -> Response:
+    """Take back one of the caller's last ten submissions."""
+    reopened = task_reopen(task=task_for(request.user, task_id), user=request.user)
+    return Response(task_payload(reopened, request.user))
+
+
+def _state(task: Task) -> Response:
+    task.refresh_from_db(fields=["state"])
+    return Response({"state": task.state})
+
+
+def _check_at_desk(task: Task, user: Person) -> None:
+    if task.holder_id != user.pk and not has_role(user=user, project=task.project, role=Membership.Role.REVIEWER):
+        raise PermissionDenied
+
+
+def _desk(task: Task, user: Any) -> str:
+    """Opaque: who sits before which task. The backend drops what a newer click of the same desk overtakes."""
+    return hashlib.sha256(f"{user.pk} {task.pk}".encode()).hexdigest()[:32]

@@ -1,0 +1,44 @@
+"""What waits for a reviewer, and how far it is from what the model proposed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models.functions import Now
+
+from annotator.masks import decode_rle
+from annotator.models import Annotation, Project, Task
+
+
+def annotations_waiting(*, project: Project) -> QuerySet[Annotation]:
+    """The newest revisions without a decision, oldest first; a reopened one counts again once its lease is over."""
+    lapsed = Q(task__state=Task.State.CLAIMED, task__lease_until__lte=Now())
+    newer = Annotation.objects.filter(task=OuterRef("task"), revision__gt=OuterRef("revision"))
+    return (
+        Annotation.objects.filter(Q(task__state=Task.State.SUBMITTED) | lapsed, task__project=project)
+        .filter(~Exists(newer), review__isnull=True)
+        .select_related("author", "pair__image", "pair__concept", "task")
+        .defer("instances", "rejected_proposals", "pair__instances")
+        .order_by("created_at", "pk")
+    )
+
+
+def masks_difference(*, before: Sequence[dict], after: Sequence[dict]) -> dict | None:
+    """All proposed pixels against all answered ones: {iou, added_px, removed_px}; None when both are empty."""
+    if not before and not after:
+        return None
+    size = (before or after)[0]["size"]
+    first, second = (_union(rles, size) for rles in (before, after))
+    union = int((first | second).sum())
+    return {
+        "iou": float((first & second).sum() / union) if union else 1.0,
+        "added_px": int((second & ~first).sum()),
+        "removed_px": int((first & ~second).sum()),
+    }
+
+
+def _union(rles: Sequence[dict], size: Sequence[int]) -> np.ndarray:
+    union = np.zeros(size, dtype=bool)
+    for rle in rles:
+        union |= decode_rle(rle)
+    return union

@@ -1,0 +1,43 @@
+"""What a desk needs to know about a task beside its row."""
+
+from typing import Any
+
+from annotator.models import Annotation, Draft, Prediction, Review, Task
+from annotator.selectors.access import Person
+
+# What the model would draw, however unsure it is that the thing is there at all: the query's own score decides.
+PROPOSED_QUERY_SCORE = 0.5
+
+
+def prediction_of(task: Task) -> Prediction | None:
+    """The prediction whose instances the task proposes."""
+    return Prediction.objects.filter(pair=task.pair_id, model_version=task.model_version_id).first()
+
+
+def proposed_instances(prediction: Prediction | None) -> list[dict]:
+    """The proposals, best first: a prefix of the prediction's instances, so that indices agree."""
+    found = prediction.instances if prediction else []
+    return [one for one in found if one["query_score"] >= PROPOSED_QUERY_SCORE]
+
+
+def draft_of(*, task: Task, user: Person) -> Draft | None:
+    return Draft.objects.filter(task=task, user_id=user.pk).first()
+
+
+def last_annotation(task: Task) -> Annotation | None:
+    newest = Annotation.objects.filter(task=task).select_related("author", "review__reviewer").order_by("-revision")
+    return newest.first()
+
+
+def sent_back_review(annotation: Annotation | None) -> Review | None:
+    """The review that sent this annotation back, if that is the last word on it."""
+    review = getattr(annotation, "review", None)
+    return review if review is not None and review.decision == Review.Decision.SEND_BACK else None
+
+
+def queue_place(task: Task) -> dict[str, Any]:
+    """`waiting`: tasks that nobody has taken; `position`: this one counted from the first of its round, 1 on."""
+    in_round = Task.objects.filter(project=task.project_id, round=task.round)
+    done = in_round.filter(state__in=(Task.State.SUBMITTED, Task.State.APPROVED)).exclude(pk=task.pk)
+    waiting = Task.objects.filter(project=task.project_id, state=Task.State.QUEUED).exclude(pk=task.pk)
+    return {"waiting": waiting.count(), "position": done.count() + 1}
