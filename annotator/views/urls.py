@@ -1,9 +1,57 @@
-"""The pages' addresses."""
+"""The pages' addresses; docs/web.md lists them."""
 
 from django.contrib.auth import views as auth_views
-from django.urls import path
+from django.urls import include, path, reverse_lazy
+
+from . import account, deeds, desk, fragments, images, jobs, media, people, projects, public, queue, registry, settings
+from . import training as runs
+
+PROJECT = [
+    path("", projects.project_home, name="project"),
+    path("images/", images.images, name="images"),
+    path("queue/", queue.queue, name="queue"),
+    path("mine/", deeds.mine, name="mine"),
+    path("desk/", desk.desk, name="desk"),
+    path("desk/<int:task_id>/", desk.desk, name="desk-task"),
+    path("review/", desk.reviews, name="reviews"),
+    path("review/<int:annotation_id>/", desk.review, name="review"),
+    path("snapshots/", registry.snapshots, name="snapshots"),
+    path("snapshots/take/", deeds.take_snapshot, name="snapshot-take"),
+    path("snapshots/<int:number>/<str:name>", registry.snapshot_download, name="snapshot-download"),
+    path("training/", runs.training, name="training"),
+    path("training/start/", deeds.retrain, name="retrain"),
+    path("training/<int:number>/", runs.run, name="run"),
+    path("training/<int:number>/series/", runs.series, name="run-series"),
+    path("training/<int:number>/promote/", deeds.promote, name="run-promote"),
+    path("models/", registry.models, name="models"),
+    path("models/rollback/", deeds.rollback, name="rollback"),
+    path("jobs/", jobs.jobs, name="jobs"),
+    path("jobs/<int:job_id>/", jobs.job, name="job"),
+    path("jobs/<int:job_id>/cancel/", jobs.cancel, name="job-cancel"),
+    path("people/", people.people, name="people"),
+    path("people/<int:user_id>/", people.change, name="member-change"),
+    path("people/leases/<int:task_id>/release/", people.release, name="lease-release"),
+    path("settings/", settings.settings, name="settings"),
+    path("settings/concepts/", settings.add_concept, name="concept-add"),
+    path("settings/concepts/<int:concept_id>/", settings.change_concept, name="concept-change"),
+    path("audit/", registry.audit, name="audit"),
+    path("loop/", projects.loop_fragment, name="loop-fragment"),
+]
+
+PASSWORD = auth_views.PasswordChangeView.as_view(template_name="password.html", success_url=reverse_lazy("home"))
 
 urlpatterns = [
-    path("login/", auth_views.LoginView.as_view(template_name="login.html"), name="login"),
+    path("", projects.home, name="home"),
+    path("login/", public.LogIn.as_view(), name="login"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("account/password/", PASSWORD, name="password"),
+    path("account/tokens/", account.tokens, name="tokens"),
+    path("account/tokens/<int:token_id>/revoke/", account.revoke, name="token-revoke"),
+    path("projects/new/", projects.project_new, name="project-new"),
+    path("p/<slug:slug>/", include(PROJECT)),
+    path("media/<slug:slug>/<str:sha256>", media.media, name="media"),
+    path("help/keys/", public.keys, name="keys"),
+    path("healthz", public.healthz, name="healthz"),
+    path("fragments/backend/", fragments.status_dot, name="backend-status"),
+    path("fragments/jobs/<int:job_id>/", fragments.job, name="job-fragment"),
 ]

@@ -1,0 +1,216 @@
+"""What people type into pages, checked for shape; whether a deed is allowed, the services say."""
+
+from typing import Any
+
+from django import forms
+from django.conf import settings
+
+from annotator.models import Image, Membership, Project, Snapshot
+from annotator.services.projects import SETTINGS
+
+
+class PlainForm(forms.Form):
+    """No colons after labels."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, label_suffix="", **more)
+
+
+def names_in(text: str) -> list[str]:
+    """«chicken, duck» -> ["chicken", "duck"]; commas or lines between, each name once."""
+    names = [" ".join(part.split()) for part in text.replace("\n", ",").split(",")]
+    return list(dict.fromkeys(name for name in names if name))
+
+
+class ProjectForm(PlainForm):
+    name = forms.CharField(max_length=80, help_text="Shown in the top bar and in the address.")
+    concepts = forms.CharField(
+        label="What to look for",
+        max_length=2000,
+        help_text="Noun phrases, separated by commas: chicken, duck, feeder. More can be added later.",
+    )
+
+    def clean_concepts(self) -> list[str]:
+        names = names_in(self.cleaned_data["concepts"])
+        if not names:
+            raise forms.ValidationError("Name at least one thing to look for.")
+        if any(len(name) > 80 for name in names):
+            raise forms.ValidationError("A noun phrase has 80 characters at most; put commas between them.")
+        return names
+
+
+class ConceptForm(PlainForm):
+    name = forms.CharField(label="Noun phrase", max_length=80, help_text="What the model is asked for, in lower case.")
+    synonyms = forms.CharField(
+        required=False, max_length=2000, help_text="Category names that imports map onto it, separated by commas."
+    )
+
+    def clean_synonyms(self) -> list[str]:
+        return names_in(self.cleaned_data["synonyms"])
+
+
+class ConceptLookForm(PlainForm):
+    colour = forms.RegexField(r"^#[0-9a-fA-F]{6}$")
+    synonyms = forms.CharField(required=False, max_length=2000)
+
+    def clean_synonyms(self) -> list[str]:
+        return names_in(self.cleaned_data["synonyms"])
+
+
+class MemberForm(PlainForm):
+    username = forms.CharField(
+        label="Name", max_length=150, help_text="An account that exists, or a new one: its password is shown once."
+    )
+    role = forms.ChoiceField(choices=Membership.Role.choices)
+
+
+class TokenForm(PlainForm):
+    name = forms.CharField(label="What it is for", max_length=80, help_text="For example: nightly export.")
+
+
+class SettingsForm(forms.ModelForm):
+    """Thresholds and policies; the model holds their ranges, the sentences are here."""
+
+    class Meta:
+        model = Project
+        fields = SETTINGS
+        labels = {
+            "name": "Project name",
+            "presence_low": "Band from",
+            "presence_high": "Band to",
+            "stability_below": "A mask is borderline below",
+            "audit_share": "Share drawn at random",
+            "mine_batch": "Tasks a round",
+            "review_policy": "What reviewers see",
+            "review_share": "Share for review",
+            "self_review_allowed": "People may review their own work",
+            "gate_min_gain_points": "Least gain in CGF1 points",
+            "gate_bootstrap_rounds": "Bootstrap rounds",
+            "gate_confidence": "Confidence of the interval",
+            "gate_max_fpr_rise": "Allowed rise of false positives",
+        }
+        help_texts = {
+            "presence_low": "Presence scores from here …",
+            "presence_high": "… to here count as hesitation: such pairs are queued first.",
+            "stability_below": "Stability is the overlap of a mask at two thresholds; an unstable one is queued.",
+            "audit_share": "Drawn at random, because a confident mistake is in no band. 0.1 is one in ten.",
+            "mine_batch": "One press of Mine queues this many at most.",
+            "review_policy": "Answers that need no review settle their pair at once.",
+            "review_share": "Used by «a random share» only. 0.2 is one in five.",
+            "self_review_allowed": "Useful when you work alone; otherwise leave it off.",
+            "gate_min_gain_points": "A challenger must beat the champion on the holdout by more than this, out of 100.",
+            "gate_bootstrap_rounds": "How often the holdout is drawn anew to see how far the gain is luck; 1000 is customary.",
+            "gate_confidence": "The gain's interval at this confidence must lie above zero. 0.95 is customary.",
+            "gate_max_fpr_rise": "How much the false-positive rate on hard negatives may rise; 0 means not at all.",
+        }
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, label_suffix="", **more)
+        for name in ("gate_bootstrap_rounds", "mine_batch"):
+            self.fields[name].min_value = 1
+            self.fields[name].widget.attrs["min"] = 1
+        for field in self.fields.values():
+            if isinstance(field.widget, forms.NumberInput) and isinstance(field, forms.FloatField):
+                field.widget.attrs["step"] = "any"
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        low, high = data.get("presence_low"), data.get("presence_high")
+        if low is not None and high is not None and low >= high:
+            self.add_error("presence_high", "The band must end above where it begins.")
+        for name in ("mine_batch", "gate_bootstrap_rounds"):
+            if data.get(name) == 0:
+                self.add_error(name, "At least 1.")
+        return data
+
+
+SPLIT_CHOICES = [
+    ("", "By content: about 85 % train, 15 % validation"),
+    *((split, f"All into {words.lower()}") for split, words in Image.Split.choices),
+]
+
+
+class RetrainForm(PlainForm):
+    """What one may choose about a run; everything else is as in training/conf/train.yaml."""
+
+    snapshot = forms.ModelChoiceField(
+        queryset=Snapshot.objects.none(), empty_label=None, help_text="The data it learns from; the newest is on top."
+    )
+    steps = forms.IntegerField(
+        min_value=1, max_value=1_000_000, required=False, help_text="Empty: 300, under 3 minutes for the demo model."
+    )
+    learning_rate = forms.FloatField(min_value=1e-8, max_value=1.0, required=False, help_text="Empty: 0.0003.")
+    seed = forms.IntegerField(
+        min_value=0, max_value=2**31 - 1, initial=0, help_text="The same seed and snapshot give the same model."
+    )
+
+    def __init__(self, *args: Any, project: Project, **more: Any) -> None:
+        super().__init__(*args, **more)
+        snapshots: Any = self.fields["snapshot"]
+        snapshots.queryset = project.snapshots.all()
+        snapshots.label_from_instance = lambda row: f"Snapshot {row.number}, {row.created_at:%d %b %H:%M}"
+        self.fields["learning_rate"].widget.attrs["step"] = "any"
+
+    def config(self) -> dict[str, Any]:
+        """Only what was asked for: {"snapshot": its number, "steps"?, "learning_rate"?, "seed"}."""
+        chosen = {name: self.cleaned_data[name] for name in ("steps", "learning_rate", "seed")}
+        return {name: value for name, value in chosen.items() if value is not None}
+
+
+class ManyFilesInput(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class ManyFilesField(forms.FileField):
+    """One or more files; cleans to a list."""
+
+    widget = ManyFilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> list:
+        files = data if isinstance(data, list | tuple) else [data] if data else []
+        if not files:
+            raise forms.ValidationError("Choose at least one file.")
+        return [super(ManyFilesField, self).clean(file, initial) for file in files]
+
+
+class ImportForm(PlainForm):
+    KINDS = [
+        ("images", "Images: files, or one zip of them"),
+        ("coco", "Roboflow or COCO export: one zip with images and their annotations"),
+    ]
+
+    kind = forms.ChoiceField(choices=KINDS, label="What it is", widget=forms.RadioSelect, initial="images")
+    files = ManyFilesField(
+        label="Files",
+        widget=ManyFilesInput(attrs={"accept": ".zip,image/*"}),
+        help_text="JPEG, PNG, WEBP, BMP or TIFF, or one zip. The same picture twice is kept once.",
+    )
+    split = forms.ChoiceField(
+        choices=SPLIT_CHOICES,
+        required=False,
+        help_text="Train teaches, validation chooses the checkpoint, the holdout is read by the gate alone.",
+    )
+    source = forms.CharField(
+        max_length=80, required=False, help_text="Where they come from: barn 3, camera 2. The gate reports each apart."
+    )
+    exhaustive = forms.BooleanField(
+        required=False,
+        label="Every object is annotated",
+        help_text="For exports only. On: an image without a category's object counts as verified not there. "
+        "Off: masks are kept as proposals' truth, the rest stays «not looked at».",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        files = data.get("files") or []
+        zips = [file for file in files if file.name.lower().endswith(".zip")]
+        if zips and len(files) > 1:
+            self.add_error("files", "Send one zip by itself, or images without a zip.")
+        if data.get("kind") == "coco" and files and not zips:
+            self.add_error("files", "An export comes as one zip with the images and the annotation files in it.")
+        if sum(file.size for file in files) > settings.MAX_UPLOAD_BYTES:
+            limit = settings.MAX_UPLOAD_BYTES // 1024**2
+            self.add_error(
+                "files", f"That is more than {limit} MiB at once; send it in parts, or use the command line."
+            )
+        return data

@@ -1,0 +1,36 @@
+"""Smaller copies of stored images, made once and kept beside them under VAR_DIR."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from django.conf import settings
+from PIL import Image as Pixels
+from PIL import ImageOps
+
+from annotator.services.image_store import image_path
+
+# A request is answered with the next size up, so that nobody can fill the disk with a thousand sizes.
+SIDES_PX = (320, 1024, 2048)
+
+
+def preview_path(sha256: str, *, side_px: int) -> Path:
+    """A WebP no longer than the next of SIDES_PX a side; drawn upright, made on the first call."""
+    side = next((known for known in SIDES_PX if known >= side_px), SIDES_PX[-1])
+    path = settings.VAR_DIR / "previews" / str(side) / sha256[:2] / f"{sha256}.webp"
+    if not path.exists():
+        _make(image_path(sha256), path, side)
+    return path
+
+
+def _make(original: Path, path: Path, side_px: int) -> None:
+    """Written beside and renamed: two requests at once both end with a whole file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with Pixels.open(original) as image:
+        image.draft("RGB", (side_px, side_px))
+        upright = ImageOps.exif_transpose(image).convert("RGB")
+    upright.thumbnail((side_px, side_px), Pixels.Resampling.LANCZOS, reducing_gap=2.0)
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    with os.fdopen(handle, "wb") as file:
+        upright.save(file, "WEBP", quality=82, method=2)
+    os.replace(name, path)

@@ -1,0 +1,71 @@
+"""Model versions as their page shows them, and what is known of the serving one."""
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from django.conf import settings
+from django.db.models import Q, QuerySet
+
+from annotator.models import Deployment, GateDecision, ModelVersion, Project
+
+
+def versions_of(*, project: Project) -> QuerySet[ModelVersion]:
+    """The shipped versions and those trained in this project, newest first."""
+    mine = Q(project=project) | Q(project__isnull=True)
+    return ModelVersion.objects.filter(mine).select_related("parent", "training_run__gate").order_by("-id")
+
+
+def deployments_of(*, project: Project, limit: int = 50) -> list[Deployment]:
+    return list(project.deployments.select_related("version", "previous", "by", "gate__run")[:limit])
+
+
+@dataclass(frozen=True)
+class Quality:
+    """The serving version's CGF1 on the holdout, as the last gate that judged it measured it; fractions."""
+
+    cgf1: float
+    pmf1: float
+    il_mcc: float
+    run_number: int
+
+
+def serving_quality(*, project: Project) -> Quality | None:
+    serving = project.serving_version_id
+    judged = Q(champion_id=serving) | Q(challenger_id=serving)
+    gate = project.gate_decisions.filter(judged).select_related("run").order_by("-id").first()
+    if gate is None:
+        return None
+    metrics = gate.report.get("challenger" if gate.challenger_id == serving else "champion") or {}
+    if not {"cgf1", "pmf1", "il_mcc"} <= metrics.keys():
+        return None
+    return Quality(metrics["cgf1"], metrics["pmf1"], metrics["il_mcc"], gate.run.number)
+
+
+def newest_gate(*, project: Project) -> GateDecision | None:
+    return project.gate_decisions.select_related("run", "challenger").order_by("-id").first()
+
+
+def untaught_concepts(*, project: Project) -> list[str]:
+    """Concepts whose word the serving model was never taught, by its manifest; none when that names no words."""
+    taught = taught_words(project.serving_version)
+    if taught is None:
+        return []
+    return [name for name in project.concepts.values_list("name", flat=True) if name.lower() not in taught]
+
+
+def taught_words(version: ModelVersion) -> frozenset[str] | None:
+    """The words in the version's manifest; None for SAM 3 and everything else that does not list its words."""
+    folder = settings.SHIPPED_MODEL_DIR if version.name == "demo" else settings.MODELS_DIR / version.name
+    manifest = Path(folder) / "manifest.json"
+    try:
+        return _words_in(manifest, manifest.stat().st_mtime_ns)
+    except FileNotFoundError:
+        return None
+
+
+@lru_cache(maxsize=64)
+def _words_in(manifest: Path, _changed_ns: int) -> frozenset[str] | None:
+    words = json.loads(manifest.read_text()).get("taught_words")
+    return None if words is None else frozenset(str(word).lower() for word in words)

@@ -1,0 +1,111 @@
+"""What waits in the queue and why: counts a lane, a page of tasks, how sure the model is of what nobody has seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import Count, F, Q, QuerySet
+from django.db.models.functions import Floor
+
+from annotator.models import Pair, Prediction, Project, Task
+
+PAGE = 50
+BINS = 20
+
+STATES = {
+    "queued": (Task.State.QUEUED,),
+    "claimed": (Task.State.CLAIMED,),
+    "submitted": (Task.State.SUBMITTED,),
+    "returned": (Task.State.RETURNED,),
+    "approved": (Task.State.APPROVED,),
+}
+
+
+@dataclass(frozen=True)
+class QueueFilter:
+    """`state` a key of STATES; `lane` and `concept` empty for all; `after` the last row of the page before."""
+
+    state: str = "queued"
+    lane: str = ""
+    concept: int | None = None
+    after: tuple[int, float, int] | None = None
+
+
+@dataclass(frozen=True)
+class QueuePage:
+    tasks: list[Task]
+    next_cursor: str
+
+
+def lane_counts(*, project: Project) -> list[tuple[str, str, int]]:
+    """(lane, its words, waiting tasks), in the lanes' own order."""
+    waiting = project.tasks.filter(state=Task.State.QUEUED)
+    found = dict(waiting.order_by().values_list("lane").annotate(n=Count("id")))
+    return [(lane, str(words), found.get(lane, 0)) for lane, words in Task.Lane.choices]
+
+
+def queue_page(*, project: Project, wanted: QueueFilter) -> QueuePage:
+    """Tasks in the order in which they are claimed, with `.presence` (None where the model gave none)."""
+    tasks = project.tasks.filter(state__in=STATES[wanted.state])
+    tasks = tasks.filter(lane=wanted.lane) if wanted.lane else tasks
+    tasks = tasks.filter(pair__concept_id=wanted.concept) if wanted.concept else tasks
+    tasks = _beyond(tasks, wanted.after).order_by("skips", "-priority", "id")
+    related = tasks.select_related("pair__image", "pair__concept", "holder", "author").defer("pair__instances")
+    rows = list(related[: PAGE + 1])
+    shown = rows[:PAGE]
+    _add_presence(shown)
+    return QueuePage(shown, cursor_of(shown[-1]) if len(rows) > PAGE else "")
+
+
+def cursor_of(task: Task) -> str:
+    return f"{task.skips}_{task.priority!r}_{task.pk}"
+
+
+def parse_cursor(text: str) -> tuple[int, float, int] | None:
+    """The inverse of cursor_of; None for anything else, which is the first page."""
+    try:
+        skips, priority, pk = text.split("_")
+        return int(skips), float(priority), int(pk)
+    except ValueError:
+        return None
+
+
+def _beyond(tasks: QuerySet[Task], after: tuple[int, float, int] | None) -> QuerySet[Task]:
+    if after is None:
+        return tasks
+    skips, priority, pk = after
+    same = Q(skips=skips, priority__lt=priority) | Q(skips=skips, priority=priority, id__gt=pk)
+    return tasks.filter(Q(skips__gt=skips) | same)
+
+
+def _add_presence(tasks: Sequence[Task]) -> None:
+    pairs = [task.pair_id for task in tasks]
+    rows = Prediction.objects.filter(pair_id__in=pairs).values_list("pair_id", "model_version_id", "presence")
+    known = {(pair, version): presence for pair, version, presence in rows}
+    for task in tasks:
+        task.presence = known.get((task.pair_id, task.model_version_id))
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Unseen pairs by the serving model's presence score; `counts[i]` lie in [i, i + 1) / BINS."""
+
+    counts: list[int]
+    in_band: int
+    total: int
+
+    @property
+    def rows(self) -> list[tuple[float, float, int]]:
+        return [(i / BINS, (i + 1) / BINS, count) for i, count in enumerate(self.counts)]
+
+
+def presence_histogram(*, project: Project) -> Histogram:
+    """One pass over the serving model's predictions for pairs that nobody has looked at."""
+    seen = Prediction.objects.filter(
+        model_version_id=project.serving_version_id, pair__project=project, pair__truth=Pair.Truth.UNSEEN
+    )
+    binned = seen.annotate(bin=Floor(F("presence") * BINS))
+    counts = [0] * BINS
+    for place, n in binned.order_by().values_list("bin").annotate(n=Count("id")):
+        counts[min(max(int(place), 0), BINS - 1)] += n
+    band = seen.filter(presence__gte=project.presence_low, presence__lte=project.presence_high)
+    return Histogram(counts, band.count(), sum(counts))

@@ -1,0 +1,123 @@
+"""One training run as its page shows it: plots, the gate's report, the same few images before and after."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from annotator.masks import rle_iou, rle_to_wire
+from annotator.models import GateDecision, Project, TrainingRun
+
+SAME_OBJECT_IOU = 0.5
+METRICS = (
+    ("cgf1", "CGF1", "pmF1 x IL_MCC: the figure that decides"),
+    ("pmf1", "pmF1", "how good the masks are where the thing is there"),
+    ("il_mcc", "IL_MCC", "whether it says rightly that the thing is there or not"),
+    ("il_fpr", "IL_FPR", "how often it fires on images without the thing; lower is better"),
+    ("f1_at_50", "F1 at IoU 0.5", "objects found, loosely"),
+)
+ROLES = ("champion", "challenger", "baseline")
+# Plots stay readable and answers small: a longer series is thinned to so many points.
+POINTS = 400
+
+
+def run_of(*, project: Project, number: int) -> TrainingRun | None:
+    runs = project.training_runs.select_related("job", "snapshot", "base_version", "version", "gate__champion")
+    return runs.filter(number=number).first()
+
+
+def runs_of(*, project: Project, limit: int = 100) -> list[TrainingRun]:
+    """Newest first, without what only the run's own page needs."""
+    runs = project.training_runs.select_related("job", "snapshot", "base_version", "version", "gate", "job__created_by")
+    return list(runs.defer("series", "samples", "gate__report", "job__report")[:limit])
+
+
+def series_for_plots(run: TrainingRun) -> dict[str, list]:
+    return {name: _thinned(run.series.get(name) or []) for name in ("loss", "validation")}
+
+
+def _thinned(points: list) -> list:
+    step = -(-len(points) // POINTS) or 1
+    kept = points[::step]
+    return kept if not points or kept[-1] is points[-1] else [*kept, points[-1]]
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """One metric of the three models; fractions, None where a model has none. `delta` challenger - champion."""
+
+    name: str
+    words: str
+    values: list[float | None]
+    delta: float | None
+
+
+@dataclass(frozen=True)
+class GateReport:
+    """The gate's manifest as tables."""
+
+    gate: GateDecision
+    rows: list[MetricRow]
+    groups: list[tuple[str, list[tuple[str, list[float | None]]]]]
+    chart: dict[str, Any] = field(default_factory=dict)
+
+
+def gate_report(run: TrainingRun) -> GateReport | None:
+    gate = getattr(run, "gate", None)
+    if gate is None:
+        return None
+    rows = [_metric_row(gate.report, *metric) for metric in METRICS]
+    groups = [(words, _group(gate.report, key)) for key, words in (("by_source", "Source"), ("by_concept", "Concept"))]
+    return GateReport(gate, rows, [group for group in groups if group[1]], _chart(gate, rows))
+
+
+def _metric_row(report: dict, key: str, name: str, words: str) -> MetricRow:
+    values = [(report.get(role) or {}).get(key) for role in ROLES]
+    champion, challenger = values[:2]
+    delta = challenger - champion if champion is not None and challenger is not None else None
+    return MetricRow(name, words, values, delta)
+
+
+def _group(report: dict, key: str) -> list[tuple[str, list[float | None]]]:
+    """CGF1 of each source or concept, of the three models."""
+    found = [(report.get(role) or {}).get(key) or {} for role in ROLES]
+    names = sorted({name for one in found for name in one})
+    return [(name, [(one.get(name) or {}).get("cgf1") for one in found]) for name in names]
+
+
+def _chart(gate: GateDecision, rows: Sequence[MetricRow]) -> dict[str, Any]:
+    bootstrap = gate.report.get("bootstrap") or {}
+    return {
+        "metrics": [{"name": row.name, "values": row.values} for row in rows[:3]],
+        "gain": gate.report.get("delta_cgf1"),
+        "low": bootstrap.get("low"),
+        "high": bootstrap.get("high"),
+        "asked": gate.project.gate_min_gain_points / 100,
+    }
+
+
+def sample_cards(run: TrainingRun) -> list[dict[str, Any]]:
+    """The fixed images: for before and after the masks as wire masks, each called hit, false or missed."""
+    before = {row["pair_id"]: row for row in run.samples.get("before", [])}
+    after = {row["pair_id"]: row for row in run.samples.get("after", [])}
+    return [_sample_card(before[pair], after[pair]) for pair in before if pair in after]
+
+
+def _sample_card(before: dict, after: dict) -> dict[str, Any]:
+    shared = {name: before[name] for name in ("pair_id", "image", "text_input", "width", "height")}
+    return {**shared, "before": _judged(before), "after": _judged(after)}
+
+
+def _judged(row: dict) -> dict[str, Any]:
+    """Best score first, each instance takes the truth that it overlaps most, at IoU 0.5 or more."""
+    open_truth = list(row["truth"])
+    masks = []
+    for found in sorted(row["instances"], key=lambda one: -one["score"]):
+        overlaps = [rle_iou(found["segmentation"], truth) for truth in open_truth]
+        best = max(range(len(overlaps)), key=overlaps.__getitem__, default=None)
+        is_hit = best is not None and overlaps[best] >= SAME_OBJECT_IOU
+        if is_hit:
+            del open_truth[best]
+        masks.append({"kind": "hit" if is_hit else "false", "mask": rle_to_wire(found["segmentation"])})
+    masks += [{"kind": "missed", "mask": rle_to_wire(truth)} for truth in open_truth]
+    counts = {kind: sum(one["kind"] == kind for one in masks) for kind in ("hit", "false", "missed")}
+    return {"presence": row["presence"], "masks": masks, **counts}

@@ -1,0 +1,72 @@
+"""Numbers as people read them."""
+
+from typing import Any
+
+from django import template
+
+from annotator.models import Job
+
+register = template.Library()
+
+
+@register.filter
+def grouped(value: int | None) -> str:
+    """12345 -> 12,345; nothing -> a dash."""
+    return "–" if value is None else f"{value:,}"
+
+
+@register.filter
+def points(fraction: Any) -> str:
+    """A metric's fraction in points of 100: 0.4312 -> 43.1; nothing -> a dash."""
+    return f"{100 * fraction:.1f}" if isinstance(fraction, int | float) else "–"
+
+
+@register.filter
+def signed_points(fraction: Any) -> str:
+    """A difference in points: 0.031 -> +3.1."""
+    return f"{100 * fraction:+.1f}" if isinstance(fraction, int | float) else "–"
+
+
+@register.filter
+def percent(fraction: Any) -> str:
+    return f"{100 * fraction:.0f} %" if isinstance(fraction, int | float) else "–"
+
+
+@register.filter
+def score(value: Any) -> str:
+    """A probability with two places: 0.52."""
+    return f"{value:.2f}" if isinstance(value, int | float) else "–"
+
+
+@register.filter
+def duration(seconds: Any) -> str:
+    """42 -> 42 s; 200 -> 3 min 20 s; 7300 -> 2 h 2 min."""
+    if not isinstance(seconds, int | float):
+        return "–"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+@register.filter
+def seconds(value: Any) -> str:
+    """2.51 -> 2.5 s."""
+    return f"{value:.1f} s" if isinstance(value, int | float) else "–"
+
+
+@register.filter
+def took(job: Job) -> str:
+    """How long a job ran, or has been running."""
+    if not job.started_at or not job.finished_at:
+        return "–"
+    return duration((job.finished_at - job.started_at).total_seconds())
+
+
+@register.filter
+def entry(mapping: Any, key: str) -> Any:
+    """mapping[key], or None."""
+    return mapping.get(key) if isinstance(mapping, dict) else None

@@ -1,0 +1,76 @@
+"""The admin's one-button deeds: each asks a service and goes back to the page that shows what came of it."""
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST
+
+from annotator.forms import RetrainForm
+from annotator.models import Project
+
+from .shell import ADMIN, project_page, refusals_told
+
+
+@require_POST
+@project_page(ADMIN)
+def mine(request: HttpRequest, project: Project) -> HttpResponse:
+    from annotator.services.mining import mining_start
+
+    with refusals_told(request):
+        mining_start(project=project, user=request.user)
+        messages.success(request, "Mining has begun. The queue fills when it is done.")
+    return redirect("queue", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def take_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
+    from annotator.services.snapshots import snapshot_start
+
+    with refusals_told(request):
+        snapshot_start(project=project, user=request.user)
+        messages.success(request, "The snapshot is being written.")
+    return redirect("snapshots", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def retrain(request: HttpRequest, project: Project) -> HttpResponse:
+    from annotator.services.training_runs import retrain_start
+
+    form = RetrainForm(request.POST, project=project)
+    if form.is_valid():
+        with refusals_told(request, form):
+            job = retrain_start(project=project, user=request.user, config=form.config())
+            messages.success(request, "Training has begun.")
+            return redirect("run", project.slug, job.training_run.number)
+    for errors in form.errors.values():
+        for error in errors:
+            messages.error(request, error)
+    return redirect("training", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def promote(request: HttpRequest, project: Project, number: int) -> HttpResponse:
+    from annotator.services.promotion import version_promote
+
+    run = project.training_runs.filter(number=number).select_related("version").first()
+    if run is None or run.version is None:
+        raise Http404
+    with refusals_told(request):
+        version_promote(project=project, version=run.version, user=request.user)
+        messages.success(request, f"{run.version.name} serves from now on. Mine again to see where it still hesitates.")
+    return redirect("run", project.slug, number)
+
+
+@require_POST
+@project_page(ADMIN)
+def rollback(request: HttpRequest, project: Project) -> HttpResponse:
+    from annotator.services.promotion import version_rollback
+
+    with refusals_told(request):
+        version_rollback(project=project, user=request.user)
+        project.refresh_from_db()
+        messages.success(request, f"Rolled back: {project.serving_version.name} serves again.")
+    return redirect("models", project.slug)

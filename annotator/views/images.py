@@ -1,0 +1,86 @@
+"""The images of a project: bring them in, look through them, read what was refused."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods
+
+from annotator.forms import ImportForm
+from annotator.models import Image, Job, Pair, Project
+from annotator.selectors.access import has_role
+from annotator.selectors.images_page import ImageFilter, images_page, sources_of, split_counts
+from annotator.selectors.jobs_page import newest_job
+from annotator.uploads import upload_keep
+
+from .shell import ADMIN, page, project_page, refusals_told, whole_number
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@project_page()
+def images(request: HttpRequest, project: Project) -> HttpResponse:
+    """GET looks; POST imports and is the admins' alone."""
+    if request.method == "POST":
+        return bring_in(request, slug=project.slug)
+    return _page(request, project, ImportForm())
+
+
+@project_page(ADMIN)
+def bring_in(request: HttpRequest, project: Project) -> HttpResponse:
+    from annotator.services.imports import import_start
+
+    form = ImportForm(request.POST, request.FILES)
+    if form.is_valid():
+        data = form.cleaned_data
+        with refusals_told(request, form):
+            path = upload_keep(data["files"])
+            job = import_start(
+                project=project,
+                user=request.user,
+                upload_path=path,
+                kind=data["kind"],
+                split=data["split"] or None,
+                source=data["source"],
+            )
+            messages.success(request, "The upload is here; the import runs in the background.")
+            return _go(request, "job", project.slug, job.pk)
+    return _page(request, project, form, status=400)
+
+
+def _go(request: HttpRequest, name: str, *args: object) -> HttpResponse:
+    """A redirect that the uploading script follows as well: it gets the address and opens it itself."""
+    response = redirect(name, *args)
+    if "HX-Request" in request.headers:
+        return HttpResponse(status=204, headers={"HX-Redirect": response["Location"]})
+    return response
+
+
+def _page(request: HttpRequest, project: Project, form: ImportForm, status: int = 200) -> HttpResponse:
+    wanted = _filter(request)
+    rows, more = images_page(project=project, wanted=wanted)
+    job = newest_job(project=project, kind=Job.Kind.IMPORT)
+    context = {
+        "form": form,
+        "images": rows,
+        "more": more,
+        "wanted": wanted,
+        "splits": split_counts(project=project),
+        "sources": sources_of(project=project),
+        "truths": Pair.Truth.choices,
+        "concepts": project.concepts.all(),
+        "job": job,
+        "importing": job is not None and job.state in Job.IN_FLIGHT,
+        "may_import": has_role(user=request.user, project=project, role=ADMIN),
+    }
+    return page(request, "images.html", context, project=project, status=status)
+
+
+def _filter(request: HttpRequest) -> ImageFilter:
+    asked = request.GET
+    split, truth = asked.get("split", ""), asked.get("truth", "")
+    return ImageFilter(
+        split=split if split in Image.Split.values else "",
+        source=asked.get("source", "")[:80].replace("\x00", ""),
+        truth=truth if truth in Pair.Truth.values else "",
+        concept=whole_number(asked.get("concept")),
+        before=whole_number(asked.get("before")),
+    )

@@ -1,0 +1,48 @@
+"""Background work: the list, one job with its report, and cancel."""
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST, require_safe
+
+from annotator.models import Job, Project
+from annotator.selectors.access import job_for
+from annotator.selectors.jobs_page import jobs_page
+from annotator.services.jobs import job_cancel
+
+from .shell import ADMIN, page, project_page, refusals_told, whole_number
+
+
+@require_safe
+@project_page()
+def jobs(request: HttpRequest, project: Project) -> HttpResponse:
+    kind = request.GET.get("kind", "")
+    rows, more = jobs_page(project=project, kind=kind, before=whole_number(request.GET.get("before")))
+    context = {"jobs": rows, "more": more, "kind": kind, "kinds": Job.Kind.choices}
+    return page(request, "jobs.html", context, project=project)
+
+
+@require_safe
+@project_page()
+def job(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
+    row = project_job(request, project, job_id)
+    context = {"job": row, "in_flight": row.state in Job.IN_FLIGHT, "run": getattr(row, "training_run", None)}
+    return page(request, "job.html", context, project=project)
+
+
+@require_POST
+@project_page(ADMIN)
+def cancel(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
+    row = project_job(request, project, job_id)
+    with refusals_told(request):
+        job_cancel(job=row, user=request.user)
+        messages.success(request, "The job was told to stop." if row.state == Job.State.RUNNING else "Cancelled.")
+    return redirect("job", project.slug, row.pk)
+
+
+def project_job(request: HttpRequest, project: Project, job_id: int) -> Job:
+    """The job, if it is this project's; an id of another project is as unknown as any."""
+    row = job_for(request.user, job_id)
+    if row.project_id != project.pk:
+        raise Http404
+    return row

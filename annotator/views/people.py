@@ -1,0 +1,75 @@
+"""Who may do what, who holds what."""
+
+from django.contrib import messages
+from django.contrib.auth import get_user_model
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods, require_POST
+
+from annotator.forms import MemberForm
+from annotator.models import Membership, Project
+from annotator.selectors.access import has_role
+from annotator.selectors.people_page import people_of
+from annotator.services.people import member_invite
+from annotator.services.projects import member_set
+from annotator.services.tasks import lease_release_by_admin
+
+from .shell import ADMIN, REVIEWER, page, project_page, refusals_told
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@project_page(REVIEWER)
+def people(request: HttpRequest, project: Project) -> HttpResponse:
+    """The list for reviewers and admins; POST adds a member and is the admins' alone."""
+    if request.method == "POST":
+        return add(request, slug=project.slug)
+    return _page(request, project, MemberForm())
+
+
+@require_POST
+@project_page(ADMIN)
+def add(request: HttpRequest, project: Project) -> HttpResponse:
+    form = MemberForm(request.POST)
+    if not form.is_valid():
+        return _page(request, project, form, status=400)
+    with refusals_told(request, form):
+        member, password = member_invite(project=project, user=request.user, **form.cleaned_data)
+        messages.success(request, f"{member.get_username()} is {form.cleaned_data['role']} of {project.name} now.")
+        return _page(request, project, MemberForm(), invited=member, password=password)
+    return _page(request, project, form, status=400)
+
+
+def _page(request: HttpRequest, project: Project, form: MemberForm, status: int = 200, **more: object) -> HttpResponse:
+    context = {"people": people_of(project=project), "form": form, "roles": Membership.Role.choices, **more}
+    response = page(request, "people.html", context, project=project, status=status)
+    if more.get("password"):
+        response["Cache-Control"] = "no-store"
+    return response
+
+
+@require_POST
+@project_page(ADMIN)
+def change(request: HttpRequest, project: Project, user_id: int) -> HttpResponse:
+    """Another role, or none: out of the project."""
+    member = get_user_model().objects.filter(pk=user_id, memberships__project=project).first()
+    if member is None:
+        raise Http404
+    with refusals_told(request):
+        member_set(project=project, member=member, role=request.POST.get("role") or None, user=request.user)
+        messages.success(request, f"{member.get_username()}: {request.POST.get('role') or 'no longer a member'}.")
+    if not has_role(user=request.user, project=project, role=REVIEWER):
+        return redirect("home")
+    return redirect("people", project.slug)
+
+
+@require_POST
+@project_page(REVIEWER)
+def release(request: HttpRequest, project: Project, task_id: int) -> HttpResponse:
+    """End somebody's lease; their draft stays."""
+    task = project.tasks.select_related("holder", "project").filter(pk=task_id).first()
+    if task is None:
+        raise Http404
+    with refusals_told(request):
+        lease_release_by_admin(task=task, admin=request.user)
+        messages.success(request, "The task is back in the queue; its holder's draft is kept.")
+    return redirect("people", project.slug)

@@ -1,0 +1,62 @@
+"""The list of projects, a project's home, and the making of a new one."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods, require_safe
+
+from annotator.forms import ProjectForm
+from annotator.models import Project
+from annotator.selectors.access import projects_of, role_of
+from annotator.selectors.models_page import serving_quality, untaught_concepts
+from annotator.selectors.overview import Counts, loop_stations, next_step, project_counts
+from annotator.services.projects import project_create
+
+from .loop_picture import picture
+from .shell import log_in_first, page, project_page, refusals_told
+
+
+@require_safe
+@log_in_first
+def home(request: HttpRequest) -> HttpResponse:
+    """My projects; the one itself where there is just one."""
+    projects = list(projects_of(user=request.user)[:200])
+    if len(projects) == 1:
+        return redirect("project", projects[0].slug)
+    return page(request, "home.html", {"projects": projects})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@log_in_first
+def project_new(request: HttpRequest) -> HttpResponse:
+    form = ProjectForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        with refusals_told(request, form):
+            project = project_create(user=request.user, **form.cleaned_data)
+            messages.success(request, f"{project.name} is ready. Import images next.")
+            return redirect("images", project.slug)
+    return page(request, "project_new.html", {"form": form}, status=400 if form.errors else 200)
+
+
+@require_safe
+@project_page()
+def project_home(request: HttpRequest, project: Project) -> HttpResponse:
+    context = _loop(request, project) | {
+        "untaught": untaught_concepts(project=project),
+        "quality": serving_quality(project=project),
+    }
+    return page(request, "project.html", context, project=project)
+
+
+@require_safe
+@project_page()
+def loop_fragment(request: HttpRequest, project: Project) -> HttpResponse:
+    """The picture alone, polled by the home page: it lives."""
+    return page(request, "fragments/loop.html", _loop(request, project), project=project)
+
+
+def _loop(request: HttpRequest, project: Project) -> dict:
+    counts: Counts = project_counts(project=project, user=request.user)
+    step = next_step(project=project, counts=counts, role=role_of(user=request.user, project=project))
+    stations = loop_stations(project=project, counts=counts)
+    return {"counts": counts, "step": step, "picture": picture(project, stations, step)}

@@ -1,0 +1,36 @@
+"""Pages for everybody: log-in, health, keyboard help, and the pages for when something is wrong."""
+
+from django.contrib.auth import views as auth_views
+from django.db import DatabaseError, connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+
+from annotator.models import Project
+
+from .shell import page
+
+
+class LogIn(auth_views.LoginView):
+    """The log-in page; where the demo project is, it says where its log-ins were printed."""
+
+    template_name = "login.html"
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **more: object) -> dict:
+        return super().get_context_data(has_demo=Project.objects.filter(is_demo=True).exists(), **more)
+
+
+@require_safe
+def healthz(request: HttpRequest) -> JsonResponse:
+    """200 when the database answers; for supervisors and load balancers."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1")
+    except DatabaseError:
+        return JsonResponse({"status": "down", "reason": "the database does not answer"}, status=503)
+    return JsonResponse({"status": "up"})
+
+
+@require_safe
+def keys(request: HttpRequest) -> HttpResponse:
+    return page(request, "keys.html")

@@ -1,0 +1,51 @@
+"""The queue: what waits and why, and how sure the model is."""
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from annotator.models import Job, Project, Task
+from annotator.selectors.jobs_page import newest_job
+from annotator.selectors.models_page import untaught_concepts
+from annotator.selectors.queue_page import (
+    STATES,
+    QueueFilter,
+    lane_counts,
+    parse_cursor,
+    presence_histogram,
+    queue_page,
+)
+
+from .shell import page, project_page, whole_number
+
+
+@require_safe
+@project_page()
+def queue(request: HttpRequest, project: Project) -> HttpResponse:
+    wanted = _filter(request)
+    job = newest_job(project=project, kind=Job.Kind.MINE)
+    histogram = presence_histogram(project=project)
+    context = {
+        "wanted": wanted,
+        "lanes": lane_counts(project=project),
+        "found": queue_page(project=project, wanted=wanted),
+        "histogram": histogram,
+        "chart": {"counts": histogram.counts, "low": project.presence_low, "high": project.presence_high},
+        "states": [(key, Task.State(key).label) for key in STATES],
+        "concepts": project.concepts.all(),
+        "job": job,
+        "mining": job is not None and job.state in Job.IN_FLIGHT,
+        "untaught": untaught_concepts(project=project),
+    }
+    return page(request, "queue.html", context, project=project)
+
+
+def _filter(request: HttpRequest) -> QueueFilter:
+    """What the address asks for; unknown values fall back to «everything that waits»."""
+    asked = request.GET
+    state, lane = asked.get("state", ""), asked.get("lane", "")
+    return QueueFilter(
+        state=state if state in STATES else "queued",
+        lane=lane if lane in Task.Lane.values else "",
+        concept=whole_number(asked.get("concept")),
+        after=parse_cursor(asked.get("after", "")),
+    )

@@ -1,0 +1,61 @@
+"""Data versions, model versions, and the record of who did what."""
+
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.views.decorators.http import require_safe
+
+from annotator.models import Job, Project
+from annotator.selectors.audit_page import audit_page
+from annotator.selectors.jobs_page import newest_job
+from annotator.selectors.models_page import deployments_of, serving_quality, untaught_concepts, versions_of
+from annotator.selectors.snapshots_page import SNAPSHOT_FILES, snapshot_file, snapshots_of
+
+from .shell import ADMIN, page, project_page, whole_number
+
+
+@require_safe
+@project_page()
+def snapshots(request: HttpRequest, project: Project) -> HttpResponse:
+    job = newest_job(project=project, kind=Job.Kind.SNAPSHOT)
+    context = {
+        "snapshots": snapshots_of(project=project),
+        "files": SNAPSHOT_FILES,
+        "job": job,
+        "writing": job is not None and job.state in Job.IN_FLIGHT,
+    }
+    return page(request, "snapshots.html", context, project=project)
+
+
+@require_safe
+@project_page()
+def snapshot_download(request: HttpRequest, project: Project, number: int, name: str) -> HttpResponse:
+    """One file of a snapshot: its manifest or a split's SA-Co document."""
+    snapshot = project.snapshots.filter(number=number).first()
+    if snapshot is None or name not in SNAPSHOT_FILES:
+        raise Http404
+    path = snapshot_file(snapshot=snapshot, name=name)
+    if not path.is_file():
+        raise Http404
+    shown = f"{project.slug}-snapshot-{number}-{name}"
+    return FileResponse(path.open("rb"), as_attachment=True, filename=shown, content_type="application/json")
+
+
+@require_safe
+@project_page()
+def models(request: HttpRequest, project: Project) -> HttpResponse:
+    deployments = deployments_of(project=project)
+    context = {
+        "versions": versions_of(project=project)[:100],
+        "deployments": deployments,
+        "serving_since": deployments[0] if deployments else None,
+        "quality": serving_quality(project=project),
+        "untaught": untaught_concepts(project=project),
+    }
+    return page(request, "models.html", context, project=project)
+
+
+@require_safe
+@project_page(ADMIN)
+def audit(request: HttpRequest, project: Project) -> HttpResponse:
+    before = whole_number(request.GET.get("before"))
+    events, more = audit_page(project=project, before=before)
+    return page(request, "audit.html", {"events": events, "more": more}, project=project)

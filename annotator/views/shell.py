@@ -1,0 +1,120 @@
+"""What every page shares: the frame (projects, tabs, role), the membership check, refusals told to the person."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+
+from annotator.errors import RoostError
+from annotator.models import Membership, Project
+from annotator.selectors.access import RANK, project_for, projects_of, role_of
+
+ANNOTATOR, REVIEWER, ADMIN = Membership.Role.ANNOTATOR, Membership.Role.REVIEWER, Membership.Role.ADMIN
+
+# (label, address, least role, further addresses that light the same tab)
+TABS = (
+    ("Home", "project", ANNOTATOR, ()),
+    ("Images", "images", ANNOTATOR, ()),
+    ("Queue", "queue", ANNOTATOR, ()),
+    ("Desk", "desk", ANNOTATOR, ("desk-task",)),
+    ("Review", "reviews", REVIEWER, ("review",)),
+    ("Data", "snapshots", ANNOTATOR, ()),
+    ("Training", "training", ANNOTATOR, ("run",)),
+    ("Models", "models", ANNOTATOR, ()),
+    ("Jobs", "jobs", ANNOTATOR, ("job",)),
+    ("People", "people", REVIEWER, ()),
+    ("Settings", "settings", ADMIN, ()),
+    ("Audit", "audit", ADMIN, ()),
+)
+
+
+@dataclass(frozen=True)
+class Tab:
+    label: str
+    url: str
+    current: bool
+
+
+def log_in_first(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """To the log-in page and back; a poll from a page left open has its page read anew, which leads there as well."""
+
+    @wraps(view)
+    def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not request.user.is_authenticated and "HX-Request" in request.headers:
+            return HttpResponse(status=401, headers={"HX-Refresh": "true"})
+        return login_required(view)(request, *args, **kwargs)
+
+    return inner
+
+
+def project_page(role: str = ANNOTATOR) -> Callable:
+    """Log-in first; then the view gets the project instead of its slug: 404 for outsiders, 403 below `role`."""
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @log_in_first
+        @wraps(view)
+        def inner(request: HttpRequest, slug: str, **kwargs: Any) -> HttpResponse:
+            return view(request, project_for(request.user, slug, role=role), **kwargs)
+
+        return inner
+
+    return decorate
+
+
+def page(
+    request: HttpRequest,
+    template: str,
+    context: dict | None = None,
+    *,
+    project: Project | None = None,
+    status: int = 200,
+) -> HttpResponse:
+    """Render a whole page: the frame's context and the page's own."""
+    role = role_of(user=request.user, project=project) if project else None
+    frame = {
+        "project": project,
+        "role": role,
+        "is_admin": role == ADMIN,
+        "is_reviewer": role in (REVIEWER, ADMIN),
+        "my_projects": list(projects_of(user=request.user).only("name", "slug")[:50]),
+        "tabs": _tabs(request, project, role) if project and role else [],
+    }
+    return render(request, template, frame | (context or {}), status=status)
+
+
+def _tabs(request: HttpRequest, project: Project, role: str) -> list[Tab]:
+    here = request.resolver_match.url_name if request.resolver_match else ""
+    return [
+        Tab(label=label, url=reverse(name, args=[project.slug]), current=here == name or here in more)
+        for label, name, least, more in TABS
+        if RANK[role] >= RANK[least]
+    ]
+
+
+@contextmanager
+def refusals_told(request: HttpRequest, form: BaseForm | None = None) -> Iterator[None]:
+    """A service's refusal becomes the form's error, beside the field it names, or else a message on the next page."""
+    try:
+        yield
+    except RoostError as error:
+        if form is None:
+            messages.error(request, str(error))
+            return
+        fields = {name: text for name, text in (error.fields or {}).items() if name in form.fields}
+        for name, text in fields.items():
+            form.add_error(name, text)
+        if not fields:
+            form.add_error(None, str(error))
+
+
+def whole_number(text: str | None) -> int | None:
+    """An id out of an address, or None when it is none that a database could hold."""
+    return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 18 else None

@@ -1,0 +1,142 @@
+// A run's plots: loss and validation, growing while it trains, and the gate's bars with the gain's interval.
+import { chartOptions, colour, keepChart, readJson } from "./charts.js";
+
+const POLL_MS = 2000;
+const LOSSES = ["total", "presence", "class", "box", "giou", "mask", "dice"];
+const METRICS = ["cgf1", "pmf1", "il_mcc"];
+const NAMES = { cgf1: "CGF1", pmf1: "pmF1", il_mcc: "IL_MCC", total: "total" };
+const LINES = ["plot-1", "plot-2", "plot-4"];
+
+let series = readJson("series-data");
+
+function lines(rows, keys, factor = 1) {
+  return keys.map((key, place) => ({
+    label: NAMES[key] ?? key,
+    data: rows.filter((row) => Number.isFinite(row[key])).map((row) => ({ x: row.step, y: row[key] * factor })),
+    borderColor: colour(LINES[place]),
+    backgroundColor: colour(LINES[place]),
+    borderWidth: 2,
+    borderDash: [[], [7, 4], [2, 3]][place],
+    pointRadius: rows.length > 40 ? 0 : 2.5,
+  }));
+}
+
+const stepAxis = () => ({ type: "linear", ticks: { precision: 0, color: colour("ink-soft") } });
+const lossConfig = () => ({
+  type: "line",
+  data: { datasets: lines(series.loss, ["total", "mask", "presence"]) },
+  options: chartOptions({ x: "step", y: "loss", xMore: stepAxis() }),
+});
+const validationConfig = () => ({
+  type: "line",
+  data: { datasets: lines(series.validation, METRICS, 100) },
+  options: chartOptions({ x: "step", y: "points of 100", xMore: stepAxis() }),
+});
+
+function fillRows(id, rows, keys, format) {
+  document.getElementById(id).replaceChildren(
+    ...rows.map((row) => {
+      const line = document.createElement("tr");
+      for (const key of ["step", ...keys]) {
+        const cell = line.insertCell();
+        cell.className = "num";
+        cell.textContent = key === "step" ? row.step : Number.isFinite(row[key]) ? format(row[key]) : "–";
+      }
+      return line;
+    }),
+  );
+}
+
+function fillTables() {
+  fillRows("loss-rows", series.loss, LOSSES, (value) => value.toFixed(3));
+  fillRows("validation-rows", series.validation, METRICS, (value) => (100 * value).toFixed(1));
+}
+
+async function follow(url, redraw) {
+  let answer;
+  try {
+    const response = await fetch(url, { headers: { Accept: "application/json" } });
+    if (response.redirected || response.status === 401) return location.reload();
+    answer = await response.json();
+  } catch {
+    return setTimeout(() => follow(url, redraw), 2 * POLL_MS); // the server may be restarting
+  }
+  series = answer.series;
+  redraw();
+  if (!answer.ended) setTimeout(() => follow(url, redraw), POLL_MS);
+}
+
+function gateBars(data) {
+  const roles = ["champion", "challenger", "as shipped"];
+  const fills = ["plot-3", "plot-1", "plot-2"];
+  return {
+    type: "bar",
+    data: {
+      labels: data.metrics.map((metric) => metric.name),
+      datasets: roles.map((role, place) => ({
+        label: role,
+        data: data.metrics.map((metric) => (metric.values[place] === null ? null : 100 * metric.values[place])),
+        backgroundColor: colour(fills[place]),
+      })),
+    },
+    options: chartOptions({ y: "points of 100" }),
+  };
+}
+
+// The gain as a dot, its interval as a bar, and what the gate asks for as a line.
+function drawInterval(data) {
+  return {
+    id: "interval",
+    afterDatasetsDraw({ ctx, chartArea, scales }) {
+      const at = (value) => scales.x.getPixelForValue(100 * value);
+      const middle = (chartArea.top + chartArea.bottom) / 2;
+      ctx.save();
+      for (const [value, token, dash] of [[0, "line-strong", []], [data.asked, "warn", [5, 4]]]) {
+        ctx.strokeStyle = colour(token);
+        ctx.setLineDash(dash);
+        ctx.lineWidth = 1.5;
+        ctx.beginPath();
+        ctx.moveTo(at(value), chartArea.top);
+        ctx.lineTo(at(value), chartArea.bottom);
+        ctx.stroke();
+      }
+      ctx.setLineDash([]);
+      ctx.strokeStyle = ctx.fillStyle = colour("plot-1");
+      ctx.lineWidth = 5;
+      ctx.beginPath();
+      ctx.moveTo(at(data.low), middle);
+      ctx.lineTo(at(data.high), middle);
+      ctx.stroke();
+      ctx.beginPath();
+      ctx.arc(at(data.gain), middle, 7, 0, 2 * Math.PI);
+      ctx.fill();
+      ctx.restore();
+    },
+  };
+}
+
+function gateInterval(data) {
+  const ends = [data.low, data.high, data.gain, 0, data.asked].map((value) => 100 * value);
+  const margin = Math.max(0.5, (Math.max(...ends) - Math.min(...ends)) * 0.08);
+  const options = chartOptions({
+    x: `gain in CGF1 points (dashed: more than ${(100 * data.asked).toFixed(1)} is asked for)`,
+    legend: false,
+    xMore: { type: "linear", min: Math.min(...ends) - margin, max: Math.max(...ends) + margin },
+    yMore: { display: false, min: 0, max: 1 },
+  });
+  options.plugins.tooltip = { enabled: false };
+  return { type: "scatter", data: { datasets: [{ data: [] }] }, options, plugins: [drawInterval(data)] };
+}
+
+const redraws = [
+  keepChart(document.getElementById("loss"), lossConfig),
+  keepChart(document.getElementById("validation"), validationConfig),
+  fillTables,
+];
+fillTables();
+const { seriesUrl } = document.getElementById("plots").dataset;
+if (seriesUrl) setTimeout(() => follow(seriesUrl, () => redraws.forEach((redraw) => redraw())), POLL_MS);
+
+const gate = readJson("gate-data");
+if (gate) keepChart(document.getElementById("gate-chart"), () => gateBars(gate));
+if (gate && Number.isFinite(gate.low)) keepChart(document.getElementById("gate-interval"), () => gateInterval(gate));
