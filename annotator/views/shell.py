@@ -84,7 +84,7 @@ def page(
         "role": role,
         "is_admin": role == ADMIN,
         "is_reviewer": role in (REVIEWER, ADMIN),
-        "my_projects": list(projects_of(user=request.user).only("name", "slug")[:50]),
+        "my_projects": list(projects_of(user=request.user).select_related(None).only("name", "slug")[:50]),
         "tabs": _tabs(request, project, role) if project and role else [],
     }
     return render(request, template, frame | (context or {}), status=status)
