@@ -1,0 +1,102 @@
+"""What every format is read into and written from. Plain values: no Django, no files."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from annotator.errors import ImportRefusedError
+from annotator.masks import Rle
+
+MAX_JSON_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One object: its category's name and its mask in pixels of the whole image."""
+
+    category: str
+    mask: Rle
+
+
+@dataclass
+class ImageRecord:
+    """One image and what is known of it.
+
+    `absent`: categories that a person verified not to be there. `unsure`: categories some of whose instances could
+    not be read, so that the others are not all there is. Any other category is unknown, never a negative.
+    """
+
+    file_name: str
+    width_px: int
+    height_px: int
+    split: str | None = None
+    name: str = ""
+    instances: list[Instance] = field(default_factory=list)
+    absent: list[str] = field(default_factory=list)
+    unsure: set[str] = field(default_factory=set)
+
+    def masks_of(self, category: str) -> list[Rle]:
+        return [instance.mask for instance in self.instances if instance.category == category]
+
+
+@dataclass(frozen=True)
+class Category:
+    id: int
+    name: str
+    supercategory: str = ""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that was left out, and why."""
+
+    where: str
+    why: str
+
+
+@dataclass
+class Dataset:
+    categories: list[Category] = field(default_factory=list)
+    images: list[ImageRecord] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+def json_read(content: bytes, *, where: str) -> Any:
+    """Strict JSON in UTF-8; ImportRefusedError names the file. NaN and bottomless nesting are refused."""
+    if len(content) > MAX_JSON_BYTES:
+        raise ImportRefusedError(f"{where} has more than {MAX_JSON_BYTES // 2**20} MB; split the export into parts.")
+    try:
+        return json.loads(content.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError:
+        raise ImportRefusedError(f"{where} is not UTF-8 text; export it again as UTF-8 JSON.") from None
+    except RecursionError:
+        raise ImportRefusedError(f"{where} is nested too deeply to be an export.") from None
+    except ValueError as error:
+        raise ImportRefusedError(f"{where} is not valid JSON: {error}.") from None
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+def unique_names(images: Sequence[ImageRecord]) -> list[str]:
+    """A safe and unique file name for each image of an export, as near to its own name as that allows."""
+    taken: set[str] = set()
+    names = []
+    for image in images:
+        stem, _, ending = safe_name(image.name or image.file_name).rpartition(".")
+        stem, ending = (stem, f".{ending}") if stem else (ending, "")
+        name, number = f"{stem}{ending}", 2
+        while name.lower() in taken:
+            name, number = f"{stem}-{number}{ending}", number + 1
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def safe_name(name: str) -> str:
+    """The last part of a name, with nothing in it that a file system or a shell could take for more than a name."""
+    last = name.replace("\\", "/").rsplit("/", 1)[-1]
+    kept = "".join(character if character.isalnum() or character in "._-" else "_" for character in last)
+    return kept.lstrip(".-")[-100:] or "image"

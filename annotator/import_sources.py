@@ -1,0 +1,157 @@
+"""Where an import's files come from: a folder on this machine, or a zip that is read member by member, never unpacked.
+
+A zip from a stranger may lie about sizes, overlap its members to declare terabytes, climb out of its folder by name or
+carry links. Here names are only looked up, never used as paths, and bytes are counted as they come.
+"""
+
+import os
+import stat
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO, Protocol
+
+from annotator.errors import ImportRefusedError
+from annotator.formats.records import Problem
+
+MAX_MEMBERS = 100_000
+MAX_UNPACKED_BYTES = 50 * 1024**3
+MAX_RATIO = 100
+RATIO_FROM_BYTES = 10 * 1024 * 1024
+LOCAL_HEADER_BYTES = 30
+IGNORED = {".ds_store", "thumbs.db", "desktop.ini"}
+
+
+class ImportSource(Protocol):
+    """Files by name, with `/` between folders; `problems` are those that can't be read, and why."""
+
+    names: list[str]
+    problems: list[Problem]
+
+    def open(self, name: str) -> IO[bytes]: ...
+
+
+@contextmanager
+def source_opened(path: Path) -> Iterator[ImportSource]:
+    """A folder or a zip file; ImportRefusedError for anything else, and for a zip that is a trap as a whole."""
+    if path.is_dir():
+        yield FolderSource(path)
+    elif not path.is_file():
+        raise ImportRefusedError(f"There is no file or folder {path.name} on the server.")
+    else:
+        try:
+            archive = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
+            raise ImportRefusedError(
+                f"{path.name} is no zip file that can be read ({error}); pack the images into a zip again."
+            ) from error
+        with archive:
+            yield ZipSource(archive)
+
+
+class FolderSource:
+    """A folder of the server; links are not followed, out of it or within."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self.names: list[str] = []
+        self.problems: list[Problem] = []
+        for folder, _, files in os.walk(self._root):
+            for file in sorted(files):
+                path = Path(folder) / file
+                name = path.relative_to(self._root).as_posix()
+                if path.is_symlink() or not path.is_file():
+                    self.problems.append(Problem(name, "It is a link or no plain file; links are not followed."))
+                elif not _ignored(name):
+                    self.names.append(name)
+        self.names.sort()
+
+    def open(self, name: str) -> BinaryIO:
+        return (self._root / name).open("rb")
+
+
+class ZipSource:
+    """A zip's plain members. Those with a name that climbs, a link, a password or a second of one name are problems."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        self.problems: list[Problem] = []
+        self._unpacked_bytes = 0
+        members = [info for info in archive.infolist() if not info.is_dir()]
+        _check_whole(members)
+        for info in members:
+            if why := _unfit(info, self._members):
+                self.problems.append(Problem(info.filename[:200], why))
+            elif not _ignored(info.filename):
+                self._members[info.filename] = info
+        self.names = sorted(self._members)
+
+    def open(self, name: str) -> IO[bytes]:
+        try:
+            return _Counted(self, self._archive.open(self._members[name]), self._members[name])
+        except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+            raise ImportRefusedError(f"It can't be unpacked: {error}.") from error
+
+    def count(self, size: int) -> None:
+        self._unpacked_bytes += size
+        if self._unpacked_bytes > MAX_UNPACKED_BYTES:
+            raise ImportRefusedError(f"The zip unpacks to more than {MAX_UNPACKED_BYTES // 2**30} GB; split it.")
+
+
+class _Counted:
+    """A member's stream that counts what really comes out, whatever the zip declares."""
+
+    def __init__(self, source: ZipSource, stream: IO[bytes], info: zipfile.ZipInfo) -> None:
+        self._source, self._stream = source, stream
+        self._read_bytes = 0
+        self._limit = max(RATIO_FROM_BYTES, info.compress_size * MAX_RATIO)
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            chunk = self._stream.read(min(size, self._limit + 1) if size >= 0 else self._limit + 1)
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+            raise ImportRefusedError(f"It is damaged inside the zip: {error}.") from error
+        except Exception as error:  # zlib.error, lzma.LZMAError: one for each way to pack
+            raise ImportRefusedError(f"It can't be unpacked: {error}.") from error
+        self._read_bytes += len(chunk)
+        self._source.count(len(chunk))
+        if self._read_bytes > self._limit:
+            raise ImportRefusedError(f"It unpacks to more than {MAX_RATIO} times its size: a zip bomb.")
+        return chunk
+
+    def __enter__(self) -> "_Counted":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stream.close()
+
+
+def _check_whole(members: list[zipfile.ZipInfo]) -> None:
+    if len(members) > MAX_MEMBERS:
+        raise ImportRefusedError(f"The zip has {len(members)} files; split it into parts of {MAX_MEMBERS} at most.")
+    if sum(info.file_size for info in members) > MAX_UNPACKED_BYTES:
+        raise ImportRefusedError(f"The zip declares more than {MAX_UNPACKED_BYTES // 2**30} GB; split it.")
+    end = 0
+    for info in sorted(members, key=lambda info: info.header_offset):
+        if info.header_offset < end:
+            raise ImportRefusedError("The zip's files overlap each other: a zip bomb. Nothing was imported.")
+        end = info.header_offset + LOCAL_HEADER_BYTES + info.compress_size
+
+
+def _unfit(info: zipfile.ZipInfo, known: dict[str, zipfile.ZipInfo]) -> str:
+    name, mode = info.orig_filename, info.external_attr >> 16
+    if name.startswith(("/", "\\")) or "\\" in name or ":" in name or "\0" in name or ".." in name.split("/"):
+        return "Its name leads out of the zip's own folder."
+    if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        return "It is a link or no plain file; links are not followed."
+    if info.flag_bits & 0x1:
+        return "It is locked with a password; pack it without one."
+    return "Another file of the zip has the same name; the first one counts." if info.filename in known else ""
+
+
+def _ignored(name: str) -> bool:
+    """What macOS and Windows leave in folders."""
+    parts = name.lower().split("/")
+    return parts[-1] in IGNORED or parts[-1].startswith("._") or "__macosx" in parts
