@@ -14,12 +14,15 @@ export function createDrafts({ api, kept, choose, onTheirs, onState }) {
   /** The newest work on a task: the server's draft, or this browser's copy where it never got there. */
   function open(task) {
     const mirror = kept.get(task.id);
-    const version = task.draft?.version ?? 0;
-    const isUnsent = mirror?.dirty && mirror.version === version;
-    const payload = isUnsent ? mirror.payload : (task.draft?.payload ?? null);
-    tracks.set(task.id, { version, payload, dirty: Boolean(isUnsent), sending: null, timer: null, tries: 0, closed: false });
+    const server = task.draft ?? { version: 0, payload: null };
+    // The answer that carried the task may be older than what this tab has stored since.
+    const isOurs = mirror && (mirror.version > server.version || (mirror.dirty && mirror.version === server.version));
+    const { version, payload } = isOurs ? mirror : server;
+    const track = { version, payload, dirty: Boolean(isOurs && mirror.dirty), sending: null, timer: null, tries: 0, closed: false };
+    tracks.set(task.id, track);
+    pump(task.id, track);
     const hand = kept.get(`${task.id}:hand`);
-    return { payload: hand && payload !== null ? { ...payload, hand } : payload, hand, other: otherOf(mirror, version) };
+    return { payload: hand && payload ? { ...payload, hand } : payload, hand, other: otherOf(mirror, server.version) };
   }
 
   /** What this browser holds that the server's newer draft does not. */

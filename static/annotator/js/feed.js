@@ -5,30 +5,31 @@ import { proposalsOf } from "./editor.js";
 import { instancesFromWire } from "./payload.js";
 import { createPicture } from "./picture.js";
 
-/** `isLeaving(taskId)`: its submission is still on the way, so that a claim may hand it out once more. */
-export function createFeed({ api, slug, isLeaving, onPicture }) {
+const UNSENT = "Your last answers have not reached the server yet; they are kept here and sent as soon as it answers.";
+
+export function createFeed({ api, slug, outbox, onPicture }) {
   let next = null; // promise of the prepared next task, or of null when none is left
 
+  /** Submissions go first: a task whose answer is on the way would be handed out once more. */
   async function claim(afterId) {
+    await outbox.flush();
     const task = await api.post(paths.claim(slug), { after: afterId });
     if (!task) return null;
-    if (isLeaving(task.id)) return null;
+    if (outbox.holds(task.id)) throw new Error(UNSENT);
     return prepare(task);
   }
 
-  async function prepare(task) {
+  /** `answered`: the annotation that a reopened task had, as one that was sent back names its own. */
+  async function prepare(task, answered = null) {
     const picture = createPicture(task.image, { onChange: () => onPicture(task.id) });
-    const prepared = { task, picture, proposals: proposalsOf(task), earlier: null };
-    prepared.earlier = await earlierAnswer(task);
+    const earlier = await earlierAnswer(task, task.returned?.annotation ?? answered);
     await picture.ready.catch(() => {});
-    return prepared;
+    return { task, picture, proposals: proposalsOf(task), earlier };
   }
 
-  /** What was submitted before, for a task that came back or was reopened. */
-  async function earlierAnswer(task) {
-    const id = task.returned?.annotation ?? task.annotation?.id;
-    if (!id || task.draft) return null;
-    const { annotation } = task.annotation?.instances ? task : await api.get(paths.annotation(id));
+  async function earlierAnswer(task, annotationId) {
+    if (!annotationId || task.draft) return null;
+    const { annotation } = await api.get(paths.annotation(annotationId));
     return { instances: instancesFromWire(annotation.instances), rejected: annotation.rejected_proposals ?? [] };
   }
 
@@ -49,6 +50,11 @@ export function createFeed({ api, slug, isLeaving, onPicture }) {
     return prepare(await api.get(paths.task(taskId)));
   }
 
-  /** The prepared task if it is there already, without waiting. */
-  return { prefetch, take, open, prepare, peek: () => next };
+  /** Let the prepared task go; its lease runs out, or the next claim finds it. */
+  function drop() {
+    next?.then((prepared) => prepared?.picture.close(), () => {});
+    next = null;
+  }
+
+  return { prefetch, take, open, prepare, drop, peek: () => next };
 }

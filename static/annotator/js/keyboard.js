@@ -81,8 +81,13 @@ export function labelButtons(root, keymap) {
     if (keys.length) button.setAttribute("aria-keyshortcuts", keys.map(ariaKey).join(" "));
     else button.removeAttribute("aria-keyshortcuts");
     const hint = button.querySelector("kbd");
-    if (hint) hint.textContent = keys.length ? shownKey(keys[0]) : "";
+    if (hint) showKey(hint, keys[0]);
   }
+}
+
+function showKey(hint, key) {
+  hint.textContent = key ? shownKey(key) : "";
+  hint.toggleAttribute("data-long", hint.textContent.length > 3);
 }
 
 /** Fill `container` with one table a group; `onRemap(action)`, where given, adds a button a row. */

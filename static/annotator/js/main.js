@@ -1,0 +1,98 @@
+/** Starts the annotator's desk: reads the page's data-* attributes and wires the parts. */
+
+import { createClicker } from "./clicker.js";
+import { createCover } from "./cover.js";
+import { Desk } from "./desk.js";
+import { createDrafts } from "./drafts.js";
+import { createEditing } from "./editing.js";
+import { createEditor, EMPTY_WORK } from "./editor.js";
+import { createFeed } from "./feed.js";
+import { createOutbox } from "./outbox.js";
+import { bindActions, openPage, showModelState, showTool } from "./page.js";
+import { createPanel } from "./panel.js";
+import { createSession } from "./session.js";
+import { DESK_SHORTCUTS } from "./shortcuts.js";
+import { createStore } from "./store.js";
+import { measurePainted } from "./timing.js";
+
+const root = document.getElementById("desk");
+const page = openPage(root, { table: DESK_SHORTCUTS, name: "desk" });
+const { api, role, notices, say, settings } = page;
+const { slug, taskId } = root.dataset;
+
+const store = createStore(EMPTY_WORK);
+const editor = createEditor(store);
+const scene = { picture: null, colour: "#0072b2", pin: null, isLocked: () => desk.isLocked, lockedReason: () => "There is no task on the desk." };
+const tell = (state) => showModelState(notices, state);
+const clicker = createClicker({ api, store, editor, tell, onMask: (startedAt) => measurePainted("roost:click", startedAt) });
+const editing = createEditing({ stage: role("stage"), store, editor, clicker, settings, say, scene, onTool: onToolChanged });
+const session = createSession(page.sitting);
+const drafts = createDrafts({
+  api,
+  kept: page.kept,
+  choose: (theirs) => desk.choose(theirs),
+  onTheirs: (id, payload) => desk.takeUp(id, payload),
+  onState: onDraftState,
+});
+const outbox = createOutbox({
+  api,
+  kept: page.outgoing,
+  before: (id) => drafts.close(id),
+  onDone: (item, answer) => desk.submitted(item, answer),
+  onRefused: (item, error) => notices.show(`refused-${item.taskId}`, "error", `Not taken: ${error.message}`),
+  onState: onOutboxState,
+});
+const feed = createFeed({ api, slug, outbox, onPicture: () => editing.workspace.invalidate("image") });
+const panel = createPanel(root, {
+  onSelect: (cursor) => editor.select(cursor),
+  onAccept: ({ key }) => say(editor.acceptProposal(key)),
+  onReject: (cursor) => say((editor.select(cursor), editor.reject())),
+  onRemove: (cursor) => say((editor.select(cursor), editor.remove())),
+});
+const cover = createCover(role("cover"), { onStart: (event) => desk.start(null, event.timeStamp) });
+const dialogs = { draft: role("draft-dialog") };
+const desk = new Desk({ api, store, editor, editing, feed, drafts, outbox, panel, notices, session, settings, cover, dialogs, scene, say });
+
+function onDraftState({ kind, message }) {
+  panel.setText("saved", kind === "saved" ? "Saved" : "Kept in this browser");
+  if (kind === "saved") notices.clear("draft");
+  else notices.show("draft", kind === "waiting" ? "warning" : "error", message);
+}
+
+function onOutboxState(count, error) {
+  if (!count) return notices.clear("outbox");
+  const words = count === 1 ? "1 answer waits" : `${count} answers wait`;
+  return notices.show("outbox", "warning", `${words} in this browser to be sent. ${error?.message ?? ""}`);
+}
+
+function onToolChanged(name) {
+  showTool(root, name);
+  role("brush-size").value = String(settings.get("brush"));
+}
+
+function bindFields() {
+  const threshold = role("threshold");
+  const showThreshold = () => (role("threshold-value").textContent = Number(threshold.value).toFixed(2));
+  threshold.value = String(settings.get("threshold"));
+  threshold.addEventListener("input", () => {
+    settings.set("threshold", Number(threshold.value));
+    showThreshold();
+  });
+  showThreshold();
+  role("brush-size").addEventListener("input", (event) => {
+    settings.set("brush", Number(event.target.value));
+    editing.workspace.invalidate("live");
+  });
+  onToolChanged("point");
+}
+
+const actions = { ...desk.actions, help: () => page.sheet.show() };
+actions.hover = () => {
+  const sentence = desk.actions.hover();
+  root.querySelector("[data-action=hover]")?.setAttribute("aria-pressed", String(settings.get("hover")));
+  return sentence;
+};
+bindActions(page, actions);
+bindFields();
+if (taskId || session.values.started) desk.start(taskId ? Number(taskId) : null);
+else cover.show("start");

@@ -1,0 +1,14 @@
+/** A person's own choices at the desk, kept in this browser. */
+
+const DEFAULTS = { brush: 12, threshold: 0.5, hover: true };
+
+export function createSettings(kept) {
+  const values = { ...DEFAULTS, ...kept.get("desk") };
+  return {
+    get: (name) => values[name],
+    set(name, value) {
+      values[name] = value;
+      kept.set("desk", values);
+    },
+  };
+}
