@@ -1,0 +1,69 @@
+# make run: from a fresh clone to a served log-in page.  make test: everything that CI asks for.
+PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3))
+VAR := $(or $(ROOST_VAR),var)
+VENV := .venv
+BIN := $(VENV)/bin
+STATIC_FILES := $(shell find static -type f 2>/dev/null)
+
+.PHONY: run setup test check check-js system-packages lock clean
+
+run: setup
+	@exec $(BIN)/python manage.py up
+
+# What has not changed since the last time is not done again.
+setup: $(VENV)/installed $(VAR)/static-collected
+	@$(BIN)/python manage.py migrate --verbosity 0
+	@$(BIN)/python manage.py demo
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Roost needs Python 3.11; $(PYTHON) is another. Name yours: make run PYTHON=/path/to/python3.11"; exit 1; }
+	@echo "making $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: requirements.txt constraints.txt | $(VENV)/bin/python
+	@echo "installing the Python packages; the first time takes minutes"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@touch $@
+
+$(VENV)/installed-dev: requirements-dev.txt constraints.txt $(VENV)/installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@touch $@
+
+$(VAR)/static-collected: $(VENV)/installed $(STATIC_FILES)
+	@echo "collecting static files"
+	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
+	@touch $@
+
+test: system-packages check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/installed-dev check-js
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check-js:
+	node --test tests/js/*.test.js
+
+# Tests want a browser, a JavaScript engine and jemalloc; only root on Debian gets them installed, others are told.
+system-packages:
+	@missing=""; \
+	command -v node >/dev/null || missing="$$missing nodejs"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	ls /usr/lib/*/libjemalloc.so.2 >/dev/null 2>&1 || missing="$$missing libjemalloc2"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	else \
+	  echo "Not installed here:$$missing. Tests that need them are skipped, or fail with the reason."; \
+	fi
+
+# After changing a requirement: the exact versions that now lie in .venv.
+lock: $(VENV)/installed-dev
+	@{ head -1 constraints.txt; $(BIN)/python -m pip list --format=freeze --exclude uv --exclude pip --exclude setuptools \
+	  --exclude wheel | sed -E 's/\+[a-z0-9.]+$$//' | grep -viE '^(nvidia|triton)'; } > constraints.new
+	@mv constraints.new constraints.txt
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	@echo "$(VAR)/ is kept: it holds your database and images"
