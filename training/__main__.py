@@ -20,13 +20,21 @@ from training.launch import StopRequest, restart_with_jemalloc, settle, watch
 log = logging.getLogger("training")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    asked = _parser().parse_args(arguments)
+def main() -> int:
+    asked = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
-    if arguments is None:
-        restart_with_jemalloc()
+    restart_with_jemalloc()
     stop = StopRequest()
     watch(stop)
+    return _perform(asked, stop)
+
+
+def perform(arguments: list[str]) -> int:
+    """A verb in this process, whose signals and parent are left alone; the exit status."""
+    return _perform(_parser().parse_args(arguments), StopRequest())
+
+
+def _perform(asked: argparse.Namespace, stop: StopRequest) -> int:
     with open_events(Path(asked.out)) as events:
         return _guarded(lambda: _run(asked, events, stop), events)
 

@@ -49,7 +49,7 @@ def open_events(out: Path) -> Iterator[Events]:
     """Events to stdout and, appended, to out/events.jsonl: a resumed run goes on in the same file."""
     out.mkdir(parents=True, exist_ok=True)
     with (out / "events.jsonl").open("a", encoding="utf-8") as file:
-        yield Events([sys.stdout, file])
+        yield Events([file, sys.stdout])
 
 
 def silent() -> Events:

@@ -44,7 +44,7 @@ def check_holdout(positives: int, negatives: int) -> None:
         raise Refused(
             "ungateable_holdout",
             f"The holdout has {positives} positive and {negatives} negative pairs: without {' and '.join(lacking)} "
-            "CGF1 is 0 whatever the masks, so no model can be judged. Settle some such pairs in it and freeze it again.",
+            "CGF1 is 0 whatever the masks, so no model can be judged. Settle some such pairs in it, then freeze again.",
         )
 
 

@@ -117,6 +117,5 @@ def settle(*, threads: int, nice: int) -> None:
     """Low priority and few threads: clicks are served on the same cores."""
     import torch
 
-    if nice:
-        os.nice(nice)
+    os.nice(max(0, nice - os.nice(0)))
     torch.set_num_threads(threads)

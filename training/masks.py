@@ -149,11 +149,14 @@ def _check_uncompressed(rle: Rle) -> None:
 
 
 def decode_rle(rle: Rle, *, height_px: int, width_px: int) -> np.ndarray:
-    """Compressed COCO RLE -> (H, W) bool mask in original-image pixels; MaskError where it does not fit the image."""
+    """COCO RLE -> (H, W) bool mask in original-image pixels; MaskError where it does not fit the image."""
     if not isinstance(rle, dict) or "size" not in rle or "counts" not in rle:
         raise MaskError('a mask must be {"size": [height, width], "counts": "..."}')
+    _pixels(rle["size"])
     if list(rle["size"]) != [height_px, width_px]:
         raise MaskError(f"a mask of {rle['size']} pixels on an image of [{height_px}, {width_px}]")
+    if isinstance(rle["counts"], list):
+        rle = to_compressed(rle, height_px=height_px, width_px=width_px)
     check_rles([rle])
     return coco_mask.decode([{"size": [height_px, width_px], "counts": rle["counts"]}])[:, :, 0].astype(bool)
 

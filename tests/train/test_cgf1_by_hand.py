@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from saco_documents import document, found, image, rectangle, truth
 
+from tests.train.saco_documents import document, found, image, rectangle, truth
 from training import cgf1
 from training.masks import MaskError
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +12,27 @@ from pycocotools import mask as coco_mask
 
 from training import masks
 from training.masks import MaskError
+
+HOSTILE = json.loads((Path(__file__).parents[1] / "data" / "hostile_masks.json").read_text())
+
+
+def cases(group: str) -> list[Any]:
+    return [pytest.param(case, id=case["name"]) for case in HOSTILE[group] if case["kind"] == "rle"]
+
+
+def decode(case: dict[str, Any]) -> np.ndarray:
+    return masks.decode_rle(case["value"], height_px=case["height_px"], width_px=case["width_px"])
+
+
+@pytest.mark.parametrize("case", cases("refused"))
+def test_mask_that_all_three_towers_refuse_is_refused(case: dict[str, Any]) -> None:
+    with pytest.raises(MaskError):
+        decode(case)
+
+
+@pytest.mark.parametrize("case", cases("accepted"))
+def test_odd_but_valid_mask_is_decoded(case: dict[str, Any]) -> None:
+    assert int(decode(case).sum()) == case["area"]
 
 
 def ragged(seed: int, height: int, width: int) -> np.ndarray:

@@ -1,0 +1,168 @@
+"""Retraining: what moves, what does not, and that stopping changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tests.train.snapshots import Snapshot, tiny_model
+from training.config import Config, read_config
+from training.errors import Refused, Stopped
+from training.events import Events
+from training.launch import StopRequest
+from training.runs import run_train
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("world")
+    made = Snapshot(root).add_scenes("train", "easy", 6).add_scenes("train", "hard", 3, round=1)
+    made.add_scenes("val", "easy", 3).freeze()
+    model = tiny_model(root / "model")
+    (model / "manifest.json").write_text(json.dumps({"taught_words": ["chicken"]}))
+    folders = {"snapshot": made.folder, "images": made.images, "base_model": model, "features": root / "features"}
+    return {key: str(folder) for key, folder in folders.items()}
+
+
+def config(world: dict[str, str], folder: Path, **changes: Any) -> Config:
+    given = {**world, "steps": 8, "batch_pairs": 4, "validate_every": 3, "checkpoint_every": 2, "learning_rate": 3e-3}
+    path = folder / "config.json"
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(given | changes))
+    return read_config("train", path)
+
+
+class StopAfter(Events):
+    """Asks the run to stop once it has reported a step: SIGTERM at a chosen moment."""
+
+    def __init__(self, stop: StopRequest, step: int) -> None:
+        super().__init__([])
+        self._stop, self._step = stop, step
+
+    def __call__(self, event: str, **fields: Any) -> None:
+        if event == "checkpoint" and not fields["best"] and fields["step"] >= self._step:
+            self._stop.ask()
+
+
+def train(world: dict[str, str], out: Path, **changes: Any) -> dict[str, Any]:
+    manifest = run_train(config(world, out, **changes), out, Events([]), StopRequest())
+    return json.loads(manifest.read_text())
+
+
+def last_weights(out: Path) -> dict[str, torch.Tensor]:
+    newest = max((out / "checkpoints").glob("step-*.safetensors"))
+    return load_file(newest)
+
+
+def test_stopped_and_resumed_run_ends_in_the_same_weights(world: dict[str, str], tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    first = train(world, whole)
+    for step in (2, 6):
+        stop = StopRequest()
+        with pytest.raises(Stopped):
+            run_train(config(world, parts), parts, StopAfter(stop, step), stop)
+    second = train(world, parts)
+    expected, got = last_weights(whole), last_weights(parts)
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[key], got[key]) for key in expected)
+    assert first["weights_hash"] == second["weights_hash"]
+    assert first["metrics"] == second["metrics"]
+
+
+def test_same_seed_gives_the_same_model_and_another_seed_another(world: dict[str, str], tmp_path: Path) -> None:
+    weights = []
+    for number, seed in enumerate((1, 1, 2)):
+        train(world, tmp_path / str(number), seed=seed)
+        weights.append(last_weights(tmp_path / str(number)))
+    same = [all(torch.equal(weights[0][key], other[key]) for key in weights[0]) for other in weights[1:]]
+    assert same == [True, False]
+
+
+def test_backbone_and_click_decoder_do_not_move_and_the_heads_do(world: dict[str, str], tmp_path: Path) -> None:
+    train(world, tmp_path / "run", validate_every=100)
+    moved = {key.split("|")[1] for key in last_weights(tmp_path / "run") if key.startswith("weights|")}
+    assert not any(name.startswith("vision_encoder.backbone") for name in moved)
+    before = load_file(Path(world["base_model"]) / "model.safetensors")
+    after = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    trained = last_weights(tmp_path / "run")
+    parts = ("vision_encoder.neck", "text_encoder", "text_projection", "detr_encoder", "detr_decoder", "mask_decoder")
+    for part in parts:
+        names = [name for name in moved if name.startswith(part)]
+        assert any(not torch.equal(trained[f"weights|{name}"], before[f"detector_model.{name}"]) for name in names), (
+            part
+        )
+    frozen = [key for key in before if key.startswith(("tracker", "detector_model.vision_encoder.backbone"))]
+    assert frozen
+    assert all(torch.equal(before[key], after[key]) for key in frozen)
+
+
+def test_trained_version_is_complete_and_says_what_it_was_taught(world: dict[str, str], tmp_path: Path) -> None:
+    from training.models import load_model
+
+    manifest = train(world, tmp_path / "run")
+    model = load_model(manifest["model"], device=torch.device("cpu"))
+    assert model.network.weights_hash() == manifest["weights_hash"] == model.manifest["weights_hash"]
+    assert model.backbone_hash == manifest["backbone_hash"] == model.manifest["backbone_hash"]
+    assert "chicken" in model.manifest["taught_words"]
+    assert len(model.manifest["taught_words"]) > 1
+
+
+def test_finished_run_started_again_changes_nothing(world: dict[str, str], tmp_path: Path) -> None:
+    first, second = (train(world, tmp_path / "run") for _ in range(2))
+    assert first["weights_hash"] == second["weights_hash"]
+    assert first["metrics"] == second["metrics"]
+
+
+def test_folder_of_another_run_is_refused(world: dict[str, str], tmp_path: Path) -> None:
+    train(world, tmp_path / "run")
+    with pytest.raises(Refused, match="another"):
+        train(world, tmp_path / "run", learning_rate=1e-5)
+    assert train(world, tmp_path / "run", learning_rate=1e-5, resume=False)["steps"] == 8
+
+
+def test_best_checkpoint_is_never_worse_than_where_it_started(world: dict[str, str], tmp_path: Path) -> None:
+    metrics = train(world, tmp_path / "run", learning_rate=0.5, clip_norm=1e6)["metrics"]
+    scores = [row["cgf1"] for row in metrics["validations"]]
+    assert metrics["val"]["cgf1"] == max(scores) >= scores[0]
+
+
+def test_patience_ends_a_run_that_does_not_improve(world: dict[str, str], tmp_path: Path) -> None:
+    assert train(world, tmp_path / "run", steps=50, patience=2, validate_every=2, learning_rate=1e-8)["steps"] < 10
+
+
+def test_one_sided_validation_split_is_stood_in_for(world: dict[str, str], tmp_path: Path) -> None:
+    made = Snapshot(tmp_path).add_scenes("train", "easy", 40).freeze()
+    heard: list[str] = []
+
+    class Ear(Events):
+        def __call__(self, event: str, **fields: Any) -> None:
+            heard.append(str(fields.get("code")) if event == "warning" else event)
+
+    changed = world | {"snapshot": str(made.folder), "images": str(made.images)}
+    out = tmp_path / "run"
+    manifest = json.loads(run_train(config(changed, out), out, Ear([]), StopRequest()).read_text())
+    assert "val_stand_in" in heard
+    assert manifest["pairs"]["val"] > 0
+    assert manifest["pairs"]["val"] + manifest["pairs"]["train"] == len(made.document("train")["images"])
+
+
+def test_snapshot_without_negatives_is_refused(world: dict[str, str], tmp_path: Path) -> None:
+    made = Snapshot(tmp_path).add_scenes("train", "easy", 4, negatives=0).freeze()
+    changed = world | {"snapshot": str(made.folder), "images": str(made.images)}
+    with pytest.raises(Refused, match="without negatives"):
+        train(changed, tmp_path / "run")
+
+
+def test_pair_that_lies_about_its_image_is_refused(world: dict[str, str], tmp_path: Path) -> None:
+    made = Snapshot(tmp_path).add_scenes("train", "easy", 3).add_scenes("val", "easy", 2)
+    annotated = {row["image_id"] for row in made.document("train")["annotations"]}
+    negative = next(row for row in made.document("train")["images"] if row["id"] not in annotated)
+    negative.update(width=448)
+    with pytest.raises(Refused, match=f"Pair {negative['id']} says 448 x 224 px"):
+        train(world | {"snapshot": str(made.freeze().folder), "images": str(made.images)}, tmp_path / "run")

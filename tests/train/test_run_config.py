@@ -1,0 +1,80 @@
+"""What a run may be asked to do."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from training.config import read_config
+from training.errors import Refused
+
+NEEDED = {"snapshot": "s", "images": "i", "base_model": "b"}
+
+
+def config_file(folder: Path, **values: object) -> Path:
+    path = folder / "run.json"
+    path.write_text(json.dumps(values))
+    return path
+
+
+def test_file_overrides_defaults_and_arguments_override_both(tmp_path: Path) -> None:
+    path = config_file(tmp_path, **NEEDED, learning_rate=0.5, seed=7)
+    config = read_config("train", path, ["seed=8", "policy.bootstrap=500"])
+    assert (config.learning_rate, config.seed, config.policy.bootstrap) == (0.5, 8, 500)
+    assert config.policy.confidence == 0.95
+
+
+def test_yaml_is_read_too(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("snapshot: s\nimages: i\nbase_model: b\nsteps: 12\n")
+    assert read_config("train", path).steps == 12
+
+
+def test_steps_have_a_default_only_where_no_time_is_given(tmp_path: Path) -> None:
+    assert read_config("train", config_file(tmp_path, **NEEDED)).steps == 300
+    assert read_config("train", config_file(tmp_path, **NEEDED, minutes=2)).steps is None
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"lerning_rate": 1}, "unknown key 'lerning_rate'"),
+        ({"policy": {"min_gain": 1}}, "unknown key 'policy.min_gain'"),
+        ({"steps": "many"}, "'steps'"),
+        ({"steps": 0}, "'steps' must be between 1"),
+        ({"learning_rate": -1}, "'learning_rate' must be"),
+        ({"device": "tpu"}, "'device' is one of auto, cpu, cuda"),
+        ({"precision": "int8"}, "'precision' is one of"),
+        ({"base_model": None}, "needs the key 'base_model'"),
+        ({"policy": {"confidence": 0.2}}, "confidence between"),
+        ({"policy": {"max_fpr_rise": -0.1}}, "cannot be negative"),
+    ],
+)
+def test_bad_value_is_refused_by_its_key(tmp_path: Path, values: dict[str, object], words: str) -> None:
+    with pytest.raises(Refused, match=words):
+        read_config("train", config_file(tmp_path, **(NEEDED | values)))
+
+
+def test_missing_key_is_refused_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="lacks the key 'snapshot'"):
+        read_config("train", config_file(tmp_path, images="i", base_model="b"))
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", "3"])
+def test_file_that_is_no_object_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(text)
+    with pytest.raises(Refused, match=r"run\.json"):
+        read_config("train", path)
+
+
+def test_absent_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="cannot be read"):
+        read_config("train", tmp_path / "none.json")
+
+
+def test_gate_needs_three_models(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="needs the key 'baseline'"):
+        read_config("gate", config_file(tmp_path, snapshot="s", images="i", champion="a", challenger="b"))
