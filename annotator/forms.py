@@ -99,7 +99,7 @@ class SettingsForm(forms.ModelForm):
             "review_share": "Used by «a random share» only. 0.2 is one in five.",
             "self_review_allowed": "Useful when you work alone; otherwise leave it off.",
             "gate_min_gain_points": "A challenger must beat the champion on the holdout by more than this, out of 100.",
-            "gate_bootstrap_rounds": "How often the holdout is drawn anew to see how far the gain is luck; 1000 is customary.",
+            "gate_bootstrap_rounds": "How often the holdout is drawn anew to see how much is luck. 1000 is usual.",
             "gate_confidence": "The gain's interval at this confidence must lie above zero. 0.95 is customary.",
             "gate_max_fpr_rise": "How much the false-positive rate on hard negatives may rise; 0 means not at all.",
         }
@@ -125,7 +125,7 @@ class SettingsForm(forms.ModelForm):
 
 
 SPLIT_CHOICES = [
-    ("", "By content: about 85 % train, 15 % validation"),
+    ("", "The export's own; else 85 % train, 15 % validation"),
     *((split, f"All into {words.lower()}") for split, words in Image.Split.choices),
 ]
 
@@ -193,11 +193,25 @@ class ImportForm(PlainForm):
     source = forms.CharField(
         max_length=80, required=False, help_text="Where they come from: barn 3, camera 2. The gate reports each apart."
     )
+    holdout_share = forms.FloatField(
+        label="Share for the holdout",
+        min_value=0,
+        max_value=0.9,
+        required=False,
+        initial=0,
+        widget=forms.NumberInput(attrs={"step": "any"}),
+        help_text="Drawn at random and kept from training. 0.1 is one in ten; the gate needs such images.",
+    )
+    create_concepts = forms.BooleanField(
+        required=False,
+        label="Make concepts of the export's categories",
+        help_text="Off: categories that no concept or synonym here is called by are reported and left out.",
+    )
     exhaustive = forms.BooleanField(
         required=False,
-        label="Every object is annotated",
-        help_text="For exports only. On: an image without a category's object counts as verified not there. "
-        "Off: masks are kept as proposals' truth, the rest stays «not looked at».",
+        label="Every object in every image is annotated",
+        help_text="You vouch for it. On: an image without a category's object counts as verified not there. "
+        "Off: what is not annotated stays «not looked at», which is never a negative.",
     )
 
     def clean(self) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from django.core.files.uploadedfile import UploadedFile
 def upload_keep(files: Sequence[UploadedFile]) -> Path:
     """Write the upload under UPLOADS_DIR; the zip itself, or a folder with a file each. Two of one name both stay."""
     folder = settings.UPLOADS_DIR / uuid.uuid4().hex
-    folder.mkdir(parents=True)
     if len(files) == 1 and str(files[0].name).lower().endswith(".zip"):
-        return _write(files[0], folder / "upload.zip")
+        settings.UPLOADS_DIR.mkdir(parents=True, exist_ok=True)
+        return _write(files[0], folder.with_suffix(".zip"))
+    folder.mkdir(parents=True)
     for number, file in enumerate(files):
         target = folder / _file_name(file)
         if target.exists():
@@ -21,6 +22,12 @@ def upload_keep(files: Sequence[UploadedFile]) -> Path:
             target.parent.mkdir()
         _write(file, target)
     return folder
+
+
+def upload_name(files: Sequence[UploadedFile]) -> str:
+    """What to call the source when the person did not say: the zip's own name, else «upload»."""
+    name = Path(str(files[0].name))
+    return name.stem[:80] if len(files) == 1 and name.suffix.lower() == ".zip" else "upload"
 
 
 def _file_name(file: UploadedFile) -> str:

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.conf import settings
-
 from annotator.models import Image, Project, Snapshot
+from annotator.services.snapshots import snapshot_folder
 
 SNAPSHOT_FILES = ("manifest.json", *(f"{split}.json" for split in Image.Split.values))
 NUMBERS = ("pairs", "positives", "negatives", "instances")
@@ -32,4 +31,4 @@ def _splits(snapshot: Snapshot) -> list[tuple[str, list[int]]]:
 
 def snapshot_file(*, snapshot: Snapshot, name: str) -> Path:
     """`name` out of SNAPSHOT_FILES; whether it is there, the caller looks."""
-    return settings.SNAPSHOTS_DIR / snapshot.content_hash / name
+    return snapshot_folder(snapshot) / name

@@ -7,6 +7,8 @@ from django.views.decorators.http import require_POST
 
 from annotator.forms import RetrainForm
 from annotator.models import Project
+from annotator.services.mining import mining_start
+from annotator.services.snapshots import snapshot_start
 
 from .shell import ADMIN, project_page, refusals_told
 
@@ -14,8 +16,6 @@ from .shell import ADMIN, project_page, refusals_told
 @require_POST
 @project_page(ADMIN)
 def mine(request: HttpRequest, project: Project) -> HttpResponse:
-    from annotator.services.mining import mining_start
-
     with refusals_told(request):
         mining_start(project=project, user=request.user)
         messages.success(request, "Mining has begun. The queue fills when it is done.")
@@ -25,8 +25,6 @@ def mine(request: HttpRequest, project: Project) -> HttpResponse:
 @require_POST
 @project_page(ADMIN)
 def take_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
-    from annotator.services.snapshots import snapshot_start
-
     with refusals_told(request):
         snapshot_start(project=project, user=request.user)
         messages.success(request, "The snapshot is being written.")

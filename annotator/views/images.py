@@ -10,7 +10,8 @@ from annotator.models import Image, Job, Pair, Project
 from annotator.selectors.access import has_role
 from annotator.selectors.images_page import ImageFilter, images_page, sources_of, split_counts
 from annotator.selectors.jobs_page import newest_job
-from annotator.uploads import upload_keep
+from annotator.services.imports import import_start
+from annotator.uploads import upload_keep, upload_name
 
 from .shell import ADMIN, page, project_page, refusals_told, whole_number
 
@@ -26,20 +27,20 @@ def images(request: HttpRequest, project: Project) -> HttpResponse:
 
 @project_page(ADMIN)
 def bring_in(request: HttpRequest, project: Project) -> HttpResponse:
-    from annotator.services.imports import import_start
-
     form = ImportForm(request.POST, request.FILES)
     if form.is_valid():
         data = form.cleaned_data
         with refusals_told(request, form):
-            path = upload_keep(data["files"])
             job = import_start(
                 project=project,
                 user=request.user,
-                upload_path=path,
+                upload_path=upload_keep(data["files"]),
                 kind=data["kind"],
                 split=data["split"] or None,
-                source=data["source"],
+                source=data["source"] or upload_name(data["files"]),
+                exhaustive=data["exhaustive"],
+                create_concepts=data["create_concepts"],
+                holdout_share=data["holdout_share"] or 0.0,
             )
             messages.success(request, "The upload is here; the import runs in the background.")
             return _go(request, "job", project.slug, job.pk)

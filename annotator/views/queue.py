@@ -33,6 +33,7 @@ def queue(request: HttpRequest, project: Project) -> HttpResponse:
         "states": [(key, Task.State(key).label) for key in STATES],
         "concepts": project.concepts.all(),
         "job": job,
+        "queued_by_job": sum(job.report.get("queued", {}).values()) if job else 0,
         "mining": job is not None and job.state in Job.IN_FLIGHT,
         "untaught": untaught_concepts(project=project),
     }

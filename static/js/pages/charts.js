@@ -30,7 +30,6 @@ export function chartOptions({ x, y, legend = true, xMore = {}, yMore = {} }) {
     maintainAspectRatio: false,
     animation: false,
     interaction: { mode: "index", intersect: false },
-    font: { family: getComputedStyle(document.documentElement).fontFamily },
     plugins: { legend: { display: legend, labels: { color: colour("ink"), boxWidth: 18, boxHeight: 2 } } },
     scales: { x: axis(x, xMore), y: axis(y, { beginAtZero: true, ...yMore }) },
   };
@@ -41,6 +40,7 @@ export function keepChart(canvas, configure) {
   let chart = null;
   const draw = () => {
     chart?.destroy();
+    window.Chart.defaults.font.family = getComputedStyle(document.documentElement).fontFamily;
     chart = new window.Chart(canvas, configure());
   };
   draw();

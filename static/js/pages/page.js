@@ -58,6 +58,20 @@ function disableWhileSending(event) {
   setTimeout(() => event.target.querySelectorAll("button[type=submit]").forEach((button) => (button.disabled = true)));
 }
 
+const CLOCKS = {
+  clock: { timeStyle: "short" },
+  short: { dateStyle: "medium", timeStyle: "short" },
+  seconds: { dateStyle: "medium", timeStyle: "medium" },
+};
+
+// The server writes UTC; people read their own clock.
+function localiseTimes(root) {
+  for (const time of root.querySelectorAll("time[data-local]")) {
+    time.textContent = new Intl.DateTimeFormat("en-GB", CLOCKS[time.dataset.local]).format(new Date(time.dateTime));
+    time.title = time.dateTime;
+  }
+}
+
 document.addEventListener("htmx:configRequest", (event) => {
   event.detail.headers["X-CSRFToken"] = document.querySelector("meta[name=csrf-token]").content;
 });
@@ -75,6 +89,8 @@ document.addEventListener("keydown", (event) => event.key === "Escape" && closeM
 window.addEventListener("pageshow", (event) => {
   if (event.persisted) document.querySelectorAll("button[type=submit]:disabled").forEach((button) => (button.disabled = false));
 });
+document.addEventListener("htmx:afterSettle", (event) => localiseTimes(event.target));
+localiseTimes(document);
 for (const table of document.querySelectorAll(".table-wrap")) {
   if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
 }

@@ -5,9 +5,9 @@ import { colour, readJson } from "./charts.js";
 
 // Outlines differ in dash as well as in colour. Widths and dashes are in screen pixels.
 const LOOKS = {
-  hit: { token: "plot-1", dash: [], width: 2, fill: 0.3 },
-  false: { token: "bad", dash: [7, 4], width: 2.5, fill: 0 },
-  missed: { token: "warn", dash: [2, 4], width: 2.5, fill: 0 },
+  hit: { token: "on-hit", dash: [], width: 2, fill: 0.3 },
+  false: { token: "on-false", dash: [7, 4], width: 2.5, fill: 0 },
+  missed: { token: "on-missed", dash: [2, 4], width: 2.5, fill: 0 },
 };
 
 function trace(context, loops, scale) {
@@ -29,7 +29,7 @@ function drawMask(context, { kind, loops }, scale, ratio) {
     context.globalAlpha = 1;
   }
   // A dark line under the coloured one keeps it visible on any picture.
-  for (const [style, extra] of [["rgb(0 0 0 / 55%)", 2], [colour(look.token), 0]]) {
+  for (const [style, extra] of [["rgb(0 0 0 / 60%)", 2], [colour(look.token), 0]]) {
     context.strokeStyle = style;
     context.lineWidth = (look.width + extra) * ratio;
     context.setLineDash(extra ? [] : look.dash.map((length) => length * ratio));
@@ -58,7 +58,6 @@ async function show(canvas, samples) {
   const redraw = () => draw(canvas, image, sample, masks);
   redraw();
   new ResizeObserver(redraw).observe(canvas.parentElement);
-  document.addEventListener("roost:theme", redraw);
 }
 
 const samples = readJson("samples-data");
