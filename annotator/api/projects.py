@@ -7,11 +7,14 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotator.models import Job, Membership
-from annotator.selectors.access import project_for, projects_of
+from annotator.selectors.access import project_for, projects_of, version_of
 from annotator.services.mining import mining_start
+from annotator.services.promotion import version_promote, version_rollback
+from annotator.services.snapshots import snapshot_start
+from annotator.services.training_runs import retrain_start
 
-from . import schema
-from .bodies import answers
+from . import schema, serializers
+from .bodies import answers, checked
 from .payloads import job_payload, project_row, project_whole
 
 ADMIN = Membership.Role.ADMIN
@@ -36,6 +39,41 @@ def project(request: Request, slug: str) -> Response:
 def mine(request: Request, slug: str) -> Response:
     """Start mining."""
     return _started(mining_start(project=project_for(request.user, slug, ADMIN), user=request.user))
+
+
+@extend_schema(request=None, responses=answers(202, schema.Job))
+@api_view(["POST"])
+def snapshots(request: Request, slug: str) -> Response:
+    """Freeze what is approved."""
+    return _started(snapshot_start(project=project_for(request.user, slug, ADMIN), user=request.user))
+
+
+@extend_schema(request=serializers.Retrain, responses=answers(202, schema.Job))
+@api_view(["POST"])
+def retrain(request: Request, slug: str) -> Response:
+    """Train on a fresh snapshot (or `config.snapshot`, a number) and judge the result."""
+    retrained = project_for(request.user, slug, ADMIN)
+    body = checked(request, serializers.Retrain)
+    return _started(retrain_start(project=retrained, user=request.user, **body))
+
+
+@extend_schema(request=serializers.Promote, responses=answers(200, schema.Serving))
+@api_view(["POST"])
+def promote(request: Request, slug: str) -> Response:
+    """Let a version serve that the gate has passed."""
+    promoted = project_for(request.user, slug, ADMIN)
+    body = checked(request, serializers.Promote)
+    version = version_of(project=promoted, name=body.pop("version"))
+    deployment = version_promote(project=promoted, version=version, user=request.user, **body)
+    return Response({"serving_version": deployment.version.name})
+
+
+@extend_schema(request=None, responses=answers(200, schema.Serving))
+@api_view(["POST"])
+def rollback(request: Request, slug: str) -> Response:
+    """Back to the version that served before."""
+    deployment = version_rollback(project=project_for(request.user, slug, ADMIN), user=request.user)
+    return Response({"serving_version": deployment.version.name})
 
 
 def _started(job: Job) -> Response:

@@ -1,0 +1,43 @@
+"""Where a model version's weights lie, and how a trained one gets there."""
+
+import json
+import shutil
+from pathlib import Path
+
+from django.conf import settings
+
+from annotator.errors import RoostError
+from annotator.models import ModelVersion
+
+from .projects import SHIPPED_VERSION
+
+
+def model_folder(version: ModelVersion) -> Path:
+    """The folder in the hub's layout; RoostError when the weights are not on this machine."""
+    shipped = version.name == SHIPPED_VERSION and (settings.SHIPPED_MODEL_DIR / "config.json").is_file()
+    folder = settings.SHIPPED_MODEL_DIR if shipped else settings.MODELS_DIR / version.name
+    if not (folder / "config.json").is_file():
+        words = f"The weights of {version.name} are not on this machine: {folder.name}/config.json is missing."
+        raise RoostError(words, code="absent_weights")
+    return folder
+
+
+def model_folder_register(*, name: str, source: Path) -> Path:
+    """Copy a trained model to its place under its version's name: wholly or not at all. A second time is no harm."""
+    target = settings.MODELS_DIR / name
+    beside = settings.MODELS_DIR / f".{name}.part"
+    settings.MODELS_DIR.mkdir(parents=True, exist_ok=True)
+    if target.exists() and _weights_hash(target) == _weights_hash(source):
+        return target
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(source, beside)
+    # What lies there under this name has no row (it is of a deleted database, or of a crash): the new one replaces it.
+    shutil.rmtree(target, ignore_errors=True)
+    beside.rename(target)
+    return target
+
+
+def _weights_hash(folder: Path) -> str | None:
+    """From the folder's manifest; None when it has none, which equals nothing."""
+    path = folder / "manifest.json"
+    return json.loads(path.read_text()).get("weights_hash") if path.is_file() else None

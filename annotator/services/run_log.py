@@ -1,0 +1,68 @@
+"""A trainer's events as a training run's series and its job's progress."""
+
+import time
+from typing import Any
+
+from annotator.models import TrainingRun
+
+from .jobs import JobContext
+
+SAVE_EVERY_SECONDS = 1.0
+# Where each phase lies on the progress bar. The gate evaluates up to three models, one after the other.
+BAR = {
+    ("train", "features"): (0.0, 0.15),
+    ("train", "train"): (0.15, 0.8),
+    ("gate", "features"): (0.8, 0.85),
+    ("gate", "evaluate"): (0.85, 1.0),
+}
+MODELS_JUDGED = 3
+WORDS = {"features": "Reading the images", "train": "Training", "evaluate": "Judging on the holdout"}
+
+
+class RunLog:
+    """Takes events in order; writes at most once a second, and `save` at the end."""
+
+    def __init__(self, run: TrainingRun, context: JobContext, *, verb: str) -> None:
+        self.run, self.context, self.verb = run, context, verb
+        self.series: dict[str, Any] = {"loss": [], "validation": [], **run.series}
+        self._saved_at = 0.0
+        self._share = 0.0
+        self._judged, self._last_step = 0, 0
+
+    def take(self, event: dict[str, Any]) -> None:
+        kind = event["event"]
+        if kind in ("loss", "validation"):
+            self._add(kind, {name: value for name, value in event.items() if name not in ("event", "at")})
+        elif kind == "progress":
+            self._progress(event)
+        if time.monotonic() - self._saved_at >= SAVE_EVERY_SECONDS:
+            self.save()
+
+    def save(self) -> None:
+        self._saved_at = time.monotonic()
+        TrainingRun.objects.filter(pk=self.run.pk).update(series=self.series)
+        self.run.series = self.series
+
+    def _add(self, kind: str, point: dict[str, Any]) -> None:
+        # A resumed run repeats the steps since its checkpoint: the later telling counts.
+        earlier = self.series[kind]
+        while earlier and earlier[-1]["step"] >= point["step"]:
+            earlier.pop()
+        earlier.append(point)
+
+    def _progress(self, event: dict[str, Any]) -> None:
+        phase, step, of = str(event.get("phase", "")), event["step"], event["of"]
+        self.series["phase"] = phase
+        first, last = BAR.get((self.verb, phase), (self._share, self._share))
+        share = first + (last - first) * self._done(phase, step, of)
+        self._share = max(self._share, share)  # phases count anew; the bar goes forward only
+        words = f"{WORDS.get(phase, phase)}: {step} of {of}"
+        self.context.progress(min(self._share, 0.99), words, eta_seconds=event.get("eta_s"))
+
+    def _done(self, phase: str, step: int, of: int) -> float:
+        done = min(step / max(of, 1), 1.0)
+        if phase != "evaluate":
+            return done
+        self._judged += step < self._last_step
+        self._last_step = step
+        return min((self._judged + done) / MODELS_JUDGED, 1.0)

@@ -1,0 +1,235 @@
+"""Retrain: a pinned snapshot and the serving version in, a gated challenger out."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
+from django.db.models import Max
+
+from annotator.errors import ConflictError, RoostError
+from annotator.models import (
+    Evaluation,
+    GateDecision,
+    Job,
+    ModelVersion,
+    Project,
+    Snapshot,
+    TrainingRun,
+)
+from annotator.trainer_process import run_trainer
+
+from .audit import audit_record
+from .jobs import JobContext, job_enqueue
+from .models_folder import model_folder, model_folder_register
+from .run_log import RunLog
+from .snapshots import snapshot_create, snapshot_folder
+
+# What a person may set; paths and the gate's policy are the project's own.
+TUNABLE = (
+    *("seed", "steps", "minutes", "batch_pairs", "validate_every", "validate_pairs", "patience", "checkpoint_every"),
+    *("learning_rate", "text_rate", "weight_decay", "warmup", "final_rate", "clip_norm", "average", "positive_share"),
+    *("newer_weight", "mirror", "precision", "sample_pairs"),
+)
+
+
+def retrain_start(
+    *, project: Project, user: AbstractBaseUser | None, config: dict[str, Any] | None = None, force: bool = False
+) -> Job:
+    """Pin a snapshot (`config["snapshot"]`, a number, or a fresh one) and enqueue; every refusal says what to do."""
+    config = dict(config or {})
+    number = config.pop("snapshot", None)
+    _check_config(config)
+    _check_idle(project)
+    snapshot = _snapshot(project, user, number)
+    _check_trainable(snapshot)
+    if not force:
+        _check_news(project, snapshot, config)
+    model_folder(project.serving_version)
+    return _enqueue(project, user, snapshot, config)
+
+
+def retrain_run(context: JobContext) -> dict:
+    """Train, register, judge. Run again after a crash it goes on: the trainer resumes, what has a row is not redone."""
+    run = TrainingRun.objects.select_related("project__serving_version", "snapshot", "base_version").get(
+        job=context.job
+    )
+    if run.version is None:
+        _register(run, _train(context, run))
+    gate = GateDecision.objects.filter(run=run).first() or _judge(context, run)
+    version = run.version
+    assert version is not None
+    return {"run": run.number, "version": version.name, "decision": gate.decision, "gate": gate.report}
+
+
+def _check_config(config: dict[str, Any]) -> None:
+    if unknown := sorted(set(config) - set(TUNABLE)):
+        allowed = ", ".join(sorted(TUNABLE))
+        raise RoostError(f"These can't be set for a run: {', '.join(unknown)}. What can: {allowed}.")
+    if wrong := sorted(name for name, value in config.items() if not _is_plain(value)):
+        raise RoostError(f"A run's settings are numbers, words or true and false; wrong: {', '.join(wrong)}.")
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, bool | int | float | str)
+
+
+def _check_idle(project: Project) -> None:
+    if project.jobs.filter(kind=Job.Kind.RETRAIN, state__in=Job.IN_FLIGHT).exists():
+        raise ConflictError("A retrain is under way in this project; wait for it or cancel it.", code="already_running")
+
+
+def _snapshot(project: Project, user: AbstractBaseUser | None, number: Any) -> Snapshot:
+    if number is None:
+        return snapshot_create(project=project, user=user)
+    snapshot = project.snapshots.filter(number=number).first() if isinstance(number, int) else None
+    if snapshot is None:
+        raise RoostError(f"This project has no snapshot {number}; take one first.", code="unknown_snapshot")
+    return snapshot
+
+
+def _check_trainable(snapshot: Snapshot) -> None:
+    """CGF1 is 0 without positives or without negatives, whatever the masks: then nothing can be chosen or judged."""
+    for split, words, code in (
+        ("train", "to learn from", "untrainable_snapshot"),
+        ("val", "to choose the best checkpoint by", "untrainable_snapshot"),
+        ("holdout", "to judge the new model by", "ungateable_holdout"),
+    ):
+        counts = snapshot.counts.get(split, {})
+        lacking = [kind for kind in ("positives", "negatives") if not counts.get(kind)]
+        if lacking:
+            sentence = (
+                f"The snapshot has no {' and no '.join(lacking)} in its {split} split {words}. "
+                f"Have some {split} images labelled and approved (a pair counts as negative once a person "
+                "said «not in this image»), then start again."
+            )
+            raise RoostError(sentence, code=code)
+
+
+def _check_news(project: Project, snapshot: Snapshot, config: dict[str, Any]) -> None:
+    last = project.training_runs.filter(version__isnull=False).first()
+    if last is not None and last.snapshot_id == snapshot.pk and last.config == config:
+        words = f"Nothing has been approved since run {last.number}: it learned from this very snapshot. "
+        raise RoostError(f"{words}Label and approve some more first, or change the run's settings.", code="no_news")
+
+
+@transaction.atomic
+def _enqueue(project: Project, user: AbstractBaseUser | None, snapshot: Snapshot, config: dict[str, Any]) -> Job:
+    Project.objects.select_for_update().get(pk=project.pk)
+    job = job_enqueue(project=project, kind=Job.Kind.RETRAIN, params={"config": config}, created_by=user)
+    highest = project.training_runs.aggregate(highest=Max("number"))["highest"] or 0
+    TrainingRun.objects.create(
+        project=project,
+        number=highest + 1,
+        job=job,
+        snapshot=snapshot,
+        base_version=project.serving_version,
+        config=config,
+    )
+    return job
+
+
+def run_folder(run: TrainingRun) -> Path:
+    return settings.RUNS_DIR / f"{run.project.slug}-{run.number}"
+
+
+def _data(run: TrainingRun) -> dict[str, str]:
+    """What both verbs read; backbone features are made once for all runs, and read where mining has made them."""
+    return {
+        "snapshot": str(snapshot_folder(run.snapshot)),
+        "images": str(settings.IMAGES_DIR),
+        "features": str(settings.RUNS_DIR / "features"),
+        "features_read_also": str(settings.VAR_DIR / "embeddings"),
+    }
+
+
+def _train(context: JobContext, run: TrainingRun) -> dict[str, Any]:
+    config = _data(run) | {"base_model": str(model_folder(run.base_version))} | run.config
+    log = RunLog(run, context, verb="train")
+    manifest = run_trainer("train", config, run_folder(run), log.take, context.should_stop)
+    log.save()
+    return manifest
+
+
+def _register(run: TrainingRun, manifest: dict[str, Any]) -> None:
+    """The trained model becomes a version that can be asked for. Its files come first: a row promises that they lie."""
+    name = f"{run.project.slug}-v{run.number}"
+    model_folder_register(name=name, source=run_folder(run) / "model")
+    with transaction.atomic():
+        version = ModelVersion.objects.create(
+            name=name,
+            project=run.project,
+            parent=run.base_version,
+            weights_hash=manifest.get("weights_hash", ""),
+            backbone_hash=manifest.get("backbone_hash", ""),
+            metrics={"val": manifest.get("metrics", {})},
+        )
+        TrainingRun.objects.filter(pk=run.pk).update(version=version)
+        audit_record(project=run.project, actor=None, action="version.register", subject=name, run=run.number)
+    run.version = version
+
+
+def _judge(context: JobContext, run: TrainingRun) -> GateDecision:
+    """Champion (what serves now), challenger and the model as shipped, on the holdout."""
+    project, challenger = run.project, run.version
+    assert challenger is not None
+    champion = Project.objects.select_related("serving_version").get(pk=project.pk).serving_version
+    first = project.deployments.select_related("version").order_by("pk").first()
+    baseline = first.version if first else champion
+    folders = {
+        "champion": str(model_folder(champion)),
+        "challenger": str(model_folder(challenger)),
+        "baseline": str(model_folder(baseline)),
+    }
+    config = _data(run) | folders | {"policy": gate_policy(project), "seed": run.config.get("seed", 0)}
+    log = RunLog(run, context, verb="gate")
+    out = run_folder(run) / "gate"
+    manifest = run_trainer("gate", config, out, log.take, context.should_stop)
+    roles = {"champion": champion, "challenger": challenger, "baseline": baseline}
+    return _decided(run, manifest, roles, _samples(out))
+
+
+def gate_policy(project: Project) -> dict[str, float]:
+    return {
+        "min_gain_points": project.gate_min_gain_points,
+        "bootstrap": project.gate_bootstrap_rounds,
+        "confidence": project.gate_confidence,
+        "max_fpr_rise": project.gate_max_fpr_rise,
+    }
+
+
+def _samples(out: Path) -> dict[str, list]:
+    """The same few holdout pairs, which nobody labels, as champion and challenger see them (docs/data.md)."""
+    report = json.loads((out / "report.json").read_text())
+    return {"before": report["champion"]["samples"], "after": report["challenger"]["samples"]}
+
+
+@transaction.atomic
+def _decided(run: TrainingRun, manifest: dict, roles: dict[str, ModelVersion], samples: dict) -> GateDecision:
+    for role, version in roles.items():
+        Evaluation.objects.update_or_create(
+            version=version,
+            snapshot=run.snapshot,
+            split="holdout",
+            defaults={"project": run.project, "metrics": manifest[role]},
+        )
+    challenger = roles["challenger"]
+    challenger.metrics = {**challenger.metrics, "holdout": manifest["challenger"]}
+    if manifest["decision"] == GateDecision.Decision.PROMOTE:
+        challenger.stage = ModelVersion.Stage.PRODUCTION_CANDIDATE
+    challenger.save(update_fields=["metrics", "stage"])
+    TrainingRun.objects.filter(pk=run.pk).update(samples=samples)
+    audit_record(
+        project=run.project, actor=None, action="gate.decide", subject=challenger.name, decision=manifest["decision"]
+    )
+    return GateDecision.objects.create(
+        project=run.project,
+        run=run,
+        champion=roles["champion"],
+        challenger=challenger,
+        decision=manifest["decision"],
+        reasons=manifest["reasons"],
+        report=manifest,
+    )

@@ -1,0 +1,153 @@
+"""Who gets which answer from every API operation: the table is the policy, the list of operations is the URL list."""
+
+import pytest
+from django.urls import URLPattern, reverse
+
+from annotator.api.urls import urlpatterns
+from annotator.errors import RoostError
+from annotator.models import Membership, Task
+from annotator.services.projects import member_set, token_create
+from tests import factories
+
+OPEN = {"api-schema"}
+METHODS = {"api-projects": ("get",), "api-project": ("get",), "api-reviews": ("get",), "api-task": ("get",)}
+METHODS |= {"api-annotation": ("get",), "api-job": ("get",), "api-draft": ("put", "delete")}
+# The least role that is not told 403. Everything else of a stranger's project is 404.
+POLICY = {
+    "api-projects": "anybody",
+    "api-project": "annotator",
+    "api-claim": "annotator",
+    "api-task": "reviewer",  # or the task's own people
+    "api-heartbeat": "annotator",
+    "api-release": "annotator",
+    "api-skip": "annotator",
+    "api-click": "reviewer",  # or its holder
+    "api-draft": "annotator",
+    "api-submit": "annotator",
+    "api-reopen": "annotator",
+    "api-reviews": "reviewer",
+    "api-annotation": "reviewer",  # or its author
+    "api-review": "reviewer",
+    "api-job": "annotator",
+    "api-job-cancel": "admin",
+    "api-mine": "admin",
+    "api-snapshots": "admin",
+    "api-retrain": "admin",
+    "api-promote": "admin",
+    "api-rollback": "admin",
+}
+RANK = ["anybody", "annotator", "reviewer", "admin"]
+ROUTES = [pattern.name for pattern in urlpatterns if isinstance(pattern, URLPattern) and pattern.name not in OPEN]
+OPERATIONS = [(name, method) for name in ROUTES for method in METHODS.get(name, ("post",))]
+
+
+@pytest.fixture
+def rows(barn) -> dict[str, object]:
+    """One row for each kind of id, none of it the annotator's own."""
+    task = factories.make_task(barn.project, holder=barn.admin)
+    done = factories.make_annotation(factories.make_task(barn.project), barn.admin)
+    job = factories.make_job(barn.project, state="succeeded")
+    return {"slug": barn.project.slug, "task_id": task.pk, "annotation_id": done.pk, "job_id": job.pk}
+
+
+def call(client, name: str, method: str, ids: dict):
+    pattern = next(one for one in urlpatterns if one.name == name)
+    path = reverse(name, kwargs={key: ids[key] for key in pattern.pattern.converters})
+    return getattr(client, method)(path, {}, format="json")
+
+
+def test_every_operation_is_in_the_policy():
+    assert set(ROUTES) == set(POLICY)
+
+
+@pytest.mark.parametrize(("name", "method"), OPERATIONS)
+def test_signed_out_is_401(rows, api, name, method):
+    assert call(api(None), name, method, rows).status_code == 401
+
+
+@pytest.mark.parametrize(("name", "method"), [one for one in OPERATIONS if one[0] != "api-projects"])
+def test_outsider_gets_404_for_a_row_that_exists_and_for_one_that_does_not(barn, rows, api, name, method):
+    missing = {"slug": "nowhere", "task_id": 10**6, "annotation_id": 10**6, "job_id": 10**6}
+    foreign, absent = (call(api(barn.outsider), name, method, ids) for ids in (rows, missing))
+    assert (foreign.status_code, absent.status_code) == (404, 404)
+    assert foreign.json() == absent.json()
+
+
+def test_outsider_sees_no_projects(barn, api):
+    assert api(barn.outsider).get("/api/v1/projects/").json() == []
+
+
+@pytest.mark.parametrize(("name", "method"), OPERATIONS)
+@pytest.mark.parametrize("role", ["annotator", "reviewer", "admin"])
+def test_role_below_the_policy_is_403_and_from_it_on_is_not(barn, rows, api, no_backend, name, method, role):
+    user = factories.make_member(barn.project, role=role)
+    answer = call(api(user), name, method, rows)
+    allowed = RANK.index(role) >= RANK.index(POLICY[name])
+    assert (answer.status_code != 403) == allowed, answer.content
+    assert answer.status_code not in (404, 405, 500) or answer.json()["error"]["code"] == "no_previous"
+
+
+@pytest.mark.parametrize(("name", "method"), OPERATIONS)
+def test_other_methods_are_405(barn, rows, api, name, method):
+    unused = [one for one in ("get", "post", "put", "patch", "delete") if one not in METHODS.get(name, ("post",))]
+    assert {call(api(barn.admin), name, one, rows).status_code for one in unused} == {405}
+
+
+def test_get_on_every_address_changes_nothing(barn, rows, api):
+    before = list(Task.objects.order_by("pk").values())
+    for name in ROUTES:
+        call(api(barn.admin), name, "get", rows)
+    assert list(Task.objects.order_by("pk").values()) == before
+
+
+def test_post_without_the_csrf_token_is_403(barn, rows):
+    from rest_framework.test import APIClient
+
+    client = APIClient(enforce_csrf_checks=True)
+    client.force_login(barn.admin)
+    assert call(client, "api-mine", "post", rows).status_code == 403
+
+
+def test_removed_member_is_an_outsider_from_the_next_request_on(barn, rows, api):
+    client = api(barn.annotator)
+    assert call(client, "api-project", "get", rows).status_code == 200
+    member_set(project=barn.project, member=barn.annotator, role=None, user=barn.admin)
+    assert call(client, "api-project", "get", rows).status_code == 404
+
+
+def test_deactivated_person_is_signed_out_by_session_and_by_token(barn, rows, api):
+    token = token_create(user=barn.annotator, name="script")
+    with_token = api(None)
+    with_token.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+    with_session = api(barn.annotator)
+    assert call(with_token, "api-project", "get", rows).status_code == 200
+    barn.annotator.is_active = False
+    barn.annotator.save()
+    assert call(with_token, "api-project", "get", rows).status_code == 401
+    assert call(with_session, "api-project", "get", rows).status_code == 401
+
+
+def test_last_admin_can_not_leave(barn):
+    with pytest.raises(RoostError, match="needs an admin"):
+        member_set(project=barn.project, member=barn.admin, role=Membership.Role.ANNOTATOR, user=barn.admin)
+    assert barn.project.memberships.get(user=barn.admin).role == "admin"
+
+
+def test_image_of_another_project_is_404_even_to_members_elsewhere(barn, api):
+    image = factories.make_image(barn.project)
+    factories.make_project(barn.outsider, "Coop", slug="coop")
+    client = api(barn.outsider)
+    assert client.get(f"/media/barn/{image.sha256}").status_code == 404
+    assert client.get(f"/media/coop/{image.sha256}").status_code == 404
+    assert api(barn.annotator).get(f"/media/barn/{image.sha256}").status_code == 200
+
+
+def test_deeply_nested_or_not_a_number_body_is_400(barn, rows, api):
+    path = reverse("api-claim", kwargs={"slug": "barn"})
+    for body in ("[" * 100_000, '{"after": NaN}', '{"after": 1e400}', "{", '{"after": 99999999999999999999}'):
+        assert api(barn.annotator).post(path, body, content_type="application/json").status_code == 400
+
+
+def test_schema_and_its_page_are_served(api):
+    assert api(None).get("/api/v1/schema/").status_code == 200
+    assert b"swagger" in api(None).get("/api/docs/").content.lower()
