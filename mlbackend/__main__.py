@@ -23,6 +23,7 @@ def serve(options: argparse.Namespace) -> int:
     try:
         settings = read_settings()
         settings.check_exposure()
+        settings.fetch_rules()
     except SettingsError as error:
         print(f"mlbackend: {error}", file=sys.stderr)
         return 2

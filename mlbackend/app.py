@@ -9,8 +9,8 @@ import contextlib
 import hmac
 import importlib
 import logging
+import re
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -20,16 +20,18 @@ from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlbackend import wire
+from mlbackend.aliases import Aliases
 from mlbackend.errors import ApiError, bad_request
+from mlbackend.http import get_core, read_body
+from mlbackend.label_studio.fetch import Fetcher
+from mlbackend.label_studio.routes import health, label_studio_routes
+from mlbackend.label_studio.service import LabelStudioService
+from mlbackend.label_studio.spool import Spool
 from mlbackend.metrics import Metrics
 from mlbackend.settings import Settings
 
-if TYPE_CHECKING:
-    from mlbackend.core import Core
-
 log = logging.getLogger(__name__)
-MAX_BODY_BYTES = 1024 * 1024
-MODEL_CLASS = "Sam3"
+OPEN_PATHS = re.compile(r"(/ls/[^/]+)?/health|/ls/[^/]+/webhook")
 
 
 def build_app(settings: Settings) -> Starlette:
@@ -51,19 +53,26 @@ def _routes() -> list[Route | Mount]:
         Route("/v1/predict", predict, methods=["POST"]),
         Route("/v1/click", click, methods=["POST"]),
         Route("/v1/warm", warm, methods=["POST"]),
+        *label_studio_routes(),
     ]
 
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     """Serve at once; torch and the weights come behind, on a thread."""
+    settings: Settings = app.state.settings
     app.state.metrics = Metrics()
+    app.state.aliases = Aliases(settings.var / "aliases.json", settings.default_model)
+    app.state.spool = Spool(settings.spool_dir, settings.ls_spool_files)
+    app.state.label_studio = LabelStudioService(Fetcher(settings.fetch_rules()), concepts=settings.concepts,
+                                                score_threshold=settings.ls_threshold)
     app.state.core, app.state.boot_failure = None, None
     boot = asyncio.create_task(_boot(app))
     try:
         yield
     finally:
         boot.cancel()
+        app.state.label_studio.close()
         if app.state.core is not None:
             app.state.core.close()
 
@@ -79,22 +88,9 @@ async def _boot(app: Starlette) -> None:
         app.state.boot_failure = f"{type(error).__name__}: {error}"
 
 
-def _core(request: Request) -> Core:
-    core: Core | None = request.app.state.core
-    if core is not None:
-        return core
-    if request.app.state.boot_failure:
-        raise ApiError(503, "failed", f"The model side did not start: {request.app.state.boot_failure}")
-    raise ApiError(503, "loading", "The ML backend is starting; try again in a few seconds.", retry_after_s=2)
-
-
-async def health(request: Request) -> Response:
-    return JSONResponse({"status": "UP", "model_class": MODEL_CLASS})
-
-
 async def ready(request: Request) -> Response:
     try:
-        registry = _core(request).registry
+        registry = get_core(request).registry
     except ApiError as error:
         return JSONResponse({"state": error.code, "reason": error.message}, status_code=503)
     state, reason = registry.state()
@@ -109,7 +105,7 @@ async def show_metrics(request: Request) -> Response:
 
 
 async def versions(request: Request) -> Response:
-    registry = _core(request).registry
+    registry = get_core(request).registry
     return JSONResponse({"versions": [registry.row(name) for name in registry.names()]})
 
 
@@ -117,38 +113,27 @@ async def load_version(request: Request) -> Response:
     version = request.path_params["version"]
     if not wire.VERSION.fullmatch(version):
         raise bad_request("A version's name holds a-z 0-9 . _ - alone.", "version")
-    return JSONResponse(await _core(request).registry.load(version))
+    return JSONResponse(await get_core(request).registry.load(version))
 
 
 async def predict(request: Request) -> Response:
     concepts = request.app.state.settings.concepts
     parsed = wire.parse_predict(wire.parse_json(await read_body(request)), default_concepts=concepts)
-    core = _core(request)
+    core = get_core(request)
     return JSONResponse(await core.engine.predict(await core.registry.get(parsed.model_version), parsed))
 
 
 async def click(request: Request) -> Response:
     parsed = wire.parse_click(wire.parse_json(await read_body(request)))
-    core = _core(request)
+    core = get_core(request)
     return JSONResponse(await core.engine.click(await core.registry.get(parsed.model_version), parsed))
 
 
 async def warm(request: Request) -> Response:
     parsed = wire.parse_warm(wire.parse_json(await read_body(request)))
-    core = _core(request)
+    core = get_core(request)
     predictor = await core.registry.get(parsed.model_version)
     return JSONResponse({"queued": await core.engine.warm(predictor, parsed.images)}, status_code=202)
-
-
-async def read_body(request: Request, most_bytes: int = MAX_BODY_BYTES) -> bytes:
-    """The body, counted as it arrives: a lying or absent Content-Length makes no difference."""
-    chunks, total = [], 0
-    async for chunk in request.stream():
-        total += len(chunk)
-        if total > most_bytes:
-            raise ApiError(413, "bad_request", f"The body is larger than {most_bytes} bytes.")
-        chunks.append(chunk)
-    return b"".join(chunks)
 
 
 async def _on_api_error(request: Request, error: Exception) -> Response:
@@ -172,13 +157,21 @@ async def _on_crash(request: Request, error: Exception) -> Response:
 
 
 class TokenRequired:
-    """Bearer token, or the password of Basic (all that Label Studio can send). Health checks stay open."""
+    """Bearer token, or the password of Basic (all that Label Studio can send).
+
+    Health checks stay open, and so does Label Studio's webhook, which can send no token: its handler is told by
+    scope["roost.authenticated"], and takes nothing but ids from it.
+    """
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app, self._token = app, token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not scope["path"].endswith("/health") and not self._allowed(scope):
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["roost.authenticated"] = self._allowed(scope)
+        if not scope["roost.authenticated"] and not OPEN_PATHS.fullmatch(scope["path"]):
             response = JSONResponse(
                 {"error": {"code": "unauthorised", "message": "Send the token of ROOST_MLBACKEND_TOKEN."}},
                 status_code=401, headers={"WWW-Authenticate": "Bearer"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import hashlib
 import logging
 import secrets
 import time
@@ -17,8 +18,8 @@ import torch
 
 from mlbackend.desks import Desks
 from mlbackend.embeddings import Embedding, EmbeddingStore, HotLayer, Key, WarmLayer
-from mlbackend.errors import ApiError, bad_request, overloaded, overtaken
-from mlbackend.images import read_image
+from mlbackend.errors import ApiError, bad_request, overloaded, overtaken, unreadable_image
+from mlbackend.images import ImageError, decode_image, read_image
 from mlbackend.lanes import ClickLane, HeavyJob, HeavyLane, Urgency
 from mlbackend.masks import logits_to_wire
 from mlbackend.metrics import Metrics
@@ -29,6 +30,7 @@ from mlbackend.wire import ClickRequest, PredictRequest, check_box_inside, check
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+GUEST_BYTES = 256 * MIB
 
 
 @dataclass
@@ -75,6 +77,27 @@ class KeptMasks:
         return kept.logits_hw.float()
 
 
+class Guests:
+    """Images that came over the network and are in no store of ours. Within a byte budget."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget, self._bytes = budget_bytes, 0
+        self._images: OrderedDict[str, bytes] = OrderedDict()
+
+    def put(self, data: bytes) -> str:
+        image = hashlib.sha256(data).hexdigest()
+        if image not in self._images:
+            self._images[image] = data
+            self._bytes += len(data)
+        self._images.move_to_end(image)
+        while self._bytes > self._budget and len(self._images) > 1:
+            self._bytes -= len(self._images.popitem(last=False)[1])
+        return image
+
+    def get(self, image: str) -> bytes | None:
+        return self._images.get(image)
+
+
 class Engine:
     """One a process. Methods are coroutines of one event loop; the work itself runs in lanes and pools."""
 
@@ -91,6 +114,7 @@ class Engine:
         self.masks = KeptMasks(settings.masks_mb * MIB)
         self._quick = ThreadPoolExecutor(2, "quick")  # what a click needs: warm files, its image
         self._bulk = ThreadPoolExecutor(2, "bulk")    # what mining needs: images, RLE
+        self._guests = Guests(GUEST_BYTES)
         self._flights: dict[Key, Flight] = {}
         self._predicting = 0
         self._background: set[asyncio.Task[Any]] = set()
@@ -171,6 +195,18 @@ class Engine:
             self._hurry(key, predictor, urgency)
         return await asyncio.shield(flight.task)
 
+    def lend(self, data: bytes) -> str:
+        """Take an image that is in no store of ours; its content hash, by which it can now be asked about."""
+        return self._guests.put(data)
+
+    async def has_image(self, predictor: Predictor, image: str) -> bool:
+        """Whether a lent image can still be answered about without its bytes being lent again."""
+        if self._guests.get(image) is not None:
+            return True
+        key = self._key("tokens", predictor, image)
+        return (self.store.hot.get(key) is not None
+                or await self._run(self._quick, self.store.warm.get, key) is not None)
+
     def close(self) -> None:
         self.heavy.stop()
         self.clicks.stop()
@@ -205,7 +241,7 @@ class Engine:
         if warm is not None:
             self.store.hot.put(key, warm)
             return warm, "hit"
-        pixels, size_wh = await self._run(pool, self._pixels, predictor, key.image)
+        pixels, size_wh = await self._run(pool, self._pixels, predictor, key.image, self._guests.get(key.image))
         entry = await self._heavy(key, urgency, lambda: predictor.encode(pixels[None], [size_wh])[0], "encode")
         self.store.put(key, entry)
         return entry, "miss"
@@ -275,8 +311,15 @@ class Engine:
         except Exception:
             log.exception("not warmed: %s", image)
 
-    def _pixels(self, predictor: Predictor, image: str) -> tuple[torch.Tensor, tuple[int, int]]:
-        pixels = read_image(self.settings.images_dir, image, max_pixels=self.settings.max_image_pixels)
+    def _pixels(self, predictor: Predictor, image: str, guest: bytes | None) -> tuple[torch.Tensor, tuple[int, int]]:
+        most = self.settings.max_image_pixels
+        if guest is None:
+            pixels = read_image(self.settings.images_dir, image, max_pixels=most)
+        else:
+            try:
+                pixels = decode_image(guest, max_pixels=most)
+            except ImageError as error:
+                raise unreadable_image(image, str(error)) from None
         return predictor.preprocess(pixels), (pixels.shape[1], pixels.shape[0])
 
     def _pool(self, urgency: Urgency) -> ThreadPoolExecutor:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from mlbackend.label_studio.fetch import FetchRules
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MIB = 1024 * 1024
@@ -44,7 +47,10 @@ class Settings:
     warm_queue: int = 2_048
     max_image_pixels: int = 89_000_000
     concepts: tuple[str, ...] = ()
+    ls_url: str | None = None
     ls_hosts: tuple[str, ...] = ()
+    ls_networks: tuple[str, ...] = ()
+    ls_threshold: float = 0.5
     ls_token: str | None = field(default=None, repr=False)
     ls_spool_files: int = 10_000
     ls_max_image_mb: int = 64
@@ -64,6 +70,14 @@ class Settings:
     @property
     def spool_dir(self) -> Path:
         return self.var / "spool" / "label_studio"
+
+    def fetch_rules(self) -> FetchRules:
+        try:
+            networks = tuple(ipaddress.ip_network(text) for text in self.ls_networks)
+        except ValueError as error:
+            raise SettingsError(f"ROOST_LS_NETWORKS: {error}") from None
+        return FetchRules(self.ls_url, frozenset(self.ls_hosts), networks, self.ls_token,
+                          self.ls_max_image_mb * MIB)
 
     def check_exposure(self) -> None:
         """A service that others can reach needs a token (MONAI Label's open default is what we avoid)."""
@@ -101,6 +115,9 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         warm_queue=_integer(env, "ROOST_WARM_QUEUE", 2_048, 1),
         max_image_pixels=_integer(env, "ROOST_MAX_IMAGE_PIXELS", 89_000_000, 1),
         concepts=_words(env, "ROOST_CONCEPTS"),
+        ls_url=env.get("ROOST_LS_URL") or None,
+        ls_networks=_words(env, "ROOST_LS_NETWORKS"),
+        ls_threshold=_integer(env, "ROOST_LS_THRESHOLD_PCT", 50, 0, 100) / 100,
         ls_hosts=tuple(host.lower() for host in _words(env, "ROOST_LS_HOSTS")),
         ls_token=env.get("ROOST_LS_TOKEN") or None,
         ls_spool_files=_integer(env, "ROOST_LS_SPOOL_FILES", 10_000, 1),

@@ -1,0 +1,35 @@
+"""What every HTTP handler needs: the body within a limit, and the model side once it is there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from starlette.requests import Request
+
+from mlbackend.errors import ApiError
+
+if TYPE_CHECKING:
+    from mlbackend.core import Core
+
+MAX_BODY_BYTES = 1024 * 1024
+
+
+async def read_body(request: Request, most_bytes: int = MAX_BODY_BYTES) -> bytes:
+    """The body, counted as it arrives: a lying or absent Content-Length makes no difference."""
+    chunks, total = [], 0
+    async for chunk in request.stream():
+        total += len(chunk)
+        if total > most_bytes:
+            raise ApiError(413, "bad_request", f"The body is larger than {most_bytes} bytes.")
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def get_core(request: Request) -> Core:
+    """ApiError 503 `loading` while torch is being imported, `failed` if that went wrong."""
+    core: Core | None = request.app.state.core
+    if core is not None:
+        return core
+    if request.app.state.boot_failure:
+        raise ApiError(503, "failed", f"The model side did not start: {request.app.state.boot_failure}")
+    raise ApiError(503, "loading", "The ML backend is starting; try again in a few seconds.", retry_after_s=2)

@@ -1,0 +1,1 @@
+"""Label Studio's ML-backend protocol over the same engine: see docs/label-studio.md."""

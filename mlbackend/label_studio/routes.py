@@ -1,0 +1,89 @@
+"""Routes under /ls/<model alias>/, as Label Studio 1.23 calls them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mlbackend import wire
+from mlbackend.errors import ApiError
+from mlbackend.http import get_core, read_body
+from mlbackend.label_studio.spool import TRAINING_EVENTS
+
+if TYPE_CHECKING:
+    from mlbackend.core import Core
+
+MAX_BODY_BYTES = 64 * 1024 * 1024  # a task travels with every mask that was ever drawn on it
+MODEL_CLASS = "Sam3"
+
+
+def label_studio_routes() -> list[Route]:
+    post = ["POST"]
+    return [
+        Route("/ls/{alias}", health), Route("/ls/{alias}/", health), Route("/ls/{alias}/health", health),
+        Route("/ls/{alias}/setup", setup, methods=post), Route("/ls/{alias}/predict", predict, methods=post),
+        Route("/ls/{alias}/webhook", webhook, methods=post), Route("/ls/{alias}/train", train, methods=post),
+        Route("/ls/{alias}/versions", versions), Route("/ls/{alias}/validate", validate, methods=post),
+    ]
+
+
+async def health(request: Request) -> Response:
+    return JSONResponse({"status": "UP", "model_class": MODEL_CLASS})
+
+
+async def setup(request: Request) -> Response:
+    """Instant, also while weights load: Label Studio gives up after three seconds. The body is not used or kept."""
+    await read_body(request, MAX_BODY_BYTES)
+    return JSONResponse({"model_version": _version(request)})
+
+
+async def validate(request: Request) -> Response:
+    await read_body(request, MAX_BODY_BYTES)
+    return JSONResponse({})
+
+
+async def versions(request: Request) -> Response:
+    core: Core | None = request.app.state.core
+    return JSONResponse({"versions": core.registry.names() if core is not None else [_version(request)]})
+
+
+async def predict(request: Request) -> Response:
+    body = wire.parse_json(await read_body(request, MAX_BODY_BYTES))
+    core = get_core(request)
+    version = _version(request)
+    predictor = await core.registry.get(version)
+    return JSONResponse(await request.app.state.label_studio.predict(core.engine, predictor, version, body))
+
+
+async def webhook(request: Request) -> Response:
+    return await _spool(request, wire.parse_json(await read_body(request, MAX_BODY_BYTES)))
+
+
+async def train(request: Request) -> Response:
+    """The call of Label Studios without the webhook flag; their export of annotations is not read."""
+    await read_body(request, 4 * MAX_BODY_BYTES)
+    return await _spool(request, {"action": "START_TRAINING"})
+
+
+async def _spool(request: Request, event: dict[str, Any]) -> Response:
+    """Annotation events may come without a token, which Label Studio's own webhooks can't send; training may not."""
+    authenticated = request.scope.get("roost.authenticated", True)
+    if event.get("action") in TRAINING_EVENTS and not authenticated:
+        raise ApiError(401, "unauthorised", "START_TRAINING needs the token of ROOST_MLBACKEND_TOKEN.")
+    event_id = request.app.state.spool.put(_alias(request), event, authenticated=authenticated)
+    request.app.state.metrics.count("roost_label_studio_events_total", kept=str(event_id is not None).lower())
+    return JSONResponse({"job": event_id} if event_id else {"status": "ignored"})
+
+
+def _alias(request: Request) -> str:
+    alias = request.path_params["alias"]
+    if not wire.VERSION.fullmatch(alias):
+        raise ApiError(404, "unknown_version", "A model alias holds a-z 0-9 . _ - alone.")
+    return alias
+
+
+def _version(request: Request) -> str:
+    return request.app.state.aliases.resolve(_alias(request))
