@@ -6,7 +6,7 @@ import { maskFromWire } from "./rle.js";
 
 const LOADING_RETRY_MS = 2000;
 
-/** `tell` hears {kind: "ok" | "loading" | "away", message} about the model, and `onMask(ms)` how long a click took. */
+/** `tell` hears {kind: "ok" | "loading" | "away", message} about the model, and `onMask(startedAt)` that a click was answered. */
 export function createClicker({ api, store, editor, tell, onMask }) {
   // Grows over reloads too: the model drops what is older than the newest number it saw from this person.
   let sequence = Date.now() * 10;
@@ -24,7 +24,7 @@ export function createClicker({ api, store, editor, tell, onMask }) {
     clearTimeout(retryTimer);
     try {
       const answer = await askForgetting(taskId, questionOf(hand));
-      if (editor.answer(hand.token, decoded(answer))) onMask(startedAt, answer);
+      if (editor.answer(hand.token, decoded(answer))) onMask(startedAt);
       tell({ kind: "ok", message: "" });
     } catch (error) {
       if (!isAbort(error)) failed(error, hand.token);

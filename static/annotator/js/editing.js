@@ -16,7 +16,7 @@ import { toImage } from "./viewport.js";
 import { createWorkspace } from "./workspace.js";
 
 const BRUSH_STEP = 1.2;
-const BRUSH_LIMITS = [0.5, 400];
+const BRUSH_LIMITS = [1, 200]; // CSS pixels of radius: zooming in makes the brush finer
 const ARROW_CSS_PX = 12;
 const ARROW_FAR = 6;
 const ZOOM_STEP = 1.4;
@@ -65,7 +65,7 @@ export function createEditing({ stage, store, editor, clicker, settings, say, sc
   }
 
   function makeTools() {
-    const shared = { image, redraw, radius: () => settings.get("brush"), tell: say };
+    const shared = { image, redraw, radius: () => settings.get("brush") * unit(), tell: say };
     return {
       point: createPointTool({ ...shared, onPoint: click, onBox: drawBox, onHover: (point) => hover.at(point) }),
       brush: createBrushTool({ ...shared, onStroke: (mask) => unlocked(() => editor.paint(mask)) }),
@@ -74,6 +74,9 @@ export function createEditing({ stage, store, editor, clicker, settings, say, sc
       pan: createPanTool({ panBy: (dx, dy) => workspace.pan(dx, dy) }),
     };
   }
+
+  /** Picture pixels a CSS pixel. */
+  const unit = () => globalThis.devicePixelRatio / workspace.view.scale;
 
   function unlocked(deed) {
     if (scene.isLocked()) return say(scene.lockedReason());
@@ -119,7 +122,7 @@ export function createEditing({ stage, store, editor, clicker, settings, say, sc
     settings.set("brush", Math.min(most, Math.max(least, settings.get("brush") * factor)));
     onTool(workspace.tool.name);
     redraw();
-    return `Brush ${Math.round(2 * settings.get("brush"))} px wide.`;
+    return `Brush ${Math.round(2 * settings.get("brush") * unit())} picture pixels wide.`;
   }
 
   function setCrosshair(point) {
@@ -129,8 +132,7 @@ export function createEditing({ stage, store, editor, clicker, settings, say, sc
   }
 
   function moveCrosshair(dx, dy, event) {
-    const unit = globalThis.devicePixelRatio / workspace.view.scale;
-    const step = ARROW_CSS_PX * unit * (event?.shiftKey ? ARROW_FAR : 1);
+    const step = ARROW_CSS_PX * unit() * (event?.shiftKey ? ARROW_FAR : 1);
     const from = live.crosshair ?? { x: image().width / 2, y: image().height / 2 };
     const within = (value, limit) => Math.min(limit - 0.5, Math.max(0.5, value));
     setCrosshair({ x: within(from.x + dx * step, image().width), y: within(from.y + dy * step, image().height) });

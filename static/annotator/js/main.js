@@ -24,7 +24,7 @@ const store = createStore(EMPTY_WORK);
 const editor = createEditor(store);
 const scene = { picture: null, colour: "#0072b2", pin: null, isLocked: () => desk.isLocked, lockedReason: () => "There is no task on the desk." };
 const tell = (state) => showModelState(notices, state);
-const clicker = createClicker({ api, store, editor, tell, onMask: (startedAt) => measurePainted("roost:click", startedAt) });
+const clicker = createClicker({ api, store, editor, tell, onMask });
 const editing = createEditing({ stage: role("stage"), store, editor, clicker, settings, say, scene, onTool: onToolChanged });
 const session = createSession(page.sitting);
 const drafts = createDrafts({
@@ -52,6 +52,13 @@ const panel = createPanel(root, {
 const cover = createCover(role("cover"), { onStart: (event) => desk.start(null, event.timeStamp) });
 const dialogs = { draft: role("draft-dialog") };
 const desk = new Desk({ api, store, editor, editing, feed, drafts, outbox, panel, notices, session, settings, cover, dialogs, scene, say });
+
+function onMask(startedAt) {
+  measurePainted("roost:click", startedAt);
+  const { score, candidates } = store.state.hand;
+  const others = candidates.length > 1 ? `, C shows ${candidates.length - 1} others` : "";
+  say(`Mask in hand, score ${score.toFixed(2)}: Enter accepts${others}.`);
+}
 
 function onDraftState({ kind, message }) {
   panel.setText("saved", kind === "saved" ? "Saved" : "Kept in this browser");

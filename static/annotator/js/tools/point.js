@@ -26,7 +26,7 @@ export function createPointTool({ image, onPoint, onBox, onHover, redraw }) {
       redraw();
     },
     hover(event) {
-      onHover(isInside(event.point, image()) ? rounded(event.point) : null);
+      onHover(isInside(event.point, image()) ? { ...rounded(event.point), label: 1 } : null);
     },
     leave: () => onHover(null),
     cancel() {
