@@ -1,8 +1,8 @@
-"""How long does CGF1 take? `python bench/cgf1.py [--pairs 1000]`
+"""How long does CGF1 take? `.venv/bin/python -m bench.cgf1 [--pairs 1000]`
 
-Ours against pycocotools' COCOeval on the same predictions: the evaluator that a user would otherwise run (it answers with
-average precision, a different figure, from the same masks). Also the gate's paired bootstrap, which needs no re-matching.
-Prints a table and writes bench/results/cgf1.json.
+Ours against pycocotools' COCOeval on the same predictions: the evaluator that a user would otherwise run (it answers
+with average precision, a different figure, from the same masks). Also the gate's paired bootstrap, which needs no
+re-matching. Prints a table and writes bench/results/cgf1.json.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import io
 import json
 import platform
 import resource
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,13 +21,11 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from training import cgf1, masks
+from training.config import Policy
+from training.gate import bootstrap_gain
 
-from training import cgf1, masks  # noqa: E402
-from training.config import Policy  # noqa: E402
-from training.gate import bootstrap_gain  # noqa: E402
-
+RESULTS = Path(__file__).resolve().parent / "results"
 SIDE_PX = 500
 MEAN_INSTANCES = 4.9
 
@@ -50,21 +47,16 @@ def made_world(pairs: int, ragged: bool, seed: int = 0) -> tuple[dict[str, Any],
     moved = [masks.encode_mask(np.roll(mask, rng.integers(-8, 9, 2), axis=(0, 1))) for mask in pool]
     images, annotations, predictions = [], [], []
     for pair in range(1, pairs + 1):
-        images.append(
-            {"id": pair, "width": SIDE_PX, "height": SIDE_PX, "is_instance_exhaustive": 1, "file_name": str(pair)}
-        )
+        size = {"width": SIDE_PX, "height": SIDE_PX}
+        images.append({"id": pair, **size, "is_instance_exhaustive": 1, "file_name": str(pair)})
         for _ in range(rng.poisson(2 * MEAN_INSTANCES) if pair % 2 else 0):
             index = int(rng.integers(len(pool)))
             box = masks.box_xywh(truths[index])
-            row = {
-                "image_id": pair,
-                "category_id": 1,
-                "segmentation": truths[index],
-                "bbox": box,
-                "area": box[2] * box[3],
-            }
-            annotations.append({**row, "id": len(annotations) + 1, "iscrowd": 0})
-            predictions.append({**row, "segmentation": moved[index], "score": float(rng.uniform(0.3, 1.0))})
+            row = {"image_id": pair, "category_id": 1, "bbox": box, "area": box[2] * box[3]}
+            truth = {"id": len(annotations) + 1, "iscrowd": 0, "segmentation": dict(truths[index])}
+            annotations.append({**row, **truth})
+            score = float(rng.uniform(0.3, 1.0))
+            predictions.append({**row, "segmentation": dict(moved[index]), "score": score})
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "object"}]}, predictions
 
 
@@ -115,22 +107,17 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=1000)
     pairs = parser.parse_args().pairs
     rows = [measure(pairs, ragged) for ragged in (False, True)]
-    print(
-        f"{'outlines':>9} {'pairs':>6} {'masks':>6} {'ours s':>8} {'COCOeval s':>10} {'ratio':>6} {'bootstrap s':>11}"
-    )
+    columns = ("outlines", "pairs", "masks", "ours_s", "coco_eval_s", "ratio", "bootstrap_1000_s")
+    print(" ".join(f"{column:>16}" for column in columns))
     for row in rows:
-        print(
-            f"{row['outlines']:>9} {row['pairs']:>6} {row['masks']:>6} {row['ours_s']:>8.3f} {row['coco_eval_s']:>10.3f} "
-            f"{row['ratio']:>6.1f} {row['bootstrap_1000_s']:>11.3f}"
-        )
+        print(" ".join(f"{row[column]!s:>16}" for column in columns))
     answer = {
         "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "rows": rows,
     }
-    target = ROOT / "bench" / "results" / "cgf1.json"
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(answer, indent=1) + "\n")
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / "cgf1.json").write_text(json.dumps(answer, indent=1) + "\n")
 
 
 if __name__ == "__main__":
