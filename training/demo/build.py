@@ -39,8 +39,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--stage", choices=("all", *STAGES), default="all")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--scenes", type=int, default=8000, help="scenes a domain")
-    parser.add_argument("--world-steps", type=int, default=3000)
-    parser.add_argument("--detector-steps", type=int, default=4000)
+    parser.add_argument("--world-steps", type=int, default=2000)
+    parser.add_argument("--lesson-scenes", type=int, default=5000, help="easy scenes that teach the detector")
+    parser.add_argument("--detector-steps", type=int, default=3000)
     parser.add_argument("--exam-scenes", type=int, default=300, help="fresh scenes a domain for the card")
     parser.add_argument("--threads", type=int, default=2)
     return parser.parse_args()
@@ -68,12 +69,13 @@ def _detector(options: argparse.Namespace) -> None:
     network = Sam3Network.from_config(demo_config())
     network.load_state_dict(torch.load(options.work / "world.pt", weights_only=True)["network"])
     write_tokenizer(options.out)
-    lesson = encode_drawings(network, _drawings(options)[0], options.work / "tokens.npy")
+    lesson = encode_drawings(network, _drawings(options)[0].first(options.lesson_scenes), options.work / "tokens.npy")
     seconds = train_detector(network, load_tokenizer(options.out), lesson, steps=options.detector_steps,
                              path=options.work / "detector.pt", seed=options.seed)
     network.save(options.out)
     (options.out / "preprocessor_config.json").write_text(json.dumps(preprocessor_config(), indent=1) + "\n")
-    _note(options, detector_steps=options.detector_steps, detector_seconds=round(seconds), calibration="")
+    _note(options, lesson_scenes=options.lesson_scenes, detector_steps=options.detector_steps,
+          detector_seconds=round(seconds), calibration="")
 
 
 def _card(options: argparse.Namespace) -> None:

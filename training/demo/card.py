@@ -44,8 +44,9 @@ scenes only. The detector's text, presence, box and mask heads saw easy scenes o
 
 ## Training
 
-{world_steps} steps of 16 scenes (ViT and clicks, {world_minutes:.0f} min), then {detector_steps} steps of 32 pairs on
-the frozen ViT ({detector_minutes:.0f} min); Muon and AdamW, seed {seed}. Hardware: {hardware}.
+{world_steps} steps of 16 scenes (ViT and clicks, {world_minutes:.0f} min), then {detector_steps} steps of 32 pairs
+from {lesson_scenes} of the easy scenes on the frozen ViT ({detector_minutes:.0f} min); Muon and AdamW, seed {seed}.
+Hardware: {hardware}.
 {calibration}
 
 ## Quality on fresh scenes
@@ -92,8 +93,8 @@ def render(card: dict) -> str:
     return _TEXT.format(
         **{key: card[key] for key in ("parameters_millions", "image_size_px", "grid", "weights_hash", "backbone_hash",
                                       "hardware")},
-        **{key: training[key] for key in ("world_scenes", "world_steps", "detector_steps", "seed", "train_seeds",
-                                          "calibration")},
+        **{key: training[key] for key in ("world_scenes", "world_steps", "lesson_scenes", "detector_steps", "seed",
+                                          "train_seeds", "calibration")},
         **card["speed_one_thread"], words=", ".join(card["taught_words"]), table=table,
         world_minutes=training["world_seconds"] / 60, detector_minutes=training["detector_seconds"] / 60,
         exam_scenes=quality["scenes_per_domain"], exam_seed=quality["first_seed"],

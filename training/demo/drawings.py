@@ -30,6 +30,9 @@ class Drawings:
     def __len__(self) -> int:
         return len(self.images)
 
+    def first(self, count: int) -> Drawings:
+        return Drawings(self.images[:count], self.numbers[:count], self.concepts[:count], self.deepest[:count])
+
 
 def load_or_draw(folder: Path, domain: str, first_seed: int, count: int, processes: int = 2) -> Drawings:
     """Draw seeds first_seed .. first_seed + count - 1 unless that was done before."""

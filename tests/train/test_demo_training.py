@@ -1,0 +1,105 @@
+"""How the demo model is taught: fair questions, honest domains, and a run that a kill does not change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from training.demo.architecture import CONCEPTS, GRID, VIT_WIDTH
+from training.demo.detector_stage import OTHER_WORDS, Lesson, ask
+from training.demo.drawings import load_or_draw
+from training.demo.optimiser import Optimiser
+from training.demo.prompts import NEGATIVE, POSITIVE, boxes_by_number, make_batch, small_numbers
+from training.demo.stage import run_stage
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("drawings")
+    return [load_or_draw(folder, domain, 60, 6, processes=1) for domain in ("easy", "hard")]
+
+
+@pytest.fixture
+def lesson(drawings) -> Lesson:
+    easy = drawings[0]
+    boxes = np.zeros((6, 8, 4), np.float32)
+    for index in range(6):
+        for number, box in boxes_by_number(easy.numbers[index]).items():
+            boxes[index, number - 1] = box / 224
+    numbers = np.stack([small_numbers(easy.numbers[index]) for index in range(6)])
+    return Lesson(np.zeros((6, 2, GRID * GRID, VIT_WIDTH), np.float16), numbers, boxes, easy.concepts)
+
+
+def test_hard_pictures_never_tell_their_concepts(drawings):
+    batch = make_batch(drawings, [np.arange(3), np.arange(3)], 2, np.random.default_rng(0))
+    assert (batch.concepts[:3] >= 0).all()
+    assert (batch.concepts[3:] == -1).all()
+
+
+def test_clicks_lie_where_their_label_says(drawings):
+    """In a half-mirrored batch too: points, masks and picture turn together."""
+    for seed in range(4):
+        batch = make_batch(drawings, [np.arange(6), np.arange(6)], 3, np.random.default_rng(seed))
+        cells = (batch.points / 3.5).long().clamp(0, 63)
+        for b, p, n in (batch.labels == POSITIVE).nonzero().tolist():
+            x, y = cells[b, p, n]
+            assert batch.masks[b, p, max(0, y - 1):y + 2, max(0, x - 1):x + 2].any()
+        for b, p, n in (batch.labels == NEGATIVE).nonzero().tolist():
+            x, y = cells[b, p, n]
+            assert not batch.masks[b, p, max(0, y - 1):y + 2, max(0, x - 1):x + 2].all()
+
+
+def test_extents_reach_from_each_cell_to_its_box(drawings):
+    batch = make_batch(drawings[:1], [np.arange(6)], 1, np.random.default_rng(1))
+    inside = batch.numbers > 0
+    left, top, right, bottom = batch.extents.unbind(1)
+    assert (torch.stack([left, top, right, bottom])[:, inside] > -0.02).all()
+    assert ((left + right)[inside] < 0.7).all()
+
+
+def test_each_picture_is_asked_for_something_absent_and_its_truth_is_empty(lesson):
+    question = ask(lesson, np.arange(6), np.random.default_rng(5))
+    for row, phrase, target in zip(question.rows_P.tolist(), question.phrases, question.targets, strict=True):
+        drawn = phrase in CONCEPTS and CONCEPTS.index(phrase) in lesson.concepts[row]
+        assert (len(target.boxes_xyxy_M4) > 0) == drawn
+        assert phrase in CONCEPTS or phrase in OTHER_WORDS
+    assert len(question.phrases) == 12
+
+
+def test_boxes_and_masks_of_a_question_agree(lesson):
+    for seed in range(4):
+        for target in ask(lesson, np.arange(6), np.random.default_rng(seed)).targets:
+            for box, mask in zip(target.boxes_xyxy_M4, target.masks_MHW, strict=True):
+                columns = mask.any(0).nonzero()[:, 0]
+                assert abs(float(box[0]) * 64 - int(columns[0])) < 4  # a thin tip may lie between cell centres
+                assert abs(float(box[2]) * 64 - int(columns[-1]) - 1) < 4
+
+
+def train_line(path, steps: int) -> torch.Tensor:
+    """A run whose batches depend on the step's number alone, as both stages' do."""
+    torch.manual_seed(0)
+    model = nn.Linear(12, 9)
+
+    def losses_at(step: int) -> dict[str, torch.Tensor]:
+        torch.manual_seed(step)
+        inputs = torch.randn(8, 12)
+        return {"total": (model(inputs) - inputs[:, :9]).square().mean()}
+
+    run_stage(path, {"model": model}, Optimiser(model.named_parameters(), rate=0.05, steps=20), steps, losses_at)
+    return model.weight.detach()
+
+
+def test_killed_run_resumes_to_the_same_weights(tmp_path):
+    train_line(tmp_path / "killed.pt", 8)
+    resumed = train_line(tmp_path / "killed.pt", 20)
+    assert torch.equal(resumed, train_line(tmp_path / "whole.pt", 20))
+
+
+def test_learning_rate_rises_holds_and_ends_at_zero():
+    optimiser = Optimiser([("weight", nn.Parameter(torch.zeros(3)))], rate=1.0, steps=100)
+    assert optimiser._share(0.01) < 1
+    assert optimiser._share(0.3) == 1
+    assert optimiser._share(0.75) == pytest.approx(0.5)
+    assert optimiser._share(1.0) == 0
