@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
-from annotator.models import Image, Membership, Project, Snapshot
+from annotator.models import Image, Membership, Project
 from annotator.services.projects import SETTINGS
 
 
@@ -133,28 +133,30 @@ SPLIT_CHOICES = [
 class RetrainForm(PlainForm):
     """What one may choose about a run; everything else is as in training/conf/train.yaml."""
 
-    snapshot = forms.ModelChoiceField(
-        queryset=Snapshot.objects.none(), empty_label=None, help_text="The data it learns from; the newest is on top."
-    )
+    snapshot = forms.TypedChoiceField(coerce=int, empty_value=None, required=False, help_text="What it learns from.")
     steps = forms.IntegerField(
-        min_value=1, max_value=1_000_000, required=False, help_text="Empty: 300, under 3 minutes for the demo model."
+        min_value=1, max_value=1_000_000, required=False, help_text="Empty: as many as is usual for this model."
     )
-    learning_rate = forms.FloatField(min_value=1e-8, max_value=1.0, required=False, help_text="Empty: 0.0003.")
+    learning_rate = forms.FloatField(min_value=1e-8, max_value=1.0, required=False, help_text="Empty: as usual.")
     seed = forms.IntegerField(
-        min_value=0, max_value=2**31 - 1, initial=0, help_text="The same seed and snapshot give the same model."
+        min_value=0,
+        max_value=2**31 - 1,
+        required=False,
+        help_text="Empty: 0. The same seed and data give the same model.",
     )
 
     def __init__(self, *args: Any, project: Project, **more: Any) -> None:
         super().__init__(*args, **more)
+        rows = project.snapshots.only("number", "created_at")[:50]
+        fresh = ("", "All that is approved now (a fresh snapshot)")
+        named = [(row.number, f"Snapshot {row.number}, {row.created_at:%d %b %H:%M} UTC") for row in rows]
         snapshots: Any = self.fields["snapshot"]
-        snapshots.queryset = project.snapshots.all()
-        snapshots.label_from_instance = lambda row: f"Snapshot {row.number}, {row.created_at:%d %b %H:%M}"
+        snapshots.choices = [fresh, *named]
         self.fields["learning_rate"].widget.attrs["step"] = "any"
 
     def config(self) -> dict[str, Any]:
-        """Only what was asked for: {"snapshot": its number, "steps"?, "learning_rate"?, "seed"}."""
-        chosen = {name: self.cleaned_data[name] for name in ("steps", "learning_rate", "seed")}
-        return {name: value for name, value in chosen.items() if value is not None}
+        """Only what was asked for; see services.training_runs.TUNABLE."""
+        return {name: value for name, value in self.cleaned_data.items() if value is not None}
 
 
 class ManyFilesInput(forms.ClearableFileInput):

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from django.conf import settings
 from django.db.models import Q, QuerySet
 
+from annotator.errors import RoostError
 from annotator.models import Deployment, GateDecision, ModelVersion, Project
+from annotator.services.models_folder import model_folder
+from annotator.services.promotion import deployment_stack
 
 
 def versions_of(*, project: Project) -> QuerySet[ModelVersion]:
@@ -57,12 +59,17 @@ def untaught_concepts(*, project: Project) -> list[str]:
 
 def taught_words(version: ModelVersion) -> frozenset[str] | None:
     """The words in the version's manifest; None for SAM 3 and everything else that does not list its words."""
-    folder = settings.SHIPPED_MODEL_DIR if version.name == "demo" else settings.MODELS_DIR / version.name
-    manifest = Path(folder) / "manifest.json"
     try:
+        manifest = model_folder(version) / "manifest.json"
         return _words_in(manifest, manifest.stat().st_mtime_ns)
-    except FileNotFoundError:
+    except (RoostError, FileNotFoundError):  # the ML backend may hold weights that this machine does not
         return None
+
+
+def rollback_target(*, project: Project) -> ModelVersion | None:
+    """What would serve after a roll-back; None while the first version serves."""
+    stack = deployment_stack(project=project)
+    return ModelVersion.objects.get(pk=stack[-2]) if len(stack) > 1 else None
 
 
 @lru_cache(maxsize=64)

@@ -70,6 +70,13 @@ def gate_report(run: TrainingRun) -> GateReport | None:
     return GateReport(gate, rows, [group for group in groups if group[1]], _chart(gate, rows))
 
 
+def passed_against(run: TrainingRun, serving_version_id: int) -> bool:
+    """Whether the gate passed the run's version against what serves now; otherwise promoting it needs a reason."""
+    gate = getattr(run, "gate", None)
+    passed = gate is not None and gate.decision == GateDecision.Decision.PROMOTE
+    return passed and gate.champion_id == serving_version_id
+
+
 def _metric_row(report: dict, key: str, name: str, words: str) -> MetricRow:
     values = [(report.get(role) or {}).get(key) for role in ROLES]
     champion, challenger = values[:2]

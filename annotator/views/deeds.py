@@ -8,7 +8,9 @@ from django.views.decorators.http import require_POST
 from annotator.forms import RetrainForm
 from annotator.models import Project
 from annotator.services.mining import mining_start
+from annotator.services.promotion import version_promote, version_rollback
 from annotator.services.snapshots import snapshot_start
+from annotator.services.training_runs import retrain_start
 
 from .shell import ADMIN, project_page, refusals_told
 
@@ -34,8 +36,6 @@ def take_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
 @require_POST
 @project_page(ADMIN)
 def retrain(request: HttpRequest, project: Project) -> HttpResponse:
-    from annotator.services.training_runs import retrain_start
-
     form = RetrainForm(request.POST, project=project)
     if form.is_valid():
         with refusals_told(request, form):
@@ -51,13 +51,12 @@ def retrain(request: HttpRequest, project: Project) -> HttpResponse:
 @require_POST
 @project_page(ADMIN)
 def promote(request: HttpRequest, project: Project, number: int) -> HttpResponse:
-    from annotator.services.promotion import version_promote
-
     run = project.training_runs.filter(number=number).select_related("version").first()
     if run is None or run.version is None:
         raise Http404
     with refusals_told(request):
-        version_promote(project=project, version=run.version, user=request.user)
+        reason = request.POST.get("override_reason", "")
+        version_promote(project=project, version=run.version, user=request.user, override_reason=reason)
         messages.success(request, f"{run.version.name} serves from now on. Mine again to see where it still hesitates.")
     return redirect("run", project.slug, number)
 
@@ -65,8 +64,6 @@ def promote(request: HttpRequest, project: Project, number: int) -> HttpResponse
 @require_POST
 @project_page(ADMIN)
 def rollback(request: HttpRequest, project: Project) -> HttpResponse:
-    from annotator.services.promotion import version_rollback
-
     with refusals_told(request):
         version_rollback(project=project, user=request.user)
         project.refresh_from_db()

@@ -6,7 +6,7 @@ from django.views.decorators.http import require_safe
 
 from annotator.models import Project
 from annotator.selectors.access import annotation_for
-from annotator.selectors.reviews_page import waiting_reviews
+from annotator.selectors.reviews_page import reviews_page
 
 from .shell import REVIEWER, page, project_page, whole_number
 
@@ -21,7 +21,7 @@ def desk(request: HttpRequest, project: Project, task_id: int | None = None) -> 
 @require_safe
 @project_page(REVIEWER)
 def reviews(request: HttpRequest, project: Project) -> HttpResponse:
-    rows, more = waiting_reviews(project=project, user=request.user, after=whole_number(request.GET.get("after")))
+    rows, more = reviews_page(project=project, user=request.user, after=whole_number(request.GET.get("after")))
     first = next((row for row in rows if not row.is_own), None)
     return page(request, "reviews.html", {"rows": rows, "more": more, "first": first}, project=project)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
-from annotator.models import Project
+from annotator.models import Membership, Project
 from annotator.selectors.overview import Station, Step
 
 CARD_WIDTH, CARD_HEIGHT = 190, 96
@@ -38,13 +38,16 @@ class Card:
     small: bool
 
 
-def picture(project: Project, stations: Sequence[Station], step: Step) -> list[Card]:
-    return [_card(project, station, step) for station in stations]
+def picture(project: Project, stations: Sequence[Station], step: Step, role: str) -> list[Card]:
+    """A card a station; each leads to a page that this role may open."""
+    return [_card(project, station, step, role) for station in stations]
 
 
-def _card(project: Project, station: Station, step: Step) -> Card:
+def _card(project: Project, station: Station, step: Step, role: str) -> Card:
     x, y = PLACES[station.key]
     value = f"{station.count:,}" if isinstance(station.count, int) else station.count or "–"
     url = reverse(station.page, args=[project.slug])
+    if station.key == "review" and role == Membership.Role.ANNOTATOR:
+        url = reverse("queue", args=[project.slug]) + "?state=submitted"
     shown = value if len(value) <= 14 else f"{value[:13]}…"
     return Card(station, x, y, url, station.key == step.station, shown, len(value) > 7)

@@ -57,6 +57,7 @@ def loop_fragment(request: HttpRequest, project: Project) -> HttpResponse:
 
 def _loop(request: HttpRequest, project: Project) -> dict:
     counts: Counts = project_counts(project=project, user=request.user)
-    step = next_step(project=project, counts=counts, role=role_of(user=request.user, project=project))
+    role = role_of(user=request.user, project=project)
+    step = next_step(project=project, counts=counts, role=role)
     stations = loop_stations(project=project, counts=counts)
-    return {"counts": counts, "step": step, "picture": picture(project, stations, step)}
+    return {"counts": counts, "step": step, "picture": picture(project, stations, step, role)}

@@ -6,7 +6,13 @@ from django.views.decorators.http import require_safe
 from annotator.models import Job, Project
 from annotator.selectors.audit_page import audit_page
 from annotator.selectors.jobs_page import newest_job
-from annotator.selectors.models_page import deployments_of, serving_quality, untaught_concepts, versions_of
+from annotator.selectors.models_page import (
+    deployments_of,
+    rollback_target,
+    serving_quality,
+    untaught_concepts,
+    versions_of,
+)
 from annotator.selectors.snapshots_page import SNAPSHOT_FILES, snapshot_file, snapshots_of
 
 from .shell import ADMIN, page, project_page, whole_number
@@ -47,6 +53,7 @@ def models(request: HttpRequest, project: Project) -> HttpResponse:
         "versions": versions_of(project=project)[:100],
         "deployments": deployments,
         "serving_since": deployments[0] if deployments else None,
+        "rollback_to": rollback_target(project=project),
         "quality": serving_quality(project=project),
         "untaught": untaught_concepts(project=project),
     }

@@ -4,8 +4,8 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from annotator.forms import RetrainForm
-from annotator.models import Job, Project, TrainingRun
-from annotator.selectors.run_page import gate_report, run_of, runs_of, sample_cards, series_for_plots
+from annotator.models import Job, Pair, Project, TrainingRun
+from annotator.selectors.run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 
 from .shell import page, project_page
 
@@ -18,7 +18,7 @@ def training(request: HttpRequest, project: Project) -> HttpResponse:
     context = {
         "runs": runs,
         "current": in_flight[0] if in_flight else None,
-        "snapshots": project.snapshots.exists(),
+        "any_settled": project.pairs.exclude(truth=Pair.Truth.UNSEEN).exists(),
         "form": RetrainForm(project=project),
     }
     return page(request, "training.html", context, project=project)
@@ -35,6 +35,7 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "in_flight": in_flight,
         "series": series_for_plots(row),
         "report": gate_report(row),
+        "may_promote": passed_against(row, project.serving_version_id),
         "samples": sample_cards(row),
         "is_serving": row.version_id is not None and row.version_id == project.serving_version_id,
     }

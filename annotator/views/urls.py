@@ -3,7 +3,7 @@
 from django.contrib.auth import views as auth_views
 from django.urls import include, path, reverse_lazy
 
-from . import account, deeds, desk, fragments, images, jobs, media, people, projects, public, queue, registry, settings
+from . import account, deeds, desk, fragments, images, jobs, people, projects, public, queue, registry, settings
 from . import training as runs
 
 PROJECT = [
@@ -49,7 +49,6 @@ urlpatterns = [
     path("account/tokens/<int:token_id>/revoke/", account.revoke, name="token-revoke"),
     path("projects/new/", projects.project_new, name="project-new"),
     path("p/<slug:slug>/", include(PROJECT)),
-    path("media/<slug:slug>/<str:sha256>", media.media, name="media"),
     path("help/keys/", public.keys, name="keys"),
     path("healthz", public.healthz, name="healthz"),
     path("fragments/backend/", fragments.status_dot, name="backend-status"),

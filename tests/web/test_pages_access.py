@@ -1,0 +1,193 @@
+"""Who sees which page: the table is the policy, the list of pages is the URL list."""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from annotator.models import AuditEvent, Concept, Job, Membership, Project, Task
+from annotator.views.urls import PROJECT, urlpatterns
+from tests import factories
+
+# name -> (least role, methods that are answered)
+GET, POST, BOTH = ("get",), ("post",), ("get", "post")
+POLICY = {
+    "project": ("annotator", GET),
+    "images": ("annotator", BOTH),  # posting is the admins'
+    "queue": ("annotator", GET),
+    "mine": ("admin", POST),
+    "desk": ("annotator", GET),
+    "desk-task": ("annotator", GET),
+    "reviews": ("reviewer", GET),
+    "review": ("reviewer", GET),  # or its author
+    "snapshots": ("annotator", GET),
+    "snapshot-take": ("admin", POST),
+    "snapshot-download": ("annotator", GET),
+    "training": ("annotator", GET),
+    "retrain": ("admin", POST),
+    "run": ("annotator", GET),
+    "run-series": ("annotator", GET),
+    "run-promote": ("admin", POST),
+    "models": ("annotator", GET),
+    "rollback": ("admin", POST),
+    "jobs": ("annotator", GET),
+    "job": ("annotator", GET),
+    "job-cancel": ("admin", POST),
+    "people": ("reviewer", BOTH),  # posting is the admins'
+    "member-change": ("admin", POST),
+    "lease-release": ("reviewer", POST),
+    "settings": ("admin", BOTH),
+    "concept-add": ("admin", POST),
+    "concept-change": ("admin", POST),
+    "audit": ("admin", GET),
+    "loop-fragment": ("annotator", GET),
+}
+RANK = ["annotator", "reviewer", "admin"]
+NAMES = [pattern.name for pattern in PROJECT]
+PAGES = [name for name in NAMES if "get" in POLICY[name][1]]
+DEEDS = [name for name in NAMES if "post" in POLICY[name][1]]
+
+
+@pytest.fixture
+def ids(barn, settings) -> dict[str, object]:
+    """One row for each kind of id, none of it the annotator's own."""
+    task = factories.make_task(barn.project, holder=barn.admin)
+    done = factories.make_annotation(factories.make_task(barn.project), barn.admin)
+    run = factories.make_training_run(barn.project)
+    folder = settings.SNAPSHOTS_DIR / run.snapshot.content_hash
+    folder.mkdir(parents=True)
+    (folder / "train.json").write_text("{}")
+    return {
+        "slug": barn.project.slug,
+        "task_id": task.pk,
+        "annotation_id": done.pk,
+        "job_id": run.job_id,
+        "number": run.number,
+        "user_id": barn.annotator.pk,
+        "concept_id": barn.chicken.pk,
+        "name": "train.json",
+    }
+
+
+def address(name: str, ids: dict) -> str:
+    # Most numbers are a run's; a snapshot's is 1 as well.
+    wanted = next(pattern for pattern in PROJECT if pattern.name == name).pattern.converters
+    return reverse(name, kwargs={"slug": ids["slug"], **{key: ids[key] for key in wanted}})
+
+
+def rows() -> tuple:
+    """What deeds could change."""
+    return (
+        list(Project.objects.values_list()),
+        list(Concept.objects.values_list()),
+        list(Membership.objects.values_list()),
+        list(Task.objects.values_list("pk", "state", "holder")),
+        Job.objects.count(),
+        AuditEvent.objects.count(),
+    )
+
+
+def test_every_page_is_in_the_policy():
+    assert set(NAMES) == set(POLICY)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_opens_for_the_least_role_that_may(barn, ids, signed_in, name):
+    user = getattr(barn, POLICY[name][0])
+    assert signed_in(user).get(address(name, ids)).status_code == 200
+
+
+@pytest.mark.parametrize("name", [name for name in PAGES if POLICY[name][0] != "annotator"])
+def test_page_is_403_for_lower_roles(barn, ids, signed_in, name):
+    for role in RANK[: RANK.index(POLICY[name][0])]:
+        assert signed_in(getattr(barn, role)).get(address(name, ids)).status_code == 403
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outsider_finds_nothing(barn, ids, signed_in, name):
+    for method in POLICY[name][1]:
+        assert getattr(signed_in(barn.outsider), method)(address(name, ids)).status_code == 404
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_signed_out_is_led_to_the_log_in_and_changes_nothing(barn, ids, client, name):
+    before = rows()
+    for method in POLICY[name][1]:
+        answer = getattr(client, method)(address(name, ids))
+        assert answer.status_code == 302
+        assert answer["Location"].startswith(reverse("login"))
+    assert rows() == before
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_wrong_method_is_405(barn, ids, signed_in, name):
+    for method in {"get", "post", "put", "delete"} - set(POLICY[name][1]):
+        assert getattr(signed_in(barn.admin), method)(address(name, ids)).status_code == 405
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_deed_is_403_for_lower_roles_and_changes_nothing(barn, ids, signed_in, name):
+    least = "admin" if name in ("images", "people") else POLICY[name][0]
+    before = rows()
+    for role in RANK[: RANK.index(least)]:
+        assert signed_in(getattr(barn, role)).post(address(name, ids)).status_code == 403
+    assert rows() == before
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_deed_without_csrf_token_is_refused(barn, ids, name):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(barn.admin)
+    before = rows()
+    assert client.post(address(name, ids)).status_code == 403
+    assert rows() == before
+
+
+@pytest.mark.parametrize("name", ["job", "review", "run", "run-series", "snapshot-download"])
+def test_page_of_an_unknown_row_is_404(barn, ids, signed_in, name):
+    unknown = {key: 987654 for key in ids} | {"slug": barn.project.slug, "name": "train.json"}
+    assert signed_in(barn.admin).get(address(name, unknown)).status_code == 404
+
+
+def test_only_a_snapshot_s_own_files_are_served(barn, ids, signed_in):
+    assert signed_in(barn.admin).get(address("snapshot-download", {**ids, "name": "secret_key"})).status_code == 404
+
+
+def test_rows_of_another_project_are_unknown_in_this_one(barn, ids, signed_in):
+    other = factories.make_project(barn.admin, "Other")
+    here = {**ids, "slug": other.slug}
+    for name in ("job", "run", "review", "snapshot-download"):
+        assert signed_in(barn.admin).get(address(name, here)).status_code == 404
+    for name in ("job-cancel", "lease-release", "concept-change", "run-promote", "member-change"):
+        assert signed_in(barn.admin).post(address(name, here)).status_code == 404
+
+
+def test_annotation_of_own_opens_for_its_author(barn, signed_in):
+    done = factories.make_annotation(factories.make_task(barn.project), barn.annotator)
+    page = signed_in(barn.annotator).get(reverse("review", args=[barn.project.slug, done.pk]))
+    assert page.status_code == 200
+
+
+def test_poll_of_a_page_left_open_after_log_out_reads_the_page_anew(barn, client):
+    answer = client.get(reverse("loop-fragment", args=[barn.project.slug]), headers={"HX-Request": "true"})
+    assert (answer.status_code, answer["HX-Refresh"]) == (401, "true")
+
+
+def test_tabs_show_what_the_role_may(barn, signed_in):
+    page = signed_in(barn.annotator).get(reverse("project", args=[barn.project.slug])).content.decode()
+    assert reverse("desk", args=[barn.project.slug]) in page
+    for name in ("settings", "audit", "people", "reviews"):
+        assert reverse(name, args=[barn.project.slug]) not in page
+
+
+def test_every_page_forbids_foreign_and_inline_code(barn, signed_in):
+    page = signed_in(barn.admin).get(reverse("project", args=[barn.project.slug]))
+    policy = page["Content-Security-Policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_public_pages_are_few():
+    """Besides the project's pages only these exist; a new one has to be thought about here."""
+    public = {"home", "login", "logout", "password", "tokens", "token-revoke", "project-new", "keys", "healthz"}
+    named = {pattern.name for pattern in urlpatterns if getattr(pattern, "name", None)}
+    assert named == public | {"backend-status", "job-fragment"}
