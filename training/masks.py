@@ -15,6 +15,8 @@ from pycocotools import mask as coco_mask
 MAX_PIXELS = 400_000_000
 MAX_COORDINATE_PX = 100_000.0
 MAX_POLYGON_NUMBERS = 400_000
+MAX_DIGITS = 7
+CHUNK_CHARACTERS = 1 << 18
 
 Rle = dict[str, Any]
 
@@ -26,29 +28,33 @@ class MaskError(ValueError):
 def check_rles(rles: Sequence[Rle]) -> None:
     """Refuse any compressed COCO RLE whose runs do not fill its own `size` exactly.
 
-    All masks are decoded in one vectorised pass: a loop in Python would cost more than the metric itself.
+    Masks are decoded together, a chunk at a time: a loop in Python would cost more than the metric itself.
     """
-    if not rles:
-        return
     pixels = np.array([_pixels(rle["size"]) for rle in rles], dtype=np.int64)
     strings = [_counts_bytes(rle["counts"]) for rle in rles]
-    if min(len(text) for text in strings) == 0:
-        raise MaskError(
-            f"mask {_shortest(strings)}: its RLE has no counts at all; an empty mask has one run over the whole image"
-        )
-    runs, owner = _decode_runs(b"".join(strings), np.array([len(text) for text in strings]))
-    filled = np.bincount(owner, weights=runs, minlength=len(rles))
-    negative = np.bincount(owner, weights=runs < 0, minlength=len(rles)) > 0
-    wrong = np.flatnonzero(negative | (filled != pixels))
+    start = 0
+    while start < len(rles):
+        stop, length = start, 0
+        while stop < len(rles) and (stop == start or length + len(strings[stop]) <= CHUNK_CHARACTERS):
+            length += len(strings[stop])
+            stop += 1
+        _check_chunk(strings[start:stop], pixels[start:stop], start)
+        start = stop
+
+
+def _check_chunk(strings: list[bytes], pixels_M: np.ndarray, first: int) -> None:
+    lengths_M = np.array([len(text) for text in strings])
+    if lengths_M.min() == 0:
+        index = first + int(lengths_M.argmin())
+        raise MaskError(f"mask {index}: its RLE has no counts; an empty mask has one run over the whole image")
+    runs, first_run_M = _decode_runs(b"".join(strings), lengths_M)
+    filled_M = np.add.reduceat(runs, first_run_M)
+    wrong = np.flatnonzero((np.minimum.reduceat(runs, first_run_M) < 0) | (filled_M != pixels_M))
     if wrong.size:
-        first = int(wrong[0])
+        index = int(wrong[0])
         raise MaskError(
-            f"mask {first}: its RLE's runs add up to {int(filled[first])} pixels, its size says {int(pixels[first])}"
+            f"mask {first + index}: its RLE's runs add up to {filled_M[index]} pixels, its size says {pixels_M[index]}"
         )
-
-
-def _shortest(strings: list[bytes]) -> int:
-    return min(range(len(strings)), key=lambda index: len(strings[index]))
 
 
 def _pixels(size: Any) -> int:
@@ -75,42 +81,50 @@ def _counts_bytes(counts: Any) -> bytes:
     return counts
 
 
-def _decode_runs(text: bytes, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of many compressed RLEs, concatenated, and the index of the mask that each belongs to.
+def _decode_runs(text: bytes, lengths_M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Runs of M compressed RLEs, concatenated, and where each mask's first run is.
 
     Source: COCO's maskApi.c, rleFrString: six-bit characters from '0', five bits of value each, little end first, bit 5
     "more follows", bit 4 of the last one the sign; from the fourth run on a value is added to the run two before.
     """
-    codes = np.frombuffer(text, dtype=np.uint8).astype(np.int64) - 48
-    if codes.min() < 0 or codes.max() > 63:
+    codes = np.frombuffer(text, dtype=np.uint8) - np.uint8(48)  # wraps below '0', to far above 63
+    if codes.max() > 63:
         raise MaskError("an RLE's counts hold characters that are no COCO RLE")
-    last_of_mask = np.cumsum(lengths) - 1
-    ends = (codes & 0x20) == 0
-    if not ends[last_of_mask].all():
-        raise MaskError(f"mask {int(np.flatnonzero(~ends[last_of_mask])[0])}: its RLE stops in the middle of a number")
-    run_of_code = np.concatenate([[0], np.cumsum(ends)[:-1]])
-    first_code = np.flatnonzero(np.concatenate([[True], ends[:-1]]))
-    place = np.arange(codes.size) - first_code[run_of_code]
-    if place.max() > 7:
-        raise MaskError("an RLE's counts hold a run of more than 2^40 pixels")
-    values = np.bincount(run_of_code, weights=(codes & 0x1F) << (5 * place)).astype(np.int64)
-    end_codes, end_places = codes[ends], place[ends]
-    values -= np.where(end_codes & 0x10, np.int64(1) << (5 * (end_places + 1)), 0)
-    owner = np.searchsorted(last_of_mask, np.flatnonzero(ends))
-    return _undo_differences(values, owner), owner
+    ends = codes < 32
+    last_code_M = np.cumsum(lengths_M) - 1
+    if not ends[last_code_M].all():
+        raise MaskError("an RLE's counts stop in the middle of a number")
+    end_codes = np.flatnonzero(ends)
+    first_codes = np.concatenate([[0], end_codes[:-1] + 1])
+    digits = end_codes - first_codes
+    if digits.max() > MAX_DIGITS - 1:
+        raise MaskError("an RLE's counts hold a run of more than 2^35 pixels")
+    values = np.zeros(end_codes.size, dtype=np.int64)
+    for place in range(int(digits.max()) + 1):
+        longer = np.flatnonzero(digits >= place)
+        values[longer] |= (codes[first_codes[longer] + place] & 31).astype(np.int64) << (5 * place)
+    values -= np.where(codes[end_codes] & 16, np.int64(1) << (5 * (digits + 1)), 0)
+    first_run_M = np.concatenate([[0], np.searchsorted(end_codes, last_code_M)[:-1] + 1])
+    return _undo_differences(values, first_run_M), first_run_M
 
 
-def _undo_differences(values: np.ndarray, owner: np.ndarray) -> np.ndarray:
-    """Each mask's run 0 stands alone; runs 1, 3, 5, ... and 2, 4, 6, ... are two running sums."""
-    starts = np.searchsorted(owner, owner)
-    position = np.arange(values.size) - starts
-    chain = owner * 3 + np.where(position == 0, 0, 1 + position % 2)
-    order = np.argsort(chain, kind="stable")
-    sums = np.cumsum(values[order])
-    chains = chain[order]
-    first = np.searchsorted(chains, chains)
+def _undo_differences(values: np.ndarray, first_run_M: np.ndarray) -> np.ndarray:
+    """Each mask's runs 0, 1 and 2 stand as they are; every later one is a difference to the run two before.
+
+    Every other value of the whole array is therefore a row of running sums that begin anew at those three.
+    """
+    begins = np.zeros(values.size, dtype=bool)
+    for place in range(3):
+        found = first_run_M + place
+        begins[found[found < values.size]] = True
+    begins[first_run_M] = True
     runs = np.empty_like(values)
-    runs[order] = sums - np.where(first > 0, sums[first - 1], 0)
+    for side in (0, 1):
+        part, anew = values[side::2], begins[side::2]
+        if part.size:
+            sums = np.cumsum(part)
+            latest = np.maximum.accumulate(np.where(anew, np.arange(part.size), 0))
+            runs[side::2] = sums - sums[latest] + part[latest]
     return runs
 
 
