@@ -12,7 +12,14 @@ from annotator.masks import Rle, polygons_to_rle, rle_area, rle_box_xyxy, rle_ch
 
 from .records import Category, Dataset, ImageRecord, Instance, Problem
 
-SPLIT_NAMES = {"train": "train", "valid": "val", "val": "val", "validation": "val", "test": "test"}
+SPLIT_NAMES = {
+    "train": "train",
+    "valid": "val",
+    "val": "val",
+    "validation": "val",
+    "test": "test",
+    "holdout": "holdout",
+}
 
 
 def split_named(folder: str) -> str | None:

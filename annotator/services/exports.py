@@ -1,0 +1,143 @@
+"""Exports as jobs: settled pairs, verified negatives included, as a zip in one of the formats, with a manifest."""
+
+import hashlib
+import json
+import os
+import uuid
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.utils import timezone
+
+from annotator.errors import RoostError
+from annotator.formats.records import Category, ImageRecord, Instance, unique_names
+from annotator.models import Image, Job, Pair, Project
+
+from .export_layouts import LAYOUTS
+from .image_store import image_path
+from .jobs import JobContext, job_enqueue
+
+FORMATS = tuple(LAYOUTS)
+IMAGES_A_READ = 200
+
+
+def export_start(
+    *,
+    project: Project,
+    user: AbstractBaseUser | None,
+    format: str = "coco",
+    splits: Sequence[str] = (),
+    with_images: bool = True,
+) -> Job:
+    """Queue an export of the splits named, or all; refused when nothing is settled yet."""
+    if format not in LAYOUTS:
+        words = f"An export is one of {', '.join(LAYOUTS)}, not {format!r}."
+        raise RoostError(words, fields={"format": ["Unknown."]})
+    if unknown := sorted(set(splits) - set(Image.Split.values)):
+        raise RoostError(f"There is no split {unknown[0]!r}.", fields={"splits": ["Unknown."]})
+    if not _settled(project, splits).exists():
+        raise RoostError("Nothing is approved or imported here yet, so there is nothing to export.")
+    params = {"format": format, "splits": list(splits), "with_images": with_images}
+    return job_enqueue(project=project, kind=Job.Kind.EXPORT, params=params, created_by=user)
+
+
+def export_file(*, job: Job) -> Path:
+    """Where a finished export lies; RoostError when there is none (any more)."""
+    name = job.report.get("file") if job.kind == Job.Kind.EXPORT else None
+    path = settings.EXPORTS_DIR / str(name)
+    if not name or not path.is_file():
+        raise RoostError("This job has no file to download; export again.", code="no_export", http_status=404)
+    return path
+
+
+def export_run(context: JobContext) -> dict[str, Any]:
+    """The job's work: write beside, rename when whole; a second run replaces the first one's file."""
+    project, params = context.job.project, context.job.params
+    name = f"{project.slug}-{context.job.pk}-{params['format']}.zip"
+    settings.EXPORTS_DIR.mkdir(parents=True, exist_ok=True)
+    unfinished = settings.EXPORTS_DIR / f".{name}.{uuid.uuid4().hex[:8]}"
+    try:
+        with zipfile.ZipFile(unfinished, "w") as archive:
+            manifest = _write(context, archive)
+        os.replace(unfinished, settings.EXPORTS_DIR / name)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    size = (settings.EXPORTS_DIR / name).stat().st_size
+    return {"file": name, "bytes": size, "counts": manifest["counts"], "notes": manifest["notes"]}
+
+
+@dataclass(frozen=True)
+class _Exported:
+    record: ImageRecord
+    sha256: str
+
+
+def _write(context: JobContext, archive: zipfile.ZipFile) -> dict[str, Any]:
+    project, params = context.job.project, context.job.params
+    layout = LAYOUTS[params["format"]]
+    categories = [Category(row.category_id, row.name) for row in project.concepts.all()]
+    exported = list(_exported(context, project, params["splits"]))
+    names = unique_names([one.record for one in exported])
+    splits = sorted({str(one.record.split) for one in exported})
+    files: dict[str, str] = {}
+    for path, text in layout.annotation_files([one.record for one in exported], names, categories, splits):
+        archive.writestr(path, text, zipfile.ZIP_DEFLATED)
+        files[path] = hashlib.sha256(text.encode()).hexdigest()
+    if params["with_images"]:
+        for number, (one, name) in enumerate(zip(exported, names, strict=True)):
+            context.progress(0.5 + 0.5 * number / len(exported), f"{number} of {len(exported)} images packed")
+            archive.write(image_path(one.sha256), layout.image_path(one.record, name), zipfile.ZIP_STORED)
+    manifest = _manifest(project, params, exported, files, layout.notes)
+    archive.writestr("manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False), zipfile.ZIP_DEFLATED)
+    return manifest
+
+
+def _settled(project: Project, splits: Sequence[str]) -> Any:
+    pairs = project.pairs.exclude(truth=Pair.Truth.UNSEEN)
+    return pairs.filter(image__split__in=splits) if splits else pairs
+
+
+def _exported(context: JobContext, project: Project, splits: Sequence[str]) -> Iterator[_Exported]:
+    """Every image with a settled pair, in the order of its hash."""
+    ids = list(_settled(project, splits).order_by("image__sha256").values_list("image_id", flat=True).distinct())
+    for start in range(0, len(ids), IMAGES_A_READ):
+        context.progress(0.5 * start / len(ids), f"{start} of {len(ids)} images read")
+        batch = Image.objects.filter(pk__in=ids[start : start + IMAGES_A_READ]).order_by("sha256")
+        for image in batch.prefetch_related("pairs__concept"):
+            yield _Exported(_record(image), image.sha256)
+
+
+def _record(image: Image) -> ImageRecord:
+    record = ImageRecord(image.sha256, image.width, image.height, image.split, image.original_name)
+    for pair in sorted(image.pairs.all(), key=lambda pair: pair.concept.category_id):
+        if pair.truth == Pair.Truth.PRESENT:
+            record.instances += [Instance(pair.concept.name, instance["mask"]) for instance in pair.instances]
+        elif pair.truth == Pair.Truth.ABSENT:
+            record.absent.append(pair.concept.name)
+    return record
+
+
+def _manifest(
+    project: Project, params: dict, exported: Sequence[_Exported], files: dict[str, str], notes: str
+) -> dict[str, Any]:
+    counts: dict[str, dict[str, int]] = {}
+    for one in exported:
+        row = counts.setdefault(str(one.record.split), {"images": 0, "instances": 0, "verified_negatives": 0})
+        row["images"] += 1
+        row["instances"] += len(one.record.instances)
+        row["verified_negatives"] += len(one.record.absent)
+    return {
+        "made_by": "Roost",
+        "project": project.slug,
+        "format": params["format"],
+        "made_at": timezone.now().isoformat(timespec="seconds"),
+        "counts": counts,
+        "annotation_files_sha256": files,
+        "images_sha256": [one.sha256 for one in exported],
+        "notes": notes,
+    }

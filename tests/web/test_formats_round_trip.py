@@ -1,0 +1,195 @@
+"""What is written in a format is read back to the pixel, verified negatives included where the format has them."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from PIL import ImageDraw
+
+from annotator.errors import ImportRefusedError
+from annotator.formats import label_studio, labelme, saco, yolo
+from annotator.formats.outlines import rings, single_outline
+from annotator.formats.records import Category, ImageRecord, Instance
+from annotator.masks import decode_rle, encode_mask, rle_area, rle_iou
+from tests.factories import box_rle
+
+CATEGORIES = [Category(3, "hen"), Category(7, "duck")]
+WIDTH, HEIGHT = 40, 30
+
+
+def _odd_masks() -> list[np.ndarray]:
+    """A ring with a hole, two parts, pixels that touch at a corner, one pixel, the whole image, noise."""
+    masks = [np.zeros((HEIGHT, WIDTH), dtype=bool) for _ in range(6)]
+    masks[0][5:20, 5:20] = True
+    masks[0][8:15, 9:12] = False
+    masks[1][2:5, 2:9] = masks[1][20:28, 30:40] = True
+    masks[2][3, 3] = masks[2][4, 4] = masks[2][4, 2] = True
+    masks[3][29, 39] = True
+    masks[4][:] = True
+    masks[5][:] = np.random.default_rng(2).random((HEIGHT, WIDTH)) > 0.6
+    return masks
+
+
+def _record() -> ImageRecord:
+    instances = [Instance("hen", encode_mask(mask)) for mask in _odd_masks()]
+    return ImageRecord("a.png", WIDTH, HEIGHT, "train", "a.png", instances, ["duck"])
+
+
+def _same_masks(read: ImageRecord) -> bool:
+    return [one.mask for one in read.instances] == [one.mask for one in _record().instances]
+
+
+@pytest.mark.parametrize("mask", _odd_masks(), ids=["hole", "parts", "corners", "pixel", "all", "noise"])
+def test_outline_filled_by_even_odd_is_the_mask(mask):
+    # The reference is Pillow's polygon filling, on a canvas eight times finer, sampled at pixel centres.
+    scale = 8
+    canvas = PillowImage.new("1", (WIDTH * scale, HEIGHT * scale))
+    filled = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    for ring in rings(mask):
+        canvas.paste(0, (0, 0, *canvas.size))
+        ImageDraw.Draw(canvas).polygon([(x * scale, y * scale) for x, y in ring], fill=1)
+        filled ^= np.asarray(canvas)[scale // 2 :: scale, scale // 2 :: scale]
+    assert (filled == mask).all()
+    assert {point for ring in rings(mask) for point in ring} == set(single_outline(mask))
+
+
+def test_empty_mask_has_no_outline():
+    assert single_outline(np.zeros((4, 4), dtype=bool)) == []
+
+
+def test_yolo_round_trip_is_exact():
+    text = yolo.write(_record(), CATEGORIES)
+    read, problems = yolo.read(text, file_name="a.png", width_px=WIDTH, height_px=HEIGHT, names=["hen", "duck"])
+    assert problems == []
+    assert _same_masks(read)
+
+
+def test_saco_round_trip_is_exact():
+    document = json.loads(json.dumps(saco.write([_record()], CATEGORIES, ["a.png"])))
+    [read] = saco.read(document).images
+    assert _same_masks(read)
+    assert read.absent == ["duck"]
+
+
+def test_saco_has_a_row_for_each_settled_pair_and_none_for_what_nobody_saw():
+    unseen = ImageRecord("b.png", WIDTH, HEIGHT)
+    document = saco.write([_record(), unseen], CATEGORIES, ["a.png", "b.png"])
+    assert [(row["file_name"], row["text_input"]) for row in document["images"]] == [
+        ("a.png", "hen"),
+        ("a.png", "duck"),
+    ]
+    assert document["annotations"][4]["area"] == 1.0
+
+
+def test_labelme_round_trip_is_exact():
+    read, problems = labelme.read(json.loads(json.dumps(labelme.write(_record(), name="a.png"))))
+    assert problems == []
+    assert _same_masks(read)
+    assert read.absent == ["duck"]
+
+
+def test_label_studio_round_trip_is_exact():
+    read, problems = label_studio.read(json.loads(json.dumps(label_studio.write(_record(), url="/x/a.png"))))
+    assert problems == []
+    assert _same_masks(read)
+    assert read.absent == ["duck"]
+
+
+def _yolo_line(line: str) -> tuple[ImageRecord, list]:
+    return yolo.read(line, file_name="a.png", width_px=10, height_px=10, names=["hen"])
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("1 0.1 0.1 0.5 0.1 0.5 0.5", "no class"),
+        ("-1 0.1 0.1 0.5 0.1 0.5 0.5", "no class"),
+        ("0 0.5 0.5 0.2 0.2", "only a box"),
+        ("0 0.1 0.1 0.5 0.1 0.5", "three points"),
+        ("0 0,1 0,1 0,5 0,1 0,5 0,5", "no number"),
+        ("0 nan 0.1 0.5 0.1 0.5 0.5", "from 0 to 1"),
+        ("0 5 1 50 1 50 50", "from 0 to 1"),
+        ("0 0.1 0.1 0.1 0.1 0.1 0.1", "no pixel"),
+    ],
+)
+def test_bad_yolo_line_is_a_problem(line, why):
+    image, [problem] = _yolo_line(line)
+    assert why in problem.why
+    assert (image.instances, image.unsure) == ([], {"hen"})
+
+
+def test_windows_line_ends_are_read():
+    image, problems = _yolo_line("0 0.1 0.1 0.5 0.1 0.5 0.5\r\n0 0.1 0.1 0.5 0.1 0.5 0.5\r\n")
+    assert (len(image.instances), problems) == (2, [])
+
+
+def test_yolo_data_file_runs_no_code(tmp_path):
+    trap = f"names: !!python/object/apply:os.system ['touch {tmp_path}/trap']"
+    with pytest.raises(ImportRefusedError, match="plain YAML"):
+        yolo.read_names(trap)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", ["names: [hen, duck]", "names: {1: duck, 0: hen}\npath: /etc"])
+def test_yolo_names_are_read_from_a_list_or_a_map(text):
+    assert yolo.read_names(text) == ["hen", "duck"]
+
+
+def _labelme(shape: dict) -> tuple[ImageRecord, list]:
+    document = {"imagePath": "../../a.png", "imageHeight": 20, "imageWidth": 30, "shapes": [shape]}
+    return labelme.read(document)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"label": "hen", "shape_type": "circle", "points": [[1, 1]]},
+        {"label": "hen", "shape_type": "mask", "points": [[0, 0], [99, 99]], "mask": ""},
+        {"label": "hen", "shape_type": "mask", "points": [[0, 0], [2, 2]], "mask": "no base64!"},
+        {"label": "hen", "shape_type": "mask", "points": [[0, 0], [1e300, 2]], "mask": ""},
+        {"label": "hen", "points": [[0, 0], [5, 5]]},
+        {"label": "hen", "points": [[0, 0], [5, float("inf")], [3, 3]]},
+        {"label": 5, "points": [[0, 0], [5, 0], [5, 5]]},
+        {"label": "hen", "points": "x"},
+        7,
+    ],
+)
+def test_bad_labelme_shape_is_a_problem(shape):
+    image, problems = _labelme(shape)
+    assert (image.instances, len(problems)) == ([], 1)
+
+
+def test_labelme_path_counts_by_its_last_part_alone():
+    image, _ = _labelme({"label": "hen", "points": [[0, 0], [10, 0], [10, 10], [0, 10]]})
+    assert image.file_name == "a.png"
+    assert rle_area(image.instances[0].mask) == 100
+
+
+@pytest.mark.parametrize(
+    "rle",
+    [[255] * 40, [0, 0, 18, 192], [0, 0, 18, 192, *[255] * 20], "text", [0, 0, 18, 192, *[999] * 9]],
+    ids=["4 GB", "cut", "noise", "text", "no bytes"],
+)
+def test_hostile_brush_rle_is_a_problem(rle):
+    task = label_studio.write(_record(), url="/x/a.png")
+    task["annotations"][0]["result"][0]["value"]["rle"] = rle
+    image, problems = label_studio.read(task)
+    assert (len(image.instances), len(problems)) == (5, 1)
+
+
+def test_label_studio_polygon_is_percent_of_the_size():
+    value = {"points": [[0, 0], [50, 0], [50, 50], [0, 50]], "polygonlabels": ["hen"]}
+    result = {"type": "polygonlabels", "original_width": WIDTH, "original_height": HEIGHT, "value": value}
+    image, _ = label_studio.read({"data": {"image": "a.png"}, "annotations": [{"result": [result]}]})
+    assert rle_iou(image.instances[0].mask, box_rle(0, 0, 20, 15, WIDTH, HEIGHT)) == 1.0
+
+
+@pytest.mark.parametrize("document", [None, [], {}, {"data": {"image": 5}, "annotations": []}])
+def test_what_is_no_label_studio_task_is_refused(document):
+    with pytest.raises(ImportRefusedError, match="no Label Studio task"):
+        label_studio.read(document)
+
+
+def test_masks_here_are_really_odd():
+    assert [int(decode_rle(one.mask).sum()) for one in _record().instances][:5] == [204, 101, 3, 1, 1200]
