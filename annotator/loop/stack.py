@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +50,7 @@ def free_port() -> int:
 
 
 @contextmanager
-def private_stack(extra_environment: dict[str, str] | None = None) -> Iterator[Stack]:
+def private_stack(*, demo_arguments: Sequence[str] = ()) -> Iterator[Stack]:
     """Set up the demo project in a temporary folder, start everything, yield it ready, stop it and clean up."""
     with tempfile.TemporaryDirectory(prefix="roost-loop-") as folder:
         port, backend_port = free_port(), free_port()
@@ -59,12 +59,11 @@ def private_stack(extra_environment: dict[str, str] | None = None) -> Iterator[S
             "ROOST_PORT": str(port),
             "ROOST_MLBACKEND_PORT": str(backend_port),
             "ROOST_MLBACKEND_URL": f"http://127.0.0.1:{backend_port}",
-            **(extra_environment or {}),
         }
         stack = Stack(f"http://127.0.0.1:{port}", Path(folder), environment)
         stack.manage("migrate", "--verbosity", "0")
         stack.manage("collectstatic", "--noinput", "--verbosity", "0")
-        stack.manage("demo")
+        stack.manage("demo", *demo_arguments)
         with _running(stack):
             yield stack
 

@@ -11,6 +11,10 @@ from django.core.management.base import BaseCommand, CommandError
 from annotator.loop.client import ApiError, RoostClient
 from annotator.loop.rounds import Loop, Truth
 from annotator.loop.stack import Stack, StackError, private_stack
+from annotator.services.demo import FIRST_SEED
+
+# More than a demo project draws, so that two seeds share no scene.
+SCENES_A_SEED = 10_000
 
 
 class Command(BaseCommand):
@@ -34,7 +38,8 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps({"seed": options["seed"], "rounds": rounds}, indent=2))
 
     def _rounds(self, options: dict) -> list[dict]:
-        with private_stack({"ROOST_DEMO_SEED": str(options["seed"])}) as stack:
+        first_scene = FIRST_SEED + SCENES_A_SEED * options["seed"]
+        with private_stack(demo_arguments=["--seed", str(first_scene)]) as stack:
             loop = _loop(stack, self._say)
             config = {"seed": options["seed"]} | ({"steps": options["steps"]} if options["steps"] else {})
             figures = []
