@@ -10,9 +10,9 @@ register = template.Library()
 
 
 @register.filter
-def grouped(value: int | None) -> str:
+def grouped(value: Any) -> str:
     """12345 -> 12,345; nothing -> a dash."""
-    return "–" if value is None else f"{value:,}"
+    return f"{value:,}" if isinstance(value, int | float) else "–"
 
 
 @register.filter

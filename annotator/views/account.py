@@ -9,14 +9,14 @@ from annotator.forms import TokenForm
 from annotator.services.projects import token_create
 from annotator.services.tokens import token_revoke
 
-from .shell import log_in_first, page
+from .shell import log_in_first, page, posted
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @log_in_first
 def tokens(request: HttpRequest) -> HttpResponse:
     """The list; POST makes one and shows it this once."""
-    form, token = TokenForm(request.POST or None), None
+    form, token = TokenForm(posted(request)), None
     if request.method == "POST" and form.is_valid():
         token, form = token_create(user=request.user, **form.cleaned_data), TokenForm()
     context = {"form": form, "token": token, "tokens": request.user.api_tokens.order_by("-id")}

@@ -13,7 +13,7 @@ from annotator.selectors.overview import Counts, loop_stations, next_step, proje
 from annotator.services.projects import project_create
 
 from .loop_picture import picture
-from .shell import log_in_first, page, project_page, refusals_told
+from .shell import log_in_first, page, posted, project_page, refusals_told
 
 
 @require_safe
@@ -29,7 +29,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @log_in_first
 def project_new(request: HttpRequest) -> HttpResponse:
-    form = ProjectForm(request.POST or None)
+    form = ProjectForm(posted(request))
     if request.method == "POST" and form.is_valid():
         with refusals_told(request, form):
             project = project_create(user=request.user, **form.cleaned_data)

@@ -10,14 +10,14 @@ from annotator.models import Project
 from annotator.services.concepts import concept_update
 from annotator.services.projects import concept_add, project_settings_update
 
-from .shell import ADMIN, page, project_page, refusals_told
+from .shell import ADMIN, page, posted, project_page, refusals_told
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @project_page(ADMIN)
 def settings(request: HttpRequest, project: Project) -> HttpResponse:
     # The form writes into its own copy, so that the service still sees what was there before.
-    form = SettingsForm(request.POST or None, instance=Project.objects.get(pk=project.pk))
+    form = SettingsForm(posted(request), instance=Project.objects.get(pk=project.pk))
     if request.method == "POST" and form.is_valid():
         with refusals_told(request, form):
             project_settings_update(project=project, user=request.user, **form.cleaned_data)

@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.forms import BaseForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 
@@ -118,3 +118,8 @@ def refusals_told(request: HttpRequest, form: BaseForm | None = None) -> Iterato
 def whole_number(text: str | None) -> int | None:
     """An id out of an address, or None when it is none that a database could hold."""
     return int(text) if text and text.isascii() and text.isdecimal() and len(text) < 18 else None
+
+
+def posted(request: HttpRequest) -> QueryDict | None:
+    """A form's data: what was posted, even if that is nothing at all; None on GET."""
+    return request.POST if request.method == "POST" else None
