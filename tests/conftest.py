@@ -36,3 +36,12 @@ def api():
         return client
 
     return sign_in
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory):
+    """One running Roost with a small demo project for all tests that only look, or work on rows of their own."""
+    from tests.stack import running_stack
+
+    with running_stack(tmp_path_factory.mktemp("stack")) as running:
+        yield running
