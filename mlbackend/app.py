@@ -140,6 +140,8 @@ async def _on_api_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)
     headers = {} if error.retry_after_s is None else {"Retry-After": str(max(1, round(error.retry_after_s)))}
     request.app.state.metrics.count("roost_errors_total", code=error.code)
+    if request.url.path.startswith("/ls/"):  # Label Studio shows its user the status alone
+        log.warning("%s refused: %s", request.url.path, error.message.replace("\n", " "))
     return JSONResponse({"error": error.body()}, status_code=error.status, headers=headers)
 
 

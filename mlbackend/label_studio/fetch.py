@@ -6,6 +6,7 @@ can't lead elsewhere. Redirects are not followed. A failure is an error, never a
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import ipaddress
 import json
@@ -49,7 +50,8 @@ class Fetcher:
     def fetch(self, url: str) -> bytes:
         """The image's bytes; ApiError `unreachable_image` with the reason."""
         target = self._target(url)
-        headers = {"Accept": "image/*", "User-Agent": "roost-mlbackend"}
+        # Label Studio answers 406 to anything narrower than */*.
+        headers = {"Accept": "*/*", "User-Agent": "roost-mlbackend"}
         if self._rules.token and self._is_label_studio(target):
             headers["Authorization"] = self._authorization(target)
         status, body = self._request("GET", target, headers)
@@ -129,7 +131,7 @@ class Fetcher:
         host, port = target.hostname or "", _port(target)
         connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_S)
         try:
-            plain = socket.create_connection((self._checked_address(host, port), port), timeout=TIMEOUT_S)
+            plain = self._open(host, port)
             connection.sock = plain
             if target.scheme == "https":
                 connection.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=host)
@@ -137,13 +139,17 @@ class Fetcher:
             raise refused(f"{_shown(target)} cannot be reached ({type(error).__name__})") from None
         return connection
 
-    def _checked_address(self, host: str, port: int) -> str:
+    def _open(self, host: str, port: int) -> socket.socket:
+        """Connect to the first address of the name that may be, and can be, connected to."""
         addresses = [str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        for address in addresses:
-            if self._is_allowed(address):
-                return address
-        raise refused(f"'{host}' leads to an address of a private network; name that network in ROOST_LS_NETWORKS "
-                      "if it is meant to")
+        allowed = [address for address in addresses if self._is_allowed(address)]
+        if not allowed:
+            raise refused(f"'{host}' leads to an address of a private network; name that network in ROOST_LS_NETWORKS "
+                          "if it is meant to")
+        for address in allowed[:-1]:
+            with contextlib.suppress(OSError):
+                return socket.create_connection((address, port), timeout=TIMEOUT_S)
+        return socket.create_connection((allowed[-1], port), timeout=TIMEOUT_S)
 
     def _is_allowed(self, text: str) -> bool:
         address = ipaddress.ip_address(text.partition("%")[0])
