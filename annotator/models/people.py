@@ -25,17 +25,25 @@ class Project(models.Model):
 
     presence_low = models.FloatField(default=0.4, validators=FRACTION)
     presence_high = models.FloatField(default=0.6, validators=FRACTION)
-    stability_below = models.FloatField(default=0.75, validators=FRACTION, help_text="A mask less stable than this is borderline")
+    stability_below = models.FloatField(
+        default=0.75, validators=FRACTION, help_text="A mask less stable than this is borderline"
+    )
     audit_share = models.FloatField(default=0.1, validators=FRACTION, help_text="Share of a batch drawn at random")
-    mine_batch = models.PositiveIntegerField(default=50, help_text="Tasks one round of mining queues")
+    mine_batch = models.PositiveIntegerField(
+        default=50, validators=[MinValueValidator(1)], help_text="Tasks one round of mining queues"
+    )
 
     review_policy = models.CharField(max_length=16, choices=ReviewPolicy, default=ReviewPolicy.ALL)
     review_share = models.FloatField(default=0.2, validators=FRACTION)
     self_review_allowed = models.BooleanField(default=False)
 
-    gate_min_gain_points = models.FloatField(default=1.0, help_text="CGF1 points a challenger must gain")
-    gate_bootstrap_rounds = models.PositiveIntegerField(default=1000)
-    gate_confidence = models.FloatField(default=0.95, validators=FRACTION)
+    gate_min_gain_points = models.FloatField(
+        default=1.0, validators=[MinValueValidator(0.0)], help_text="CGF1 points a challenger must gain"
+    )
+    gate_bootstrap_rounds = models.PositiveIntegerField(
+        default=1000, validators=[MinValueValidator(100), MaxValueValidator(100_000)]
+    )
+    gate_confidence = models.FloatField(default=0.95, validators=[MinValueValidator(0.51), MaxValueValidator(0.999)])
     gate_max_fpr_rise = models.FloatField(default=0.0, validators=FRACTION)
 
     class Meta:
