@@ -173,7 +173,9 @@ SPECTACULAR_SETTINGS = {
 }
 
 # The ML backend: the one door is annotator/ml_client.py.
-MLBACKEND_URL = os.environ.get("ROOST_MLBACKEND_URL", "http://127.0.0.1:9090")
+MLBACKEND_URL = os.environ.get(
+    "ROOST_MLBACKEND_URL", f"http://127.0.0.1:{os.environ.get('ROOST_MLBACKEND_PORT', '9090')}"
+)
 MLBACKEND_TOKEN = os.environ.get("ROOST_MLBACKEND_TOKEN", "")
 
 # Celery: JSON only; the broker is a doorbell, the Job row the truth (docs/decisions/0001-job-rows.md).
