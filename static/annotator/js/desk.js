@@ -101,7 +101,7 @@ export class Desk {
     editing.workspace.paintNow();
     measurePainted("roost:next", startedAt);
     this.#prefetch();
-    say(introOf(task, store.state));
+    say(introOf(prepared, store.state));
     picture.ready.catch((error) => notices.show("picture", "error", error.message));
     if (other) await this.#chooseOlder(task.id, other, payload);
   }
@@ -227,8 +227,7 @@ export class Desk {
       try {
         const task = await api.post(paths.task(last.taskId, "reopen"));
         feed.drop();
-        say("Reopened: your answer before.");
-        return await feed.prepare({ ...task, returned: task.returned ?? null }, last.annotation);
+        return { ...(await feed.prepare(task, last.annotation)), isReopened: true };
       } catch (error) {
         say(error.message);
         if (this.#current) return Object.assign(this.#current, {});
@@ -286,7 +285,8 @@ export class Desk {
 
 const counted = (count) => `${count} ${count === 1 ? "instance" : "instances"}`;
 
-function introOf(task, state) {
-  const restored = state.instances.length || state.hand ? " Your draft is back." : "";
-  return `${task.concept.name}: ${state.proposals.length} proposed.${restored}`;
+function introOf({ task, earlier, isReopened }, { proposals, instances, hand }) {
+  const hasDraft = (instances.length > 0 || hand) && instances !== earlier?.instances;
+  const came = isReopened ? "Reopened: " : task.returned ? "Sent back to you: " : "";
+  return `${came}${task.concept.name}, ${proposals.length} proposed.${hasDraft ? " Your draft is back." : ""}`;
 }

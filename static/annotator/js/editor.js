@@ -52,7 +52,7 @@ export function createEditor(store) {
     load({ task, proposals, work }) {
       history.clear();
       store.set({ ...EMPTY_WORK, taskId: task.id, image: task.image, proposals, ...work });
-      if (!state().cursor) store.set({ cursor: firstOpen(state(), -1) });
+      if (!state().cursor) store.set({ cursor: firstOpen(state(), -1) ?? instanceCursor(state().instances[0]) });
     },
 
     accept() {
@@ -310,6 +310,15 @@ export function proposalsOf(task) {
   return instances.map((one, index) =>
     Object.freeze({ index, score: one.score, stability: one.stability, wire: one.mask, mask: maskFromWire(one.mask), modelVersion }),
   );
+}
+
+/** Instances that came from the server alone, tied again to the proposals that they settle. */
+export function linkedToProposals(instances, proposals) {
+  return instances.map((one) => {
+    const same = one.origin === "proposal" ? proposals.find(({ mask }) => maskIou(mask, one.mask) === 1) : null;
+    const covers = proposals.filter(({ mask }) => maskIou(mask, one.mask) > SAME_OBJECT_IOU).map(({ index }) => index);
+    return Object.freeze({ ...one, proposal: same?.index ?? null, covers });
+  });
 }
 
 /** The pieces of the mask in hand; used to split an object that a click took for one. */

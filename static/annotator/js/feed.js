@@ -1,7 +1,7 @@
 /** Tasks as they come: the one on screen and the next, claimed, decoded and painted-ready ahead of time. */
 
 import { paths } from "./api-client.js";
-import { proposalsOf } from "./editor.js";
+import { linkedToProposals, proposalsOf } from "./editor.js";
 import { instancesFromWire } from "./payload.js";
 import { createPicture } from "./picture.js";
 
@@ -22,15 +22,17 @@ export function createFeed({ api, slug, outbox, onPicture }) {
   /** `answered`: the annotation that a reopened task had, as one that was sent back names its own. */
   async function prepare(task, answered = null) {
     const picture = createPicture(task.image, { onChange: () => onPicture(task.id) });
-    const earlier = await earlierAnswer(task, task.returned?.annotation ?? answered);
+    const proposals = proposalsOf(task);
+    const earlier = await earlierAnswer(task, task.returned?.annotation ?? answered, proposals);
     await picture.ready.catch(() => {});
-    return { task, picture, proposals: proposalsOf(task), earlier };
+    return { task, picture, proposals, earlier };
   }
 
-  async function earlierAnswer(task, annotationId) {
+  async function earlierAnswer(task, annotationId, proposals) {
     if (!annotationId || task.draft) return null;
     const { annotation } = await api.get(paths.annotation(annotationId));
-    return { instances: instancesFromWire(annotation.instances), rejected: annotation.rejected_proposals ?? [] };
+    const instances = linkedToProposals(instancesFromWire(annotation.instances), proposals);
+    return { instances, rejected: annotation.rejected_proposals ?? [] };
   }
 
   /** Get the next one ready; a failure is told when somebody takes it. */
@@ -41,9 +43,10 @@ export function createFeed({ api, slug, outbox, onPicture }) {
   }
 
   async function take(afterId) {
-    const waiting = next ?? claim(afterId);
+    const waiting = next;
     next = null;
-    return waiting;
+    // Nothing was there when it was asked for ahead of time: by now there may be.
+    return (await waiting) ?? claim(afterId);
   }
 
   async function open(taskId) {
