@@ -106,9 +106,6 @@ class SettingsForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, label_suffix="", **more)
-        for name in ("gate_bootstrap_rounds", "mine_batch"):
-            self.fields[name].min_value = 1
-            self.fields[name].widget.attrs["min"] = 1
         for field in self.fields.values():
             if isinstance(field.widget, forms.NumberInput) and isinstance(field, forms.FloatField):
                 field.widget.attrs["step"] = "any"
@@ -118,9 +115,6 @@ class SettingsForm(forms.ModelForm):
         low, high = data.get("presence_low"), data.get("presence_high")
         if low is not None and high is not None and low >= high:
             self.add_error("presence_high", "The band must end above where it begins.")
-        for name in ("mine_batch", "gate_bootstrap_rounds"):
-            if data.get(name) == 0:
-                self.add_error(name, "At least 1.")
         return data
 
 
@@ -157,6 +151,22 @@ class RetrainForm(PlainForm):
     def config(self) -> dict[str, Any]:
         """Only what was asked for; see services.training_runs.TUNABLE."""
         return {name: value for name, value in self.cleaned_data.items() if value is not None}
+
+
+class ExportForm(PlainForm):
+    FORMATS = [
+        ("coco", "COCO, masks as RLE"),
+        ("yolo", "YOLO segmentation (outlines; holes are lost)"),
+        ("labelme", "LabelMe"),
+        ("saco", "SA-Co, SAM 3's own"),
+        ("label_studio", "Label Studio"),
+    ]
+
+    format = forms.ChoiceField(choices=FORMATS)
+    splits = forms.MultipleChoiceField(
+        choices=Image.Split.choices, required=False, widget=forms.CheckboxSelectMultiple, help_text="None: all of them."
+    )
+    with_images = forms.BooleanField(required=False, initial=True, label="Pack the images too")
 
 
 class ManyFilesInput(forms.ClearableFileInput):

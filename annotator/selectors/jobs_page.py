@@ -14,9 +14,9 @@ def jobs_page(*, project: Project, kind: str = "", before: int | None = None) ->
     return rows[:PAGE], rows[PAGE - 1].pk if len(rows) > PAGE else None
 
 
-def job_in_flight(*, project: Project, kind: str) -> Job | None:
-    return project.jobs.filter(kind=kind, state__in=Job.IN_FLIGHT).order_by("-id").first()
-
-
 def newest_job(*, project: Project, kind: str) -> Job | None:
     return project.jobs.filter(kind=kind).order_by("-id").first()
+
+
+def newest_jobs(*, project: Project, kind: str, limit: int) -> list[Job]:
+    return list(project.jobs.filter(kind=kind).order_by("-id")[:limit])

@@ -1,18 +1,20 @@
 """The admin's one-button deeds: each asks a service and goes back to the page that shows what came of it."""
 
 from django.contrib import messages
+from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from annotator.forms import RetrainForm
+from annotator.forms import ExportForm, RetrainForm
 from annotator.models import Project
+from annotator.services.exports import export_start
 from annotator.services.mining import mining_start
 from annotator.services.promotion import version_promote, version_rollback
 from annotator.services.snapshots import snapshot_start
 from annotator.services.training_runs import retrain_start
 
-from .shell import ADMIN, project_page, refusals_told
+from .shell import ADMIN, REVIEWER, project_page, refusals_told
 
 
 @require_POST
@@ -34,6 +36,19 @@ def take_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 @require_POST
+@project_page(REVIEWER)
+def export(request: HttpRequest, project: Project) -> HttpResponse:
+    form = ExportForm(request.POST)
+    if form.is_valid():
+        with refusals_told(request, form):
+            job = export_start(project=project, user=request.user, **form.cleaned_data)
+            messages.success(request, "The export is being packed; its file is offered here when it is done.")
+            return redirect("job", project.slug, job.pk)
+    _tell_errors(request, form)
+    return redirect("snapshots", project.slug)
+
+
+@require_POST
 @project_page(ADMIN)
 def retrain(request: HttpRequest, project: Project) -> HttpResponse:
     form = RetrainForm(request.POST, project=project)
@@ -42,10 +57,16 @@ def retrain(request: HttpRequest, project: Project) -> HttpResponse:
             job = retrain_start(project=project, user=request.user, config=form.config())
             messages.success(request, "Training has begun.")
             return redirect("run", project.slug, job.training_run.number)
-    for errors in form.errors.values():
-        for error in errors:
-            messages.error(request, error)
+    _tell_errors(request, form)
     return redirect("training", project.slug)
+
+
+def _tell_errors(request: HttpRequest, form: Form) -> None:
+    """On the next page, each with its field's name: a deed has no page of its own to show its form on."""
+    for name, errors in form.errors.items():
+        label = form.fields[name].label or name.replace("_", " ").capitalize() if name in form.fields else ""
+        for error in errors:
+            messages.error(request, f"{label}: {error}" if label else error)
 
 
 @require_POST

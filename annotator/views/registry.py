@@ -3,9 +3,10 @@
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from annotator.forms import ExportForm
 from annotator.models import Job, Project
 from annotator.selectors.audit_page import audit_page
-from annotator.selectors.jobs_page import newest_job
+from annotator.selectors.jobs_page import newest_job, newest_jobs
 from annotator.selectors.models_page import (
     deployments_of,
     rollback_target,
@@ -25,6 +26,8 @@ def snapshots(request: HttpRequest, project: Project) -> HttpResponse:
     context = {
         "snapshots": snapshots_of(project=project),
         "files": SNAPSHOT_FILES,
+        "export_form": ExportForm(),
+        "exports": newest_jobs(project=project, kind=Job.Kind.EXPORT, limit=5),
         "job": job,
         "writing": job is not None and job.state in Job.IN_FLIGHT,
     }

@@ -101,18 +101,17 @@ def _tabs(request: HttpRequest, project: Project, role: str) -> list[Tab]:
 
 @contextmanager
 def refusals_told(request: HttpRequest, form: BaseForm | None = None) -> Iterator[None]:
-    """A service's refusal becomes the form's error, beside the field it names, or else a message on the next page."""
+    """A service's refusal becomes the form's error, also beside the fields it names, or else a message."""
     try:
         yield
     except RoostError as error:
         if form is None:
             messages.error(request, str(error))
             return
-        fields = {name: text for name, text in (error.fields or {}).items() if name in form.fields}
-        for name, text in fields.items():
-            form.add_error(name, text)
-        if not fields:
-            form.add_error(None, str(error))
+        form.add_error(None, str(error))
+        for name, text in (error.fields or {}).items():
+            if name in form.fields:
+                form.add_error(name, text)
 
 
 def whole_number(text: str | None) -> int | None:

@@ -22,6 +22,8 @@ POLICY = {
     "snapshots": ("annotator", GET),
     "snapshot-take": ("admin", POST),
     "snapshot-download": ("annotator", GET),
+    "export": ("reviewer", POST),
+    "export-download": ("reviewer", GET),
     "training": ("annotator", GET),
     "retrain": ("admin", POST),
     "run": ("annotator", GET),
@@ -56,11 +58,15 @@ def ids(barn, settings) -> dict[str, object]:
     folder = settings.SNAPSHOTS_DIR / run.snapshot.content_hash
     folder.mkdir(parents=True)
     (folder / "train.json").write_text("{}")
+    export = factories.make_job(barn.project, state=Job.State.SUCCEEDED, report={"file": "barn.zip"})
+    settings.EXPORTS_DIR.mkdir(parents=True, exist_ok=True)
+    (settings.EXPORTS_DIR / "barn.zip").write_bytes(b"PK")
     return {
         "slug": barn.project.slug,
         "task_id": task.pk,
         "annotation_id": done.pk,
         "job_id": run.job_id,
+        "export_id": export.pk,
         "number": run.number,
         "user_id": barn.annotator.pk,
         "concept_id": barn.chicken.pk,
@@ -93,6 +99,8 @@ def test_every_page_is_in_the_policy():
 @pytest.mark.parametrize("name", PAGES)
 def test_page_opens_for_the_least_role_that_may(barn, ids, signed_in, name):
     user = getattr(barn, POLICY[name][0])
+    if name == "export-download":
+        ids = ids | {"job_id": ids["export_id"]}
     assert signed_in(user).get(address(name, ids)).status_code == 200
 
 
@@ -142,7 +150,7 @@ def test_deed_without_csrf_token_is_refused(barn, ids, name):
     assert rows() == before
 
 
-@pytest.mark.parametrize("name", ["job", "review", "run", "run-series", "snapshot-download"])
+@pytest.mark.parametrize("name", ["job", "review", "run", "run-series", "snapshot-download", "export-download"])
 def test_page_of_an_unknown_row_is_404(barn, ids, signed_in, name):
     unknown = {key: 987654 for key in ids} | {"slug": barn.project.slug, "name": "train.json"}
     assert signed_in(barn.admin).get(address(name, unknown)).status_code == 404
@@ -155,7 +163,7 @@ def test_only_a_snapshot_s_own_files_are_served(barn, ids, signed_in):
 def test_rows_of_another_project_are_unknown_in_this_one(barn, ids, signed_in):
     other = factories.make_project(barn.admin, "Other")
     here = {**ids, "slug": other.slug}
-    for name in ("job", "run", "review", "snapshot-download"):
+    for name in ("job", "run", "review", "snapshot-download", "export-download"):
         assert signed_in(barn.admin).get(address(name, here)).status_code == 404
     for name in ("job-cancel", "lease-release", "concept-change", "run-promote", "member-change"):
         assert signed_in(barn.admin).post(address(name, here)).status_code == 404
