@@ -1,4 +1,4 @@
-"""`python -m mlbackend`: serve. `python -m mlbackend predict SRC --out DIR`: label a folder and exit."""
+"""`python -m mlbackend`: serve. `python -m mlbackend predict SRC --out DIR`: label a folder of pictures and exit."""
 
 from __future__ import annotations
 
@@ -6,20 +6,15 @@ import argparse
 import logging
 import os
 import sys
+from pathlib import Path
+
+from mlbackend.settings import Settings, SettingsError, read_settings
 
 
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m mlbackend", description=__doc__)
-    verbs = parser.add_subparsers(dest="verb")
-    verbs.add_parser("serve", help="serve HTTP (the default)")
-    options = parser.parse_args(arguments)
+    options = _parser().parse_args(arguments)
     logging.basicConfig(level=os.environ.get("ROOST_LOG_LEVEL", "INFO"), stream=sys.stderr,
                         format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    return serve(options)
-
-
-def serve(options: argparse.Namespace) -> int:
-    from mlbackend.settings import SettingsError, read_settings
     try:
         settings = read_settings()
         settings.check_exposure()
@@ -28,11 +23,46 @@ def serve(options: argparse.Namespace) -> int:
         print(f"mlbackend: {error}", file=sys.stderr)
         return 2
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.torch_threads))
+    return predict(settings, options) if options.verb == "predict" else serve(settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m mlbackend", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb")
+    verbs.add_parser("serve", help="serve HTTP (the default)")
+    predict = verbs.add_parser("predict", help="label a folder of pictures: SA-Co pairs and COCO results")
+    predict.add_argument("source", type=Path)
+    predict.add_argument("--out", type=Path, required=True)
+    predict.add_argument("--version", help="model version (ROOST_DEFAULT_MODEL)")
+    predict.add_argument("--concepts", help="noun phrases, separated by commas (ROOST_CONCEPTS)")
+    predict.add_argument("--threshold", type=float, default=0.5, help="least instance score, presence included (0.5)")
+    return parser
+
+
+def serve(settings: Settings) -> int:
     import uvicorn
 
     from mlbackend.app import build_app
     uvicorn.run(build_app(settings), host=settings.host, port=settings.port, log_level="warning",
                 timeout_graceful_shutdown=5)
+    return 0
+
+
+def predict(settings: Settings, options: argparse.Namespace) -> int:
+    concepts = [word.strip() for word in options.concepts.split(",")] if options.concepts else list(settings.concepts)
+    if not concepts or not all(concepts):
+        print("mlbackend: name what to look for with --concepts or ROOST_CONCEPTS", file=sys.stderr)
+        return 2
+    from mlbackend.batch import predict_folder
+    from mlbackend.network import WeightsError
+    try:
+        refused = predict_folder(settings, options.source, options.out, concepts=concepts, threshold=options.threshold,
+                                 version=options.version or settings.default_model)
+    except WeightsError as error:
+        print(f"mlbackend: {error}", file=sys.stderr)
+        return 2
+    if refused:
+        print(f"mlbackend: {refused} pictures were refused; see {options.out / 'report.json'}", file=sys.stderr)
     return 0
 
 

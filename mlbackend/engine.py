@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
 import logging
-import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,8 +15,9 @@ import torch
 
 from mlbackend.desks import Desks
 from mlbackend.embeddings import Embedding, EmbeddingStore, HotLayer, Key, WarmLayer
-from mlbackend.errors import ApiError, bad_request, overloaded, overtaken, unreadable_image
+from mlbackend.errors import ApiError, overloaded, overtaken, unreadable_image
 from mlbackend.images import ImageError, decode_image, read_image
+from mlbackend.kept import Guests, KeptMasks
 from mlbackend.lanes import ClickLane, HeavyJob, HeavyLane, Urgency
 from mlbackend.masks import logits_to_wire
 from mlbackend.metrics import Metrics
@@ -40,62 +38,6 @@ class Flight:
     task: asyncio.Task[tuple[Embedding, str]]
     urgency: Urgency
     job: HeavyJob | None = None
-
-
-@dataclass(frozen=True)
-class KeptMask:
-    image: str
-    logits_hw: torch.Tensor
-
-
-class KeptMasks:
-    """Low-resolution logits of recent answers by an unguessable id, for refinement. Within a byte budget."""
-
-    def __init__(self, budget_bytes: int) -> None:
-        self._budget, self._bytes = budget_bytes, 0
-        self._masks: OrderedDict[str, KeptMask] = OrderedDict()
-
-    def put(self, image: str, logits_hw: torch.Tensor) -> str:
-        mask_id = secrets.token_urlsafe(12)
-        kept = KeptMask(image, logits_hw.to(torch.float16))
-        self._masks[mask_id] = kept
-        self._bytes += kept.logits_hw.nbytes
-        while self._bytes > self._budget:
-            self._bytes -= self._masks.popitem(last=False)[1].logits_hw.nbytes
-        return mask_id
-
-    def get(self, mask_id: str, image: str, size_hw: tuple[int, int]) -> torch.Tensor:
-        kept = self._masks.get(mask_id)
-        if kept is None:
-            raise bad_request("earlier_mask_id is unknown or has been forgotten; send the click without it.",
-                              "earlier_mask_id")
-        if kept.image != image:
-            raise bad_request("earlier_mask_id belongs to another image.", "earlier_mask_id")
-        if tuple(kept.logits_hw.shape) != size_hw:
-            raise bad_request("earlier_mask_id comes from a model of another size.", "earlier_mask_id")
-        self._masks.move_to_end(mask_id)
-        return kept.logits_hw.float()
-
-
-class Guests:
-    """Images that came over the network and are in no store of ours. Within a byte budget."""
-
-    def __init__(self, budget_bytes: int) -> None:
-        self._budget, self._bytes = budget_bytes, 0
-        self._images: OrderedDict[str, bytes] = OrderedDict()
-
-    def put(self, data: bytes) -> str:
-        image = hashlib.sha256(data).hexdigest()
-        if image not in self._images:
-            self._images[image] = data
-            self._bytes += len(data)
-        self._images.move_to_end(image)
-        while self._bytes > self._budget and len(self._images) > 1:
-            self._bytes -= len(self._images.popitem(last=False)[1])
-        return image
-
-    def get(self, image: str) -> bytes | None:
-        return self._images.get(image)
 
 
 class Engine:

@@ -73,6 +73,12 @@ class Registry:
     def start(self) -> None:
         self._begin(self._settings.default_model)
 
+    def read_now(self, version: str) -> Predictor:
+        """Load a version in this thread, for a command that has no event loop; WeightsError if that can't be."""
+        if version not in self.names():
+            raise WeightsError(f"there is no model version '{version}'; there are: {', '.join(self.names()) or 'none'}")
+        return self._read(version, []).predictor
+
     async def get(self, version: str) -> Predictor:
         """The predictor of a version, loaded first if need be; ApiError unknown_version, loading or failed."""
         if version in self._loaded:

@@ -60,7 +60,7 @@ def installed_python() -> Path:
     if (environment / "bin" / "label-studio").is_file():
         return python
     if os.environ.get("ROOST_TEST_LABEL_STUDIO") != "1":
-        pytest.skip(f"Label Studio {VERSION} is not installed under {CACHE}; set ROOST_TEST_LABEL_STUDIO=1 to install it")
+        pytest.skip(f"no Label Studio {VERSION} under {CACHE}; set ROOST_TEST_LABEL_STUDIO=1 to install it there")
     CACHE.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
     done = subprocess.run([python, "-m", "pip", "install", "--quiet", f"label-studio=={VERSION}"], check=False,

@@ -1,0 +1,69 @@
+"""Two small memories of the engine, each within a byte budget: masks to refine, and images that others lent."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import torch
+
+from mlbackend.errors import bad_request
+
+
+@dataclass(frozen=True)
+class KeptMask:
+    image: str
+    logits_hw: torch.Tensor
+
+
+class KeptMasks:
+    """Low-resolution logits of recent answers by an unguessable id, for refinement."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget, self._bytes = budget_bytes, 0
+        self._masks: OrderedDict[str, KeptMask] = OrderedDict()
+
+    def put(self, image: str, logits_hw: torch.Tensor) -> str:
+        mask_id = secrets.token_urlsafe(12)
+        kept = KeptMask(image, logits_hw.to(torch.float16))
+        self._masks[mask_id] = kept
+        self._bytes += kept.logits_hw.nbytes
+        while self._bytes > self._budget:
+            self._bytes -= self._masks.popitem(last=False)[1].logits_hw.nbytes
+        return mask_id
+
+    def get(self, mask_id: str, image: str, size_hw: tuple[int, int]) -> torch.Tensor:
+        """ApiError bad_request where the id is unknown, or the mask is not one for this image and model."""
+        kept = self._masks.get(mask_id)
+        if kept is None:
+            raise bad_request("earlier_mask_id is unknown or has been forgotten; send the click without it.",
+                              "earlier_mask_id")
+        if kept.image != image:
+            raise bad_request("earlier_mask_id belongs to another image.", "earlier_mask_id")
+        if tuple(kept.logits_hw.shape) != size_hw:
+            raise bad_request("earlier_mask_id comes from a model of another size.", "earlier_mask_id")
+        self._masks.move_to_end(mask_id)
+        return kept.logits_hw.float()
+
+
+class Guests:
+    """Images that came over the network and are in no store of ours, by content hash."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._budget, self._bytes = budget_bytes, 0
+        self._images: OrderedDict[str, bytes] = OrderedDict()
+
+    def put(self, data: bytes) -> str:
+        image = hashlib.sha256(data).hexdigest()
+        if image not in self._images:
+            self._images[image] = data
+            self._bytes += len(data)
+        self._images.move_to_end(image)
+        while self._bytes > self._budget and len(self._images) > 1:
+            self._bytes -= len(self._images.popitem(last=False)[1])
+        return image
+
+    def get(self, image: str) -> bytes | None:
+        return self._images.get(image)
