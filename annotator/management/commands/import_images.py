@@ -1,0 +1,35 @@
+"""`manage.py import_images PROJECT PATH`: import a folder or zip of images that lies on this machine."""
+
+from pathlib import Path
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.management.base import CommandParser
+
+from annotator.management.following import JobCommand
+from annotator.models import Image, Project
+from annotator.services.imports import import_start
+
+
+class Command(JobCommand):
+    help = "Import a folder or zip of images that lies on this machine; the files stay where they are."
+
+    def add_own_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("path", type=Path)
+        parser.add_argument("--split", choices=Image.Split.values, help="for all of them (default: by hash)")
+        parser.add_argument("--source", default="", help="where they come from (default: the path's last part)")
+        parser.add_argument("--holdout-share", type=float, default=0.0, help="a random share for the holdout, 0 to 1")
+
+    def act(self, project: Project, user: AbstractBaseUser, options: dict[str, Any]) -> None:
+        self.run(
+            options,
+            lambda: import_start(
+                project=project,
+                user=user,
+                upload_path=options["path"].resolve(),
+                kind="images",
+                split=options["split"],
+                source=options["source"],
+                holdout_share=options["holdout_share"],
+            ),
+        )

@@ -1,0 +1,78 @@
+import io
+import struct
+
+import pytest
+from django.core.management import call_command
+
+from annotator.services import diagnosis
+from annotator.services.diagnosis import diagnose
+
+pytestmark = pytest.mark.django_db
+
+
+def _findings(**options) -> dict[str, diagnosis.Finding]:
+    return {finding.name: finding for finding in diagnose(**options)}
+
+
+@pytest.fixture
+def _backend_away(settings):
+    settings.MLBACKEND_URL = "http://127.0.0.1:1"
+
+
+def test_sound_installation_passes(tmp_path):
+    output = io.StringIO()
+    call_command("doctor", "--setup", stdout=output)
+    assert "✗" not in output.getvalue()
+
+
+@pytest.mark.usefixtures("_backend_away")
+def test_what_does_not_run_is_told_with_what_to_do(settings, tmp_path):
+    settings.VAR_DIR = tmp_path
+    findings = _findings()
+    assert (findings["workers"].good, findings["ml backend"].good) == (False, False)
+    assert "manage.py up" in findings["workers"].words
+    assert "does not answer" in findings["ml backend"].words
+
+
+@pytest.mark.usefixtures("_backend_away")
+def test_exit_status_is_1_when_something_is_wrong():
+    with pytest.raises(SystemExit) as ended:
+        call_command("doctor", stdout=io.StringIO())
+    assert ended.value.code == 1
+
+
+def test_missing_weights_are_told(settings, tmp_path):
+    settings.SHIPPED_MODEL_DIR = tmp_path
+    assert "is missing" in _findings(running=False)["weights"].words
+
+
+def test_cut_off_weights_are_told(settings, tmp_path):
+    header = b'{"a":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}}'
+    (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 9)
+    settings.SHIPPED_MODEL_DIR = tmp_path
+    assert "cut off" in _findings(running=False)["weights"].words
+
+
+def test_wrong_package_version_is_told(settings, tmp_path):
+    (tmp_path / "requirements.txt").write_text("Django==1.0  # too old\nno-such-package==3.0\n")
+    settings.BASE_DIR = tmp_path
+    finding = _findings(running=False)["packages"]
+    assert finding.good is False
+    assert "instead of 1.0" in finding.words
+    assert "no-such-package none" in finding.words
+
+
+def test_broker_that_is_away_is_told_within_seconds(settings):
+    from annotator.celery import app
+
+    before, app.conf.broker_url = app.conf.broker_url, "amqp://127.0.0.1:1//"
+    try:
+        assert _findings(running=False)["broker"].good is False
+    finally:
+        app.conf.broker_url = before
+
+
+def test_absent_extra_is_no_fault():
+    findings = [finding for name, finding in _findings(running=False).items() if name.startswith("extra")]
+    assert {finding.good for finding in findings} <= {True, None}
+    assert len(findings) == len(diagnosis.EXTRAS)
