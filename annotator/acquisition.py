@@ -146,7 +146,9 @@ def _without(candidates: Sequence[Candidate], chosen: Chosen) -> list[Candidate]
 
 def _draw(candidates: Sequence[Candidate], count: int, seed: int) -> list[Candidate]:
     count = min(count, len(candidates))
-    picks = np.random.default_rng(seed).choice(len(candidates), size=count, replace=False) if count else []
+    if not count:
+        return []
+    picks = np.random.default_rng(seed).choice(len(candidates), size=count, replace=False)
     return [candidates[pick] for pick in picks]
 
 

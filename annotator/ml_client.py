@@ -193,8 +193,8 @@ def _instance(answer: Any, image: ImageRef) -> Instance:
         mask = wire_to_rle(answer.get("mask"), height_px=image.height, width_px=image.width)
     except MaskError as error:
         _wrong(str(error))
-    scores = [_fraction(answer, name) for name in ("score", "query_score", "stability")]
-    return Instance(*scores, box=[float(value) for value in box], mask=mask)
+    score, query_score, stability = (_fraction(answer, name) for name in ("score", "query_score", "stability"))
+    return Instance(score, query_score, stability, [float(value) for value in box], mask)
 
 
 def _feature(value: Any) -> bytes:
@@ -221,7 +221,7 @@ def _check_wire_mask(mask: Any, image: ImageRef) -> None:
 
 
 def _fraction(answer: Any, name: str) -> float:
-    value = answer.get(name) if isinstance(answer, dict) else None
+    value: Any = answer.get(name) if isinstance(answer, dict) else None
     if not _finite(value) or not -1e-6 <= value <= 1 + 1e-6:
         _wrong(f"{name} is no number between 0 and 1")
     return min(max(float(value), 0.0), 1.0)

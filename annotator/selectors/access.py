@@ -1,5 +1,7 @@
 """The one door to rows of a project: everybody else's project does not exist, one's own may still be out of role."""
 
+from typing import TypeAlias
+
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
@@ -7,7 +9,7 @@ from django.http import Http404
 
 from annotator.models import Annotation, Image, Job, Membership, ModelVersion, Project, Task
 
-Person = AbstractBaseUser | AnonymousUser
+Person: TypeAlias = "AbstractBaseUser | AnonymousUser"
 
 RANK = {Membership.Role.ANNOTATOR: 1, Membership.Role.REVIEWER: 2, Membership.Role.ADMIN: 3}
 

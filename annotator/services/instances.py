@@ -79,7 +79,7 @@ def _prompts(prompts: Any, number: int) -> list[dict]:
 
 def point_checked(point: Any, *, where: str) -> dict:
     """{x, y} with finite numbers, image pixels."""
-    values = [point.get(axis) for axis in "xy"] if isinstance(point, dict) else [None]
+    values: list[Any] = [point.get(axis) for axis in "xy"] if isinstance(point, dict) else [None]
     if any(type(value) not in (int, float) or not math.isfinite(value) for value in values):
         raise RoostError(f"{where}: a point needs x and y in image pixels.")
     return {"x": float(values[0]), "y": float(values[1])}

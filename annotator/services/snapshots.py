@@ -61,7 +61,8 @@ def _document(project: Project, split: str) -> dict[str, list]:
     """One split in the order of image hash and category; a pair without annotations is an explicit negative."""
     settled = project.pairs.exclude(truth=Pair.Truth.UNSEEN).filter(image__split=split)
     ordered = settled.select_related("image", "concept").order_by("image__sha256", "concept__category_id")
-    images, annotations = [], []
+    images: list[dict] = []
+    annotations: list[dict] = []
     for pair in ordered.iterator(chunk_size=500):
         images.append(_image_row(pair))
         for instance in pair.instances:
