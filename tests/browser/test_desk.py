@@ -1,4 +1,4 @@
-"""The annotator's desk: a real browser, a real ML backend, real clicks and keys; what counts is the row that is read back."""
+"""The two desks: a real browser, a real ML backend, real clicks and keys; what counts is the row read back."""
 
 import pytest
 from django.db import connection
