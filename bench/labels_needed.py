@@ -2,8 +2,8 @@
 
     .venv/bin/python -m bench.labels_needed --out /tmp/labels_needed [--seeds 5] [--budgets 40,120] [--steps 200]
 
-Every arm trains the demo model with the same steps on 200 easy pairs plus what its oracle labelled, and is judged on the
-same 300 holdout pairs. Resumable: each (seed, arm, budget) is one JSON file under --out. Prints a table and writes
+Every arm trains the demo model with the same steps on 200 easy pairs plus what its oracle labelled, and is judged on
+the same 300 holdout pairs. Resumable: each (seed, arm, budget) is one JSON file under --out. Prints a table and writes
 bench/results/labels_needed.json and .svg.
 """
 
@@ -123,18 +123,36 @@ def document(rows: Sequence[tuple[Picture, list[np.ndarray], int]]) -> dict[str,
     images, annotations = [], []
     for number, (picture, accepted, round_) in enumerate(rows, start=1):
         height, width = picture.size_hw
-        images.append({
-            "id": number, "file_name": picture.sha256, "text_input": CONCEPT, "width": width, "height": height,
-            "queried_category": "1", "is_instance_exhaustive": 1, "is_pixel_exhaustive": 1,
-            "source": picture.domain, "truth": "annotated", "round": round_,
-        })
+        images.append(
+            {
+                "id": number,
+                "file_name": picture.sha256,
+                "text_input": CONCEPT,
+                "width": width,
+                "height": height,
+                "queried_category": "1",
+                "is_instance_exhaustive": 1,
+                "is_pixel_exhaustive": 1,
+                "source": picture.domain,
+                "truth": "annotated",
+                "round": round_,
+            }
+        )
         for mask in accepted:
             rle = masks.encode_mask(mask)
             x, y, w, h = masks.box_xywh(rle)
-            annotations.append({
-                "id": len(annotations) + 1, "image_id": number, "category_id": 1, "iscrowd": 0, "segmentation": rle,
-                "bbox": [x / width, y / height, w / width, h / height], "area": float(mask.mean()), "source": "oracle",
-            })
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number,
+                    "category_id": 1,
+                    "iscrowd": 0,
+                    "segmentation": rle,
+                    "bbox": [x / width, y / height, w / width, h / height],
+                    "area": float(mask.mean()),
+                    "source": "oracle",
+                }
+            )
     return {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "object"}]}
 
 
@@ -177,7 +195,11 @@ def chosen(arm: str, budget: int, candidates: list[Candidate], seed: int) -> lis
 
 def run_seed(out: Path, seed: int, budgets: list[int], steps: int, threads: int) -> None:
     """All arms of one seed that are not there yet."""
-    jobs = [("none", 0), *[(arm, budget) for budget in budgets for arm in ("queue", "random")], ("all", sum(POOL.values()))]
+    jobs = [
+        ("none", 0),
+        *[(arm, budget) for budget in budgets for arm in ("queue", "random")],
+        ("all", sum(POOL.values())),
+    ]
     missing = [job for job in jobs if not result_file(out, seed, *job).exists()]
     if not missing:
         return
@@ -188,18 +210,29 @@ def run_seed(out: Path, seed: int, budgets: list[int], steps: int, threads: int)
         ids = chosen(arm, budget, candidates, seed)
         settled = [(world.pool[i], *eyes.label(world.pool[i])) for i in ids]
         row = judge(world, arm, budget, [(p, m) for p, m, _ in settled], steps, threads)
-        row |= {"annotator_seconds": sum(s for *_, s in settled), "positives": sum(bool(m) for _, m, _ in settled),
-                "hard": sum(p.domain == "hard" for p, *_ in settled)}
+        row |= {
+            "annotator_seconds": sum(s for *_, s in settled),
+            "positives": sum(bool(m) for _, m, _ in settled),
+            "hard": sum(p.domain == "hard" for p, *_ in settled),
+        }
         result_file(out, seed, arm, budget).write_text(json.dumps(row))
-        print(f"seed {seed} {arm:>6} {budget:>4}: CGF1 {100 * row['cgf1']:.1f} "
-              f"(hard {100 * row['by_source']['hard']['cgf1']:.1f}) after {row['annotator_seconds']:.0f} s", flush=True)
+        print(
+            f"seed {seed} {arm:>6} {budget:>4}: CGF1 {100 * row['cgf1']:.1f} "
+            f"(hard {100 * row['by_source']['hard']['cgf1']:.1f}) after {row['annotator_seconds']:.0f} s",
+            flush=True,
+        )
 
 
 def judge(world: World, arm: str, budget: int, labelled: list, steps: int, threads: int) -> dict[str, Any]:
     run = world.folder / f"{arm}{budget}"
     freeze(world, labelled, run / "snapshot")
-    shared = {"snapshot": str(run / "snapshot"), "images": str(world.folder / "images"), "seed": world.seed,
-              "threads": threads, "features": str(world.folder / "features")}
+    shared = {
+        "snapshot": str(run / "snapshot"),
+        "images": str(world.folder / "images"),
+        "seed": world.seed,
+        "threads": threads,
+        "features": str(world.folder / "features"),
+    }
     trainer("train", shared | {"base_model": str(SHIPPED), "steps": steps}, run / "train")
     found = trainer("evaluate", shared | {"model": str(run / "train" / "model")}, run / "evaluate")
     return found["summary"] | {"seed": world.seed, "arm": arm, "budget": budget, "steps": steps}
@@ -216,12 +249,18 @@ def summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         mine = [row for row in rows if (row["arm"], row["budget"]) == (arm, budget)]
         points = np.array([[100 * row["cgf1"], 100 * row["by_source"]["hard"]["cgf1"]] for row in mine])
         error = points.std(0, ddof=1) / len(mine) ** 0.5 if len(mine) > 1 else np.zeros(2)
-        table.append({
-            "arm": arm, "labels": budget, "seeds": len(mine),
-            "annotator_seconds": round(float(np.mean([row["annotator_seconds"] for row in mine])), 1),
-            "cgf1": round(float(points[:, 0].mean()), 2), "cgf1_error": round(float(error[0]), 2),
-            "cgf1_hard": round(float(points[:, 1].mean()), 2), "cgf1_hard_error": round(float(error[1]), 2),
-        })
+        table.append(
+            {
+                "arm": arm,
+                "labels": budget,
+                "seeds": len(mine),
+                "annotator_seconds": round(float(np.mean([row["annotator_seconds"] for row in mine])), 1),
+                "cgf1": round(float(points[:, 0].mean()), 2),
+                "cgf1_error": round(float(error[0]), 2),
+                "cgf1_hard": round(float(points[:, 1].mean()), 2),
+                "cgf1_hard_error": round(float(error[1]), 2),
+            }
+        )
     return table
 
 
@@ -229,15 +268,27 @@ def report(out: Path) -> None:
     table = summary([json.loads(path.read_text()) for path in sorted(out.glob("seed*.json"))])
     print(f"{'arm':>7} {'labels':>6} {'seeds':>5} {'person s':>9} {'CGF1':>14} {'CGF1 hard':>14}")
     for row in table:
-        print(f"{row['arm']:>7} {row['labels']:>6} {row['seeds']:>5} {row['annotator_seconds']:>9.0f} "
-              f"{row['cgf1']:>7.1f} ± {row['cgf1_error']:>4.1f} {row['cgf1_hard']:>7.1f} ± {row['cgf1_hard_error']:>4.1f}")
+        print(
+            f"{row['arm']:>7} {row['labels']:>6} {row['seeds']:>5} {row['annotator_seconds']:>9.0f} "
+            f"{row['cgf1']:>7.1f} ± {row['cgf1_error']:>4.1f} {row['cgf1_hard']:>7.1f} ± {row['cgf1_hard_error']:>4.1f}"
+        )
     results = REPOSITORY / "bench" / "results"
     results.mkdir(exist_ok=True)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True).stdout.strip()
-    (results / "labels_needed.json").write_text(json.dumps(
-        {"hardware": f"{os.cpu_count()} CPU cores", "commit": commit, "concept": CONCEPT, "table": table}, indent=1) + "\n")
-    series = {arm: [(row["annotator_seconds"], row["cgf1"], row["cgf1_error"]) for row in table if row["arm"] in (arm, "none")]
-              for arm in ("queue", "random")}
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True
+    ).stdout.strip()
+    (results / "labels_needed.json").write_text(
+        json.dumps(
+            {"hardware": f"{os.cpu_count()} CPU cores", "commit": commit, "concept": CONCEPT, "table": table}, indent=1
+        )
+        + "\n"
+    )
+    series = {
+        arm: [
+            (row["annotator_seconds"], row["cgf1"], row["cgf1_error"]) for row in table if row["arm"] in (arm, "none")
+        ]
+        for arm in ("queue", "random")
+    }
     ceiling = next((row["cgf1"] for row in table if row["arm"] == "all"), None)
     svg = line_plot(series, x="simulated annotator seconds", y="CGF1 on the holdout", ceiling=ceiling)
     (results / "labels_needed.svg").write_text(svg)

@@ -18,12 +18,16 @@ def line_plot(series: Mapping[str, Sequence[PointWithError]], *, x: str, y: str,
     scale = _Scale(max(p[0] for p in points) or 1.0, lowest - margin, highest + margin)
     parts = [_axes(scale, x, y)]
     if ceiling is not None:
-        parts.append(f'<path d="M{LEFT} {scale.y(ceiling):.1f}H{WIDTH - RIGHT}" stroke="#777" stroke-dasharray="5 4"/>'
-                     f'<text x="{WIDTH - RIGHT + 6}" y="{scale.y(ceiling) + 4:.1f}">all labels</text>')
+        parts.append(
+            f'<path d="M{LEFT} {scale.y(ceiling):.1f}H{WIDTH - RIGHT}" stroke="#777" stroke-dasharray="5 4"/>'
+            f'<text x="{WIDTH - RIGHT + 6}" y="{scale.y(ceiling) + 4:.1f}">all labels</text>'
+        )
     for (name, row), colour in zip(series.items(), COLOURS, strict=False):
         parts.append(_line(name, sorted(row), colour, scale))
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="system-ui,sans-serif" '
-            f'font-size="13"><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>{"".join(parts)}</svg>\n')
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="system-ui,sans-serif" '
+        f'font-size="13"><rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>{"".join(parts)}</svg>\n'
+    )
 
 
 class _Scale:
@@ -54,7 +58,9 @@ def _line(name: str, row: Sequence[PointWithError], colour: str, scale: _Scale) 
     path = "L".join(f"{scale.x(px):.1f} {scale.y(py):.1f}" for px, py, _ in row)
     bars = "".join(
         f'<path d="M{scale.x(px):.1f} {scale.y(py - e):.1f}V{scale.y(py + e):.1f}" stroke="{colour}"/>'
-        f'<circle cx="{scale.x(px):.1f}" cy="{scale.y(py):.1f}" r="4" fill="{colour}"/>' for px, py, e in row)
+        f'<circle cx="{scale.x(px):.1f}" cy="{scale.y(py):.1f}" r="4" fill="{colour}"/>'
+        for px, py, e in row
+    )
     last = row[-1]
     label = f'<text x="{scale.x(last[0]) + 8:.1f}" y="{scale.y(last[1]) + 4:.1f}" fill="{colour}">{name}</text>'
     return f'<path d="M{path}" fill="none" stroke="{colour}" stroke-width="2"/>{bars}{label}'

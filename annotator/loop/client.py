@@ -30,7 +30,9 @@ class RoostClient:
             raise ApiError(f"{response.request.method} {response.request.url.path}: {_sentence(response)}")
         return response.json()
 
-    def wait_for_job(self, job_id: int, on_progress: Callable[[dict], None] | None = None, limit_s: float = 1800) -> dict:
+    def wait_for_job(
+        self, job_id: int, on_progress: Callable[[dict], None] | None = None, limit_s: float = 1800
+    ) -> dict:
         """Poll a job to its end; ApiError with its reason when it failed or took longer than `limit_s`."""
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:

@@ -21,7 +21,9 @@ Say = Callable[[str], None]
 class Loop:
     """One project seen by its three people."""
 
-    def __init__(self, *, slug: str, annotator: RoostClient, reviewer: RoostClient, admin: RoostClient, truth: Truth, say: Say) -> None:
+    def __init__(
+        self, *, slug: str, annotator: RoostClient, reviewer: RoostClient, admin: RoostClient, truth: Truth, say: Say
+    ) -> None:
         self.project = f"projects/{slug}"
         self.annotator, self.reviewer, self.admin = annotator, reviewer, admin
         self.truth, self.say = truth, say
@@ -30,8 +32,8 @@ class Loop:
         """Mine, label `budget` pairs, approve, retrain, judge, promote what passed. Fractions; times in seconds."""
         started = time.monotonic()
         mined = self._mine()
-        labelled = self._label(budget)
-        self._approve()
+        labelled = self.label(budget)
+        self.approve()
         judged = self._retrain(config)
         return {"round": number, **mined, **labelled, **judged, "wall_seconds": round(time.monotonic() - started, 1)}
 
@@ -49,7 +51,7 @@ class Loop:
 
         return self.admin.wait_for_job(job["id"], tell)
 
-    def _label(self, budget: int) -> dict[str, Any]:
+    def label(self, budget: int) -> dict[str, Any]:
         seconds, origins, lanes, positives, labelled = 0.0, Counter(), Counter(), 0, 0
         while labelled < budget and (task := self.annotator.post(f"{self.project}/claim", {"after": None})):
             drawn = self._settle(task)
@@ -109,9 +111,11 @@ class Loop:
             },
         )
 
-    def _approve(self) -> None:
+    def approve(self) -> None:
         for waiting in self.reviewer.get(f"{self.project}/reviews/"):
-            self.reviewer.post(f"annotations/{waiting['id']}/review", {"decision": "approve", "comment": "", "pin": None})
+            self.reviewer.post(
+                f"annotations/{waiting['id']}/review", {"decision": "approve", "comment": "", "pin": None}
+            )
 
     def _retrain(self, config: dict) -> dict[str, Any]:
         job = self._finish(self.admin.post(f"{self.project}/retrain", {"config": config}))

@@ -34,7 +34,9 @@ class Stack:
     def manage(self, *arguments: str) -> str:
         """Run `manage.py` with these arguments against this copy; its standard output, StackError when it fails."""
         command = [sys.executable, "manage.py", *arguments]
-        done = subprocess.run(command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, check=False
+        )
         if done.returncode:
             raise StackError(f"manage.py {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
         return done.stdout
@@ -73,7 +75,12 @@ def _running(stack: Stack) -> Iterator[None]:
     log = stack.var / "up.log"
     with log.open("wb") as sink:
         up = subprocess.Popen(
-            [sys.executable, "manage.py", "up"], cwd=REPOSITORY, env=stack.environment, stdout=sink, stderr=sink, start_new_session=True
+            [sys.executable, "manage.py", "up"],
+            cwd=REPOSITORY,
+            env=stack.environment,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
         )
     try:
         _wait_until_ready(stack, up, log)

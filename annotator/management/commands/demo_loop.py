@@ -1,4 +1,4 @@
-"""Go round the loop without a browser, an oracle in the annotator's place: `manage.py demo_loop --rounds 2 --budget 60`."""
+"""Go round the loop without a browser, an oracle in the annotator's place: `manage.py demo_loop --rounds 2`."""
 
 import json
 import sys
@@ -56,11 +56,15 @@ class Command(BaseCommand):
         if quiet:
             return
         write = self.stdout.write
-        write(f"round {row['round']}: mined {row['mined']}, queued {row['queued']}, labelled {row['labelled']} "
-              f"({row['positives']} positive) in {row['annotator_seconds']:.0f} s of a person's time")
+        write(
+            f"round {row['round']}: mined {row['mined']}, queued {row['queued']}, labelled {row['labelled']} "
+            f"({row['positives']} positive) in {row['annotator_seconds']:.0f} s of a person's time"
+        )
         for name in ("before", "challenger"):
-            write(f"  {name:>10}: {_parts(row[name])}" + "".join(
-                f" | {source}: {_parts(part)}" for source, part in sorted(row[name]["by_source"].items())))
+            write(
+                f"  {name:>10}: {_parts(row[name])}"
+                + "".join(f" | {source}: {_parts(part)}" for source, part in sorted(row[name]["by_source"].items()))
+            )
         write(f"  {row['decision']}: {' '.join(row['reasons'])}")
 
 
@@ -77,7 +81,5 @@ def read_truth(var: Path) -> Truth:
     """What the drawing knows of the demo's unlabelled scenes."""
     rows = json.loads((var / "demo_truth.json").read_text())
     return {
-        (sha256, concept): instances
-        for sha256, row in rows.items()
-        for concept, instances in row["instances"].items()
+        (sha256, concept): instances for sha256, row in rows.items() for concept, instances in row["instances"].items()
     }
