@@ -162,7 +162,7 @@ class Predictor:
     @torch.inference_mode()
     def click(self, prompts: Sequence[Prompt]) -> list[list[Candidate]]:
         """Decode prompts of one shape together, each on its own image; best candidate first."""
-        decode = self.decoder or self._decode
+        decode = self.decoder or self.decode
         masks_BKHW, iou_BK = decode(*self._stack(prompts), multimask=prompts[0].wants_three)
         masks_BKHW, iou_BK = masks_BKHW.float().cpu(), iou_BK.float().clamp(0, 1).cpu()
         return [[Candidate(float(iou_BK[b, k]), masks_BKHW[b, k])
@@ -195,7 +195,8 @@ class Predictor:
         scale = (side / prompt.embedding.width_px, side / prompt.embedding.height_px)
         return [value * scale[i % 2] for i, value in enumerate(xy)]
 
-    def _decode(self, levels, points, labels, boxes, masks, *, multimask: bool):
+    def decode(self, levels, points, labels, boxes, masks, *, multimask: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        """torch's own decoder call: mask logits (B, K, h, w) and predicted IoU (B, K)."""
         answer = self.network.click(levels, points, labels, boxes_px_BP4=boxes, mask_logits_B1HW=masks,
                                     multimask=multimask)
         return answer.mask_logits_BPKHW[:, 0], answer.iou_BPK[:, 0]

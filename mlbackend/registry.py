@@ -115,7 +115,8 @@ class Registry:
         predictor = loaded.predictor
         words = None if predictor.taught_words is None else sorted(predictor.taught_words)
         return {"version": version, "backbone_hash": predictor.backbone_hash, "weights_hash": predictor.weights_hash,
-                "loaded": True, "device": str(predictor.device), "bytes": parameter_bytes(predictor),
+                "loaded": True, "device": str(predictor.device),
+                "click_decoder": "torch" if predictor.decoder is None else "onnxruntime", "bytes": parameter_bytes(predictor),
                 "taught_words": words}
 
     def bytes(self) -> int:
@@ -167,7 +168,7 @@ class Registry:
         check_golden(predictor, folder)
         if self._settings.onnx_click:
             from mlbackend.onnx_decoder import attach_onnx_decoder
-            attach_onnx_decoder(predictor, self._settings.var / "onnx")
+            attach_onnx_decoder(predictor, self._settings.var / "onnx", threads=self._settings.torch_threads)
         return Loaded(predictor, fingerprint)
 
     def _make_room(self, keep: str) -> None:

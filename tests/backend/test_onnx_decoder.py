@@ -1,0 +1,60 @@
+"""The optional ONNX Runtime click decoder: parity where it is installed, a stated fall-back where it is not."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+
+from mlbackend.loader import LoadOptions, load_predictor
+from mlbackend.onnx_decoder import OnnxDecoder, attach_onnx_decoder
+from mlbackend.predictor import Predictor, Prompt
+from mlbackend.wire import Point
+from tests.backend.support import noisy_picture
+
+installed = pytest.mark.skipif(
+    any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")),
+    reason="onnx and onnxruntime are not installed (an optional extra)")
+POSITIVE, NEGATIVE = Point(40, 50, 1), Point(120, 20, 0)
+
+
+@pytest.fixture
+def fresh(backend_var: Path) -> Predictor:
+    return load_predictor(backend_var / "models" / "tiny", LoadOptions(device="cpu"))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is not None, reason="onnxruntime is installed")
+def test_without_the_extra_torch_decodes_and_the_log_says_so(fresh: Predictor, tmp_path: Path,
+                                                             caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        assert attach_onnx_decoder(fresh, tmp_path) == []
+    assert "onnxruntime not installed" in caplog.text
+    assert fresh.decoder is None
+
+
+@installed
+def test_onnx_answers_as_torch_does(fresh: Predictor, tiny: Predictor, tmp_path: Path) -> None:
+    assert attach_onnx_decoder(fresh, tmp_path) == ["three", "one", "one-refined"]
+    tokens = tiny.encode(tiny.preprocess(noisy_picture(1))[None], [(160, 120)])[0]
+    embedding = tiny.click_features(tokens)
+    earlier = tiny.click([Prompt(embedding, (POSITIVE,))])[0][0].mask_logits_hw
+    for prompt in (Prompt(embedding, (POSITIVE,)), Prompt(embedding, (POSITIVE, NEGATIVE)),
+                   Prompt(embedding, (POSITIVE, NEGATIVE, POSITIVE), earlier_logits_hw=earlier),
+                   Prompt(embedding, (NEGATIVE,), box_xyxy=(10, 10, 90, 80))):
+        ours, theirs = fresh.click([prompt] * 2)[1][0], tiny.click([prompt])[0][0]
+        assert torch.allclose(ours.mask_logits_hw, theirs.mask_logits_hw, atol=2e-3)
+        assert ours.score == pytest.approx(theirs.score, abs=1e-4)
+
+
+@installed
+def test_graph_that_differs_from_torch_is_not_used(fresh: Predictor, tmp_path: Path) -> None:
+    attach_onnx_decoder(fresh, tmp_path)
+    with torch.no_grad():
+        fresh.network.tracker.mask_decoder.iou_token.weight.add_(3.0)
+    assert attach_onnx_decoder(fresh, tmp_path) == []
+    assert isinstance(fresh.decoder, OnnxDecoder)
+    tokens = fresh.encode(fresh.preprocess(noisy_picture(1))[None], [(160, 120)])[0]
+    assert fresh.click([Prompt(fresh.click_features(tokens), (POSITIVE,))])[0]
