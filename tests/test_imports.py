@@ -1,0 +1,64 @@
+"""Who may import whom, proven in fresh interpreters: every module of a tower is imported, then sys.modules is read."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROGRAM = """
+import importlib, json, os, pkgutil, sys
+tower = sys.argv[1]
+if tower == "annotator":
+    os.environ["DJANGO_SETTINGS_MODULE"] = "annotator.settings"
+    import django
+    django.setup()
+package = importlib.import_module(tower)
+names = [module.name for module in pkgutil.walk_packages(package.__path__, tower + ".")]
+for name in names:
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
+print(json.dumps({"imported": names, "loaded": sorted(sys.modules)}))
+"""
+TOWERS = {"annotator", "mlbackend", "training"}
+
+
+def _loaded(tower: str) -> tuple[list[str], set[str]]:
+    """The tower's modules, and the first names of everything that importing them loaded."""
+    command = [sys.executable, "-c", PROGRAM, tower]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    return answer["imported"], {name.partition(".")[0] for name in answer["loaded"]}
+
+
+@pytest.mark.parametrize(
+    ("tower", "may", "never"),
+    [
+        ("annotator", set(), {"torch", "transformers", "label_studio_sdk", "pandas", "cv2"}),
+        ("mlbackend", set(), {"django", "celery"}),
+        ("training", {"mlbackend"}, {"django", "celery"}),
+    ],
+)
+def test_tower_imports_only_what_it_may(tower, may, never):
+    modules, loaded = _loaded(tower)
+    assert len(modules) > 10
+    assert loaded & (TOWERS - {tower} - may) == set()
+    assert loaded & never == set()
+
+
+def test_web_process_starts_without_the_heavy_libraries():
+    program = "import annotator.wsgi, sys, django.urls; django.urls.get_resolver().url_patterns; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"torch", "transformers", "pandas", "cv2"} & set(done.stdout.split()) == set()
+
+
+def test_trainer_starts_without_the_web_side():
+    program = (
+        "import sys, runpy; sys.argv = ['training', '--help']\ntry: runpy.run_module('training', run_name='__main__')\n"
+    )
+    program += "except SystemExit: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"django", "celery", "annotator"} & set(done.stdout.split()) == set()
