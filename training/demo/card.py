@@ -48,6 +48,7 @@ scenes only. The detector's text, presence, box and mask heads saw easy scenes o
 from {lesson_scenes} of the easy scenes on the frozen ViT ({detector_minutes:.0f} min); Muon and AdamW, seed {seed}.
 Hardware: {hardware}.
 {calibration}
+{remarks}
 
 ## Quality on fresh scenes
 
@@ -95,7 +96,7 @@ def render(card: dict) -> str:
                                       "hardware")},
         **{key: training[key] for key in ("world_scenes", "world_steps", "lesson_scenes", "detector_steps", "seed",
                                           "train_seeds", "calibration")},
-        **card["speed_one_thread"], words=", ".join(card["taught_words"]), table=table,
+        **card["speed_one_thread"], remarks=training.get("remarks", ""), words=", ".join(card["taught_words"]), table=table,
         world_minutes=training["world_seconds"] / 60, detector_minutes=training["detector_seconds"] / 60,
         exam_scenes=quality["scenes_per_domain"], exam_seed=quality["first_seed"],
         easy_pairs=quality["easy"]["pairs"], hard_pairs=quality["hard"]["pairs"],

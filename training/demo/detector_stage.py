@@ -10,15 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 
-from mlbackend.network import PhraseTokenizer, Sam3Network
+from mlbackend.network import PhraseTokenizer, Sam3Network, TextFeatures
 from training.demo.architecture import CONCEPTS, GRID, IMAGE_SIZE_PX, VIT_WIDTH
 from training.demo.drawings import MAX_INSTANCES, Drawings
 from training.demo.optimiser import Optimiser
 from training.demo.prompts import CELLS, boxes_by_number, small_numbers
 from training.demo.stage import run_stage
 from training.demo.start import use_plain_attention
-from training.losses import LossWeights, Target, detection_loss
+from training.losses import LossWeights, Target, detection_loss, presence_loss
 
 # Never drawn, so always absent: an untaught word should not find everything.
 OTHER_WORDS = ("horse", "tractor", "cow", "dog", "person", "bucket", "sheep", "cat", "goat", "car", "tree", "pig",
@@ -62,6 +63,20 @@ class Question:
     rows_P: torch.Tensor
     phrases: list[str]
     targets: list[Target]
+    blend: Blend
+
+
+@dataclass
+class Blend:
+    """Two pictures' tokens in random proportion, one phrase each, and the share of the mixture that holds it.
+
+    On easy pictures presence is soon beyond doubt, and a head that was never in doubt is sure of everything it meets
+    later. Mixtures teach it to hesitate between the two (manifold mixup, Verma et al. 2019), from easy pictures alone.
+    """
+
+    tokens_BNC: torch.Tensor
+    phrases: list[str]
+    present_B: torch.Tensor
 
 
 def ask(lesson: Lesson, indices: np.ndarray, rng: np.random.Generator) -> Question:
@@ -78,7 +93,22 @@ def ask(lesson: Lesson, indices: np.ndarray, rng: np.random.Generator) -> Questi
             rows.append(row)
             phrases.append(CONCEPTS[concept] if concept >= 0 else str(rng.choice(OTHER_WORDS)))
             targets.append(_truth(lesson, int(index), concept, mirrored))
-    return Question(torch.stack(tokens), torch.tensor(rows), phrases, targets)
+    stacked = torch.stack(tokens)
+    return Question(stacked, torch.tensor(rows), phrases, targets, _blend(lesson, indices, stacked, rng))
+
+
+def _blend(lesson: Lesson, indices: np.ndarray, tokens_BNC: torch.Tensor, rng: np.random.Generator) -> Blend:
+    share = rng.uniform(0, 1, len(indices)).astype(np.float32)
+    partners = np.roll(np.arange(len(indices)), 1)
+    present, phrases = np.zeros(len(indices), np.float32), []
+    for row, partner in enumerate(partners):
+        here, there = (set(lesson.concepts[indices[i]].tolist()) - {-1} for i in (row, partner))
+        differing = sorted(here ^ there)
+        concept = int(rng.choice(differing)) if differing else int(rng.integers(len(CONCEPTS)))
+        present[row] = share[row] * (concept in here) + (1 - share[row]) * (concept in there)
+        phrases.append(CONCEPTS[concept])
+    weight = torch.from_numpy(share)[:, None, None]
+    return Blend(weight * tokens_BNC + (1 - weight) * tokens_BNC[partners], phrases, torch.from_numpy(present))
 
 
 def _truth(lesson: Lesson, index: int, concept: int, mirrored: bool) -> Target:
@@ -116,12 +146,28 @@ def is_head(name: str) -> bool:
 
 
 def answer_loss(network: Sam3Network, tokenizer: PhraseTokenizer, question: Question) -> dict[str, torch.Tensor]:
-    words = sorted(set(question.phrases))
     positives = torch.tensor([row for row, target in enumerate(question.targets) if len(target.boxes_xyxy_M4)])
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        text = network.text_features(*tokenizer(words))
-        text = text.rows(torch.tensor([words.index(phrase) for phrase in question.phrases]))
         vision = network.detector_features(question.tokens_BNC)
-        found = network.detect(vision, text, image_rows_P=question.rows_P, mask_rows=positives,
-                               with_masks=len(positives) > 0)
-    return detection_loss(found, question.targets, mask_rows=positives, weights=WEIGHTS)
+        found = network.detect(vision, _text(network, tokenizer, question.phrases), image_rows_P=question.rows_P,
+                               mask_rows=positives, with_masks=len(positives) > 0)
+        blended = network.detect(_coarse_features(network, question.blend.tokens_BNC),
+                                 _text(network, tokenizer, question.blend.phrases), with_masks=False)
+    losses = detection_loss(found, question.targets, mask_rows=positives, weights=WEIGHTS)
+    doubt = WEIGHTS.presence * sum(presence_loss(layer.presence_logits_P, question.blend.present_B)
+                                   for layer in blended.layers)
+    return losses | {"doubt": doubt, "total": losses["total"] + doubt}
+
+
+def _text(network: Sam3Network, tokenizer: PhraseTokenizer, phrases: list[str]) -> TextFeatures:
+    """Each different phrase goes through the text tower once."""
+    words = sorted(set(phrases))
+    return network.text_features(*tokenizer(words)).rows(torch.tensor([words.index(phrase) for phrase in phrases]))
+
+
+def _coarse_features(network: Sam3Network, tokens_BNC: torch.Tensor) -> Sam3VisionEncoderOutput:
+    """All that detection without masks reads: the neck's coarsest used level, twice because the last one is dropped."""
+    neck = network.detector.vision_encoder.neck
+    level = neck.fpn_layers[2](tokens_BNC.view(-1, GRID, GRID, VIT_WIDTH).permute(0, 3, 1, 2))
+    position = neck.position_encoding(level.shape, level.device, level.dtype)
+    return Sam3VisionEncoderOutput(fpn_hidden_states=(level, level), fpn_position_encoding=(position, position))
