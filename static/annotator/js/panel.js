@@ -66,7 +66,7 @@ export function createPanel(root, { onSelect, onAccept, onReject, onRemove }) {
     role("no-instances").hidden = instances.length > 0;
     role("no-proposals").hidden = open.length > 0;
     setText("no-proposals", proposals.length ? "All settled." : "The model proposes nothing here.");
-    root.querySelector("li[data-selected]")?.scrollIntoView({ block: "nearest" });
+    showSelected(root);
   }
 
   function instanceRow(one, i, cursor) {
@@ -108,6 +108,16 @@ export function createPanel(root, { onSelect, onAccept, onReject, onRemove }) {
   }
 
   return { showTask, showWork, showSession, setText };
+}
+
+/** Scroll the selected row into its list's sight; scrollIntoView would move the whole page with it. */
+export function showSelected(root) {
+  const row = root.querySelector("li[data-selected]");
+  if (!row) return;
+  const list = row.parentElement;
+  const top = row.offsetTop - list.offsetTop;
+  if (top < list.scrollTop) list.scrollTop = top;
+  else if (top + row.offsetHeight > list.scrollTop + list.clientHeight) list.scrollTop = top + row.offsetHeight - list.clientHeight;
 }
 
 const clockText = (seconds) => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, "0")}`;

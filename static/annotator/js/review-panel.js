@@ -1,6 +1,6 @@
 /** The reviewer's side panel: what was answered, how it differs, what waits. Text only, no HTML. */
 
-import { element } from "./panel.js";
+import { element, showSelected } from "./panel.js";
 
 const ORIGINS = { proposal: "accepted proposal", click: "clicked", drawn: "drawn by hand" };
 
@@ -50,7 +50,7 @@ export function createReviewPanel(root, { onOpen, onSelect }) {
       return element("li", isCurrent ? { dataset: { selected: "" } } : {}, button);
     });
     role("list").replaceChildren(...items);
-    root.querySelector("[data-role=list] li[data-selected]")?.scrollIntoView({ block: "nearest" });
+    showSelected(role("list"));
     const isOwn = rows.find((row) => row.id === currentId)?.is_own;
     if (isOwn) setReadOnly("This is your own work: somebody else reviews it.");
     else if (rows.some((row) => row.id === currentId)) setReadOnly(null);
