@@ -177,9 +177,12 @@ MLBACKEND_URL = os.environ.get(
     "ROOST_MLBACKEND_URL", f"http://127.0.0.1:{os.environ.get('ROOST_MLBACKEND_PORT', '9090')}"
 )
 MLBACKEND_TOKEN = os.environ.get("ROOST_MLBACKEND_TOKEN", "")
+# What a new project is served by, and where the version `sam3` lies (the ML backend reads the same two).
+DEFAULT_VERSION = os.environ.get("ROOST_DEFAULT_MODEL") or "demo"
+BASE_MODEL = os.environ.get("ROOST_BASE_MODEL", "")
 
 # Celery: JSON only; the broker is a doorbell, the Job row the truth (docs/decisions/0001-job-rows.md).
-CELERY_BROKER_URL = os.environ.get("ROOST_BROKER_URL", "fsatomic://")
+CELERY_BROKER_URL = os.environ.get("ROOST_BROKER_URL", "fsatomic://localhost//")
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_SERIALIZER = "json"
 CELERY_TASK_IGNORE_RESULT = True

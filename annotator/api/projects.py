@@ -7,9 +7,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotator.models import Job, Membership
-from annotator.selectors.access import project_for, projects_of, version_of
+from annotator.selectors.access import project_for, projects_of
 from annotator.services.mining import mining_start
-from annotator.services.promotion import version_promote, version_rollback
+from annotator.services.promotion import version_named, version_promote, version_rollback
 from annotator.services.snapshots import snapshot_start
 from annotator.services.training_runs import retrain_start
 
@@ -63,7 +63,7 @@ def promote(request: Request, slug: str) -> Response:
     """Let a version serve that the gate has passed."""
     promoted = project_for(request.user, slug, ADMIN)
     body = checked(request, serializers.Promote)
-    version = version_of(project=promoted, name=body.pop("version"))
+    version = version_named(project=promoted, name=body.pop("version"))
     deployment = version_promote(project=promoted, version=version, user=request.user, **body)
     return Response({"serving_version": deployment.version.name})
 

@@ -4,10 +4,10 @@ from typing import TypeAlias
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404
 
-from annotator.models import Annotation, Image, Job, Membership, ModelVersion, Project, Task
+from annotator.models import Annotation, Image, Job, Membership, Project, Task
 
 Person: TypeAlias = "AbstractBaseUser | AnonymousUser"
 
@@ -93,14 +93,6 @@ def job_for(user: Person, job_id: int, role: str = Membership.Role.ANNOTATOR) ->
         raise Http404
     _require(user, job.project, role)
     return job
-
-
-def version_of(*, project: Project, name: str) -> ModelVersion:
-    """A model version that this project may ask for: its own, or a shipped one."""
-    version = ModelVersion.objects.filter(Q(project=project) | Q(project__isnull=True), name=name).first()
-    if version is None:
-        raise Http404
-    return version
 
 
 def image_for(user: Person, slug: str, sha256: str) -> Image:

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -17,7 +18,6 @@ from annotator.models import ApiToken, Concept, Deployment, Membership, ModelVer
 from .audit import audit_record
 from .tasks import leases_lapsed_end
 
-SHIPPED_VERSION = "demo"
 # Okabe and Ito's palette: told apart by the colour-blind too.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#000000")
 SETTINGS = (
@@ -39,11 +39,11 @@ SETTINGS = (
 
 @transaction.atomic
 def project_create(*, name: str, concepts: Sequence[str], user: AbstractBaseUser, is_demo: bool = False) -> Project:
-    """A project served by the shipped model, its creator as admin."""
+    """A project served by the default version, its creator as admin."""
     if not slugify(name):
         raise RoostError("A project needs a name with at least one letter or digit.", fields={"name": ["Empty."]})
     version, _ = ModelVersion.objects.get_or_create(
-        name=SHIPPED_VERSION, defaults={"stage": ModelVersion.Stage.PRODUCTION}
+        name=settings.DEFAULT_VERSION, defaults={"stage": ModelVersion.Stage.PRODUCTION}
     )
     project = Project.objects.create(
         name=name.strip(), slug=_free_slug(name), created_by=user, serving_version=version, is_demo=is_demo

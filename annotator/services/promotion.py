@@ -37,6 +37,18 @@ def version_promote(
     return _switch(project, serving, version, Action.PROMOTE, user, gate, why)
 
 
+def version_named(*, project: Project, name: str) -> ModelVersion:
+    """The project's own version, a shipped one, or one that the ML backend has besides (`sam3`), which gets a row."""
+    version = ModelVersion.objects.filter(name=name).first()
+    if version is None and name in ml_client.backend_status().versions:
+        version, _ = ModelVersion.objects.get_or_create(name=name)
+    if version is None or version.project_id not in (None, project.pk):
+        known = ", ".join(project.model_versions.values_list("name", flat=True)) or "none yet"
+        words = f"There is no version {name!r} for this project. Its own: {known}."
+        raise RoostError(words, code="unknown_version", http_status=404)
+    return version
+
+
 def version_rollback(*, project: Project, user: AbstractBaseUser) -> Deployment:
     """Back to what served before the last promotion that still stands; 409 when nothing did."""
     serving = _serving(project)

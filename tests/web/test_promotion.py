@@ -7,7 +7,8 @@ from django.db import connections
 
 from annotator.errors import BackendError, ConflictError, RoostError
 from annotator.models import AuditEvent, Deployment, GateDecision, ModelVersion, Project
-from annotator.services.promotion import version_promote, version_rollback
+from annotator.services.projects import project_create
+from annotator.services.promotion import version_named, version_promote, version_rollback
 from tests import factories
 
 
@@ -148,3 +149,14 @@ def test_of_admins_promoting_at_once_one_does(backend):
     [thread.join() for thread in threads]
     assert outcomes.count("promote") == 1
     assert Deployment.objects.filter(action="promote").count() == 1
+
+
+def test_version_that_the_backend_has_beside_the_projects_own_gets_a_row(tiny_barn):
+    assert version_named(project=tiny_barn.project, name="other").project is None
+    with pytest.raises(RoostError, match="no version 'sam3'"):
+        version_named(project=tiny_barn.project, name="sam3")
+
+
+def test_first_version_of_a_new_project_is_the_one_that_is_set(barn, settings):
+    settings.DEFAULT_VERSION = "sam3"
+    assert project_create(name="Coop", concepts=["hen"], user=barn.admin).serving_version.name == "sam3"

@@ -3,11 +3,11 @@
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.core.management.base import CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from annotator.management.following import ProjectCommand
-from annotator.models import ModelVersion, Project
-from annotator.services.promotion import version_promote
+from annotator.models import Project
+from annotator.services.promotion import version_named, version_promote
 
 
 class Command(ProjectCommand):
@@ -18,9 +18,6 @@ class Command(ProjectCommand):
         parser.add_argument("--reason", default="", help="why, if the gate did not pass it; kept in the audit log")
 
     def act(self, project: Project, user: AbstractBaseUser, options: dict[str, Any]) -> None:
-        version = ModelVersion.objects.filter(name=options["version"]).first()
-        if version is None:
-            known = ", ".join(project.model_versions.values_list("name", flat=True)) or "none yet"
-            raise CommandError(f"There is no version {options['version']!r}. This project's: {known}.")
+        version = version_named(project=project, name=options["version"])
         deployment = version_promote(project=project, version=version, user=user, override_reason=options["reason"])
         self.stdout.write(f"{deployment.version.name} serves {project.name} now; before: {deployment.previous.name}.")
