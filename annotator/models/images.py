@@ -27,7 +27,7 @@ class Image(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "sha256"], name="image_once_a_project")]
-        indexes = [models.Index(fields=["project", "split"])]
+        indexes = [models.Index(fields=["project", "split"]), models.Index(fields=["project", "source"])]
 
     def __str__(self) -> str:
         return self.original_name

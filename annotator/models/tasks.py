@@ -57,4 +57,7 @@ class Task(models.Model):
                 name="claimed_task_has_a_lease",
             ),
         ]
-        indexes = [models.Index(fields=["project", "state", "skips", "-priority", "id"], name="queue_order")]
+        indexes = [
+            models.Index(fields=["project", "state", "skips", "-priority", "id"], name="queue_order"),
+            models.Index(fields=["project", "state", "lane"], name="queue_lanes"),
+        ]
