@@ -23,11 +23,11 @@ $(VENV)/bin/python:
 
 $(VENV)/installed: requirements.txt constraints.txt | $(VENV)/bin/python
 	@echo "installing the Python packages; the first time takes minutes"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt -c constraints.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
 $(VENV)/installed-dev: requirements-dev.txt constraints.txt $(VENV)/installed
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
 $(VAR)/static-collected: $(VENV)/installed $(STATIC_FILES)

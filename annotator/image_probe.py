@@ -52,7 +52,8 @@ def _decoded(path: str, max_pixels: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    if sys.platform == "linux":  # elsewhere address space can't be limited
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     Image.MAX_IMAGE_PIXELS = None  # `max_pixels` is the cap, checked before any pixel is decoded
     warnings.simplefilter("ignore")
     for line in sys.stdin:

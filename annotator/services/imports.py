@@ -10,7 +10,7 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from annotator.errors import ImportRefusedError, RoostError
+from annotator.errors import ImportRefusedError, JobCancelled, RoostError
 from annotator.formats.records import Dataset, ImageRecord, Problem
 from annotator.import_sources import ImportSource, source_opened
 from annotator.models import Image, Job, Project
@@ -62,8 +62,25 @@ def import_start(
 
 
 def import_run(context: JobContext) -> dict[str, Any]:
-    """The job's work; safe to run again: what is there already is counted and left as it is."""
+    """The job's work; safe to run again: what is there already is counted and left as it is.
+
+    The upload stays only for another try, after a worker that died or was stopped.
+    """
     path = Path(context.job.params["path"])
+    try:
+        report = _import(context, path)
+    except RoostError:
+        _delete_upload(path)
+        raise
+    except JobCancelled:
+        if context.stop_reason == "cancelled":
+            _delete_upload(path)
+        raise
+    _delete_upload(path)
+    return report
+
+
+def _import(context: JobContext, path: Path) -> dict[str, Any]:
     with source_opened(path) as source:
         tally = _Tally()
         tally.add_problems(source.problems)
@@ -79,7 +96,6 @@ def import_run(context: JobContext) -> dict[str, Any]:
         )
         tally.unknown_categories = concepts.unknown
         _import_all(context, source, dataset, concepts, tally)
-    _delete_upload(path)
     return tally.as_report()
 
 
@@ -199,5 +215,9 @@ def _write_truth(job: Job, record: ImageRecord, image: Image, concepts: ConceptM
 
 def _delete_upload(path: Path) -> None:
     """An upload has done its work; a folder that the server's owner named is theirs."""
-    if path.resolve().is_relative_to(settings.UPLOADS_DIR):
-        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    if not path.resolve().is_relative_to(settings.UPLOADS_DIR):
+        return
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

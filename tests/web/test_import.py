@@ -10,6 +10,7 @@ from django.conf import settings
 
 from annotator.errors import RoostError
 from annotator.models import Image, Job, Pair
+from annotator.services import job_context
 from annotator.services.imports import import_start
 from annotator.services.job_runner import job_run
 from tests import factories
@@ -66,6 +67,30 @@ def test_uploaded_zip_is_imported_and_then_deleted(barn):
     job = _import(barn, path, source="camera 3")
     assert job.report["images_added"] == 1
     assert Image.objects.get().source == "camera 3"
+    assert not path.exists()
+
+
+def test_upload_that_was_refused_is_deleted_too(barn):
+    settings.UPLOADS_DIR.mkdir(parents=True, exist_ok=True)
+    path = settings.UPLOADS_DIR / "broken.zip"
+    path.write_bytes(b"no zip")
+    assert _import(barn, path).state == "failed"
+    assert not path.exists()
+
+
+def test_upload_waits_for_the_next_worker_when_this_one_stops(barn):
+    settings.UPLOADS_DIR.mkdir(parents=True, exist_ok=True)
+    path = settings.UPLOADS_DIR / "halfway.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", factories.image_bytes())
+    job_context.worker_stops.set()
+    try:
+        job = _import(barn, path)
+    finally:
+        job_context.worker_stops.clear()
+    assert (job.state, path.exists()) == ("queued", True)
+    job_run(job_id=job.pk)
+    assert Image.objects.count() == 1
     assert not path.exists()
 
 
