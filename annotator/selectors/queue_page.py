@@ -103,9 +103,10 @@ def presence_histogram(*, project: Project) -> Histogram:
     seen = Prediction.objects.filter(
         model_version_id=project.serving_version_id, pair__project=project, pair__truth=Pair.Truth.UNSEEN
     )
-    binned = seen.annotate(bin=Floor(F("presence") * BINS))
-    counts = [0] * BINS
-    for place, n in binned.order_by().values_list("bin").annotate(n=Count("id")):
+    band = Q(presence__gte=project.presence_low, presence__lte=project.presence_high)
+    binned = seen.annotate(bin=Floor(F("presence") * BINS)).order_by().values_list("bin")
+    counts, in_band = [0] * BINS, 0
+    for place, n, inside in binned.annotate(n=Count("id"), inside=Count("id", filter=band)):
         counts[min(max(int(place), 0), BINS - 1)] += n
-    band = seen.filter(presence__gte=project.presence_low, presence__lte=project.presence_high)
-    return Histogram(counts, band.count(), sum(counts))
+        in_band += inside
+    return Histogram(counts, in_band, sum(counts))

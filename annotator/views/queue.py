@@ -1,6 +1,7 @@
 """The queue: what waits and why, and how sure the model is."""
 
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from annotator.models import Job, Project, Task
@@ -23,13 +24,10 @@ from .shell import page, project_page, whole_number
 def queue(request: HttpRequest, project: Project) -> HttpResponse:
     wanted = _filter(request)
     job = newest_job(project=project, kind=Job.Kind.MINE)
-    histogram = presence_histogram(project=project)
     context = {
         "wanted": wanted,
         "lanes": lane_counts(project=project),
         "found": queue_page(project=project, wanted=wanted),
-        "histogram": histogram,
-        "chart": {"counts": histogram.counts, "low": project.presence_low, "high": project.presence_high},
         "states": [(key, Task.State(key).label) for key in STATES],
         "concepts": project.concepts.all(),
         "job": job,
@@ -38,6 +36,15 @@ def queue(request: HttpRequest, project: Project) -> HttpResponse:
         "untaught": untaught_concepts(project=project),
     }
     return page(request, "queue.html", context, project=project)
+
+
+@require_safe
+@project_page()
+def histogram(request: HttpRequest, project: Project) -> HttpResponse:
+    """Apart from the page, because it reads every score: the page stands while a large project is counted."""
+    found = presence_histogram(project=project)
+    chart = {"counts": found.counts, "low": project.presence_low, "high": project.presence_high}
+    return render(request, "fragments/histogram.html", {"project": project, "histogram": found, "chart": chart})
 
 
 def _filter(request: HttpRequest) -> QueueFilter:

@@ -10,6 +10,7 @@ PROJECT = [
     path("", projects.project_home, name="project"),
     path("images/", images.images, name="images"),
     path("queue/", queue.queue, name="queue"),
+    path("queue/histogram/", queue.histogram, name="queue-histogram"),
     path("mine/", deeds.mine, name="mine"),
     path("desk/", desk.desk, name="desk"),
     path("desk/<int:task_id>/", desk.desk, name="desk-task"),

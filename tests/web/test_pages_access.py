@@ -14,6 +14,7 @@ POLICY = {
     "project": ("annotator", GET),
     "images": ("annotator", BOTH),  # posting is the admins'
     "queue": ("annotator", GET),
+    "queue-histogram": ("annotator", GET),
     "mine": ("admin", POST),
     "desk": ("annotator", GET),
     "desk-task": ("annotator", GET),

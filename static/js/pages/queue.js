@@ -40,5 +40,10 @@ function configure(data) {
   };
 }
 
-const data = readJson("histogram-data");
-if (data) keepChart(document.getElementById("histogram"), () => configure(data));
+// The histogram arrives after the page: see views/queue.py.
+document.addEventListener("htmx:afterSettle", () => {
+  const data = readJson("histogram-data");
+  const canvas = document.getElementById("histogram");
+  if (data && !canvas.dataset.drawn) keepChart(canvas, () => configure(data));
+  if (data) canvas.dataset.drawn = "yes";
+});
