@@ -6,6 +6,8 @@ from drf_spectacular.views import SpectacularSwaggerView
 
 from annotator.views.media import media
 
+handler500 = "annotator.api.unknown.failed"
+
 urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/", include("annotator.api.urls")),

@@ -3,7 +3,7 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
-from . import jobs, projects, reviews, tasks
+from . import jobs, projects, reviews, tasks, unknown
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
@@ -28,4 +28,5 @@ urlpatterns = [
     path("annotations/<int:annotation_id>/review", reviews.review, name="api-review"),
     path("jobs/<int:job_id>", jobs.job, name="api-job"),
     path("jobs/<int:job_id>/cancel", jobs.cancel, name="api-job-cancel"),
+    path("<path:rest>", unknown.unknown, name="api-unknown"),
 ]

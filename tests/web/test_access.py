@@ -1,7 +1,9 @@
 """Who gets which answer from every API operation: the table is the policy, the list of operations is the URL list."""
 
+import json
+
 import pytest
-from django.urls import URLPattern, reverse
+from django.urls import URLPattern, get_resolver, reverse
 
 from annotator.api.urls import urlpatterns
 from annotator.errors import RoostError
@@ -9,7 +11,7 @@ from annotator.models import Membership, Task
 from annotator.services.projects import member_set, token_create
 from tests import factories
 
-OPEN = {"api-schema"}
+OPEN = {"api-schema", "api-unknown"}
 METHODS = {"api-projects": ("get",), "api-project": ("get",), "api-reviews": ("get",), "api-task": ("get",)}
 METHODS |= {"api-annotation": ("get",), "api-job": ("get",), "api-draft": ("put", "delete")}
 # The least role that is not told 403. Everything else of a stranger's project is 404.
@@ -144,8 +146,26 @@ def test_image_of_another_project_is_404_even_to_members_elsewhere(barn, api):
 
 def test_deeply_nested_or_not_a_number_body_is_400(barn, rows, api):
     path = reverse("api-claim", kwargs={"slug": "barn"})
-    for body in ("[" * 100_000, '{"after": NaN}', '{"after": 1e400}', "{", '{"after": 99999999999999999999}'):
+    wrong = ["[" * 100_000, '{"after": NaN}', '{"after": 1e400}', "{", '{"after": 99999999999999999999}']
+    for body in [*wrong, r'{"after": "\u0000"}', r'{"after": "\ud800"}']:
         assert api(barn.annotator).post(path, body, content_type="application/json").status_code == 400
+
+
+def test_body_beyond_the_limit_is_413(barn, rows, api, settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    path = reverse("api-draft", kwargs={"task_id": rows["task_id"]})
+    answer = api(barn.annotator).put(path, {"version": 0, "payload": {"x": "a" * 100}}, format="json")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (413, "too_large")
+
+
+def test_unknown_address_below_the_api_answers_in_the_one_shape(barn, api):
+    answer = api(barn.annotator).get("/api/v1/nothing/here")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "not_found")
+
+
+def test_our_own_failure_answers_in_the_one_shape(rf):
+    answer = get_resolver().resolve_error_handler(500)(rf.get("/api/v1/projects/"))
+    assert (answer.status_code, json.loads(answer.content)["error"]["code"]) == (500, "internal")
 
 
 def test_schema_and_its_page_are_served(api):
