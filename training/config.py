@@ -57,6 +57,8 @@ class Config:
     final_rate: float
     clip_norm: float
     average: float
+    positive_weight: float
+    presence_smoothing: float
     positive_share: float
     newer_weight: float
     mirror: bool
@@ -158,6 +160,8 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("final_rate", 0.0, 1.0),
     ("clip_norm", 1e-4, 1e6),
     ("average", 0.0, 0.99999),
+    ("positive_weight", 0.1, 100.0),
+    ("presence_smoothing", 0.0, 0.4),
     ("positive_share", 0.05, 0.95),
     ("newer_weight", 1.0, 100.0),
     ("threads", 1, 1024),

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from mlbackend.masks import positive_window, upsample_window
 from mlbackend.network import Detections, TextFeatures
 from training import cgf1, masks
 from training.dataset import Pair, Split
@@ -179,14 +179,10 @@ def _found(pair: Pair, score: float, query_score: float, box_4: torch.Tensor, lo
 
 
 def full_mask(logits_hw: torch.Tensor, *, height_px: int, width_px: int) -> np.ndarray:
-    """(H, W) bool: logits upsampled, then > 0; only where they can be, which gives the same pixels as everywhere."""
-    mask_HW = np.zeros((height_px, width_px), dtype=bool)
-    window = positive_window(logits_hw, height_px=height_px, width_px=width_px)
-    if window is not None:
-        x0, y0, x1, y1 = window
-        fine = upsample_window(logits_hw, window, height_px=height_px, width_px=width_px)
-        mask_HW[y0:y1, x0:x1] = (fine > 0).cpu().numpy()
-    return mask_HW
+    """(H, W) bool: logits upsampled to the original image, then > 0."""
+    size = (height_px, width_px)
+    fine = F.interpolate(logits_hw[None, None].float(), size=size, mode="bilinear", align_corners=False)
+    return (fine[0, 0] > 0).cpu().numpy()
 
 
 def short_figures(pairs: cgf1.PairCounts) -> dict[str, float]:

@@ -65,7 +65,9 @@ class FeatureStore:
     def tokens(self, images: Sequence[str], *, mirrored: bool = False) -> torch.Tensor:
         """(B, N, C) fp32 on the model's device, in the order asked."""
         rows = [self._row(image, mirrored).tensors[LAYER] for image in images]
-        return torch.stack(rows).to(self._model.device, torch.float32)
+        with torch.autocast("cpu", enabled=False):  # which cannot stack fp16
+            stacked = torch.stack(rows)
+        return stacked.to(self._model.device, torch.float32)
 
     def size_px(self, image: str) -> tuple[int, int]:
         """(width, height) after EXIF transpose."""

@@ -37,7 +37,7 @@ from training.heads import (
     use_training_mode,
 )
 from training.launch import StopRequest
-from training.losses import detection_loss
+from training.losses import LossWeights, detection_loss
 from training.models import Model
 from training.sampling import Batch, Sampler, check_both_kinds
 from training.targets import Targets
@@ -124,6 +124,9 @@ class Trainer:
         use_quick_attention(model.network, model.device)
         self.optimiser = build_optimiser(self.parameters, config)
         self.average = Average(self.parameters, config.average)
+        self.weights = LossWeights(
+            positive_weight=config.positive_weight, presence_smoothing=config.presence_smoothing
+        )
         self.targets = Targets(model.network.grid_size)
         self.sampler = Sampler(
             self.train_pairs,
@@ -219,8 +222,8 @@ class Trainer:
         mask_rows = torch.arange(batch.positives, device=self.model.device)
         with self._precision():
             detections = self._detect(batch, mask_rows)
-            targets = [self.targets.of(pair, mirrored=batch.mirrored) for pair in batch.pairs]
-            terms = detection_loss(detections, targets, mask_rows=mask_rows)
+        targets = [self.targets.of(pair, mirrored=batch.mirrored) for pair in batch.pairs]
+        terms = detection_loss(detections, targets, mask_rows=mask_rows, weights=self.weights)
         total = terms["total"]
         if not bool(torch.isfinite(total)):
             raise TrainingError("diverged", f"The loss is no number at step {self.progress.step}: lower learning_rate.")
