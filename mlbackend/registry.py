@@ -116,8 +116,8 @@ class Registry:
         words = None if predictor.taught_words is None else sorted(predictor.taught_words)
         return {"version": version, "backbone_hash": predictor.backbone_hash, "weights_hash": predictor.weights_hash,
                 "loaded": True, "device": str(predictor.device),
-                "click_decoder": "torch" if predictor.decoder is None else "onnxruntime", "bytes": parameter_bytes(predictor),
-                "taught_words": words}
+                "click_decoder": "torch" if predictor.decoder is None else "onnxruntime",
+                "bytes": parameter_bytes(predictor), "taught_words": words}
 
     def bytes(self) -> int:
         """Memory of all loaded versions; a shared ViT counts once."""

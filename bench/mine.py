@@ -1,0 +1,104 @@
+"""How many images a second does mining read? `python -m bench.mine [--model demo|full|FOLDER] [--images 20]`
+
+Ours (one ViT pass for text and clicks, the concepts of an image together, masks on the wire) against the plain
+transformers loop: batch 1, fp32, Sam3Model for each concept and Sam3TrackerModel for the embedding that clicks need.
+Both leave the same things behind. Alternating image by image, in one run; the ratio is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from pycocotools import mask as coco
+from transformers.models.sam3.modeling_sam3 import Sam3Model
+from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
+
+from bench.serving import environment, model_folder, percentiles, picture, timed_ms, write_result
+from mlbackend.loader import LoadOptions, load_predictor
+from mlbackend.masks import logits_to_wire
+from mlbackend.network import _read_configs
+from mlbackend.predictor import Predictor
+
+CONCEPTS = ("chicken", "duck", "rock")
+
+
+class PlainLoop:
+    """What one writes first with transformers."""
+
+    def __init__(self, folder: Path, predictor: Predictor) -> None:
+        config, tracker_config = _read_configs(folder)
+        self.device = predictor.device
+        self.detector = Sam3Model.from_pretrained(folder, config=config).eval().to(self.device)
+        self.tracker = Sam3TrackerModel.from_pretrained(folder, config=tracker_config).eval().to(self.device)
+        self.predictor = predictor
+
+    @torch.inference_mode()
+    def read(self, image_HWC: np.ndarray, concepts: Sequence[str], threshold: float) -> None:
+        pixels = self.predictor.preprocess(image_HWC)[None].to(self.device)
+        for concept in concepts:
+            ids, mask = self.predictor.tokenizer([concept])
+            found = self.detector(pixel_values=pixels, input_ids=ids.to(self.device),
+                                  attention_mask=mask.to(self.device))
+            kept = found.pred_logits[0].sigmoid() >= threshold
+            if kept.any():
+                masks = F.interpolate(found.pred_masks[:, kept].float(), image_HWC.shape[:2], mode="bilinear")[0] > 0
+                for row in masks.cpu().numpy():
+                    coco.encode(np.asfortranarray(row, dtype=np.uint8))
+        self.tracker.get_image_embeddings(pixels)
+
+
+def ours(predictor: Predictor, image_HWC: np.ndarray, concepts: Sequence[str], threshold: float) -> None:
+    height, width = image_HWC.shape[:2]
+    tokens = predictor.encode(predictor.preprocess(image_HWC)[None], [(width, height)])[0]
+    predictor.click_features(tokens)
+    for result in predictor.detect(tokens, concepts, score_threshold=threshold):
+        for instance in result.instances:
+            logits_to_wire(instance.mask_logits_hw, height_px=height, width_px=width)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--model", default="demo")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--name")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    folder = model_folder(options.model)
+    predictor = load_predictor(folder, LoadOptions(device=options.device))
+    plain = PlainLoop(folder, predictor)
+    rows: list[dict[str, Any]] = []
+    for concepts in (CONCEPTS[:1], CONCEPTS):
+        rows.append(compare(predictor, plain, concepts, options))
+    write_result(options.name or f"mine-{Path(options.model).name}",
+                 {"environment": environment(), "model": options.model, "device": str(predictor.device),
+                  "vit_dtype": str(predictor.vit_dtype), "rows": rows})
+
+
+def compare(predictor: Predictor, plain: PlainLoop, concepts: Sequence[str], options: argparse.Namespace,
+            ) -> dict[str, Any]:
+    if options.images > 3:  # a first pass that is not counted; at full size on a CPU it would take minutes
+        ours(predictor, picture(0), concepts, options.threshold)
+        plain.read(picture(0), concepts, options.threshold)
+    mine, theirs = [], []
+    for seed in range(options.images):
+        mine.append(timed_ms(ours, predictor, picture(seed), concepts, options.threshold))
+        theirs.append(timed_ms(plain.read, picture(seed), concepts, options.threshold))
+    ratio = percentiles(theirs)["p50"] / percentiles(mine)["p50"]
+    print(f"{len(concepts)} concepts an image: ours {percentiles(mine)} ms, plain loop {percentiles(theirs)} ms: "
+          f"{ratio:.1f} times the images a second, {1e3 / percentiles(mine)['p50']:.1f} images a second")
+    return {"concepts": len(concepts), "images": options.images, "ours_ms": percentiles(mine),
+            "plain_ms": percentiles(theirs), "ratio": round(ratio, 2),
+            "images_a_second": round(1e3 / percentiles(mine)["p50"], 2)}
+
+
+if __name__ == "__main__":
+    main()
