@@ -46,13 +46,16 @@ class Loop:
 
         def tell(row: dict) -> None:
             line = f"  {row['kind']}: {row['message']}"
-            if row["message"] and line not in told and not told.add(line):
+            if row["message"] and line not in told:
+                told.add(line)
                 self.say(line)
 
         return self.admin.wait_for_job(job["id"], tell)
 
     def label(self, budget: int) -> dict[str, Any]:
-        seconds, origins, lanes, positives, labelled = 0.0, Counter(), Counter(), 0, 0
+        origins: Counter[str] = Counter()
+        lanes: Counter[str] = Counter()
+        seconds, positives, labelled = 0.0, 0, 0
         while labelled < budget and (task := self.annotator.post(f"{self.project}/claim", {"after": None})):
             drawn = self._settle(task)
             self._submit(task, drawn)
