@@ -6,9 +6,7 @@ needs more than a test should click.
 
 import io
 import json
-import sqlite3
 import zipfile
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +16,10 @@ from playwright.sync_api import Browser, Page
 
 from annotator.loop.client import RoostClient
 from annotator.loop.rounds import Loop
-from annotator.loop.stack import Stack, private_stack
 from annotator.management.commands.demo_loop import read_truth
 from tests.browser.desk_support import Desk, chromium, decode, deepest_pixel, iou
 from tests.processes import wait_until
+from tests.stack import Stack, running_stack
 from training.demo.scenes import draw_scene
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -35,8 +33,8 @@ JOB_LIMIT_S = 420
 
 
 @pytest.fixture(scope="module")
-def roost():
-    with private_stack(demo_arguments=DEMO) as running:
+def roost(tmp_path_factory):
+    with running_stack(tmp_path_factory.mktemp("journey"), demo=DEMO) as running:
         yield running
 
 
@@ -45,7 +43,6 @@ class Journey:
 
     def __init__(self, roost: Stack, browser: Browser) -> None:
         self.roost, self.browser = roost, browser
-        self.logins = dict(line.split() for line in (roost.var / "demo_logins.txt").read_text().splitlines())
         self.truth = read_truth(roost.var)
 
     def log_in(self, name: str) -> Page:
@@ -53,7 +50,7 @@ class Journey:
         page.set_default_timeout(30_000)
         page.goto(f"{self.roost.url}/login/")
         page.get_by_label("Name").fill(name)
-        page.get_by_label("Password").fill(self.logins[name])
+        page.get_by_label("Password").fill(self.roost.logins[name])
         page.get_by_role("button", name="Log in").click()
         page.wait_for_url(lambda url: "/login/" not in url)
         return page
@@ -62,9 +59,8 @@ class Journey:
         page.goto(f"{self.roost.url}/p/barn/{place}")
 
     def one(self, query: str, *values: object) -> tuple:
-        """The first row of a query on the product's own database file, opened read-only."""
-        with closing(sqlite3.connect(f"file:{self.roost.var / 'roost.sqlite3'}?mode=ro", uri=True)) as database:
-            return database.execute(query, values).fetchone()
+        """The values of a query's first row; none when there is no row."""
+        return tuple(next(iter(self.roost.rows(query, *values)), {}).values())
 
     def wait_for_job(self, kind: str, count: int = 1) -> dict:
         """The report of the `count`-th job of that kind, once it is done."""
@@ -247,8 +243,12 @@ def mended_soon(journey: Journey, query: str, task: int) -> bool:
     return True
 
 
+def token(roost: Stack, name: str) -> str:
+    return roost.manage("token", name, "--quiet").strip()
+
+
 def label_by_oracle(journey: Journey) -> None:
-    people = {name: RoostClient(journey.roost.url, journey.roost.token(name)) for name in journey.logins}
+    people = {name: RoostClient(journey.roost.url, token(journey.roost, name)) for name in journey.roost.logins}
     loop = Loop(slug="barn", truth=journey.truth, say=lambda line: None, **people)
     people["admin"].post("projects/barn/mine")
     journey.wait_for_job("mine", 2)
