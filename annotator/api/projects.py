@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from annotator.models import Job, Membership
 from annotator.selectors.access import project_for, projects_of
+from annotator.services.holdout import holdout_queue
 from annotator.services.mining import mining_start
 from annotator.services.promotion import version_named, version_promote, version_rollback
 from annotator.services.snapshots import snapshot_start
@@ -46,6 +47,15 @@ def mine(request: Request, slug: str) -> Response:
 def snapshots(request: Request, slug: str) -> Response:
     """Freeze what is approved."""
     return _started(snapshot_start(project=project_for(request.user, slug, ADMIN), user=request.user))
+
+
+@extend_schema(request=serializers.Count, responses=answers(200, schema.Queued))
+@api_view(["POST"])
+def holdout(request: Request, slug: str) -> Response:
+    """Have holdout pairs labelled, drawn at random."""
+    judged = project_for(request.user, slug, ADMIN)
+    tasks = holdout_queue(project=judged, user=request.user, **checked(request, serializers.Count))
+    return Response({"queued": len(tasks)})
 
 
 @extend_schema(request=serializers.Retrain, responses=answers(202, schema.Job))

@@ -218,5 +218,9 @@ class DraftVersion(serializers.Serializer):
     version = serializers.IntegerField()
 
 
+class Queued(serializers.Serializer):
+    queued = serializers.IntegerField()
+
+
 class Serving(serializers.Serializer):
     serving_version = serializers.CharField()

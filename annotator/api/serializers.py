@@ -84,6 +84,10 @@ class ReviewDecision(serializers.Serializer):
     instances = serializers.ListField(child=serializers.DictField(), allow_null=True, default=None)
 
 
+class Count(serializers.Serializer):
+    count = serializers.IntegerField(min_value=1, max_value=1000, default=50)
+
+
 class Retrain(serializers.Serializer):
     """`config` overrides the trainer's defaults (seed, steps, …); `force`: even without new approved pairs."""
 

@@ -13,6 +13,7 @@ urlpatterns = [
     path("projects/<slug:slug>/reviews/", reviews.reviews, name="api-reviews"),
     path("projects/<slug:slug>/mine", projects.mine, name="api-mine"),
     path("projects/<slug:slug>/snapshots", projects.snapshots, name="api-snapshots"),
+    path("projects/<slug:slug>/holdout", projects.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", projects.retrain, name="api-retrain"),
     path("projects/<slug:slug>/promote", projects.promote, name="api-promote"),
     path("projects/<slug:slug>/rollback", projects.rollback, name="api-rollback"),

@@ -105,6 +105,8 @@ def _check_trainable(snapshot: Snapshot) -> None:
                 f"Have some {split} images labelled and approved (a pair counts as negative once a person "
                 "said «not in this image»), then start again."
             )
+            if split == "holdout":
+                sentence += " Mining never queues the holdout; POST /api/v1/projects/<slug>/holdout does, at random."
             raise RoostError(sentence, code=code)
 
 

@@ -34,6 +34,7 @@ POLICY = {
     "api-job-cancel": "admin",
     "api-mine": "admin",
     "api-snapshots": "admin",
+    "api-holdout": "admin",
     "api-retrain": "admin",
     "api-promote": "admin",
     "api-rollback": "admin",
