@@ -38,12 +38,12 @@ def broker_options(folder: Path) -> dict:
 
 
 class Channel(filesystem.Channel):
-    def _put(self, queue: str, payload: Any, **kwargs: Any) -> None:
+    def _put(self, queue: str, message: Any, **kwargs: Any) -> None:
         # Nanoseconds of the wall clock keep the order across reboots; readers look for .msg alone.
         name = f"{time.time_ns():020d}_{uuid.uuid4()}.{queue}.msg"
-        _write_whole(Path(self.data_folder_out) / name, str_to_bytes(dumps(payload)))
+        _write_whole(Path(self.data_folder_out) / name, str_to_bytes(dumps(message)))
 
-    def _get(self, queue: str) -> Any:
+    def _get(self, queue: str, timeout: float | None = None) -> Any:
         """The oldest message of the queue; whoever renames it first has it. The file is gone once it is read."""
         for name in sorted(os.listdir(self.data_folder_in)):
             if name.partition(".")[2] != f"{queue}.msg":

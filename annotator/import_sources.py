@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO, Protocol
+from typing import IO, Any, BinaryIO, Protocol, Self
 
 from annotator.errors import ImportRefusedError
 from annotator.formats.records import Problem
@@ -23,13 +23,23 @@ LOCAL_HEADER_BYTES = 30
 IGNORED = {".ds_store", "thumbs.db", "desktop.ini"}
 
 
+class Stream(Protocol):
+    """As much of an open file as imports need."""
+
+    def read(self, size: int = -1, /) -> bytes: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *error: Any) -> None: ...
+
+
 class ImportSource(Protocol):
     """Files by name, with `/` between folders; `problems` are those that can't be read, and why."""
 
     names: list[str]
     problems: list[Problem]
 
-    def open(self, name: str) -> IO[bytes]: ...
+    def open(self, name: str) -> Stream: ...
 
 
 @contextmanager
@@ -88,7 +98,7 @@ class ZipSource:
                 self._members[info.filename] = info
         self.names = sorted(self._members)
 
-    def open(self, name: str) -> IO[bytes]:
+    def open(self, name: str) -> Stream:
         try:
             return _Counted(self, self._archive.open(self._members[name]), self._members[name])
         except (zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
@@ -108,7 +118,7 @@ class _Counted:
         self._read_bytes = 0
         self._limit = max(RATIO_FROM_BYTES, info.compress_size * MAX_RATIO)
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int = -1, /) -> bytes:
         try:
             chunk = self._stream.read(min(size, self._limit + 1) if size >= 0 else self._limit + 1)
         except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
@@ -121,7 +131,7 @@ class _Counted:
             raise ImportRefusedError(f"It unpacks to more than {MAX_RATIO} times its size: a zip bomb.")
         return chunk
 
-    def __enter__(self) -> "_Counted":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -110,15 +110,15 @@ class Supervisor:
 
     def _stop_all(self) -> None:
         """SIGTERM to all at once, so that each ends its work; after a while SIGKILL to what is left of its session."""
-        alive = [running for running in self._all if running.process is not None]
-        for running in alive:
-            running.process.terminate()
+        alive = {running.service.name: running.process for running in self._all if running.process is not None}
+        for process in alive.values():
+            process.terminate()
         deadline = time.monotonic() + STOP_SECONDS
-        for running in alive:
+        for name, process in alive.items():
             with contextlib.suppress(subprocess.TimeoutExpired):
-                running.process.wait(timeout=max(deadline - time.monotonic(), 0.1))
-            _kill(running.process)
-            self.say(f"  stopped {running.service.name}")
+                process.wait(timeout=max(deadline - time.monotonic(), 0.1))
+            _kill(process)
+            self.say(f"  stopped {name}")
 
 
 def _kill(process: subprocess.Popen | None) -> None:

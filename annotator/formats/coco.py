@@ -121,13 +121,13 @@ def _images(
     found: dict[str, ImageRecord] = {}
     for number, row in enumerate(_rows(document, "images", dataset), start=1):
         key, name = _key(row.get("id")), row.get("file_name")
-        sides = row.get("width"), row.get("height")
-        if key is None or not isinstance(name, str) or not name or not all(type(side) is int for side in sides):
+        width, height = row.get("width"), row.get("height")
+        if key is None or not isinstance(name, str) or not name or type(width) is not int or type(height) is not int:
             dataset.problems.append(Problem(f"image no. {number}", "It lacks an id, a file_name, or its size in px."))
         elif key in found:
             dataset.problems.append(Problem(name, f"The image id {key} is used twice; the first one counts."))
         else:
-            found[key] = ImageRecord(name, *sides, split=split, name=_original_name(row, name))
+            found[key] = ImageRecord(name, width, height, split=split, name=_original_name(row, name))
             found[key].absent = _absent(row, categories)
     dataset.images = list(found.values())
     return found

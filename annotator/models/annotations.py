@@ -15,7 +15,8 @@ class Verdict(models.TextChoices):
 class Annotation(models.Model):
     """One revision of a task's answer.
 
-    `instances` = [{mask: {size, counts}, origin: proposal | click | drawn, prompts: [...], model_version, score, edited}].
+    `instances` = [{mask: {size, counts}, origin: proposal | click | drawn, prompts: [...], model_version, score,
+    edited}].
     """
 
     task = models.ForeignKey(Task, models.CASCADE, related_name="annotations")
@@ -59,7 +60,9 @@ class Review(models.Model):
         SEND_BACK = "send_back", "Send back"
 
     annotation = models.OneToOneField(Annotation, models.CASCADE, related_name="review")
-    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="reviews", help_text="Null: by policy")
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="reviews", help_text="Null: by policy"
+    )
     decision = models.CharField(max_length=10, choices=Decision)
     comment = models.TextField(blank=True)
     pin = models.JSONField(null=True, blank=True, help_text="{x, y} in image pixels the comment points at")

@@ -21,7 +21,9 @@ class Image(models.Model):
     media_type = models.CharField(max_length=16)
     bytes = models.PositiveBigIntegerField()
     original_name = models.CharField(max_length=255)
-    source = models.CharField(max_length=80, blank=True, help_text="Where it came from: an import, a camera, a drawn domain")
+    source = models.CharField(
+        max_length=80, blank=True, help_text="Where it came from: an import, a camera, a drawn domain"
+    )
     split = models.CharField(max_length=8, choices=Split, default=Split.TRAIN)
     added_at = models.DateTimeField(auto_now_add=True)
 
@@ -70,8 +72,12 @@ class Prediction(models.Model):
     pair = models.ForeignKey(Pair, models.CASCADE, related_name="predictions")
     model_version = models.ForeignKey("ModelVersion", models.CASCADE, related_name="predictions")
     presence = models.FloatField(validators=FRACTION)
-    instances = models.JSONField(default=list, help_text="[{mask: {size, counts}, box, score, query_score, stability}], best first")
-    min_stability = models.FloatField(null=True, help_text="Stability of the least stable instance; null without instances")
+    instances = models.JSONField(
+        default=list, help_text="[{mask: {size, counts}, box, score, query_score, stability}], best first"
+    )
+    min_stability = models.FloatField(
+        null=True, help_text="Stability of the least stable instance; null without instances"
+    )
     feature = models.BinaryField(default=b"")
     taught = models.BooleanField(null=True, help_text="Whether the model was taught the word; null: unknown")
     seconds = models.FloatField(default=0.0)

@@ -62,7 +62,9 @@ class AuditEvent(models.Model):
     """Who did what to what. Appended in the transaction of the deed."""
 
     project = models.ForeignKey(Project, models.CASCADE, null=True, related_name="audit_events")
-    actor = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="Null: the system")
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", help_text="Null: the system"
+    )
     action = models.CharField(max_length=60)
     subject = models.CharField(max_length=200, blank=True)
     details = models.JSONField(default=dict)

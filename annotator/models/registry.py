@@ -10,7 +10,10 @@ from .people import Project
 
 
 class Snapshot(models.Model):
-    """An immutable SA-Co export of approved pairs by split; `counts` = {split: {pairs, positives, negatives, instances}}."""
+    """An immutable SA-Co export of approved pairs by split.
+
+    `counts` = {split: {pairs, positives, negatives, instances}}.
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="snapshots")
     number = models.PositiveIntegerField()
@@ -38,7 +41,9 @@ class ModelVersion(models.Model):
         ARCHIVED = "archived", "Archived"
 
     name = models.CharField(max_length=64, unique=True, validators=[RegexValidator(r"^[a-z0-9][a-z0-9._-]{0,63}$")])
-    project = models.ForeignKey(Project, models.CASCADE, null=True, blank=True, related_name="model_versions", help_text="Null: shipped")
+    project = models.ForeignKey(
+        Project, models.CASCADE, null=True, blank=True, related_name="model_versions", help_text="Null: shipped"
+    )
     parent = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="children")
     stage = models.CharField(max_length=24, choices=Stage, default=Stage.CANDIDATE)
     weights_hash = models.CharField(max_length=64, blank=True)
@@ -60,7 +65,9 @@ class TrainingRun(models.Model):
     base_version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
     version = models.OneToOneField(ModelVersion, models.PROTECT, null=True, blank=True, related_name="training_run")
     config = models.JSONField(default=dict)
-    series = models.JSONField(default=dict, help_text="{loss: [{step, total, …}], validation: [{step, cgf1, …}]} for the plots")
+    series = models.JSONField(
+        default=dict, help_text="{loss: [{step, total, …}], validation: [{step, cgf1, …}]} for the plots"
+    )
     samples = models.JSONField(default=dict, help_text="The fixed sample images before and after: see docs/data.md")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -120,5 +127,7 @@ class Deployment(models.Model):
     class Meta:
         ordering = ["-id"]
         constraints = [
-            models.CheckConstraint(condition=~Q(action="rollback") | Q(previous__isnull=False), name="rollback_has_a_previous")
+            models.CheckConstraint(
+                condition=~Q(action="rollback") | Q(previous__isnull=False), name="rollback_has_a_previous"
+            )
         ]

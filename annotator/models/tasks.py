@@ -30,7 +30,9 @@ class Task(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="tasks")
     pair = models.ForeignKey(Pair, models.CASCADE, related_name="tasks")
-    model_version = models.ForeignKey("ModelVersion", models.PROTECT, null=True, related_name="+", help_text="Whose proposals it shows")
+    model_version = models.ForeignKey(
+        "ModelVersion", models.PROTECT, null=True, related_name="+", help_text="Whose proposals it shows"
+    )
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     lane = models.CharField(max_length=10, choices=Lane)
     reasons = models.JSONField(default=list)
@@ -38,8 +40,12 @@ class Task(models.Model):
     round = models.PositiveIntegerField(default=1)
     skips = models.PositiveIntegerField(default=0)
 
-    holder = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="held_tasks")
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="authored_tasks")
+    holder = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="held_tasks"
+    )
+    author = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="authored_tasks"
+    )
     attempt = models.PositiveIntegerField(default=0, help_text="Fencing number: grows with every claim")
     lease_until = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)

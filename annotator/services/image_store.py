@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from django.conf import settings
 from django.db import transaction
@@ -26,6 +26,10 @@ from .splits import split_for
 CHUNK_BYTES = 1024 * 1024
 PROBE_SECONDS = 20.0
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II*\x00", b"MM\x00*")
+
+
+class Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,7 @@ def image_path(sha256: str) -> Path:
     return settings.IMAGES_DIR / sha256[:2] / sha256
 
 
-def image_file_store(*, stream: BinaryIO) -> StoredFile:
+def image_file_store(*, stream: Readable) -> StoredFile:
     """Take a file in: hash while copying, decode in a child, move to its name. ImportRefusedError says why not."""
     folder = settings.IMAGES_DIR / "incoming"
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,7 +69,7 @@ def image_file_store(*, stream: BinaryIO) -> StoredFile:
 
 
 def image_add(
-    *, project: Project, stream: BinaryIO, name: str, source: str = "", split: str | None = None
+    *, project: Project, stream: Readable, name: str, source: str = "", split: str | None = None
 ) -> tuple[Image, bool]:
     """Store one image and its row; (row, False) when the project has these very bytes already."""
     stored = image_file_store(stream=stream)
@@ -123,7 +127,7 @@ def printable(name: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in name).strip()
 
 
-def _copied(stream: BinaryIO, target: Path) -> tuple[str, int]:
+def _copied(stream: Readable, target: Path) -> tuple[str, int]:
     """Copy while hashing; refuses before the first byte is written what cannot be an image at all."""
     digest, size = hashlib.sha256(), 0
     with target.open("wb") as file:
