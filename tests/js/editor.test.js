@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { createEditor, EMPTY_WORK, proposalsOf } from "../../static/annotator/js/editor.js";
+import { Editor } from "../../static/annotator/js/editor.js";
 import { questionOf } from "../../static/annotator/js/hand.js";
 import { draftOf, handDraft, wireInstances, workFromDraft } from "../../static/annotator/js/payload.js";
 import { maskArea, maskContains } from "../../static/annotator/js/masks.js";
 import { maskFromWire, wireFromMask } from "../../static/annotator/js/rle.js";
 import { maskFromStroke } from "../../static/annotator/js/shapes.js";
 import { createStore } from "../../static/annotator/js/store.js";
+import { EMPTY_WORK, linkedToProposals, proposalsOf, proposalStatus } from "../../static/annotator/js/work.js";
 
 const IMAGE = { width: 40, height: 30 };
 const box = (x, y, width, height) => ({ x, y, width, height, bits: new Uint8Array(width * height).fill(1) });
@@ -29,7 +30,7 @@ const TASK = {
 
 function desk() {
   const store = createStore(EMPTY_WORK);
-  const editor = createEditor(store);
+  const editor = new Editor(store);
   editor.load({ task: TASK, proposals: proposalsOf(TASK) });
   return { store, editor, state: () => store.state };
 }
@@ -68,7 +69,7 @@ test("auto-accept takes what scores enough and leaves the rest open", () => {
   const { editor, state } = desk();
   editor.autoAccept(0.6);
   assert.deepEqual(state().instances.map((one) => one.proposal), [0]);
-  assert.equal(editor.statusOf(1), "open");
+  assert.equal(proposalStatus(state(), 1), "open");
 });
 
 test("J and K walk around all open proposals and instances", () => {
@@ -182,12 +183,12 @@ test("brush alone makes a drawn instance without a model", () => {
 });
 
 test("a mask accepted over a proposal settles that proposal", () => {
-  const { editor, store } = desk();
+  const { editor, store, state } = desk();
   editor.addPrompt(at(3, 3));
   answer(editor, store, box(1, 1, 6, 5));
   editor.accept();
-  assert.equal(editor.statusOf(0), "covered");
-  assert.equal(editor.statusOf(1), "open");
+  assert.equal(proposalStatus(state(), 0), "covered");
+  assert.equal(proposalStatus(state(), 1), "open");
 });
 
 test("an empty mask can't be accepted", () => {
@@ -218,4 +219,25 @@ test("a submission that came too late is work again", () => {
   const work = workFromDraft({ submission });
   assert.deepEqual(work.instances[0].mask, maskFromWire(wire(1, 1, 2, 2)));
   assert.deepEqual(work.rejected, [1]);
+});
+
+test("splitting makes an instance of each part and undo makes them one again", () => {
+  const { editor, state } = desk();
+  editor.select(null);
+  editor.paint(stroke(8, 25));
+  editor.paint(stroke(30, 25));
+  editor.accept();
+  editor.select({ kind: "instance", key: state().instances[0].key });
+  assert.equal(editor.split(), "Split into 2 instances.");
+  assert.deepEqual(state().instances.map((one) => maskArea(one.mask)), [maskArea(stroke(8, 25)), maskArea(stroke(30, 25))]);
+  editor.undo();
+  assert.equal(state().instances.length, 1);
+});
+
+test("instances read back from the server settle their proposals again", () => {
+  const proposals = proposalsOf(TASK);
+  const accepted = { ...proposals[0], key: "a", origin: "proposal", covers: [], proposal: null };
+  const redrawn = { key: "b", origin: "drawn", mask: box(20, 10, 4, 3), covers: [], proposal: null };
+  const linked = linkedToProposals([accepted, redrawn], proposals);
+  assert.deepEqual([linked[0].proposal, linked[1].proposal, linked[1].covers], [0, null, [1]]);
 });

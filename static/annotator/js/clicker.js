@@ -5,79 +5,88 @@ import { questionOf } from "./hand.js";
 import { maskFromWire } from "./rle.js";
 
 const LOADING_RETRY_MS = 2000;
+const NOTHING_YET = { points: [], box: null, earlier_mask_id: null };
 
-/** `tell` hears {kind: "ok" | "loading" | "away", message} about the model, and `onMask(startedAt)` that a click was answered. */
-export function createClicker({ api, store, editor, tell, onMask }) {
+export class Clicker {
+  #parts;
   // Grows over reloads too: the model drops what is older than the newest number it saw from this person.
-  let sequence = Date.now() * 10;
-  let previewToken = 0;
-  let retryTimer = null;
+  #sequence = Date.now() * 10;
+  #newestPreview = 0;
+  #retryTimer = null;
 
-  const ask = (taskId, question, preview) =>
-    api.post(paths.task(taskId, "click"), { ...question, sequence: ++sequence, preview }, { overtakes: preview ? "preview" : "click" });
+  /**
+   * `parts`: api, store, editor, tell({kind: "ok" | "loading" | "away" | "refused", message}) about the model,
+   * onMask(startedAt) that a click was answered.
+   */
+  constructor(parts) {
+    this.#parts = parts;
+  }
 
   /** Ask for the hand's mask; the answer goes to the editor unless the hand has moved on. */
-  async function askForHand(startedAt = performance.now()) {
+  async askForHand(startedAt = performance.now()) {
+    const { api, store, editor, tell, onMask } = this.#parts;
     const { hand, taskId } = store.state;
-    if (!hand || hand.state !== "waiting") return;
+    if (hand?.state !== "waiting") return;
     api.abort("preview");
-    clearTimeout(retryTimer);
+    clearTimeout(this.#retryTimer);
     try {
-      const answer = await askForgetting(taskId, questionOf(hand));
+      const answer = await this.#askForgetting(taskId, questionOf(hand));
       if (editor.answer(hand.token, decoded(answer))) onMask(startedAt);
       tell({ kind: "ok", message: "" });
     } catch (error) {
-      if (!isAbort(error)) failed(error, hand.token);
+      if (!isAbort(error)) this.#failed(error, hand.token);
     }
-  }
-
-  /** The model forgets old masks; then the prompts alone must do. */
-  async function askForgetting(taskId, question) {
-    try {
-      return await ask(taskId, question, false);
-    } catch (error) {
-      if (!question.earlier_mask_id || !("earlier_mask_id" in (error.fields ?? {}))) throw error;
-      return ask(taskId, { ...question, earlier_mask_id: null }, false);
-    }
-  }
-
-  function failed(error, token) {
-    if (error.code === "overtaken") return;
-    if (error.code === "loading" || error.status === 429) {
-      tell({ kind: "loading", message: error.message });
-      retryTimer = setTimeout(askForHand, error.retryAfterMs ?? LOADING_RETRY_MS);
-      return;
-    }
-    editor.answerFailed(token);
-    tell({ kind: error.isPassing ? "away" : "refused", message: error.message });
   }
 
   /** The mask under the pointer, or null when something newer came up. Failures of a mere preview stay silent. */
-  async function preview(point) {
-    const token = ++previewToken;
-    const { hand, taskId } = store.state;
-    const earlier = hand ? questionOf(hand) : { points: [], box: null, earlier_mask_id: null };
+  async preview(point) {
+    const token = ++this.#newestPreview;
+    const { taskId } = this.#parts.store.state;
     try {
-      const answer = await ask(taskId, { ...earlier, points: [...earlier.points, point] }, true);
-      return token === previewToken ? maskFromWire(answer.mask) : null;
+      const answer = await this.#ask(taskId, { ...NOTHING_YET, points: [point] }, "preview");
+      return token === this.#newestPreview ? maskFromWire(answer.mask) : null;
     } catch {
       return null;
     }
   }
 
-  function stop() {
-    previewToken++;
-    clearTimeout(retryTimer);
-    api.abort("preview");
-    api.abort("click");
+  stopPreview() {
+    this.#newestPreview++;
+    this.#parts.api.abort("preview");
   }
 
-  const stopPreview = () => {
-    previewToken++;
-    api.abort("preview");
-  };
+  stop() {
+    this.stopPreview();
+    clearTimeout(this.#retryTimer);
+    this.#parts.api.abort("click");
+  }
 
-  return { askForHand, preview, stopPreview, stop };
+  #ask(taskId, question, overtakes = "click") {
+    const body = { ...question, sequence: ++this.#sequence, preview: overtakes === "preview" };
+    return this.#parts.api.post(paths.task(taskId, "click"), body, { overtakes });
+  }
+
+  /** The model forgets old masks; then the prompts alone must do. */
+  async #askForgetting(taskId, question) {
+    try {
+      return await this.#ask(taskId, question);
+    } catch (error) {
+      if (!question.earlier_mask_id || !("earlier_mask_id" in (error.fields ?? {}))) throw error;
+      return this.#ask(taskId, { ...question, earlier_mask_id: null });
+    }
+  }
+
+  #failed(error, token) {
+    const { editor, tell } = this.#parts;
+    if (error.code === "overtaken") return;
+    if (error.code === "loading" || error.status === 429) {
+      tell({ kind: "loading", message: error.message });
+      this.#retryTimer = setTimeout(() => this.askForHand(), error.retryAfterMs ?? LOADING_RETRY_MS);
+      return;
+    }
+    editor.answerFailed(token);
+    tell({ kind: error.isPassing ? "away" : "refused", message: error.message });
+  }
 }
 
 const decoded = (answer) => ({

@@ -3,10 +3,10 @@
 import { isAbort, paths } from "./api-client.js";
 import { createActiveClock } from "./clock.js";
 import { askWhichDraft } from "./dialogs.js";
-import { openProposals } from "./editor.js";
 import { measurePainted } from "./timing.js";
 import { draftOf, handDraft, handFromDraft, wireInstances, workFromDraft } from "./payload.js";
 import { newUuid } from "./session.js";
+import { openProposals } from "./work.js";
 
 const HEARTBEAT_MS = 30_000;
 const LEFT_OPEN = "still undecided: Enter accepts, X rejects. Space once more submits without deciding.";
@@ -254,12 +254,12 @@ export class Desk {
 
   #prefetch() {
     const { feed, outbox } = this.#parts;
-    if (this.#current && !outbox.count()) feed.prefetch(this.#current.task.id);
+    if (this.#current && !outbox.count) feed.prefetch(this.#current.task.id);
   }
 
   async #beat() {
     const { api, feed } = this.#parts;
-    const ahead = await Promise.resolve(feed.peek()).catch(() => null);
+    const ahead = await Promise.resolve(feed.next).catch(() => null);
     for (const prepared of [this.#current, ahead]) {
       if (!prepared) continue;
       const { id, attempt } = prepared.task;

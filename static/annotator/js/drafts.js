@@ -6,101 +6,57 @@
 import { paths } from "./api-client.js";
 
 const RETRY_MS = [1000, 2000, 5000, 10_000, 30_000];
+const NONE = { version: 0, payload: null };
 
-/** `choose(stored)` -> "mine" or "theirs"; `onTheirs(taskId, payload)` takes the other tab's state up. */
-export function createDrafts({ api, kept, choose, onTheirs, onState }) {
-  const tracks = new Map(); // task id -> {version, payload, dirty, sending, timer, tries, closed}
+export class Drafts {
+  #parts;
+  #tracks = new Map(); // task id -> {version, payload, dirty, sending, timer, tries, closed}
 
-  /** The newest work on a task: the server's draft, or this browser's copy where it never got there. */
-  function open(task) {
+  /**
+   * `parts`: api, kept (this browser's copy), choose(stored) -> "mine" or "theirs", onTheirs(taskId, payload) to take
+   * the other tab's state up, onState({kind: "saved" | "waiting" | "refused", message}).
+   */
+  constructor(parts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * The newest work on a task: the server's draft, or this browser's copy where that is newer. `hand`: the mask in
+   * hand, which only this browser knows; `other`: what this browser holds beside a newer draft of somewhere else.
+   */
+  open(task) {
+    const { kept } = this.#parts;
     const mirror = kept.get(task.id);
-    const server = task.draft ?? { version: 0, payload: null };
+    const server = task.draft ?? NONE;
     // The answer that carried the task may be older than what this tab has stored since.
     const isOurs = mirror && (mirror.version > server.version || (mirror.dirty && mirror.version === server.version));
     const { version, payload } = isOurs ? mirror : server;
     const track = { version, payload, dirty: Boolean(isOurs && mirror.dirty), sending: null, timer: null, tries: 0, closed: false };
-    tracks.set(task.id, track);
-    pump(task.id, track);
+    this.#tracks.set(task.id, track);
+    this.#pump(task.id, track);
     const hand = kept.get(`${task.id}:hand`);
-    return { payload: hand && payload ? { ...payload, hand } : payload, hand, other: otherOf(mirror, server.version) };
+    const other = mirror?.dirty && mirror.version < server.version ? mirror.payload : null;
+    return { payload: hand && payload ? { ...payload, hand } : payload, hand, other };
   }
 
-  /** What this browser holds that the server's newer draft does not. */
-  const otherOf = (mirror, version) => (mirror?.dirty && mirror.version < version ? mirror.payload : null);
-
-  function save(taskId, payload) {
-    const track = tracks.get(taskId);
+  save(taskId, payload) {
+    const track = this.#tracks.get(taskId);
     if (!track || track.closed) return;
     Object.assign(track, { payload, dirty: true });
-    mirror(taskId, track);
-    kept.remove(`${taskId}:hand`);
-    pump(taskId, track);
+    this.#mirror(taskId, track);
+    this.#parts.kept.remove(`${taskId}:hand`);
+    this.#pump(taskId, track);
   }
 
   /** The mask in hand changes at every click: only this browser's copy is written then, and it is small. */
-  const saveHand = (taskId, hand) => void (hand ? kept.set(`${taskId}:hand`, hand) : kept.remove(`${taskId}:hand`));
-
-  const mirror = (taskId, { version, payload, dirty }) => kept.set(taskId, { version, payload, dirty });
-
-  function pump(taskId, track) {
-    if (track.sending || !track.dirty || track.closed) return;
-    clearTimeout(track.timer);
-    track.sending = send(taskId, track).finally(() => {
-      track.sending = null;
-      if (track.dirty && !track.timer) pump(taskId, track);
-    });
-  }
-
-  async function send(taskId, track) {
-    const { payload } = track;
-    try {
-      const answer = await api.put(paths.task(taskId, "draft"), { version: track.version, payload });
-      stored(taskId, track, payload, answer.version);
-    } catch (error) {
-      if (error.code === "draft_conflict") await settle(taskId, track, error.fields);
-      else if (error.isPassing || error.status === 401) later(taskId, track, error);
-      else stop(track, error);
-    }
-  }
-
-  function stored(taskId, track, payload, version) {
-    Object.assign(track, { version, tries: 0, timer: null });
-    if (track.payload === payload) track.dirty = false;
-    if (track.closed) return;
-    mirror(taskId, track);
-    onState({ kind: "saved" });
-  }
-
-  async function settle(taskId, track, stored_) {
-    const theirs = { version: stored_.version, payload: stored_.payload };
-    // Our own earlier try whose answer got lost is no conflict.
-    const isOurs = JSON.stringify(theirs.payload) === JSON.stringify(track.payload);
-    if (!isOurs && theirs.payload && (await choose(theirs)) === "theirs") {
-      Object.assign(track, { ...theirs, dirty: false });
-      mirror(taskId, track);
-      onTheirs(taskId, theirs.payload);
-      return;
-    }
-    Object.assign(track, { version: theirs.version, dirty: !isOurs });
-  }
-
-  function later(taskId, track, error) {
-    const delay = error.retryAfterMs ?? RETRY_MS[Math.min(track.tries++, RETRY_MS.length - 1)];
-    onState({ kind: "waiting", message: error.message });
-    track.timer = setTimeout(() => {
-      track.timer = null;
-      pump(taskId, track);
-    }, delay);
-  }
-
-  function stop(track, error) {
-    track.dirty = false; // asking again would be refused again; the mirror still has it
-    onState({ kind: "refused", message: error.message });
+  saveHand(taskId, hand) {
+    if (hand) this.#parts.kept.set(`${taskId}:hand`, hand);
+    else this.#parts.kept.remove(`${taskId}:hand`);
   }
 
   /** No more drafts for this task: it is being submitted. Resolves when none is under way. */
-  async function close(taskId) {
-    const track = tracks.get(taskId);
+  async close(taskId) {
+    const track = this.#tracks.get(taskId);
     if (!track) return;
     track.closed = true;
     clearTimeout(track.timer);
@@ -108,13 +64,67 @@ export function createDrafts({ api, kept, choose, onTheirs, onState }) {
   }
 
   /** Submitted and acknowledged: nothing needs keeping. */
-  function forget(taskId) {
-    tracks.delete(taskId);
-    kept.remove(taskId);
-    kept.remove(`${taskId}:hand`);
+  forget(taskId) {
+    this.#tracks.delete(taskId);
+    this.#parts.kept.remove(taskId);
+    this.#parts.kept.remove(`${taskId}:hand`);
   }
 
-  const isDirty = () => [...tracks.values()].some((track) => track.dirty && !track.closed);
+  #mirror(taskId, { version, payload, dirty }) {
+    this.#parts.kept.set(taskId, { version, payload, dirty });
+  }
 
-  return { open, save, saveHand, close, forget, isDirty };
+  /** Send what is unsent, one at a time a task; what comes meanwhile goes next, as one. */
+  #pump(taskId, track) {
+    if (track.sending || !track.dirty || track.closed) return;
+    clearTimeout(track.timer);
+    track.sending = this.#send(taskId, track).finally(() => {
+      track.sending = null;
+      if (!track.timer) this.#pump(taskId, track);
+    });
+  }
+
+  async #send(taskId, track) {
+    const { payload, version } = track;
+    try {
+      const answer = await this.#parts.api.put(paths.task(taskId, "draft"), { version, payload });
+      this.#stored(taskId, track, payload, answer.version);
+    } catch (error) {
+      if (error.code === "draft_conflict") await this.#settle(taskId, track, payload, error.fields);
+      else if (error.isPassing || error.status === 401) this.#later(taskId, track, error);
+      else this.#stop(track, error);
+    }
+  }
+
+  #stored(taskId, track, payload, version) {
+    Object.assign(track, { version, tries: 0, dirty: track.payload !== payload });
+    if (track.closed) return;
+    this.#mirror(taskId, track);
+    this.#parts.onState({ kind: "saved" });
+  }
+
+  async #settle(taskId, track, sent, { version, payload }) {
+    // Our own earlier try whose answer got lost is no conflict.
+    if (JSON.stringify(payload) === JSON.stringify(sent)) return this.#stored(taskId, track, sent, version);
+    if (payload && (await this.#parts.choose({ version, payload })) === "theirs") {
+      Object.assign(track, { version, payload, dirty: false });
+      this.#mirror(taskId, track);
+      return this.#parts.onTheirs(taskId, payload);
+    }
+    return void (track.version = version); // still unsent: it goes out over the other
+  }
+
+  #later(taskId, track, error) {
+    const delay = error.retryAfterMs ?? RETRY_MS[Math.min(track.tries++, RETRY_MS.length - 1)];
+    this.#parts.onState({ kind: "waiting", message: error.message });
+    track.timer = setTimeout(() => {
+      track.timer = null;
+      this.#pump(taskId, track);
+    }, delay);
+  }
+
+  #stop(track, error) {
+    track.dirty = false; // asking again would be refused again; this browser's copy still has it
+    this.#parts.onState({ kind: "refused", message: error.message });
+  }
 }

@@ -3,7 +3,6 @@
  * names of the shortcut table to deeds; a deed answers with a sentence for the status line, or nothing.
  */
 
-import { openProposals, itemAt, proposalStatus } from "./editor.js";
 import { createHover } from "./hover.js";
 import { maskContains } from "./masks.js";
 import { drawLive, drawPicture, drawSettled } from "./render.js";
@@ -12,225 +11,281 @@ import { createEraserTool } from "./tools/eraser.js";
 import { createPanTool } from "./tools/pan.js";
 import { createPointTool } from "./tools/point.js";
 import { createPolygonTool } from "./tools/polygon.js";
-import { toImage } from "./viewport.js";
-import { createWorkspace } from "./workspace.js";
+import { toScreen } from "./viewport.js";
+import { itemAt, openProposals, proposalStatus } from "./work.js";
+import { Workspace } from "./workspace.js";
 
 const BRUSH_STEP = 1.2;
 const BRUSH_LIMITS = [1, 200]; // CSS pixels of radius: zooming in makes the brush finer
 const ARROW_CSS_PX = 12;
 const ARROW_FAR = 6;
 const ZOOM_STEP = 1.4;
+const SETTLED_KEYS = ["proposals", "instances", "rejected", "image"];
+const ARROWS = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1] };
+const NAMES = { point: "Point and box.", brush: "Brush.", eraser: "Eraser.", polygon: "Polygon.", pan: "Move." };
 
-/** `scene` is the owner's: {picture, colour, isLocked(), drawMore(layer, canvas)}; it may change between images. */
-export function createEditing({ stage, store, editor, clicker, settings, say, scene, onTool }) {
-  const live = { preview: null, crosshair: null, isHidden: false };
-  const image = () => store.state.image ?? { width: 1, height: 1 };
+export class Editing {
+  workspace;
+  hover;
+  #parts;
+  #tools;
+  #preview = null; // the mask under a resting pointer
+  #crosshair = null; // the keyboard's pointer, image point
+  #isHidden = false;
+  #replaced = null; // key of the instance that the hand stands in for
 
-  const workspace = createWorkspace(stage, {
-    paint: { image: paintImage, settled: paintSettled, live: paintLive },
-    onView: (view) => scene.picture?.lookCloser(view.scale),
-  });
-  const redraw = () => workspace.invalidate("live");
-  const hover = createHover({
-    clicker,
-    isWanted: (point) => settings.get("hover") && !scene.isLocked() && !store.state.hand && !isOnInstance(point),
-    onPreview(mask) {
-      live.preview = store.state.hand ? null : mask;
-      redraw();
-    },
-  });
-  const tools = makeTools();
-  workspace.setTool(tools.point);
-  const stopWatching = store.subscribe(onState);
-  stage.addEventListener("pointermove", () => setCrosshair(null));
-
-  function paintImage(canvas) {
-    drawPicture(canvas, scene.picture, image());
+  /**
+   * `parts`: stage, store, editor, clicker, settings, say, onTool, and scene = {picture, colour, pin, hidesSettled,
+   * isLocked(), lockedReason(), drawMore(layer, canvas)}, whose fields may change between images.
+   */
+  constructor(parts) {
+    this.#parts = parts;
+    const paint = { image: (canvas) => this.#paintImage(canvas), settled: (canvas) => this.#paintSettled(canvas), live: (canvas) => this.#paintLive(canvas) };
+    this.workspace = new Workspace(parts.stage, { paint, onView: (view) => parts.scene.picture?.lookCloser(view.scale) });
+    this.hover = createHover({ clicker: parts.clicker, isWanted: (point) => this.#wantsPreview(point), onPreview: (mask) => this.#showPreview(mask) });
+    this.#tools = this.#makeTools();
+    this.workspace.setTool(this.#tools.point);
+    parts.store.subscribe((state, changed) => this.#onState(state, changed));
+    parts.stage.addEventListener("pointermove", () => this.#setCrosshair(null));
   }
 
-  function paintSettled(canvas) {
-    const { state } = store;
-    const statusOf = (index) => proposalStatus(state, index);
-    drawSettled(canvas, state, { colour: scene.colour, statusOf, isHidden: live.isHidden || scene.hidesSettled });
-    scene.drawMore?.("settled", canvas);
-  }
-
-  function paintLive(canvas) {
-    const { state } = store;
-    const item = scene.hidesSettled ? null : itemAt(state, state.cursor);
-    const isRejected = state.cursor?.kind === "proposal" && proposalStatus(state, state.cursor.key) === "rejected";
-    const selected = item && { mask: item.mask, colour: scene.colour, isRejected };
-    drawLive(canvas, state, { ...live, selected, tool: workspace.tool, pin: scene.pin });
-    scene.drawMore?.("live", canvas);
-  }
-
-  function makeTools() {
-    const shared = { image, redraw, radius: () => settings.get("brush") * unit(), tell: say };
+  get actions() {
+    const { editor } = this.#parts;
     return {
-      point: createPointTool({ ...shared, onPoint: click, onBox: drawBox, onHover: (point) => hover.at(point) }),
-      brush: createBrushTool({ ...shared, onStroke: (mask) => unlocked(() => editor.paint(mask)) }),
-      eraser: createEraserTool({ ...shared, onStroke: (mask) => unlocked(() => editor.erase(mask)) }),
-      polygon: createPolygonTool({ ...shared, onClose: (mask) => unlocked(() => editor.paint(mask)) }),
-      pan: createPanTool({ panBy: (dx, dy) => workspace.pan(dx, dy) }),
+      ...this.#viewActions(),
+      ...this.#toolActions(),
+      accept: () => this.#accept(),
+      drop: () => this.#drop(),
+      undo: () => this.#undo(),
+      redo: () => this.#redo(),
+      take: () => editor.take(),
+      split: () => editor.split(),
+      delete: () => editor.remove(),
+      candidate: () => editor.cycleCandidate(),
+      "fill-holes": () => editor.fillHoles(),
     };
   }
 
+  /** A new image is in the store: show it whole, with the tools as they were. */
+  show() {
+    this.hover.clear();
+    this.#parts.clicker.stop();
+    this.#crosshair = null;
+    this.#tools.polygon.cancel();
+    this.workspace.show(this.#image);
+    this.#resume();
+  }
+
+  get #image() {
+    return this.#parts.store.state.image ?? { width: 1, height: 1 };
+  }
+
   /** Picture pixels a CSS pixel. */
-  const unit = () => globalThis.devicePixelRatio / workspace.view.scale;
-
-  function unlocked(deed) {
-    if (scene.isLocked()) return say(scene.lockedReason());
-    const sentence = deed();
-    if (sentence) say(sentence);
-    return undefined;
+  get #unit() {
+    return globalThis.devicePixelRatio / this.workspace.view.scale;
   }
 
-  function click(point) {
-    const startedAt = performance.now();
-    unlocked(() => editor.addPrompt(point) ?? void clicker.askForHand(startedAt));
+  #redraw() {
+    this.workspace.invalidate("live");
   }
 
-  function drawBox(box) {
+  /** Painting */
+
+  #paintImage(canvas) {
+    drawPicture(canvas, this.#parts.scene.picture, this.#image);
+  }
+
+  #paintSettled(canvas) {
+    const { store, scene } = this.#parts;
+    const statusOf = (index) => proposalStatus(store.state, index);
+    drawSettled(canvas, store.state, { colour: scene.colour, statusOf, isHidden: this.#isHidden || scene.hidesSettled });
+    scene.drawMore?.("settled", canvas);
+  }
+
+  #paintLive(canvas) {
+    const { store, scene } = this.#parts;
+    const shown = { preview: this.#preview, crosshair: this.#crosshair, isHidden: this.#isHidden };
+    drawLive(canvas, store.state, { ...shown, selected: this.#selected(), tool: this.workspace.tool, pin: scene.pin });
+    scene.drawMore?.("live", canvas);
+  }
+
+  #selected() {
+    const { store, scene } = this.#parts;
+    const { cursor } = store.state;
+    const item = scene.hidesSettled ? null : itemAt(store.state, cursor);
+    const isRejected = cursor?.kind === "proposal" && proposalStatus(store.state, cursor.key) === "rejected";
+    return item && { mask: item.mask, colour: scene.colour, isRejected };
+  }
+
+  /** The settled canvas is drawn only when what it shows has changed: a click draws the live one alone. */
+  #onState(state, changed) {
+    if (changed.has("hand")) this.#preview = null;
+    const replaced = state.hand?.replaces ?? null;
+    if (replaced !== this.#replaced || SETTLED_KEYS.some((key) => changed.has(key))) this.workspace.invalidate("settled");
+    this.#replaced = replaced;
+    this.#redraw();
+  }
+
+  /** Pointing */
+
+  #makeTools() {
+    const { editor, settings, say } = this.#parts;
+    const shared = { image: () => this.#image, redraw: () => this.#redraw(), radius: () => settings.get("brush") * this.#unit, tell: say };
+    const painting = (deed) => (mask) => this.#unlocked(() => deed(mask));
+    return {
+      point: createPointTool({ ...shared, onPoint: (point) => this.#click(point), onBox: (box) => this.#drawBox(box), onHover: (point) => this.hover.at(point) }),
+      brush: createBrushTool({ ...shared, onStroke: painting((mask) => editor.paint(mask)) }),
+      eraser: createEraserTool({ ...shared, onStroke: painting((mask) => editor.erase(mask)) }),
+      polygon: createPolygonTool({ ...shared, onClose: painting((mask) => editor.paint(mask)) }),
+      pan: createPanTool({ panBy: (dx, dy) => this.workspace.pan(dx, dy) }),
+    };
+  }
+
+  #unlocked(deed) {
+    const { scene, say } = this.#parts;
+    say(scene.isLocked() ? scene.lockedReason() : deed());
+  }
+
+  #click(point) {
     const startedAt = performance.now();
-    unlocked(() => {
+    const { editor, clicker } = this.#parts;
+    this.#unlocked(() => editor.addPrompt(point) ?? void clicker.askForHand(startedAt));
+  }
+
+  #drawBox(box) {
+    const startedAt = performance.now();
+    const { editor, clicker } = this.#parts;
+    this.#unlocked(() => {
       editor.setBox(box);
       clicker.askForHand(startedAt);
     });
   }
 
-  const isOnInstance = (point) => store.state.instances.some((one) => maskContains(one.mask, point));
-
-  let hiddenInstance = null;
-  function onState(state, changed) {
-    if (changed.has("hand")) live.preview = null;
-    const replaced = state.hand?.replaces ?? null;
-    const settledToo = ["proposals", "instances", "rejected", "image"].some((key) => changed.has(key));
-    if (settledToo || replaced !== hiddenInstance) workspace.invalidate("settled");
-    hiddenInstance = replaced;
-    redraw();
+  #wantsPreview(point) {
+    const { settings, scene, store } = this.#parts;
+    if (!settings.get("hover") || scene.isLocked() || store.state.hand) return false;
+    return !store.state.instances.some((one) => maskContains(one.mask, point));
   }
 
-  function chooseTool(name) {
-    workspace.setTool(tools[name]);
-    hover.clear();
-    onTool(name);
-    return { point: "Point and box.", brush: "Brush.", eraser: "Eraser.", polygon: "Polygon.", pan: "Move." }[name];
+  #showPreview(mask) {
+    this.#preview = this.#parts.store.state.hand ? null : mask;
+    this.#redraw();
   }
 
-  function sizeBrush(factor) {
-    const [least, most] = BRUSH_LIMITS;
-    settings.set("brush", Math.min(most, Math.max(least, settings.get("brush") * factor)));
-    onTool(workspace.tool.name);
-    redraw();
-    return `Brush ${Math.round(2 * settings.get("brush") * unit())} picture pixels wide.`;
+  /** Keyboard's pointer */
+
+  #setCrosshair(point) {
+    if (!point && !this.#crosshair) return;
+    this.#crosshair = point;
+    this.#redraw();
   }
 
-  function setCrosshair(point) {
-    if (!point && !live.crosshair) return;
-    live.crosshair = point;
-    redraw();
-  }
-
-  function moveCrosshair(dx, dy, event) {
-    const step = ARROW_CSS_PX * unit() * (event?.shiftKey ? ARROW_FAR : 1);
-    const from = live.crosshair ?? { x: image().width / 2, y: image().height / 2 };
+  #moveCrosshair([dx, dy], event) {
+    const { width, height } = this.#image;
+    const step = ARROW_CSS_PX * this.#unit * (event?.shiftKey ? ARROW_FAR : 1);
+    const from = this.#crosshair ?? { x: width / 2, y: height / 2 };
     const within = (value, limit) => Math.min(limit - 0.5, Math.max(0.5, value));
-    setCrosshair({ x: within(from.x + dx * step, image().width), y: within(from.y + dy * step, image().height) });
-    workspace.reveal(live.crosshair);
+    this.#setCrosshair({ x: within(from.x + dx * step, width), y: within(from.y + dy * step, height) });
+    this.workspace.reveal(this.#crosshair);
   }
 
   /** What the tool would do with the pointer, done at the cross-hair. */
-  function pressAtCrosshair(button) {
-    const point = live.crosshair;
+  #pressAtCrosshair(button) {
+    const point = this.#crosshair;
     if (!point) return "Move the cross-hair with the arrow keys first.";
-    const { view, tool } = workspace;
-    const screen = { x: point.x * view.scale + view.x, y: point.y * view.scale + view.y };
-    const event = { point: toImage(view, screen), screen, view, unit: globalThis.devicePixelRatio, button, shift: false };
+    const { view, tool } = this.workspace;
+    const event = { point, screen: toScreen(view, point), view, unit: globalThis.devicePixelRatio, button, shift: false };
     tool.down?.(event);
     tool.up?.(event);
     tool.leave?.();
     return null;
   }
 
+  /** Deeds */
+
+  #accept() {
+    if (this.#tools.polygon.isOpen) return void this.#tools.polygon.close();
+    return this.#parts.editor.accept();
+  }
+
+  #drop() {
+    if (this.#tools.polygon.isOpen) return void this.#tools.polygon.cancel();
+    this.#parts.clicker.stop();
+    this.hover.clear();
+    return this.#parts.editor.drop();
+  }
+
   /** Undo goes corner by corner while a polygon is open. */
-  function undo() {
-    if (tools.polygon.isOpen && tools.polygon.undo()) return "Corner taken back.";
-    const sentence = editor.undo();
-    resume();
+  #undo() {
+    if (this.#tools.polygon.undo()) return "Corner taken back.";
+    const sentence = this.#parts.editor.undo();
+    this.#resume();
     return sentence;
   }
 
-  function redo() {
-    const sentence = editor.redo();
-    resume();
+  #redo() {
+    const sentence = this.#parts.editor.redo();
+    this.#resume();
     return sentence ?? "There is nothing to do again.";
   }
 
   /** A hand whose answer never came asks for it again. */
-  function resume() {
+  #resume() {
+    const { store, editor, clicker } = this.#parts;
     const { hand } = store.state;
     if (hand && hand.state !== "idle" && editor.askAgain()) clicker.askForHand();
   }
 
-  function zoomToObject() {
-    const { state } = store;
+  #toolActions() {
+    const choose = Object.keys(this.#tools).map((name) => [`tool-${name}`, () => this.#chooseTool(name)]);
+    const arrows = Object.entries(ARROWS).map(([name, step]) => [`pointer-${name}`, (event) => this.#moveCrosshair(step, event)]);
+    return {
+      ...Object.fromEntries([...choose, ...arrows]),
+      smaller: () => this.#sizeBrush(1 / BRUSH_STEP),
+      larger: () => this.#sizeBrush(BRUSH_STEP),
+      "point-add": () => this.#pressAtCrosshair(0),
+      "point-subtract": () => this.#pressAtCrosshair(2),
+    };
+  }
+
+  #chooseTool(name) {
+    this.workspace.setTool(this.#tools[name]);
+    this.hover.clear();
+    this.#parts.onTool(name);
+    return NAMES[name];
+  }
+
+  #sizeBrush(factor) {
+    const { settings, onTool } = this.#parts;
+    const [least, most] = BRUSH_LIMITS;
+    settings.set("brush", Math.min(most, Math.max(least, settings.get("brush") * factor)));
+    onTool(this.workspace.tool.name);
+    this.#redraw();
+    return `Brush ${Math.round(2 * settings.get("brush") * this.#unit)} picture pixels wide.`;
+  }
+
+  #viewActions() {
+    return {
+      "zoom-object": () => this.#zoomToObject(),
+      "zoom-fit": () => this.workspace.fit(),
+      "zoom-actual": () => this.workspace.actual(),
+      "zoom-in": () => this.workspace.zoom(ZOOM_STEP),
+      "zoom-out": () => this.workspace.zoom(1 / ZOOM_STEP),
+      "hide-masks": () => this.#toggleMasks(),
+    };
+  }
+
+  #zoomToObject() {
+    const { state } = this.#parts.store;
     const item = state.hand ?? itemAt(state, state.cursor) ?? openProposals(state)[0] ?? state.instances.at(-1);
     if (!item?.mask.width) return "There is no object to zoom to.";
-    workspace.zoomToBox(item.mask);
+    this.workspace.zoomToBox(item.mask);
     return null;
   }
 
-  function accept() {
-    if (tools.polygon.isOpen) return void tools.polygon.close();
-    return editor.accept();
+  #toggleMasks() {
+    this.#isHidden = !this.#isHidden;
+    this.workspace.invalidate("settled", "live");
+    return this.#isHidden ? "Masks hidden." : "Masks shown.";
   }
-
-  function drop() {
-    if (tools.polygon.isOpen) return void tools.polygon.cancel();
-    clicker.stop();
-    hover.clear();
-    return editor.drop();
-  }
-
-  const actions = {
-    accept,
-    drop,
-    undo,
-    redo,
-    take: () => editor.take(),
-    delete: () => editor.remove(),
-    candidate: () => editor.cycleCandidate(),
-    "fill-holes": () => editor.fillHoles(),
-    ...Object.fromEntries(Object.keys(tools).map((name) => [`tool-${name}`, () => chooseTool(name)])),
-    smaller: () => sizeBrush(1 / BRUSH_STEP),
-    larger: () => sizeBrush(BRUSH_STEP),
-    "zoom-object": zoomToObject,
-    "zoom-fit": () => workspace.fit(),
-    "zoom-actual": () => workspace.actual(),
-    "zoom-in": () => workspace.zoom(ZOOM_STEP),
-    "zoom-out": () => workspace.zoom(1 / ZOOM_STEP),
-    "hide-masks": () => {
-      live.isHidden = !live.isHidden;
-      workspace.invalidate("settled", "live");
-      return live.isHidden ? "Masks hidden." : "Masks shown.";
-    },
-    "pointer-left": (event) => moveCrosshair(-1, 0, event),
-    "pointer-right": (event) => moveCrosshair(1, 0, event),
-    "pointer-up": (event) => moveCrosshair(0, -1, event),
-    "pointer-down": (event) => moveCrosshair(0, 1, event),
-    "point-add": () => pressAtCrosshair(0),
-    "point-subtract": () => pressAtCrosshair(2),
-  };
-
-  /** A new image is in the store: show it whole, with the tools as they were. */
-  function show() {
-    hover.clear();
-    clicker.stop();
-    live.crosshair = null;
-    tools.polygon.cancel();
-    workspace.show(image());
-    resume();
-  }
-
-  return { workspace, actions, show, hover, stop: stopWatching };
 }

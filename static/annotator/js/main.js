@@ -1,19 +1,20 @@
 /** Starts the annotator's desk: reads the page's data-* attributes and wires the parts. */
 
-import { createClicker } from "./clicker.js";
+import { Clicker } from "./clicker.js";
 import { createCover } from "./cover.js";
 import { Desk } from "./desk.js";
-import { createDrafts } from "./drafts.js";
-import { createEditing } from "./editing.js";
-import { createEditor, EMPTY_WORK } from "./editor.js";
-import { createFeed } from "./feed.js";
-import { createOutbox } from "./outbox.js";
+import { Drafts } from "./drafts.js";
+import { Editing } from "./editing.js";
+import { Editor } from "./editor.js";
+import { Feed } from "./feed.js";
+import { Outbox } from "./outbox.js";
 import { bindActions, openPage, showModelState, showTool } from "./page.js";
 import { createPanel } from "./panel.js";
 import { createSession } from "./session.js";
 import { DESK_SHORTCUTS } from "./shortcuts.js";
 import { createStore } from "./store.js";
 import { measurePainted } from "./timing.js";
+import { EMPTY_WORK } from "./work.js";
 
 const root = document.getElementById("desk");
 const page = openPage(root, { table: DESK_SHORTCUTS, name: "desk" });
@@ -21,20 +22,20 @@ const { api, role, notices, say, settings } = page;
 const { slug, taskId } = root.dataset;
 
 const store = createStore(EMPTY_WORK);
-const editor = createEditor(store);
+const editor = new Editor(store);
 const scene = { picture: null, colour: "#0072b2", pin: null, isLocked: () => desk.isLocked, lockedReason: () => "There is no task on the desk." };
 const tell = (state) => showModelState(notices, state);
-const clicker = createClicker({ api, store, editor, tell, onMask });
-const editing = createEditing({ stage: role("stage"), store, editor, clicker, settings, say, scene, onTool: onToolChanged });
+const clicker = new Clicker({ api, store, editor, tell, onMask });
+const editing = new Editing({ stage: role("stage"), store, editor, clicker, settings, say, scene, onTool: onToolChanged });
 const session = createSession(page.sitting);
-const drafts = createDrafts({
+const drafts = new Drafts({
   api,
   kept: page.kept,
   choose: (theirs) => desk.choose(theirs),
   onTheirs: (id, payload) => desk.takeUp(id, payload),
   onState: onDraftState,
 });
-const outbox = createOutbox({
+const outbox = new Outbox({
   api,
   kept: page.outgoing,
   before: (id) => drafts.close(id),
@@ -42,7 +43,7 @@ const outbox = createOutbox({
   onRefused: (item, error) => notices.show(`refused-${item.taskId}`, "error", `Not taken: ${error.message}`),
   onState: onOutboxState,
 });
-const feed = createFeed({ api, slug, outbox, onPicture: () => editing.workspace.invalidate("image") });
+const feed = new Feed({ api, slug, outbox, onPicture: () => editing.workspace.invalidate("image") });
 const panel = createPanel(root, {
   onSelect: (cursor) => editor.select(cursor),
   onAccept: ({ key }) => say(editor.acceptProposal(key)),

@@ -7,61 +7,78 @@ import { paths } from "./api-client.js";
 
 const RETRY_MS = [500, 1000, 2000, 5000, 10_000, 30_000];
 
-/** `before(taskId)` is awaited before sending; `onDone(item, answer)`, `onRefused(item, error)`, `onState(waiting)`. */
-export function createOutbox({ api, kept, before, onDone, onRefused, onState }) {
-  let running = null;
-  let tries = 0;
-  let wake = null;
+export class Outbox {
+  #parts;
+  #running = null;
+  #tries = 0;
+  #delayMs = RETRY_MS[0];
+  #timer = null;
 
-  const items = () => kept.keys().map((key) => kept.get(key)).filter(Boolean).sort((a, b) => a.at - b.at);
-  const holds = (taskId) => items().some((item) => item.taskId === taskId);
+  /**
+   * `parts`: api, kept, before(taskId) awaited before each try, onDone(item, answer), onRefused(item, error),
+   * onState(how many wait, the error that holds them up).
+   */
+  constructor(parts) {
+    this.#parts = parts;
+  }
 
-  function add(taskId, body) {
-    const item = { taskId, body, at: Date.now() };
-    kept.set(body.client_uuid, item);
-    return flush();
+  get count() {
+    return this.#items().length;
+  }
+
+  holds(taskId) {
+    return this.#items().some((item) => item.taskId === taskId);
+  }
+
+  add(taskId, body) {
+    this.#parts.kept.set(body.client_uuid, { taskId, body, at: Date.now() });
+    return this.flush();
   }
 
   /** Send all that waits; resolves when the box is empty or the server can't take any now. */
-  function flush() {
-    running ??= drain().finally(() => {
-      running = null;
+  flush() {
+    this.#running ??= this.#drain().finally(() => {
+      this.#running = null;
     });
-    return running;
+    return this.#running;
   }
 
-  async function drain() {
-    for (let item = items()[0]; item; item = items()[0]) {
-      if (!(await deliver(item))) break;
+  /** Oldest first. */
+  #items() {
+    const { kept } = this.#parts;
+    const items = kept.keys().map((key) => kept.get(key));
+    return items.filter(Boolean).sort((a, b) => a.at - b.at);
+  }
+
+  async #drain() {
+    clearTimeout(this.#timer);
+    for (let [item] = this.#items(); item; [item] = this.#items()) {
+      if (!(await this.#deliver(item))) break;
     }
-    onState(items().length);
-    if (items().length) retryLater();
+    if (this.count) this.#timer = setTimeout(() => this.flush(), this.#delayMs);
+    else this.#parts.onState(0);
   }
 
   /** True when this item needs no more trying. */
-  async function deliver(item) {
+  async #deliver(item) {
+    const { api, kept, before, onDone, onRefused } = this.#parts;
     await before(item.taskId);
     try {
       const answer = await api.post(paths.task(item.taskId, "submit"), item.body);
-      tries = 0;
+      this.#tries = 0;
       kept.remove(item.body.client_uuid);
       onDone(item, answer);
-      return true;
     } catch (error) {
-      if (error.isPassing || error.status === 401) {
-        onState(items().length, error);
-        wake = { delay: error.retryAfterMs ?? RETRY_MS[Math.min(tries++, RETRY_MS.length - 1)] };
-        return false;
-      }
+      if (error.isPassing || error.status === 401) return this.#holdBack(error);
       kept.remove(item.body.client_uuid);
       onRefused(item, error);
-      return true;
     }
+    return true;
   }
 
-  function retryLater() {
-    setTimeout(flush, wake?.delay ?? RETRY_MS[0]);
+  #holdBack(error) {
+    this.#delayMs = error.retryAfterMs ?? RETRY_MS[Math.min(this.#tries++, RETRY_MS.length - 1)];
+    this.#parts.onState(this.count, error);
+    return false;
   }
-
-  return { add, flush, holds, count: () => items().length };
 }

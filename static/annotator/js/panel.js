@@ -1,6 +1,6 @@
 /** The side panel: what is asked for and why, what is decided so far, and how the session goes. Text only, no HTML. */
 
-import { proposalStatus } from "./editor.js";
+import { proposalStatus } from "./work.js";
 
 const LANES = {
   band: "In the presence band",

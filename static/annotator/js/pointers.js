@@ -2,86 +2,90 @@
 
 import { toImage } from "./viewport.js";
 
-export function createPointers(stage, { view, unit, pan, zoomAt }) {
-  const active = new Map(); // pointer id -> screen point
-  let tool = { cursor: "default" };
-  let mode = null; // "tool" | "pan" | "pinch"
+const MIDDLE = 1;
 
-  function screenPoint(event) {
-    const box = stage.getBoundingClientRect();
-    return { x: (event.clientX - box.left) * unit(), y: (event.clientY - box.top) * unit() };
+export class Pointers {
+  tool = { cursor: "default" };
+  #stage;
+  #workspace;
+  #active = new Map(); // pointer id -> screen point
+  #mode = null; // "tool" | "pan" | "pinch"
+
+  constructor(stage, workspace) {
+    this.#stage = stage;
+    this.#workspace = workspace;
+    stage.addEventListener("pointerdown", (event) => this.#onDown(event));
+    stage.addEventListener("pointermove", (event) => this.#onMove(event));
+    stage.addEventListener("pointerup", (event) => this.#onUp(event));
+    stage.addEventListener("pointercancel", (event) => this.#onCancel(event));
+    stage.addEventListener("pointerleave", () => this.tool.leave?.());
+    stage.addEventListener("dblclick", (event) => this.tool.doubleClick?.(this.#toolEvent(event)));
+    stage.addEventListener("contextmenu", (event) => event.preventDefault());
   }
 
-  function toolEvent(event) {
-    const screen = screenPoint(event);
-    const { button, shiftKey: shift, timeStamp } = event;
-    return { screen, point: toImage(view(), screen), view: view(), unit: unit(), button, shift, timeStamp };
+  setTool(next) {
+    this.tool.cancel?.();
+    this.tool = next;
   }
 
-  function onDown(event) {
-    stage.focus({ preventScroll: true });
-    stage.setPointerCapture(event.pointerId);
-    active.set(event.pointerId, screenPoint(event));
-    if (active.size === 2) {
-      tool.cancel?.();
-      mode = "pinch";
-    } else if (active.size === 1) {
-      mode = event.button === 1 ? "pan" : "tool";
-      if (mode === "tool") tool.down?.(toolEvent(event));
+  /** Where in device pixels of the canvas. */
+  screenPoint({ clientX, clientY }) {
+    const box = this.#stage.getBoundingClientRect();
+    const { unit } = this.#workspace;
+    return { x: (clientX - box.left) * unit, y: (clientY - box.top) * unit };
+  }
+
+  #toolEvent(event) {
+    const screen = this.screenPoint(event);
+    const { view, unit } = this.#workspace;
+    return { screen, point: toImage(view, screen), view, unit, button: event.button, shift: event.shiftKey };
+  }
+
+  #onDown(event) {
+    this.#stage.focus({ preventScroll: true });
+    this.#stage.setPointerCapture(event.pointerId);
+    this.#active.set(event.pointerId, this.screenPoint(event));
+    if (this.#active.size === 2) {
+      this.tool.cancel?.();
+      this.#mode = "pinch";
+    } else if (this.#active.size === 1) {
+      this.#mode = event.button === MIDDLE ? "pan" : "tool";
+      if (this.#mode === "tool") this.tool.down?.(this.#toolEvent(event));
     }
     event.preventDefault();
   }
 
-  function onMove(event) {
-    const before = active.get(event.pointerId);
-    if (!before) return tool.hover?.(toolEvent(event));
-    const now = screenPoint(event);
-    if (mode === "pinch") pinch(event.pointerId, before, now);
-    active.set(event.pointerId, now);
-    if (mode === "pan") pan(now.x - before.x, now.y - before.y);
-    if (mode === "tool") for (const step of coalesced(event)) tool.move?.(toolEvent(step));
+  #onMove(event) {
+    const before = this.#active.get(event.pointerId);
+    if (!before) return void this.tool.hover?.(this.#toolEvent(event));
+    const now = this.screenPoint(event);
+    if (this.#mode === "pinch") this.#pinch(event.pointerId, before, now);
+    this.#active.set(event.pointerId, now);
+    if (this.#mode === "pan") this.#workspace.pan(now.x - before.x, now.y - before.y);
+    if (this.#mode === "tool") for (const step of coalesced(event)) this.tool.move?.(this.#toolEvent(step));
     return undefined;
   }
 
-  function pinch(id, before, now) {
-    const other = [...active].find(([key]) => key !== id)?.[1];
+  /** Half the finger's way moves the picture, the change of distance zooms it about the middle. */
+  #pinch(id, before, now) {
+    const other = [...this.#active].find(([key]) => key !== id)?.[1];
     if (!other) return;
     const stretch = Math.hypot(now.x - other.x, now.y - other.y) / Math.max(1, Math.hypot(before.x - other.x, before.y - other.y));
-    pan((now.x - before.x) / 2, (now.y - before.y) / 2);
-    zoomAt({ x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 }, stretch);
+    this.#workspace.pan((now.x - before.x) / 2, (now.y - before.y) / 2);
+    this.#workspace.zoomAt({ x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 }, stretch);
   }
 
-  function onUp(event) {
-    if (!active.delete(event.pointerId)) return;
-    if (mode === "tool") tool.up?.(toolEvent(event));
-    if (!active.size) mode = null;
-    else if (mode === "tool") mode = null;
+  #onUp(event) {
+    if (!this.#active.delete(event.pointerId)) return;
+    if (this.#mode === "tool") this.tool.up?.(this.#toolEvent(event));
+    if (!this.#active.size) this.#mode = null;
   }
 
-  function onCancel(event) {
-    active.delete(event.pointerId);
-    tool.cancel?.();
-    if (!active.size) mode = null;
+  #onCancel(event) {
+    this.#active.delete(event.pointerId);
+    this.tool.cancel?.();
+    if (!this.#active.size) this.#mode = null;
   }
-
-  stage.addEventListener("pointerdown", onDown);
-  stage.addEventListener("pointermove", onMove);
-  stage.addEventListener("pointerup", onUp);
-  stage.addEventListener("pointercancel", onCancel);
-  stage.addEventListener("pointerleave", () => tool.leave?.());
-  stage.addEventListener("dblclick", (event) => tool.doubleClick?.(toolEvent(event)));
-  stage.addEventListener("contextmenu", (event) => event.preventDefault());
-
-  return {
-    screenPoint,
-    get tool() {
-      return tool;
-    },
-    setTool(next) {
-      tool.cancel?.();
-      tool = next;
-    },
-  };
 }
 
 /** All the places a fast pointer was at since the last event: a brush must not cut corners. */

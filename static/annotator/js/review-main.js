@@ -1,15 +1,16 @@
 /** Starts the reviewer's desk: reads the page's data-* attributes and wires the parts. */
 
-import { createClicker } from "./clicker.js";
+import { Clicker } from "./clicker.js";
 import { createCover } from "./cover.js";
-import { createEditing } from "./editing.js";
-import { createEditor, EMPTY_WORK } from "./editor.js";
+import { Editing } from "./editing.js";
+import { Editor } from "./editor.js";
 import { bindActions, openPage, showModelState, showTool } from "./page.js";
 import { ReviewDesk } from "./review.js";
 import { createReviewPanel } from "./review-panel.js";
 import { REVIEW_SHORTCUTS } from "./shortcuts.js";
 import { createStore } from "./store.js";
 import { measurePainted } from "./timing.js";
+import { EMPTY_WORK } from "./work.js";
 import { createPinTool } from "./tools/pin.js";
 
 const root = document.getElementById("review");
@@ -18,11 +19,11 @@ const { api, role, notices, say, settings } = page;
 const { slug, annotationId } = root.dataset;
 
 const store = createStore(EMPTY_WORK);
-const editor = createEditor(store);
+const editor = new Editor(store);
 const scene = { picture: null, colour: "#0072b2", pin: null, hidesSettled: true, isLocked: () => desk.isLocked, lockedReason: () => "Press F first to mend it." };
 const tell = (state) => showModelState(notices, state);
-const clicker = createClicker({ api, store, editor, tell, onMask: (startedAt) => measurePainted("roost:click", startedAt) });
-const editing = createEditing({ stage: role("stage"), store, editor, clicker, settings, say, scene, onTool: onToolChanged });
+const clicker = new Clicker({ api, store, editor, tell, onMask: (startedAt) => measurePainted("roost:click", startedAt) });
+const editing = new Editing({ stage: role("stage"), store, editor, clicker, settings, say, scene, onTool: onToolChanged });
 const panel = createReviewPanel(root, {
   onOpen: (id) => desk.openRow(id),
   onSelect: (key) => editor.select({ kind: "instance", key }),

@@ -2,13 +2,13 @@
 
 import { isAbort, paths } from "./api-client.js";
 import { differenceLooks, differenceOf } from "./difference.js";
-import { proposalsOf } from "./editor.js";
 import { drawMask } from "./mask-layer.js";
 import { instancesFromWire, wireInstances } from "./payload.js";
 import { createPicture } from "./picture.js";
 import { drawPrompts } from "./render.js";
 import { createReplay } from "./replay.js";
 import { measurePainted } from "./timing.js";
+import { proposalsOf } from "./work.js";
 
 const LAYERS = { proposal: "The model's proposal.", correction: "The annotator's correction.", difference: "The difference: crosses were added, stripes were removed." };
 

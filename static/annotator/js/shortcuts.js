@@ -13,6 +13,7 @@ const TOOLS = [
   row("tool-pan", ["M"], "Tools", "Move the picture (middle button does it with any tool)"),
   row("smaller", ["["], "Tools", "Smaller brush or eraser"),
   row("larger", ["]"], "Tools", "Larger brush or eraser"),
+  row("split", ["L"], "Tools", "Split the selected instance into its parts"),
   row("fill-holes", ["O"], "Tools", "Fill the holes of the mask in hand"),
   row("undo", ["Ctrl+Z", "Backspace"], "Tools", "Undo; with nothing to undo, reopen the task before"),
   row("redo", ["Ctrl+Shift+Z", "Ctrl+Y"], "Tools", "Redo"),

@@ -1,0 +1,137 @@
+/** One person's work on one image as plain data, and the questions one asks of it. Pure. */
+
+import { emptyHand, handFrom, handIsEdited } from "./hand.js";
+import { maskContains, maskIou } from "./masks.js";
+import { maskFromWire, wireFromMask } from "./rle.js";
+
+const SAME_OBJECT_IOU = 0.5;
+
+export const EMPTY_WORK = Object.freeze({
+  taskId: null,
+  image: null, // {width, height}
+  proposals: [], // [{index, score, stability, mask, wire, modelVersion}]
+  instances: [], // [{key, mask, wire, origin, prompts, modelVersion, score, edited, proposal, covers}]
+  rejected: [], // indices of proposals called false positives
+  hand: null,
+  cursor: null, // {kind: "proposal" | "instance", key}
+});
+
+/** Proposals of a task, decoded. */
+export function proposalsOf(task) {
+  const { instances = [], model_version: modelVersion } = task.proposal ?? {};
+  return instances.map(({ score, stability, mask: wire }, index) =>
+    Object.freeze({ index, score, stability, wire, mask: maskFromWire(wire), modelVersion }),
+  );
+}
+
+/** open, accepted, rejected, or covered: a mask accepted by hand lies on the same object. */
+export function proposalStatus({ instances, rejected }, index) {
+  if (rejected.includes(index)) return "rejected";
+  if (instances.some((one) => one.proposal === index)) return "accepted";
+  return instances.some((one) => one.covers.includes(index)) ? "covered" : "open";
+}
+
+export const openProposals = (work) => work.proposals.filter(({ index }) => proposalStatus(work, index) === "open");
+
+export const instanceCursor = (instance) => (instance ? { kind: "instance", key: instance.key } : null);
+
+export const sameCursor = (a, b) => a?.kind === b?.kind && a?.key === b?.key;
+
+export const instanceAt = ({ instances }, cursor) =>
+  cursor?.kind === "instance" ? (instances.find((one) => one.key === cursor.key) ?? null) : null;
+
+/** Where J and K stop: the open proposals, best first, then the instances. */
+export function stopsOf(work) {
+  const proposals = openProposals(work).map(({ index }) => ({ kind: "proposal", key: index }));
+  return [...proposals, ...work.instances.map(instanceCursor)];
+}
+
+/** The next open proposal after `index`, around the end; with none left, the newest instance. */
+export function cursorAfter(work, index = -1) {
+  const open = openProposals(work);
+  const found = open.find((proposal) => proposal.index > index) ?? open[0];
+  return found ? { kind: "proposal", key: found.index } : instanceCursor(work.instances.at(-1));
+}
+
+export function describeCursor(work) {
+  const { cursor, instances, proposals } = work;
+  if (cursor.kind === "instance") return `Instance ${instances.findIndex((one) => one.key === cursor.key) + 1}.`;
+  return `Proposal ${cursor.key + 1} of ${proposals.length}, score ${proposals[cursor.key].score.toFixed(2)}.`;
+}
+
+/** The proposal or instance under a cursor in the shape that `handFrom` takes; null for none. */
+export function itemAt(work, cursor) {
+  const instance = instanceAt(work, cursor);
+  if (instance) return { ...instance, replaces: instance.key };
+  const proposal = cursor?.kind === "proposal" ? work.proposals[cursor.key] : null;
+  return proposal && { ...proposal, prompts: [], origin: "proposal", edited: false, replaces: null, proposal: proposal.index };
+}
+
+/** The item under the cursor first, then the newest instance, then the best open proposal. */
+function itemUnder(work, isHit) {
+  const stops = [work.cursor, ...work.instances.map(instanceCursor).reverse(), ...stopsOf(work)];
+  return stops.map((stop) => itemAt(work, stop)).find((item) => item && isHit(item.mask)) ?? null;
+}
+
+/** A first click starts a new object; a first *subtracting* click takes the object that lies there in hand. */
+export function handForClick(work, point) {
+  if (work.hand) return work.hand;
+  if (point.label === 1) return emptyHand();
+  const item = itemUnder(work, (mask) => maskContains(mask, point));
+  return item && handFrom(item);
+}
+
+/** Paint goes on the selected item when it touches it, else it starts a new mask. */
+export function handForPaint(work, stroke) {
+  if (work.hand) return work.hand;
+  const item = itemAt(work, work.cursor);
+  return item && maskIou(item.mask, stroke) > 0 ? handFrom(item) : emptyHand();
+}
+
+export function handForErasing(work, stroke) {
+  if (work.hand) return work.hand;
+  const item = itemUnder(work, (mask) => maskIou(mask, stroke) > 0);
+  return item && handFrom(item);
+}
+
+/** Instances and rejections after accepting these proposals as they are. */
+export function withAccepted(work, indices, newKey) {
+  const added = indices.map((index) => {
+    const { mask, wire, score, modelVersion } = work.proposals[index];
+    const fixed = { origin: "proposal", prompts: [], edited: false, covers: [] };
+    return Object.freeze({ key: newKey(), mask, wire, score, modelVersion, proposal: index, ...fixed });
+  });
+  const rejected = work.rejected.filter((index) => !indices.includes(index));
+  return { instances: [...work.instances, ...added], rejected };
+}
+
+/** Instances and rejections after accepting the mask in hand, in the place of the instance that it mends. */
+export function withHandAccepted(work, newKey) {
+  const { instances, rejected, hand } = work;
+  const instance = instanceFromHand(work, hand.replaces ?? newKey());
+  const isNew = !instances.some(({ key }) => key === instance.key);
+  return {
+    hand: null,
+    instances: isNew ? [...instances, instance] : instances.map((one) => (one.key === instance.key ? instance : one)),
+    rejected: rejected.filter((index) => index !== instance.proposal),
+  };
+}
+
+function instanceFromHand(work, key) {
+  const { hand, image } = work;
+  const { mask, origin, prompts, modelVersion, score, proposal } = hand;
+  const covers = coveredBy(mask, openProposals(work)).filter((index) => index !== proposal);
+  const wire = wireFromMask(mask, image);
+  return Object.freeze({ key, mask, wire, origin, prompts, modelVersion, score, edited: handIsEdited(hand), proposal, covers });
+}
+
+const coveredBy = (mask, proposals) =>
+  proposals.filter((proposal) => maskIou(proposal.mask, mask) > SAME_OBJECT_IOU).map(({ index }) => index);
+
+/** Instances that came from the server alone, tied again to the proposals that they settle. */
+export function linkedToProposals(instances, proposals) {
+  return instances.map((one) => {
+    const same = one.origin === "proposal" ? proposals.find(({ mask }) => maskIou(mask, one.mask) === 1) : null;
+    return Object.freeze({ ...one, proposal: same?.index ?? null, covers: coveredBy(one.mask, proposals) });
+  });
+}
