@@ -1,21 +1,29 @@
-"""A real ML backend for tests of the web side: its own process, the demo model's architecture with random weights."""
+"""A real ML backend for tests of the web side: its own process, the demo model's architecture with random weights.
+
+The backend's helpers import torch, which takes seconds: only the fixtures that need them do.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from django.conf import settings as django_settings
 
 from annotator.models import Image
 from tests import factories
-from tests.backend.support import Client, noisy_picture, png_bytes, served, small_network, store_bytes, write_version
+
+if TYPE_CHECKING:
+    from tests.backend.support import Client
 
 VERSIONS = ("tiny", "other")
 
 
 @pytest.fixture(scope="session")
-def backend_process() -> Iterator[Client]:
+def backend_process() -> "Iterator[Client]":
     """`python -m mlbackend` on the test folder, serving the versions `tiny` and `other`."""
+    from tests.backend.support import served, small_network, write_version
+
     var = Path(django_settings.VAR_DIR)
     for seed, version in enumerate(VERSIONS, start=1):
         write_version(var / "models", version, small_network(seed), taught_words=["chicken"])
@@ -24,7 +32,7 @@ def backend_process() -> Iterator[Client]:
 
 
 @pytest.fixture
-def backend(backend_process, settings) -> Client:
+def backend(backend_process, settings) -> "Client":
     """The running backend, and settings that point to it."""
     settings.MLBACKEND_URL, settings.MLBACKEND_TOKEN = backend_process.base_url, ""
     return backend_process
@@ -39,6 +47,8 @@ def no_backend(settings) -> None:
 @pytest.fixture
 def picture():
     """`picture(project, seed, split=...)`: an image row whose file the backend can read."""
+
+    from tests.backend.support import noisy_picture, png_bytes, store_bytes
 
     def store(project, seed: int, **fields) -> Image:
         data = png_bytes(noisy_picture(seed))
