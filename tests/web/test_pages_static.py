@@ -134,3 +134,28 @@ def test_unknown_address_has_a_page(client, db):
     answer = client.get("/no/such/page/")
     assert answer.status_code == 404
     assert "There is nothing here" in answer.content.decode()
+
+
+TOKENS = dict(
+    re.findall(
+        r"--([a-z0-9-]+): light-dark\((#[0-9a-f]{6}, #[0-9a-f]{6})\)", (ROOT / "static/css/tokens.css").read_text()
+    )
+)
+TEXT_ON = [(text, ground) for text in ("ink", "ink-soft", "accent") for ground in ("ground", "surface", "surface-sunk")]
+TEXT_ON += [("accent-ink", "accent"), ("accent-ink", "accent-strong"), ("accent-strong", "accent-wash")]
+TEXT_ON += [(kind, ground) for kind in ("good", "warn", "bad") for ground in ("surface", "ground", f"{kind}-wash")]
+TEXT_ON += [("ink", f"{kind}-wash") for kind in ("good", "warn", "bad", "accent")]
+
+
+def luminance(colour: str) -> float:
+    """WCAG 2.2, relative luminance."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize(("text", "ground"), TEXT_ON)
+def test_text_stands_out_enough_in_both_modes(text, ground):
+    for mode in (0, 1):
+        light, dark = sorted((luminance(TOKENS[name].split(", ")[mode]) for name in (text, ground)), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5
