@@ -48,8 +48,7 @@ class Engine:
         warm = WarmLayer(settings.embeddings_dir, settings.warm_mb * MIB, shared=settings.shared_embeddings)
         self.store = EmbeddingStore(HotLayer(settings.hot_mb * MIB), warm,
                                     on_drop=lambda: metrics.count("roost_embedding_writes_dropped_total"))
-        self.heavy = HeavyLane({Urgency.CLICK: settings.click_queue, Urgency.PREDICT: 2 * settings.predict_queue,
-                                Urgency.WARM: settings.warm_queue})
+        self.heavy = HeavyLane(dict.fromkeys(Urgency, settings.predict_queue) | {Urgency.CLICK: settings.click_queue})
         self.clicks: ClickLane[tuple[Predictor, Prompt], _Decoded] = ClickLane(
             _decode_clicks, most_waiting=settings.click_queue, batch=settings.click_batch)
         self.desks = Desks()
@@ -59,14 +58,16 @@ class Engine:
         self._guests = Guests(GUEST_BYTES)
         self._flights: dict[Key, Flight] = {}
         self._predicting = 0
+        # An image on its way holds its pixels: 12 MB at 1008 px. What waits longer than this waits without them.
+        self._mining, self._warming = asyncio.Semaphore(6), asyncio.Semaphore(3)
         self._background: set[asyncio.Task[Any]] = set()
 
     async def click(self, predictor: Predictor, request: ClickRequest) -> dict[str, Any]:
         timer = Timer()
-        self.desks.arrive(request.desk, request.sequence)
+        self.desks.arrive(request.desk, request.sequence, preview=request.preview)
         embedding, how = await self.embedding("click", predictor, request.image, Urgency.CLICK)
         timer.lap("encode")
-        self.desks.check(request.desk, request.sequence)
+        self.desks.check(request.desk, request.sequence, preview=request.preview)
         check_inside(request, width_px=embedding.width_px, height_px=embedding.height_px)
         earlier = None
         if request.earlier_mask_id:
@@ -88,7 +89,7 @@ class Engine:
     async def _decode(self, predictor: Predictor, request: ClickRequest, prompt: Prompt) -> _Decoded:
         kind = (id(predictor), prompt.shape, prompt.wants_three)
         future = self.clicks.submit((predictor, prompt), kind, preview=request.preview)
-        self.desks.decoding(request.desk, future)
+        self.desks.decoding(request.desk, future, preview=request.preview)
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -114,7 +115,7 @@ class Engine:
 
     async def warm(self, predictor: Predictor, images: Sequence[str]) -> int:
         """Start encodes in the background; the number that found room."""
-        taken = list(images)[:max(0, self.heavy.room(Urgency.WARM))]
+        taken = list(images)[:max(0, self.settings.warm_queue - len(self._background))]
         for image in taken:
             task = asyncio.create_task(self._warm_one(predictor, image))
             self._background.add(task)
@@ -208,7 +209,7 @@ class Engine:
         if stage == "click_input" and urgency is Urgency.CLICK:  # short, and a person waits: not behind an encode
             value = await self._run(self._quick, run)
         else:
-            job = self.heavy.submit(run, urgency)
+            job = self.heavy.submit(lambda: spare_memory(run), urgency)
             flight = self._flights.get(key)
             if flight is not None:
                 flight.job = job
@@ -218,7 +219,8 @@ class Engine:
 
     async def _predict_or_error(self, predictor: Predictor, image: str, request: PredictRequest) -> dict[str, Any]:
         try:
-            return await self._predict_one(predictor, image, request)
+            async with self._mining:
+                return await self._predict_one(predictor, image, request)
         except ApiError as error:
             return {"image": image, "error": error.body()}
 
@@ -231,8 +233,9 @@ class Engine:
                 check_box_inside(exemplar.box_xyxy, f"exemplar_boxes[{c}][{i}]", width_px=tokens.width_px,
                                  height_px=tokens.height_px)
         job = self.heavy.submit(
-            lambda: predictor.detect(tokens, request.concepts, score_threshold=request.score_threshold,
-                                     exemplars=request.exemplars), Urgency.PREDICT)
+            lambda: spare_memory(lambda: predictor.detect(
+                tokens, request.concepts, score_threshold=request.score_threshold, exemplars=request.exemplars)),
+            Urgency.PREDICT)
         found = await asyncio.wrap_future(job.future)
         timer.lap("detect")
         concepts = await self._run(self._bulk, _wire_concepts, found, tokens)
@@ -245,8 +248,9 @@ class Engine:
 
     async def _warm_one(self, predictor: Predictor, image: str) -> None:
         try:
-            await self.embedding("tokens", predictor, image, Urgency.WARM)
-            await self.embedding("click", predictor, image, Urgency.WARM)
+            async with self._warming:
+                await self.embedding("tokens", predictor, image, Urgency.WARM)
+                await self.embedding("click", predictor, image, Urgency.WARM)
         except ApiError as error:
             log.info("not warmed: %s", error.message)
             self.metrics.count("roost_warm_failed_total", code=error.code)
@@ -305,9 +309,19 @@ class _Decoded:
     decode_ms: float
 
 
+def spare_memory(run: Callable[[], T]) -> T:
+    """Run on the model; a device that is out of memory is overload, and not the end of the server."""
+    try:
+        return run()
+    except torch.OutOfMemoryError:
+        log.exception("out of device memory")
+        torch.cuda.empty_cache()
+        raise overloaded("requests for the device's memory", 5.0) from None
+
+
 def _decode_clicks(items: Sequence[tuple[Predictor, Prompt]]) -> list[_Decoded]:
     start = time.perf_counter()
-    answers = items[0][0].click([prompt for _, prompt in items])
+    answers = spare_memory(lambda: items[0][0].click([prompt for _, prompt in items]))
     spent_ms = (time.perf_counter() - start) * 1e3
     return [_Decoded(candidates, spent_ms) for candidates in answers]
 

@@ -64,10 +64,6 @@ class HeavyLane:
             self._push(job)
         return job
 
-    def room(self, urgency: Urgency) -> int:
-        with self._ready:
-            return self._limits[urgency] - self._waiting[urgency]
-
     def raise_to(self, job: HeavyJob, urgency: Urgency) -> None:
         with self._ready:
             if urgency < job.urgency and not job.future.running() and not job.future.done():

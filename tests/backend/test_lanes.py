@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 
 import pytest
+import torch
 
 from mlbackend.desks import Desks
+from mlbackend.engine import spare_memory
 from mlbackend.errors import ApiError
 from mlbackend.lanes import ClickLane, HeavyLane, Urgency
 
@@ -184,6 +186,27 @@ def test_click_overtaken_while_its_image_was_encoded_is_dropped() -> None:
     desks.check("desk", 2)
 
 
+def test_preview_drops_older_previews_and_no_click() -> None:
+    desks, click, hover = Desks(), Future(), Future()
+    desks.arrive("desk", 1)
+    desks.decoding("desk", click)
+    desks.arrive("desk", 2, preview=True)
+    desks.decoding("desk", hover, preview=True)
+    desks.arrive("desk", 3, preview=True)
+    assert not click.cancelled()
+    assert hover.cancelled()
+
+
+def test_click_drops_previews_and_later_comers_among_them() -> None:
+    desks, hover = Desks(), Future()
+    desks.arrive("desk", 1, preview=True)
+    desks.decoding("desk", hover, preview=True)
+    desks.arrive("desk", 5)
+    assert hover.cancelled()
+    with pytest.raises(ApiError):
+        desks.arrive("desk", 4, preview=True)
+
+
 def test_reloaded_page_may_count_from_one_again() -> None:
     now = [0.0]
     desks = Desks(clock=lambda: now[0])
@@ -201,3 +224,12 @@ def test_lane_stops_its_thread(decoder: Decoder) -> None:
     while lane.alive() and time.monotonic() < deadline:
         time.sleep(0.01)
     assert not lane.alive()
+
+
+def test_device_out_of_memory_is_overload_and_not_the_end() -> None:
+    def fail() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(ApiError) as refusal:
+        spare_memory(fail)
+    assert (refusal.value.status, refusal.value.retry_after_s) == (429, 5.0)
