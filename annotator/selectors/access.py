@@ -11,7 +11,7 @@ from annotator.models import Annotation, Image, Job, Membership, Project, Task
 
 Person: TypeAlias = "AbstractBaseUser | AnonymousUser"
 
-RANK = {Membership.Role.ANNOTATOR: 1, Membership.Role.REVIEWER: 2, Membership.Role.ADMIN: 3}
+RANK: dict[str, int] = {Membership.Role.ANNOTATOR: 1, Membership.Role.REVIEWER: 2, Membership.Role.ADMIN: 3}
 
 
 def projects_of(*, user: Person) -> QuerySet[Project]:

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count, Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from annotator.models import Image, Pair, Project
 
@@ -36,7 +36,7 @@ def images_page(*, project: Project, wanted: ImageFilter) -> tuple[list[Image], 
     return shown, shown[-1].pk if len(rows) > PAGE else None
 
 
-def _pairs(wanted: ImageFilter) -> object:
+def _pairs(wanted: ImageFilter) -> QuerySet[Pair]:
     pairs = Pair.objects.filter(image_id=OuterRef("pk"))
     pairs = pairs.filter(truth=wanted.truth) if wanted.truth else pairs
     return pairs.filter(concept_id=wanted.concept) if wanted.concept else pairs

@@ -56,8 +56,9 @@ def _add_decisions(project: Project, people: dict[int, Person]) -> None:
 
 
 def _held(project: Project) -> dict[int, list[Task]]:
-    held = defaultdict(list)
+    held: dict[int, list[Task]] = defaultdict(list)
     tasks = project.tasks.filter(state=Task.State.CLAIMED).select_related("pair__image", "pair__concept")
     for task in tasks.defer("pair__instances", "reasons").order_by("lease_until"):
-        held[task.holder_id].append(task)
+        if task.holder_id is not None:
+            held[task.holder_id].append(task)
     return held

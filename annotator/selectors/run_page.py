@@ -73,8 +73,9 @@ def gate_report(run: TrainingRun) -> GateReport | None:
 def passed_against(run: TrainingRun, serving_version_id: int) -> bool:
     """Whether the gate passed the run's version against what serves now; otherwise promoting it needs a reason."""
     gate = getattr(run, "gate", None)
-    passed = gate is not None and gate.decision == GateDecision.Decision.PROMOTE
-    return passed and gate.champion_id == serving_version_id
+    if gate is None or gate.decision != GateDecision.Decision.PROMOTE:
+        return False
+    return gate.champion_id == serving_version_id
 
 
 def _metric_row(report: dict, key: str, name: str, words: str) -> MetricRow:
@@ -121,8 +122,9 @@ def _judged(row: dict) -> dict[str, Any]:
     for found in sorted(row["instances"], key=lambda one: -one["score"]):
         overlaps = [rle_iou(found["segmentation"], truth) for truth in open_truth]
         best = max(range(len(overlaps)), key=overlaps.__getitem__, default=None)
-        is_hit = best is not None and overlaps[best] >= SAME_OBJECT_IOU
-        if is_hit:
+        is_hit = False
+        if best is not None and overlaps[best] >= SAME_OBJECT_IOU:
+            is_hit = True
             del open_truth[best]
         masks.append({"kind": "hit" if is_hit else "false", "mask": rle_to_wire(found["segmentation"])})
     masks += [{"kind": "missed", "mask": rle_to_wire(truth)} for truth in open_truth]

@@ -57,10 +57,12 @@ class Brush:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    return tuple(int(min(255, max(0, c * factor))) for c in colour)
+    red, green, blue = (int(min(255, max(0, c * factor))) for c in colour)
+    return red, green, blue
 
 
 def jitter(rng: np.random.Generator, colour: Colour, spread: float = 10.0) -> Colour:
     """The same colour seen twice: brightness and tint move a little, independently."""
-    return tuple(int(min(255, max(0, c + d))) for c, d in zip(colour, rng.normal(0, spread / 2, 3) +
-                                                               rng.normal(0, spread), strict=True))
+    changes = rng.normal(0, spread / 2, 3) + rng.normal(0, spread)
+    red, green, blue = (int(min(255, max(0, c + d))) for c, d in zip(colour, changes, strict=True))
+    return red, green, blue

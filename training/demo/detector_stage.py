@@ -154,8 +154,8 @@ def answer_loss(network: Sam3Network, tokenizer: PhraseTokenizer, question: Ques
         blended = network.detect(_coarse_features(network, question.blend.tokens_BNC),
                                  _text(network, tokenizer, question.blend.phrases), with_masks=False)
     losses = detection_loss(found, question.targets, mask_rows=positives, weights=WEIGHTS)
-    doubt = WEIGHTS.presence * sum(presence_loss(layer.presence_logits_P, question.blend.present_B)
-                                   for layer in blended.layers)
+    doubt = WEIGHTS.presence * torch.stack([presence_loss(layer.presence_logits_P, question.blend.present_B)
+                                            for layer in blended.layers]).sum()
     return losses | {"doubt": doubt, "total": losses["total"] + doubt}
 
 

@@ -55,8 +55,8 @@ def _chicken(brush: Brush, breed: str, colour: Colour, rng: np.random.Generator)
     brush.ellipse(-0.1, 0.12, 0.4, 0.27, dark, tilt_rad=-0.3, owned=False)
     brush.ellipse(-0.06, 0.05, 0.34, 0.19, light, tilt_rad=-0.3, owned=False)
     if breed == "barred":
-        for x in np.arange(-0.45, 0.5, 0.17):
-            brush.line([(x, -0.1), (x + 0.06, 0.5)], (62, 60, 66), 0.06, owned=False)
+        for stripe in np.arange(-0.45, 0.5, 0.17):
+            brush.line([(stripe, -0.1), (stripe + 0.06, 0.5)], (62, 60, 66), 0.06, owned=False)
     brush.ellipse(head_x + 0.07, head_y - 0.04, 0.05, 0.05, (20, 16, 16), owned=False)
 
 

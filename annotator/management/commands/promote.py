@@ -20,4 +20,4 @@ class Command(ProjectCommand):
     def act(self, project: Project, user: AbstractBaseUser, options: dict[str, Any]) -> None:
         version = version_named(project=project, name=options["version"])
         deployment = version_promote(project=project, version=version, user=user, override_reason=options["reason"])
-        self.stdout.write(f"{deployment.version.name} serves {project.name} now; before: {deployment.previous.name}.")
+        self.stdout.write(f"{deployment.version.name} serves {project.name} now; before: {deployment.previous}.")
