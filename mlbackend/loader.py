@@ -79,9 +79,15 @@ def load_predictor(folder: Path, options: LoadOptions, *, share_with: list[Predi
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.json"
-    if not path.is_file():
-        return {}
+    """manifest.json; a model that was shipped and not registered may tell what it was taught in its card.json alone."""
+    if (folder / "manifest.json").is_file():
+        return _read_object(folder / "manifest.json")
+    if (folder / "card.json").is_file():
+        return {"taught_words": _read_object(folder / "card.json").get("taught_words")}
+    return {}
+
+
+def _read_object(path: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text())
     except (OSError, ValueError) as error:

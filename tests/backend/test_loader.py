@@ -54,6 +54,13 @@ def test_weights_that_are_not_the_manifests_are_refused(folder: Path) -> None:
         load_predictor(folder, CPU)
 
 
+def test_shipped_model_tells_its_words_in_its_card(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+    (folder / "card.json").write_text(json.dumps({"taught_words": ["chicken"], "weights_hash": "of another day"}))
+    predictor = load_predictor(folder, CPU)
+    assert (predictor.taught("Chicken"), predictor.taught("moon")) == (True, False)
+
+
 def test_folder_without_config_says_so(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=r"no config\.json"):
         load_predictor(tmp_path, CPU)
