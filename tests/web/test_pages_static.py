@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
+from django.test import Client
 from django.urls import reverse
+from django.views.defaults import server_error
 from PIL import Image as Pixels
 
 from tests import factories
@@ -134,6 +136,32 @@ def test_unknown_address_has_a_page(client, db):
     answer = client.get("/no/such/page/")
     assert answer.status_code == 404
     assert "There is nothing here" in answer.content.decode()
+
+
+def test_stale_form_is_told_what_happened(barn):
+    browser = Client(enforce_csrf_checks=True)
+    answer = browser.post(reverse("login"), {"username": "annotator", "password": "a long password"})
+    assert answer.status_code == 403
+    assert "This page was too old" in answer.content.decode()
+
+
+def test_broken_page_says_so_without_a_database(rf):
+    answer = server_error(rf.get("/"))
+    assert answer.status_code == 500
+    assert "Something broke on our side" in answer.content.decode()
+
+
+def test_site_administration_looks_but_does_not_touch(barn, signed_in):
+    chief = factories.make_user("chief", is_staff=True, is_superuser=True)
+    browser = signed_in(chief)
+    factories.make_task(barn.project)
+    assert browser.get(reverse("admin:annotator_task_changelist")).status_code == 200
+    assert browser.get(reverse("admin:annotator_task_add")).status_code == 403
+    assert browser.post(reverse("admin:annotator_project_delete", args=[barn.project.pk])).status_code == 403
+
+
+def test_site_administration_is_closed_to_project_admins(barn, signed_in):
+    assert signed_in(barn.admin).get(reverse("admin:index")).status_code == 302
 
 
 TOKENS = dict(
