@@ -25,7 +25,7 @@ import torch
 from bench.serving import environment, model_folder, percentiles, picture, server, store_picture, timed_ms, write_result
 from mlbackend.embeddings import Embedding
 from mlbackend.loader import LoadOptions, load_predictor
-from mlbackend.masks import logits_to_wire
+from mlbackend.mask_logits import logits_to_wire
 from mlbackend.predictor import Predictor, Prompt
 from mlbackend.wire import Point
 

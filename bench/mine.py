@@ -21,7 +21,7 @@ from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerMo
 
 from bench.serving import environment, model_folder, percentiles, picture, timed_ms, write_result
 from mlbackend.loader import LoadOptions, load_predictor
-from mlbackend.masks import logits_to_wire
+from mlbackend.mask_logits import logits_to_wire
 from mlbackend.network import _read_configs
 from mlbackend.predictor import Predictor
 

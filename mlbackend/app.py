@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mlbackend import wire
 from mlbackend.aliases import Aliases
 from mlbackend.errors import ApiError, bad_request
-from mlbackend.http import get_core, read_body
+from mlbackend.http import get_core, json_behind, read_body
 from mlbackend.label_studio.fetch import Fetcher
 from mlbackend.label_studio.routes import health, label_studio_routes
 from mlbackend.label_studio.service import LabelStudioService
@@ -120,7 +120,7 @@ async def predict(request: Request) -> Response:
     concepts = request.app.state.settings.concepts
     parsed = wire.parse_predict(wire.parse_json(await read_body(request)), default_concepts=concepts)
     core = get_core(request)
-    return JSONResponse(await core.engine.predict(await core.registry.get(parsed.model_version), parsed))
+    return await json_behind(await core.engine.predict(await core.registry.get(parsed.model_version), parsed))
 
 
 async def click(request: Request) -> Response:

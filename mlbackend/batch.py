@@ -17,7 +17,8 @@ import torch
 from pycocotools import mask as coco
 
 from mlbackend.images import ImageError, decode_image
-from mlbackend.masks import decode_wire_mask, logits_to_wire
+from mlbackend.mask_logits import logits_to_wire
+from mlbackend.masks import decode_wire_mask
 from mlbackend.network import PromptTooLong, WeightsError
 from mlbackend.predictor import ConceptResult, Predictor
 from mlbackend.registry import Registry

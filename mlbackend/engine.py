@@ -19,7 +19,7 @@ from mlbackend.errors import ApiError, overloaded, overtaken, unreadable_image
 from mlbackend.images import ImageError, decode_image, read_image
 from mlbackend.kept import Guests, KeptMasks
 from mlbackend.lanes import ClickLane, HeavyJob, HeavyLane, Urgency
-from mlbackend.masks import logits_to_wire
+from mlbackend.mask_logits import logits_to_wire
 from mlbackend.metrics import Metrics
 from mlbackend.network import PromptTooLong
 from mlbackend.predictor import Candidate, ConceptResult, Predictor, Prompt
@@ -52,9 +52,10 @@ class Engine:
         self.clicks: ClickLane[tuple[Predictor, Prompt], _Decoded] = ClickLane(
             _decode_clicks, most_waiting=settings.click_queue, batch=settings.click_batch)
         self.desks = Desks()
-        self.masks = KeptMasks(settings.masks_mb * MIB)
+        self.kept = KeptMasks(settings.masks_mb * MIB)
         self._quick = ThreadPoolExecutor(2, "quick")  # what a click needs: warm files, its image
-        self._bulk = ThreadPoolExecutor(2, "bulk")    # what mining needs: images, RLE
+        self._masks = ThreadPoolExecutor(2, "masks")  # a click's masks to the wire: never behind a large picture
+        self._bulk = ThreadPoolExecutor(2, "bulk")  # what mining needs: images, RLE
         self._guests = Guests(GUEST_BYTES)
         self._flights: dict[Key, Flight] = {}
         self._predicting = 0
@@ -72,13 +73,13 @@ class Engine:
         earlier = None
         if request.earlier_mask_id:
             side = 4 * predictor.network.grid_size
-            earlier = self.masks.get(request.earlier_mask_id, request.image, (side, side))
+            earlier = self.kept.get(request.earlier_mask_id, request.image, (side, side))
         decoded = await self._decode(predictor, request, Prompt(embedding, request.points, request.box_xyxy, earlier))
         timer.reset()
-        candidates = await self._run(self._quick, _wire_candidates, decoded.candidates, embedding)
+        candidates = await self._run(self._masks, _wire_candidates, decoded.candidates, embedding)
         timer.lap("mask")
         for candidate, row in zip(decoded.candidates, candidates, strict=True):
-            row["mask_id"] = self.masks.put(request.image, candidate.mask_logits_hw)
+            row["mask_id"] = self.kept.put(request.image, candidate.mask_logits_hw)
         stages = timer.stages(decode=decoded.decode_ms)
         self._observe("click", stages, how)
         best = candidates[0]
@@ -154,8 +155,8 @@ class Engine:
         self.heavy.stop()
         self.clicks.stop()
         self.store.close()
-        self._quick.shutdown(wait=False, cancel_futures=True)
-        self._bulk.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._quick, self._masks, self._bulk):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _land(self, key: Key, task: asyncio.Task[Any]) -> None:
         self._flights.pop(key, None)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import asyncio
+import functools
+import json
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
+from starlette.responses import Response
 
 from mlbackend.errors import ApiError
 
@@ -23,6 +27,13 @@ async def read_body(request: Request, most_bytes: int = MAX_BODY_BYTES) -> bytes
             raise ApiError(413, "bad_request", f"The body is larger than {most_bytes} bytes.")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def json_behind(content: Any) -> Response:
+    """A large answer, turned into JSON on a thread, so that clicks need not wait for it."""
+    render = functools.partial(json.dumps, content, allow_nan=False)
+    text = await asyncio.get_running_loop().run_in_executor(None, render)
+    return Response(text, media_type="application/json")
 
 
 def get_core(request: Request) -> Core:

@@ -16,7 +16,7 @@ import torch
 
 from mlbackend.embeddings import Embedding, round_to_fp16
 from mlbackend.exemplars import with_exemplars
-from mlbackend.masks import stability
+from mlbackend.mask_logits import stability
 from mlbackend.network import PhraseTokenizer, PromptTooLong, Sam3Network, TextFeatures, preprocess
 from mlbackend.wire import ExemplarBox, Point
 

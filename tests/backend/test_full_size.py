@@ -15,7 +15,8 @@ from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerMo
 
 from mlbackend.embeddings import Embedding
 from mlbackend.loader import LoadOptions, load_predictor, parameter_bytes
-from mlbackend.masks import decode_wire_mask, logits_to_wire
+from mlbackend.mask_logits import logits_to_wire
+from mlbackend.masks import decode_wire_mask
 from mlbackend.network import WeightsError, _read_configs
 from mlbackend.predictor import Predictor, Prompt
 from mlbackend.wire import Point
