@@ -106,8 +106,21 @@ class Snapshot:
         path = self.folder / f"{name}.json"
         if not path.is_file():
             raise Refused("malformed_snapshot", f"{path.name} is missing in the snapshot {self.folder.name}.")
+        self._check_unchanged(path)
         document = _object(path)
         return Split(name, document, tuple(_pairs(document, path.name)))
+
+
+    def _check_unchanged(self, path: Path) -> None:
+        """A snapshot is immutable: where its maker wrote down the files' hashes, they must still hold."""
+        files = self.manifest.get("files")
+        promised = files.get(path.name) if isinstance(files, dict) else None
+        if promised is not None and hashlib.sha256(path.read_bytes()).hexdigest() != promised:
+            raise Refused(
+                "malformed_snapshot",
+                f"{path.name} is not what the snapshot's manifest promises: it was changed after it was frozen. "
+                "Freeze a new snapshot instead.",
+            )
 
 
 def _object(path: Path) -> Row:

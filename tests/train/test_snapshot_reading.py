@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,15 @@ def test_absent_folder_and_absent_split_are_refused(snapshot: Snapshot, tmp_path
     (snapshot.folder / "val.json").unlink()
     with pytest.raises(Refused, match=r"val\.json is missing"):
         dataset.Snapshot(snapshot.folder).split("val")
+
+
+def test_document_changed_after_freezing_is_refused(snapshot: Snapshot) -> None:
+    path = snapshot.folder / "manifest.json"
+    files = {name: hashlib.sha256((snapshot.folder / name).read_bytes()).hexdigest() for name in ("train.json",)}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"files": files}))
+    assert dataset.Snapshot(snapshot.folder).split("train").pairs
+    with pytest.raises(Refused, match="changed after it was frozen"):
+        edited(snapshot, lambda d: d["images"][0].update(round=3)).split("train")
 
 
 def test_hash_is_the_makers_or_else_follows_the_content(snapshot: Snapshot) -> None:
