@@ -246,6 +246,33 @@ def test_skip_puts_the_task_behind_the_others(stage):
     assert (task.skips, Annotation.objects.count()) == (1, 0)
 
 
+def test_an_answer_to_a_task_that_somebody_else_has_by_now_stays_a_draft(stage):
+    task, _ = stage.add_task(CHICKENS)
+    desk = stage.desk_for()
+    desk.says("proposed")
+    desk.press("Enter")
+    desk.page.get_by_text("Saved", exact=True).wait_for()
+    Task.objects.filter(pk=task.pk).update(holder=stage.barn.reviewer, attempt=2)
+    desk.press("Space", "Space")
+    desk.page.get_by_text("Your work is kept as a draft").wait_for()
+    assert Annotation.objects.count() == 0
+    draft = Draft.objects.get(task=task, user=stage.barn.annotator)
+    assert len(draft.payload["instances"]) == 1
+
+
+def test_an_answered_task_opened_by_its_address_is_only_looked_at_until_reopened(stage):
+    task, _ = stage.add_task(CHICKENS)
+    factories.make_annotation(task, stage.barn.annotator, verdict="absent")
+    desk = Desk(stage.page_for(stage.barn.annotator, f"desk/{task.pk}/"))
+    desk.says("proposed")
+    desk.press("Enter", "n")
+    desk.says("You only look at this task")
+    desk.page.get_by_role("button", name="Reopen it").click()
+    desk.says("Reopened")
+    desk.press("Enter", "Space", "Space")
+    assert submitted(2).verdict == "present"
+
+
 def test_what_was_sent_back_comes_first_with_its_comment_and_masks(stage):
     task, _ = stage.add_task(CHICKENS)
     stage.add_task(ALSO_CHICKENS, priority=9)

@@ -5,6 +5,7 @@ import { questionOf } from "./hand.js";
 import { maskFromWire } from "./rle.js";
 
 const LOADING_RETRY_MS = 2000;
+const SLOW_MS = 700;
 const NOTHING_YET = { points: [], box: null, earlier_mask_id: null };
 
 export class Clicker {
@@ -16,7 +17,7 @@ export class Clicker {
 
   /**
    * `parts`: api, store, editor, tell({kind: "ok" | "loading" | "away" | "refused", message}) about the model,
-   * onMask(startedAt) that a click was answered.
+   * onMask(startedAt) that a click was answered, onSlow() that one takes longer than a blink.
    */
   constructor(parts) {
     this.#parts = parts;
@@ -24,17 +25,20 @@ export class Clicker {
 
   /** Ask for the hand's mask; the answer goes to the editor unless the hand has moved on. */
   async askForHand(startedAt = performance.now()) {
-    const { api, store, editor, tell, onMask } = this.#parts;
+    const { api, store, editor, tell, onMask, onSlow } = this.#parts;
     const { hand, taskId } = store.state;
     if (hand?.state !== "waiting") return;
     api.abort("preview");
     clearTimeout(this.#retryTimer);
+    const slow = setTimeout(onSlow, SLOW_MS);
     try {
       const answer = await this.#askForgetting(taskId, questionOf(hand));
       if (editor.answer(hand.token, decoded(answer))) onMask(startedAt);
       tell({ kind: "ok", message: "" });
     } catch (error) {
       if (!isAbort(error)) this.#failed(error, hand.token);
+    } finally {
+      clearTimeout(slow);
     }
   }
 

@@ -8,7 +8,10 @@ import { draftOf, handDraft, handFromDraft, wireInstances, workFromDraft } from 
 import { newUuid } from "./session.js";
 import { openProposals } from "./work.js";
 
+const DECIDING = ["accept", "take", "split", "delete", "candidate", "fill-holes", "redo"];
 const HEARTBEAT_MS = 30_000;
+const LOOKING_ON = "You only look at this task: it is answered, or not leased to you.";
+const UNLEASED = "This task is not leased to you: clicks are not answered, but your answer is taken while it is still free.";
 const LEFT_OPEN = "still undecided: Enter accepts, X rejects. Space once more submits without deciding.";
 
 export class Desk {
@@ -33,13 +36,15 @@ export class Desk {
   }
 
   get actions() {
-    const { editor, settings } = this.#parts;
+    const { editor, editing, settings } = this.#parts;
+    const deciding = DECIDING.map((name) => [name, () => this.decide(editing.actions[name])]);
     return {
-      ...this.#parts.editing.actions,
+      ...editing.actions,
+      ...Object.fromEntries(deciding),
       next: () => editor.move(1),
       previous: () => editor.move(-1),
-      reject: () => editor.reject(),
-      "auto-accept": () => editor.autoAccept(settings.get("threshold")),
+      reject: () => this.decide(() => editor.reject()),
+      "auto-accept": () => this.decide(() => editor.autoAccept(settings.get("threshold"))),
       absent: (event) => this.#submitAbsent(event),
       submit: (event) => this.#submitPresent(event),
       skip: (event) => this.#skip(event),
@@ -48,12 +53,24 @@ export class Desk {
     };
   }
 
+  /** Do it where this task may be decided, else say why not. */
+  decide(deed) {
+    return this.lockedReason ?? deed();
+  }
+
   get isIdle() {
     return this.#current === null;
   }
 
   get isLocked() {
-    return this.#current === null || this.#busy;
+    return this.lockedReason !== null;
+  }
+
+  /** Why nothing can be decided just now; null when it can. */
+  get lockedReason() {
+    if (this.#busy) return "A moment: the next image is on its way.";
+    if (!this.#current) return "There is no task on the desk.";
+    return mayAnswer(this.#current.task) ? null : LOOKING_ON;
   }
 
   async start(taskId = null, startedAt = performance.now()) {
@@ -97,6 +114,7 @@ export class Desk {
     cover.hide();
     notices.clear("lease");
     panel.showTask(task);
+    this.#showLooking(task);
     editing.show();
     editing.workspace.paintNow();
     measurePainted("roost:next", startedAt);
@@ -104,6 +122,17 @@ export class Desk {
     say(introOf(prepared, store.state));
     picture.ready.catch((error) => notices.show("picture", "error", error.message));
     if (other) await this.#chooseOlder(task.id, other, payload);
+  }
+
+  /** A task opened by its address may be nobody's, somebody else's or already answered. */
+  #showLooking(task) {
+    const { notices, feed } = this.#parts;
+    notices.clear("looking");
+    if (task.state === "claimed") return;
+    const claim = () => void this.#goTo(() => feed.take(null), performance.now());
+    const buttons = [["Start with the queue", claim]];
+    if (task.state === "submitted") buttons.unshift(["Reopen it", () => void this.#reopen(task.id, task.annotation?.id)]);
+    notices.show("looking", "info", mayAnswer(task) ? UNLEASED : LOOKING_ON, buttons);
   }
 
   #fill(deed) {
@@ -148,7 +177,8 @@ export class Desk {
 
   #submitPresent(event) {
     const { store, editor } = this.#parts;
-    if (this.isLocked) return this.isIdle ? void this.start(null, event?.timeStamp) : null;
+    if (this.isIdle && !this.#busy) return void this.start(null, event?.timeStamp);
+    if (this.isLocked) return this.lockedReason;
     if (store.state.hand?.state === "waiting") return "The model is still drawing; a moment.";
     if (store.state.hand) editor.acceptHand();
     if (store.state.hand) return "The mask in hand is empty: click the object, or drop it with Esc.";
@@ -160,7 +190,7 @@ export class Desk {
 
   #submitAbsent(event) {
     const { store } = this.#parts;
-    if (this.isLocked) return null;
+    if (this.isLocked) return this.lockedReason;
     const { instances, hand } = store.state;
     if ((instances.length || hand) && this.#warned !== "absent") {
       return this.#warn("absent", `You have ${counted(instances.length + (hand ? 1 : 0))}. N once more drops that and says: not in this image.`);
@@ -193,8 +223,8 @@ export class Desk {
   }
 
   async #skip(event) {
-    if (this.isLocked) return;
     const { api, feed, say } = this.#parts;
+    if (this.isLocked) return void say(this.lockedReason);
     const { task } = this.#current;
     this.#busy = true;
     try {
@@ -211,29 +241,31 @@ export class Desk {
 
   /** Undo on this image; with nothing left to undo, take back the task before. */
   #undo() {
-    const sentence = this.isIdle ? null : this.#parts.editing.actions.undo();
+    const sentence = this.isLocked ? null : this.#parts.editing.actions.undo();
     if (sentence) return sentence;
-    void this.#reopen();
+    void this.#reopenLast();
     return null;
   }
 
-  async #reopen() {
-    const { api, session, feed, outbox, say } = this.#parts;
+  async #reopenLast() {
+    const { session, outbox, say } = this.#parts;
     if (this.#busy) return;
     await outbox.flush();
     const last = session.takeLast();
-    if (!last) return void say("There is nothing to undo.");
-    await this.#goTo(async () => {
-      try {
-        const task = await api.post(paths.task(last.taskId, "reopen"));
-        feed.drop();
-        return { ...(await feed.prepare(task, last.annotation)), isReopened: true };
-      } catch (error) {
-        say(error.message);
-        if (this.#current) return Object.assign(this.#current, {});
-        throw error;
-      }
-    }, performance.now());
+    if (last) await this.#reopen(last.taskId, last.annotation);
+    else say("There is nothing to undo.");
+  }
+
+  async #reopen(taskId, annotationId) {
+    const { api, feed, say } = this.#parts;
+    let task;
+    try {
+      task = await api.post(paths.task(taskId, "reopen"));
+    } catch (error) {
+      return void say(error.message);
+    }
+    feed.drop(); // the server freed it: nobody holds more than two
+    await this.#goTo(async () => ({ ...(await feed.prepare(task, annotationId)), isReopened: true }), performance.now());
   }
 
   #toggleHover() {
@@ -261,7 +293,7 @@ export class Desk {
     const { api, feed } = this.#parts;
     const ahead = await Promise.resolve(feed.next).catch(() => null);
     for (const prepared of [this.#current, ahead]) {
-      if (!prepared) continue;
+      if (prepared?.task.state !== "claimed") continue;
       const { id, attempt } = prepared.task;
       await api.post(paths.task(id, "heartbeat"), { attempt }).catch((error) => this.#onBeatFailed(id, error));
     }
@@ -282,6 +314,9 @@ export class Desk {
     panel.showSession({ tasks, instances, activeSeconds: activeSeconds + taskSeconds, taskSeconds, isRunning: this.#clock.isRunning });
   }
 }
+
+/** The server takes an answer from whoever had a task while it is free again (services/submissions.py). */
+const mayAnswer = ({ state, attempt }) => state === "claimed" || (["queued", "returned"].includes(state) && attempt > 0);
 
 const counted = (count) => `${count} ${count === 1 ? "instance" : "instances"}`;
 

@@ -5,6 +5,7 @@ import { instancesFromWire } from "./payload.js";
 import { createPicture } from "./picture.js";
 import { linkedToProposals, proposalsOf } from "./work.js";
 
+const FREE = new Set(["queued", "returned"]);
 const UNSENT = "Your last answers have not reached the server yet; they are kept here and sent as soon as it answers.";
 
 export class Feed {
@@ -35,8 +36,12 @@ export class Feed {
     return (await waiting) ?? this.#claim(afterId);
   }
 
+  /** A task by its address; a free one is leased where it is this person's turn for it. */
   async open(taskId) {
-    return this.prepare(await this.#parts.api.get(paths.task(taskId)));
+    const { api, slug } = this.#parts;
+    const task = await api.get(paths.task(taskId));
+    const claimed = FREE.has(task.state) ? await api.post(paths.claim(slug), { after: null }) : null;
+    return this.prepare(claimed?.id === task.id ? claimed : task);
   }
 
   /** Let the prepared task go; its lease runs out, or the next claim finds it. */

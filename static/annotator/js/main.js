@@ -23,9 +23,9 @@ const { slug, taskId } = root.dataset;
 
 const store = createStore(EMPTY_WORK);
 const editor = new Editor(store);
-const scene = { picture: null, colour: "#0072b2", pin: null, isLocked: () => desk.isLocked, lockedReason: () => "There is no task on the desk." };
+const scene = { picture: null, colour: "#0072b2", pin: null, isLocked: () => desk.isLocked, lockedReason: () => desk.lockedReason };
 const tell = (state) => showModelState(notices, state);
-const clicker = new Clicker({ api, store, editor, tell, onMask });
+const clicker = new Clicker({ api, store, editor, tell, onMask, onSlow: () => say("The model is looking at this image …") });
 const editing = new Editing({ stage: role("stage"), store, editor, clicker, settings, say, scene, onTool: onToolChanged });
 const session = createSession(page.sitting);
 const drafts = new Drafts({
@@ -46,9 +46,9 @@ const outbox = new Outbox({
 const feed = new Feed({ api, slug, outbox, onPicture: () => editing.workspace.invalidate("image") });
 const panel = createPanel(root, {
   onSelect: (cursor) => editor.select(cursor),
-  onAccept: ({ key }) => say(editor.acceptProposal(key)),
-  onReject: (cursor) => say((editor.select(cursor), editor.reject())),
-  onRemove: (cursor) => say((editor.select(cursor), editor.remove())),
+  onAccept: ({ key }) => say(desk.decide(() => editor.acceptProposal(key))),
+  onReject: (cursor) => say(desk.decide(() => (editor.select(cursor), editor.reject()))),
+  onRemove: (cursor) => say(desk.decide(() => (editor.select(cursor), editor.remove()))),
 });
 const cover = createCover(role("cover"), { onStart: (event) => desk.start(null, event.timeStamp) });
 const dialogs = { draft: role("draft-dialog") };
@@ -102,5 +102,6 @@ actions.hover = () => {
 };
 bindActions(page, actions);
 bindFields();
-if (taskId || session.values.started) desk.start(taskId ? Number(taskId) : null);
+const isReload = performance.getEntriesByType("navigation")[0]?.type === "reload";
+if (taskId || (isReload && session.values.started)) desk.start(taskId ? Number(taskId) : null);
 else cover.show("start");

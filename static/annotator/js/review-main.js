@@ -22,7 +22,7 @@ const store = createStore(EMPTY_WORK);
 const editor = new Editor(store);
 const scene = { picture: null, colour: "#0072b2", pin: null, hidesSettled: true, isLocked: () => desk.isLocked, lockedReason: () => "Press F first to mend it." };
 const tell = (state) => showModelState(notices, state);
-const clicker = new Clicker({ api, store, editor, tell, onMask: (startedAt) => measurePainted("roost:click", startedAt) });
+const clicker = new Clicker({ api, store, editor, tell, onMask: (startedAt) => measurePainted("roost:click", startedAt), onSlow: () => say("The model is looking at this image …") });
 const editing = new Editing({ stage: role("stage"), store, editor, clicker, settings, say, scene, onTool: onToolChanged });
 const panel = createReviewPanel(root, {
   onOpen: (id) => desk.openRow(id),

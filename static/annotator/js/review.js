@@ -41,7 +41,7 @@ export class ReviewDesk {
   get actions() {
     const { editing, editor } = this.#parts;
     const layers = Object.keys(LAYERS).map((layer) => [`layer-${layer}`, () => this.#setLayer(layer)]);
-    const mending = ["accept", "take", "delete", "fill-holes", "candidate"].map((name) => [name, () => this.#mending(editing.actions[name])]);
+    const mending = ["accept", "take", "split", "delete", "fill-holes", "candidate", "undo", "redo"].map((name) => [name, () => this.#mending(editing.actions[name])]);
     return {
       ...editing.actions,
       ...Object.fromEntries([...layers, ...mending]),

@@ -133,14 +133,18 @@ export class Workspace {
   }
 }
 
+/** The browser's own count, unless it ignores the page's ratio (as Chromium does where a ratio is emulated). */
+function devicePixels(cssPixels, exact) {
+  const rounded = Math.round(cssPixels * globalThis.devicePixelRatio);
+  return Math.abs((exact ?? Infinity) - rounded) <= 1 ? exact : rounded;
+}
+
 /** Calls back with the element's size in device pixels, exactly where the browser tells it. */
 function observeDevicePixels(element, onSize) {
   const observer = new ResizeObserver(([entry]) => {
-    const exact = entry.devicePixelContentBoxSize?.[0];
-    const ratio = globalThis.devicePixelRatio;
     const { width, height } = entry.contentRect;
-    if (exact) onSize(exact.inlineSize, exact.blockSize);
-    else onSize(Math.round(width * ratio), Math.round(height * ratio));
+    const exact = entry.devicePixelContentBoxSize?.[0];
+    onSize(devicePixels(width, exact?.inlineSize), devicePixels(height, exact?.blockSize));
   });
   try {
     observer.observe(element, { box: "device-pixel-content-box" });
