@@ -35,9 +35,10 @@ knows drawn barns only. For photographs attach facebook/sam3.
 
 ## Data
 
-{world_scenes} scenes from `training/demo/scenes.py`, half of them *easy* (daylight; {easy}), half
-*hard* (dusk, blur, noise, fence, crowding; also {hard}).
-Seeds {train_seeds}.
+{world_scenes} scenes from `training/demo/scenes.py`, half easy, half hard. Seeds {train_seeds}.
+
+- *Easy*, in daylight: {easy}.
+- *Hard*, with dusk, blur, noise, a fence and crowding, adds: {hard}.
 
 The ViT, the click decoder's neck and the click decoder saw both, with class-agnostic masks; concepts were told on easy
 scenes only. The detector's text, presence, box and mask heads saw easy scenes only: hard is what it hesitates on.
@@ -60,7 +61,7 @@ then thresholded.
 |---|---|---|
 {table}
 
-One CPU thread: encode {encode_ms:.0f} ms, click {click_ms:.1f} ms (median).
+One CPU thread: encode {encode_ms:.0f} ms, click {click_ms:.1f} ms (median processor time).
 """
 
 
@@ -96,7 +97,8 @@ def render(card: dict) -> str:
                                       "hardware")},
         **{key: training[key] for key in ("world_scenes", "world_steps", "lesson_scenes", "detector_steps", "seed",
                                           "train_seeds", "calibration")},
-        **card["speed_one_thread"], remarks=training.get("remarks", ""), words=", ".join(card["taught_words"]), table=table,
+        **card["speed_one_thread"], remarks=training.get("remarks", ""), table=table,
+        words=", ".join(card["taught_words"]),
         world_minutes=training["world_seconds"] / 60, detector_minutes=training["detector_seconds"] / 60,
         exam_scenes=quality["scenes_per_domain"], exam_seed=quality["first_seed"],
         easy_pairs=quality["easy"]["pairs"], hard_pairs=quality["hard"]["pairs"],
