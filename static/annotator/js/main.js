@@ -16,7 +16,7 @@ import { createStore } from "./store.js";
 import { measurePainted } from "./timing.js";
 import { EMPTY_WORK } from "./work.js";
 
-const root = document.getElementById("desk");
+const root = document.getElementById("main");
 const page = openPage(root, { table: DESK_SHORTCUTS, name: "desk" });
 const { api, role, notices, say, settings } = page;
 const { slug, taskId } = root.dataset;

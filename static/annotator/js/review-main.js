@@ -13,7 +13,7 @@ import { measurePainted } from "./timing.js";
 import { EMPTY_WORK } from "./work.js";
 import { createPinTool } from "./tools/pin.js";
 
-const root = document.getElementById("review");
+const root = document.getElementById("main");
 const page = openPage(root, { table: REVIEW_SHORTCUTS, name: "review" });
 const { api, role, notices, say, settings } = page;
 const { slug, annotationId } = root.dataset;
