@@ -29,8 +29,8 @@ def main() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != arguments.parent:
         sys.exit("the process that started this one is gone already")
-    if arguments.nice:
-        os.nice(arguments.nice)
+    if arguments.nice > os.getpriority(os.PRIO_PROCESS, 0):
+        os.setpriority(os.PRIO_PROCESS, 0, arguments.nice)
     os.execvp(arguments.command[0], arguments.command)
 
 

@@ -23,12 +23,12 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Service:
-    """One process to keep alive. `is_healthy` is asked until it says yes once, after every start."""
+    """One process to keep alive. `is_healthy(pid)` is asked until it says yes once, after every start."""
 
     name: str
     command: Sequence[str]
     environment: dict[str, str]
-    is_healthy: Callable[[], bool]
+    is_healthy: Callable[[int], bool]
     about: str = ""
     nice: int = 0
 
@@ -79,7 +79,7 @@ class Supervisor:
                 self._start(running)
         elif (status := running.process.poll()) is not None:
             self._died(running, status)
-        elif not running.healthy and running.service.is_healthy():
+        elif not running.healthy and running.service.is_healthy(running.process.pid):
             running.healthy = True
             seconds = time.monotonic() - running.started_at
             self.say(f"  ✓ {running.service.name:<10} {running.service.about} ({seconds:.1f} s)")

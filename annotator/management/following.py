@@ -17,6 +17,7 @@ from annotator.services.jobs import job_cancel
 from annotator.services.workers import workers_alive
 
 LOOK_EVERY_SECONDS = 0.5
+LONGEST_LINE = 400
 
 
 class ProjectCommand(BaseCommand):
@@ -77,7 +78,7 @@ class JobCommand(ProjectCommand):
         self._follow(job)
         for key, value in job.report.items():
             if value not in ({}, [], "", 0, None):
-                self.stdout.write(f"  {key}: {value}")
+                self.stdout.write(f"  {key}: {_short(value)}")
         return job
 
     def _run_here(self, job: Job) -> None:
@@ -107,3 +108,9 @@ class JobCommand(ProjectCommand):
     def _cancel(self, job: Job) -> None:
         job_cancel(job=job, user=None)
         raise CommandError(f"Job {job.pk} is cancelled.")
+
+
+def _short(value: Any) -> str:
+    """The page shows a long report whole."""
+    text = str(value)
+    return text if len(text) <= LONGEST_LINE else f"{text[:LONGEST_LINE]} …"

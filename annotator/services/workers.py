@@ -32,10 +32,10 @@ def worker_stopping() -> None:
     job_context.worker_stops.set()
 
 
-def workers_alive() -> list[str]:
-    """Names of workers on this machine that gave a sign of life within the last ten seconds."""
+def workers_alive() -> dict[str, int]:
+    """{name: pid} of workers on this machine that gave a sign of life within the last ten seconds."""
     signs = (json.loads(path.read_text()) for path in sorted(_signs_folder().glob("*.json")))
-    return [sign["name"] for sign in signs if time.time() - sign["at"] < SIGN_OLD_SECONDS]
+    return {sign["name"]: sign["pid"] for sign in signs if time.time() - sign["at"] < SIGN_OLD_SECONDS}
 
 
 def _look_after_jobs(name: str) -> None:

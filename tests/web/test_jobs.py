@@ -47,7 +47,7 @@ def test_worker_runs_an_enqueued_job_to_its_end(barn):
         wait_until(lambda: _state(job) == "succeeded")
         assert job.report == {"done_by": worker.pid}
         assert (job.attempt, job.progress, job.lease_until) == (1, 1.0, None)
-        assert workers.workers_alive() == ["one@test"]
+        assert workers.workers_alive() == {"one@test": worker.pid}
 
 
 def test_killed_worker_s_job_comes_back_on_another_worker(barn, log):
@@ -118,6 +118,20 @@ def test_message_that_comes_twice_finds_the_job_taken(barn):
     job = factories.make_job(barn.project)
     assert job_take(job_id=job.pk) is not None
     assert job_take(job_id=job.pk) is None
+
+
+def test_broker_that_is_away_costs_no_job(barn):
+    queue = settings.VAR_DIR / "broker" / "queue"
+    queue.rename(queue.with_name("away"))
+    try:
+        job = _enqueue(barn.project)
+    finally:
+        queue.with_name("away").rename(queue)
+    assert _state(job) == "queued"
+    assert list(queue.glob("*.msg")) == []
+    Job.objects.filter(pk=job.pk).update(created_at=timezone.now() - timedelta(minutes=5))
+    with celery_worker("one"):
+        wait_until(lambda: _state(job) == "succeeded")
 
 
 def test_second_mining_is_refused_while_one_is_under_way(barn):

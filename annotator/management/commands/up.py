@@ -63,7 +63,7 @@ class Command(BaseCommand):
             services.append(self._backend(environment))
         else:
             self._say(f"The ML backend is elsewhere: {url}; none is started here.")
-        services.append(_worker("training", "training", 1, environment, nice=NICENESS))
+        services.append(_worker("training", "training", 1, environment, nice=NICENESS // 2))
         return services
 
     def _web(self, environment: dict[str, str]) -> Service:
@@ -87,13 +87,15 @@ def _worker(name: str, queues: str, threads: int, environment: dict[str, str], n
     options = ["--queues", queues, "--pool", "threads", "--concurrency", str(threads), "--hostname", node]
     options += ["--loglevel", "info", "--without-gossip", "--without-mingle", "--without-heartbeat"]
     command = [sys.executable, "-m", "celery", "-A", "annotator.celery", "worker", *options]
-    return Service(name, command, environment, lambda: node in workers_alive(), f"takes jobs of {queues}", nice)
+    return Service(
+        name, command, environment, lambda pid: pid in workers_alive().values(), f"takes jobs of {queues}", nice
+    )
 
 
-def _answers(url: str, token: str = "") -> Callable[[], bool]:
+def _answers(url: str, token: str = "") -> Callable[[int], bool]:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    def is_healthy() -> bool:
+    def is_healthy(pid: int) -> bool:
         try:
             return httpx.get(url, timeout=HEALTH_SECONDS, headers=headers).status_code == 200
         except httpx.HTTPError:
