@@ -127,7 +127,9 @@ SPLIT_CHOICES = [
 class RetrainForm(PlainForm):
     """What one may choose about a run; everything else is as in training/conf/train.yaml."""
 
-    snapshot = forms.TypedChoiceField(coerce=int, empty_value=None, required=False, help_text="What it learns from.")
+    snapshot = forms.TypedChoiceField(
+        coerce=int, empty_value=None, required=False, help_text="«By now» takes a fresh snapshot."
+    )
     steps = forms.IntegerField(
         min_value=1, max_value=1_000_000, required=False, help_text="Empty: as many as is usual for this model."
     )
@@ -142,7 +144,7 @@ class RetrainForm(PlainForm):
     def __init__(self, *args: Any, project: Project, **more: Any) -> None:
         super().__init__(*args, **more)
         rows = project.snapshots.only("number", "created_at")[:50]
-        fresh = ("", "All that is approved now (a fresh snapshot)")
+        fresh = ("", "All approved by now")
         named = [(row.number, f"Snapshot {row.number}, {row.created_at:%d %b %H:%M} UTC") for row in rows]
         snapshots: Any = self.fields["snapshot"]
         snapshots.choices = [fresh, *named]

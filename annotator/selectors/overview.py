@@ -228,7 +228,7 @@ def _people_steps(counts: Counts, rank: int) -> list[Step]:
     if counts.queued:
         steps.append(
             Step(
-                "queue",
+                "label",
                 "Click and verify",
                 f"{_things(counts.queued, 'pair')} on which the model hesitates.",
                 "desk",

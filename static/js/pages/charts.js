@@ -23,14 +23,18 @@ const axis = (title, more = {}) => ({
   ...more,
 });
 
+// What stands before a name in the legend: the line as it is drawn, or a block of the bar's colour.
+export const STROKES = { usePointStyle: true, pointStyle: "line", pointStyleWidth: 34 };
+export const BLOCKS = { boxWidth: 14, boxHeight: 10 };
+
 /** Options that every chart shares; `x` and `y` are axis titles. */
-export function chartOptions({ x, y, legend = true, xMore = {}, yMore = {} }) {
+export function chartOptions({ x, y, legend = true, key = BLOCKS, xMore = {}, yMore = {} }) {
   return {
     responsive: true,
     maintainAspectRatio: false,
     animation: false,
     interaction: { mode: "index", intersect: false },
-    plugins: { legend: { display: legend, labels: { color: colour("ink"), boxWidth: 18, boxHeight: 2 } } },
+    plugins: { legend: { display: legend, labels: { color: colour("ink"), ...key } } },
     scales: { x: axis(x, xMore), y: axis(y, { beginAtZero: true, ...yMore }) },
   };
 }

@@ -1,5 +1,5 @@
 // A run's plots: loss and validation, growing while it trains, and the gate's bars with the gain's interval.
-import { chartOptions, colour, keepChart, readJson } from "./charts.js";
+import { STROKES, chartOptions, colour, keepChart, readJson } from "./charts.js";
 
 const POLL_MS = 2000;
 const LOSSES = ["total", "presence", "class", "box", "giou", "mask", "dice"];
@@ -25,12 +25,12 @@ const stepAxis = () => ({ type: "linear", ticks: { precision: 0, color: colour("
 const lossConfig = () => ({
   type: "line",
   data: { datasets: lines(series.loss, ["total", "mask", "presence"]) },
-  options: chartOptions({ x: "step", y: "loss", xMore: stepAxis() }),
+  options: chartOptions({ x: "step", y: "loss", key: STROKES, xMore: stepAxis() }),
 });
 const validationConfig = () => ({
   type: "line",
   data: { datasets: lines(series.validation, METRICS, 100) },
-  options: chartOptions({ x: "step", y: "points of 100", xMore: stepAxis() }),
+  options: chartOptions({ x: "step", y: "points of 100", key: STROKES, xMore: stepAxis() }),
 });
 
 function fillRows(id, rows, keys, format) {
