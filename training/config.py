@@ -45,6 +45,7 @@ class Config:
     steps: int | None
     minutes: float | None
     batch_pairs: int
+    mask_pairs: int
     validate_every: int
     validate_pairs: int
     patience: int | None
@@ -149,6 +150,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("steps", 1, 10_000_000),
     ("minutes", 0.01, 100_000),
     ("batch_pairs", 2, 4096),
+    ("mask_pairs", 1, 4096),
     ("validate_every", 1, 10_000_000),
     ("validate_pairs", 1, 10_000_000),
     ("patience", 1, 1_000_000),

@@ -219,7 +219,7 @@ class Trainer:
 
     def _learn(self, batch: Batch) -> dict[str, float]:
         """One update of the trained weights; the loss terms as numbers."""
-        mask_rows = torch.arange(batch.positives, device=self.model.device)
+        mask_rows = torch.arange(min(batch.positives, self.config.mask_pairs), device=self.model.device)
         with self._precision():
             detections = self._detect(batch, mask_rows)
         targets = [self.targets.of(pair, mirrored=batch.mirrored) for pair in batch.pairs]
