@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -19,9 +20,12 @@ from typing import Any
 
 import numpy as np
 import torch
+import uvicorn
 from PIL import Image
 
+from mlbackend.app import build_app
 from mlbackend.network import Sam3Network
+from mlbackend.settings import read_settings
 from training.demo.architecture import demo_config, write_tokenizer
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -104,6 +108,16 @@ class Client:
         assert status == expected, (status, answer)
         return answer
 
+    def wait_health(self, seconds: float = 60) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                assert self.get("/health")["status"] == "UP"
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise AssertionError(f"nothing listens at {self.base_url}")
+
     def wait_ready(self, seconds: float = 90) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -146,6 +160,25 @@ def served(var: Path, *, token: str | None = None, wait: bool = True, **environ:
             process.kill()
             process.wait()
         log.close()
+
+
+@contextmanager
+def served_here(var: Path, *, wait: bool = True, **environ: str) -> Iterator[Client]:
+    """The same server over real HTTP on a thread of this process, where torch is already imported."""
+    settings = read_settings({"ROOST_VAR": str(var)} | environ)
+    config = uvicorn.Config(build_app(settings), host="127.0.0.1", port=free_port(), log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        client = Client(f"http://127.0.0.1:{config.port}", settings.token)
+        client.wait_health()
+        if wait:
+            client.wait_ready()
+        yield client
+    finally:
+        server.should_exit = True
+        thread.join(20)
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> float:

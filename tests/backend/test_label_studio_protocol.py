@@ -16,7 +16,7 @@ import pytest
 from label_studio_sdk.converter.brush import decode_rle
 
 from mlbackend.masks import decode_wire_mask
-from tests.backend.support import Client, noisy_picture, png_bytes, served, store_bytes
+from tests.backend.support import Client, noisy_picture, png_bytes, served_here, store_bytes
 from tests.backend.test_label_studio_parts import CONFIG
 
 
@@ -46,7 +46,7 @@ def attached(backend_var: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     site = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=site.serve_forever, daemon=True).start()
     port = site.server_address[1]
-    with served(backend_var, ROOST_DEFAULT_MODEL="tiny", ROOST_LS_HOSTS=f"localhost:{port}",
+    with served_here(backend_var, ROOST_DEFAULT_MODEL="tiny", ROOST_LS_HOSTS=f"localhost:{port}",
                 ROOST_LS_NETWORKS="127.0.0.0/8", ROOST_LS_THRESHOLD_PCT="0", ROOST_LS_SPOOL_FILES="6") as client:
         yield Attached(client, backend_var, images, f"http://localhost:{port}")
     site.shutdown()
@@ -178,26 +178,14 @@ def test_events_reach_the_spool_until_it_is_full(attached: Attached) -> None:
 
 
 def test_with_a_token_only_annotation_events_come_without_it(backend_var: Path) -> None:
-    with served(backend_var, token="s3cret", wait=False, ROOST_DEFAULT_MODEL="tiny") as client:
+    with served_here(backend_var, wait=False, ROOST_MLBACKEND_TOKEN="s3cret", ROOST_DEFAULT_MODEL="tiny") as client:
         stranger = Client(client.base_url)
-        wait_for_health(stranger)
         assert stranger.call("/ls/default/webhook", {"action": "ANNOTATION_UPDATED", "project": {"id": 1}})[0] == 200
         assert stranger.call("/ls/default/webhook", {"action": "START_TRAINING"})[0] == 401
         assert stranger.call("/ls/default/predict", {})[0] == 401
         assert client.call("/ls/default/webhook", {"action": "START_TRAINING"})[0] == 200
     records = [json.loads(path.read_text()) for path in sorted((backend_var / "spool" / "label_studio").glob("*.json"))]
     assert [record["authenticated"] for record in records] == [False, True]
-
-
-def wait_for_health(client: Client) -> None:
-    import time
-    for _ in range(300):
-        try:
-            client.get("/health")
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError("the server did not come up")
 
 
 def test_masks_decode_to_something(attached: Attached) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from pycocotools import mask as coco
 
+from mlbackend.__main__ import main
 from tests.backend.support import REPOSITORY, noisy_picture, png_bytes
 
 
@@ -63,9 +64,12 @@ def test_refused_picture_is_reported_with_the_reason(labelled: Path) -> None:
     (["--concepts", "a" * 40], "needs 42 tokens"),
     ([], "name what to look for"),
 ])
-def test_what_cannot_be_done_is_said_and_nothing_written(backend_var: Path, tmp_path: Path, arguments: list[str],
-                                                         message: str) -> None:
-    done = run(backend_var, str(tmp_path), "--out", str(tmp_path / "out"), *arguments)
-    assert done.returncode == 2
-    assert message in done.stderr
+def test_what_cannot_be_done_is_said_and_nothing_written(
+    backend_var: Path, tmp_path: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("ROOST_VAR", str(backend_var))
+    monkeypatch.setenv("ROOST_DEFAULT_MODEL", "tiny")
+    assert main(["predict", str(tmp_path), "--out", str(tmp_path / "out"), *arguments]) == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

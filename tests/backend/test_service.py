@@ -17,7 +17,15 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.backend.support import REPOSITORY, Client, served, small_network, store_picture, write_version
+from tests.backend.support import (
+    REPOSITORY,
+    Client,
+    served,
+    served_here,
+    small_network,
+    store_picture,
+    write_version,
+)
 
 POINT = [{"x": 40, "y": 50, "label": 1}]
 
@@ -51,13 +59,7 @@ def test_nonsense_settings_are_refused_by_name(tmp_path: Path) -> None:
 
 def test_health_answers_while_weights_load(var: Path) -> None:
     with served(var, wait=False, ROOST_DEFAULT_MODEL="tiny") as client:
-        deadline = time.monotonic() + 30
-        while time.monotonic() < deadline:
-            try:
-                assert client.get("/health")["status"] == "UP"
-                break
-            except OSError:
-                time.sleep(0.02)
+        client.wait_health()
         status, answer, _ = client.call("/ready")
         assert (status, answer["state"]) == (503, "loading")
         status, answer, headers = client.call("/v1/click", {"model_version": "tiny", "image": "0" * 64,
@@ -69,7 +71,7 @@ def test_health_answers_while_weights_load(var: Path) -> None:
 
 def test_ready_says_failed_and_why_and_health_stays_up(var: Path) -> None:
     (var / "models" / "tiny" / "config.json").write_text("{")
-    with served(var, wait=False, ROOST_DEFAULT_MODEL="tiny") as client:
+    with served_here(var, wait=False, ROOST_DEFAULT_MODEL="tiny") as client:
         deadline = time.monotonic() + 60
         answer: Any = {}
         while time.monotonic() < deadline and answer.get("state") != "failed":
@@ -83,7 +85,7 @@ def test_ready_says_failed_and_why_and_health_stays_up(var: Path) -> None:
 
 
 def test_token_is_required_as_bearer_or_basic_password(var: Path) -> None:
-    with served(var, token="s3cret", ROOST_DEFAULT_MODEL="tiny") as client:
+    with served_here(var, ROOST_MLBACKEND_TOKEN="s3cret", ROOST_DEFAULT_MODEL="tiny") as client:
         assert Client(client.base_url).call("/v1/versions")[0] == 401
         assert Client(client.base_url, "wrong").call("/v1/versions")[1]["error"]["code"] == "unauthorised"
         assert Client(client.base_url).call("/health")[0] == 200
@@ -97,7 +99,7 @@ def test_token_is_required_as_bearer_or_basic_password(var: Path) -> None:
 def test_overload_answers_429_with_retry_after(var: Path) -> None:
     pictures = [store_picture(var, seed) for seed in range(16)]
     body = {"model_version": "tiny", "images": pictures, "concepts": ["chicken", "duck", "rock"]}
-    with served(var, ROOST_DEFAULT_MODEL="tiny", ROOST_PREDICT_QUEUE="16") as client:
+    with served_here(var, ROOST_DEFAULT_MODEL="tiny", ROOST_PREDICT_QUEUE="16") as client:
         with ThreadPoolExecutor(4) as clients:
             answers = list(clients.map(lambda _: client.call("/v1/predict", body), range(4)))
         assert sorted({status for status, _, _ in answers}) == [200, 429]
@@ -108,7 +110,7 @@ def test_overload_answers_429_with_retry_after(var: Path) -> None:
 
 def test_new_version_is_served_without_restart_and_keeps_embeddings(var: Path) -> None:
     picture = store_picture(var, 1)
-    with served(var, ROOST_DEFAULT_MODEL="tiny") as client:
+    with served_here(var, ROOST_DEFAULT_MODEL="tiny") as client:
         click(client, picture)
         shutil.copytree(var / "models" / "tiny", var / "models" / "retrained")
         edit(var / "models" / "retrained", "detector_model.dot_product_scoring.text_proj.weight", 1.5)
@@ -121,7 +123,7 @@ def test_new_version_is_served_without_restart_and_keeps_embeddings(var: Path) -
 
 def test_failed_load_leaves_the_old_weights_in_service(var: Path) -> None:
     picture = store_picture(var, 1)
-    with served(var, ROOST_DEFAULT_MODEL="tiny") as client:
+    with served_here(var, ROOST_DEFAULT_MODEL="tiny") as client:
         before = click(client, picture)
         edit(var / "models" / "tiny", "detector_model.text_projection.weight", float("nan"))
         status, answer, _ = client.call("/v1/versions/tiny/load", {})
@@ -134,7 +136,7 @@ def test_failed_load_leaves_the_old_weights_in_service(var: Path) -> None:
 def test_loaded_versions_stay_within_the_budget(var: Path) -> None:
     for seed in (5, 6):
         write_version(var / "models", f"v{seed}", small_network(seed))
-    with served(var, ROOST_DEFAULT_MODEL="tiny", ROOST_MODELS_MB="24") as client:
+    with served_here(var, ROOST_DEFAULT_MODEL="tiny", ROOST_MODELS_MB="24") as client:
         for version in ("v5", "v6"):
             client.post(f"/v1/versions/{version}/load", {})
         loaded = {row["version"] for row in client.get("/v1/versions")["versions"] if row["loaded"]}
@@ -155,7 +157,7 @@ def test_embeddings_outlive_the_process(var: Path) -> None:
 def test_unreadable_image_is_a_422_that_names_it(var: Path) -> None:
     from tests.backend.support import store_bytes
     broken = store_bytes(var, b"\x89PNG\r\n\x1a\n but no more")
-    with served(var, ROOST_DEFAULT_MODEL="tiny") as client:
+    with served_here(var, ROOST_DEFAULT_MODEL="tiny") as client:
         status, answer, _ = client.call("/v1/click", {"model_version": "tiny", "image": broken, "points": POINT})
     assert (status, answer["error"]["code"]) == (422, "unreadable_image")
     assert broken in json.dumps(answer)
