@@ -102,7 +102,8 @@ class Eyes:
         return [one.mask_HW for one in drawn], CLICK_SECONDS + sum(one.seconds for one in drawn)
 
     def _clicker(self, features: Any, picture: Picture) -> Any:
-        from mlbackend.masks import decode_wire_mask, logits_to_wire
+        from mlbackend.mask_logits import logits_to_wire
+        from mlbackend.masks import decode_wire_mask
         from mlbackend.predictor import Prompt
         from mlbackend.wire import Point as WirePoint
 

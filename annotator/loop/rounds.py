@@ -1,5 +1,6 @@
 """Goes round the loop through the public API, the oracle in the person's place, and keeps the figures of each round."""
 
+import re
 import time
 import uuid
 from collections import Counter
@@ -45,10 +46,11 @@ class Loop:
         told: set[str] = set()
 
         def tell(row: dict) -> None:
-            line = f"  {row['kind']}: {row['message']}"
-            if row["message"] and line not in told:
-                told.add(line)
-                self.say(line)
+            """One line for each phase: a message without its numbers."""
+            phase = re.sub(r"\d+", "", row["message"])
+            if phase and phase not in told:
+                told.add(phase)
+                self.say(f"  {row['kind']}: {row['message']}")
 
         return self.admin.wait_for_job(job["id"], tell)
 
