@@ -50,7 +50,7 @@ def newest_gate(*, project: Project) -> GateDecision | None:
 
 
 def untaught_concepts(*, project: Project) -> list[str]:
-    """Concepts whose word the serving model was never taught, by its manifest; none when that names no words."""
+    """Concepts whose word the serving model was never taught, by its manifest or card; none when that names no words."""
     taught = taught_words(project.serving_version)
     if taught is None:
         return []
@@ -58,12 +58,16 @@ def untaught_concepts(*, project: Project) -> list[str]:
 
 
 def taught_words(version: ModelVersion) -> frozenset[str] | None:
-    """The words in the version's manifest; None for SAM 3 and everything else that does not list its words."""
+    """The words that its makers say it was taught; None for SAM 3 and everything else that does not list its words.
+
+    They are in a registered version's manifest.json; the shipped model tells them in its card.json.
+    """
     try:
-        manifest = model_folder(version) / "manifest.json"
-        return _words_in(manifest, manifest.stat().st_mtime_ns)
-    except (RoostError, FileNotFoundError):  # the ML backend may hold weights that this machine does not
+        folder = model_folder(version)
+    except RoostError:  # the ML backend may hold weights that this machine does not
         return None
+    told = next((path for path in (folder / "manifest.json", folder / "card.json") if path.is_file()), None)
+    return _words_in(told, told.stat().st_mtime_ns) if told else None
 
 
 def rollback_target(*, project: Project) -> ModelVersion | None:
@@ -73,6 +77,6 @@ def rollback_target(*, project: Project) -> ModelVersion | None:
 
 
 @lru_cache(maxsize=64)
-def _words_in(manifest: Path, _changed_ns: int) -> frozenset[str] | None:
-    words = json.loads(manifest.read_text()).get("taught_words")
+def _words_in(told: Path, _changed_ns: int) -> frozenset[str] | None:
+    words = json.loads(told.read_text()).get("taught_words")
     return None if words is None else frozenset(str(word).lower() for word in words)

@@ -225,6 +225,14 @@ def test_words_that_the_model_was_never_taught_are_named(barn, signed_in, settin
     assert "ROOST_BASE_MODEL" in page
 
 
+def test_shipped_model_tells_its_words_in_its_card(barn, settings, tmp_path):
+    settings.SHIPPED_MODEL_DIR = tmp_path
+    factories.make_concept(barn.project, "fuse")
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "card.json").write_text(json.dumps({"taught_words": ["chicken", "duck"]}))
+    assert untaught_concepts(project=barn.project) == ["fuse"]
+
+
 def test_model_without_a_list_of_words_knows_any(barn, settings, tmp_path):
     settings.MODELS_DIR = tmp_path
     barn.project.serving_version = factories.make_version("sam3")
