@@ -55,10 +55,11 @@ class Loop:
         return self.admin.wait_for_job(job["id"], tell)
 
     def label(self, budget: int) -> dict[str, Any]:
+        """Settle `budget` pairs in the queue's order and tell what that would have cost a person."""
         origins: Counter[str] = Counter()
         lanes: Counter[str] = Counter()
         seconds, positives, labelled = 0.0, 0, 0
-        while labelled < budget and (task := self.annotator.post(f"{self.project}/claim", {"after": None})):
+        while labelled < budget and (task := self._claim()):
             drawn = self._settle(task)
             self._submit(task, drawn)
             labelled += 1
@@ -74,6 +75,14 @@ class Loop:
             "masks_by_origin": dict(origins),
             "labelled_by_lane": dict(lanes),
         }
+
+    def _claim(self) -> dict | None:
+        """The next task; an empty queue is filled once more, since a batch may be smaller than the budget."""
+        claim = f"{self.project}/claim"
+        if task := self.annotator.post(claim, {"after": None}):
+            return task
+        self._finish(self.admin.post(f"{self.project}/mine"))
+        return self.annotator.post(claim, {"after": None})
 
     def _settle(self, task: dict) -> list[Drawn]:
         key = task["image"]["sha256"], task["concept"]["name"]

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import httpx
 
+from annotator.child import child_command
+
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 START_LIMIT_S = 180.0
 STOP_LIMIT_S = 30.0
@@ -74,14 +76,8 @@ def private_stack(*, demo_arguments: Sequence[str] = ()) -> Iterator[Stack]:
 def _running(stack: Stack) -> Iterator[None]:
     log = stack.var / "up.log"
     with log.open("wb") as sink:
-        up = subprocess.Popen(
-            [sys.executable, "manage.py", "up"],
-            cwd=REPOSITORY,
-            env=stack.environment,
-            stdout=sink,
-            stderr=sink,
-            start_new_session=True,
-        )
+        command = child_command([sys.executable, "manage.py", "up"])
+        up = subprocess.Popen(command, cwd=REPOSITORY, env=stack.environment, stdout=sink, stderr=sink)
     try:
         _wait_until_ready(stack, up, log)
         yield
@@ -107,10 +103,10 @@ def _answers(url: str) -> bool:
 
 
 def _stop(up: subprocess.Popen) -> None:
-    """SIGTERM lets `up` stop its children in order; what still runs after the limit is killed as a group."""
+    """SIGTERM lets `up` stop its children in order; they die with it if it has to be killed."""
     up.send_signal(signal.SIGTERM)
     try:
         up.wait(STOP_LIMIT_S)
     except subprocess.TimeoutExpired:
-        os.killpg(up.pid, signal.SIGKILL)
+        up.kill()
         up.wait()

@@ -1,6 +1,7 @@
 """Go round the loop without a browser, an oracle in the annotator's place: `manage.py demo_loop --rounds 2`."""
 
 import json
+import signal
 import sys
 from argparse import ArgumentParser
 from pathlib import Path
@@ -30,8 +31,10 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["rounds"] < 1 or options["budget"] < 1:
             raise CommandError("--rounds and --budget must be at least 1.")
+        # As Ctrl-C does, so that the private copy is stopped and removed.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         try:
-            rounds = list(self._rounds(options))
+            rounds = self._rounds(options)
         except (StackError, ApiError) as error:
             raise CommandError(str(error)) from error
         if options["json"]:
