@@ -12,8 +12,7 @@ run: setup
 
 # What has not changed since the last time is not done again.
 setup: $(VENV)/installed $(VAR)/static-collected
-	@$(BIN)/python manage.py migrate --verbosity 0
-	@$(BIN)/python manage.py demo
+	@$(BIN)/python manage.py demo --migrate
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \

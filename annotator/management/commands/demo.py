@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
 from annotator.services.demo import DemoSize, demo_create, logins_path
@@ -17,8 +18,11 @@ class Command(BaseCommand):
         parser.add_argument("--approved", type=int, default=default.approved_easy, help="approved easy scenes")
         parser.add_argument("--holdout", type=int, default=default.holdout_a_domain, help="holdout scenes a domain")
         parser.add_argument("--seed", type=int, default=default.seed)
+        parser.add_argument("--migrate", action="store_true", help="set up the database first")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["migrate"]:
+            call_command("migrate", verbosity=0)
         size = DemoSize(options["easy"], options["hard"], options["approved"], options["holdout"], options["seed"])
         _, is_new = demo_create(size=size, say=self.stdout.write)
         if not is_new:
