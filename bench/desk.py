@@ -75,14 +75,17 @@ class Annotator:
         wait_for_measure(self.page, "roost:click", before)
 
     def settle(self, pace_ms: int) -> bool:
-        """One task: click, accept (or drop an empty mask and say absent), submit. False at the end of the queue."""
+        """One task: click, accept, submit; an empty mask is dropped for «not there». False at the end of the queue."""
         before = len(measures(self.page, "roost:next"))
         self.click()
         self.page.wait_for_timeout(pace_ms)  # a person looks at the mask
-        self.page.keyboard.press("Enter")
-        self.page.keyboard.press("Space")
-        if len(measures(self.page, "roost:next")) == before:
-            self.page.keyboard.press("Space")  # undecided proposals: the second press submits
+        # The second Space submits in spite of undecided proposals, the second N in spite of a mask.
+        for keys in (("Enter", "Space"), ("Space",), ("Escape", "n"), ("n",)):
+            for key in keys:
+                self.page.keyboard.press(key)
+            self.page.wait_for_timeout(100)
+            if len(measures(self.page, "roost:next")) > before:
+                return True
         return wait_for_measure(self.page, "roost:next", before)
 
 
