@@ -1,6 +1,6 @@
 /**
- * Masks on a canvas. Each mask's border is followed once into a Path2D that serves for fill and outline at any zoom
- * (measured: as quick as drawing a bitmap, and nothing of image size is ever allocated); it goes when the mask goes.
+ * Masks on a canvas. Each mask's border is followed once into a Path2D that serves for fill and outline at any zoom;
+ * it goes when the mask goes (docs/decisions/0006-masks-as-paths.md).
  */
 
 import { isEmpty } from "./masks.js";
