@@ -50,7 +50,7 @@ def newest_gate(*, project: Project) -> GateDecision | None:
 
 
 def untaught_concepts(*, project: Project) -> list[str]:
-    """Concepts whose word the serving model was never taught, by its manifest or card; none when that names no words."""
+    """Concepts whose word the serving model was never taught; none when it does not say what it was taught."""
     taught = taught_words(project.serving_version)
     if taught is None:
         return []

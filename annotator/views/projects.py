@@ -1,6 +1,7 @@
 """The list of projects, a project's home, and the making of a new one."""
 
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
@@ -9,7 +10,14 @@ from annotator.forms import ProjectForm
 from annotator.models import Project
 from annotator.selectors.access import projects_of, role_of
 from annotator.selectors.models_page import serving_quality, untaught_concepts
-from annotator.selectors.overview import Counts, loop_stations, next_step, project_counts
+from annotator.selectors.overview import (
+    Counts,
+    loop_stations,
+    may_create_project,
+    memberships_of,
+    next_step,
+    project_counts,
+)
 from annotator.services.projects import project_create
 
 from .loop_picture import picture
@@ -29,6 +37,9 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @log_in_first
 def project_new(request: HttpRequest) -> HttpResponse:
+    roles = {row.role for row in memberships_of(user=request.user)}
+    if not may_create_project(user=request.user, roles=roles):
+        raise PermissionDenied
     form = ProjectForm(posted(request))
     if request.method == "POST" and form.is_valid():
         with refusals_told(request, form):

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.utils import OperationalError
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
@@ -15,7 +16,8 @@ from django.urls import reverse
 
 from annotator.errors import RoostError
 from annotator.models import Membership, Project
-from annotator.selectors.access import RANK, project_for, projects_of, role_of
+from annotator.selectors.access import RANK, project_for
+from annotator.selectors.overview import may_create_project, memberships_of
 
 ANNOTATOR, REVIEWER, ADMIN = Membership.Role.ANNOTATOR, Membership.Role.REVIEWER, Membership.Role.ADMIN
 
@@ -78,13 +80,15 @@ def page(
     status: int = 200,
 ) -> HttpResponse:
     """Render a whole page: the frame's context and the page's own."""
-    role = role_of(user=request.user, project=project) if project else None
+    memberships = list(memberships_of(user=request.user))
+    role = next((row.role for row in memberships if project and row.project_id == project.pk), None)
     frame = {
         "project": project,
         "role": role,
         "is_admin": role == ADMIN,
         "is_reviewer": role in (REVIEWER, ADMIN),
-        "my_projects": list(projects_of(user=request.user).select_related(None).only("name", "slug")[:50]),
+        "may_create": may_create_project(user=request.user, roles={row.role for row in memberships}),
+        "my_projects": [row.project for row in memberships],
         "tabs": _tabs(request, project, role) if project and role else [],
     }
     return render(request, template, frame | (context or {}), status=status)
@@ -112,6 +116,10 @@ def refusals_told(request: HttpRequest, form: BaseForm | None = None) -> Iterato
         for name, text in (error.fields or {}).items():
             if name in form.fields:
                 form.add_error(name, text)
+    except OperationalError as error:
+        if "locked" not in str(error):
+            raise
+        messages.error(request, "The database is busy with somebody else's work; nothing was changed. Try again.")
 
 
 def whole_number(text: str | None) -> int | None:

@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from annotator.models import GateDecision, Job, Pair, Task
+from annotator.models import GateDecision, Job, Pair, Project, Task
 from annotator.selectors.models_page import serving_quality
 from annotator.selectors.overview import loop_stations, next_step, project_counts
 from tests import factories
@@ -147,20 +147,33 @@ def test_person_without_a_project_is_told_what_to_do(barn, signed_in):
 
 
 def test_new_project_has_its_concepts_and_admin(barn, signed_in):
-    answer = signed_in(barn.outsider).post(
-        reverse("project-new"), {"name": "Pond", "concepts": "duck, pond  weed,duck"}
-    )
-    project = barn.outsider.memberships.get().project
+    form = {"name": "Pond", "concepts": "duck, pond  weed,duck"}
+    answer = signed_in(barn.admin).post(reverse("project-new"), form)
+    project = Project.objects.get(name="Pond")
     assert answer["Location"] == reverse("images", args=[project.slug])
     assert list(project.concepts.values_list("name", flat=True)) == ["duck", "pond weed"]
-    assert project.memberships.get().role == "admin"
+    assert [(row.user, row.role) for row in project.memberships.all()] == [(barn.admin, "admin")]
 
 
 @pytest.mark.parametrize("wrong", [{"name": "Pond", "concepts": " , "}, {"name": "", "concepts": "duck"}, {}])
 def test_new_project_wants_a_name_and_a_concept(barn, signed_in, wrong):
-    answer = signed_in(barn.outsider).post(reverse("project-new"), wrong)
-    assert answer.status_code == 400
-    assert not barn.outsider.memberships.exists()
+    assert signed_in(barn.admin).post(reverse("project-new"), wrong).status_code == 400
+    assert Project.objects.count() == 1
+
+
+def test_first_project_is_made_by_a_superuser(db, signed_in):
+    chief = factories.make_user("chief", is_superuser=True)
+    assert "New project" in signed_in(chief).get("/").content.decode()
+    signed_in(chief).post(reverse("project-new"), {"name": "Pond", "concepts": "duck"})
+    assert Project.objects.get().memberships.get().user == chief
+
+
+@pytest.mark.parametrize("role", ["annotator", "reviewer", "outsider"])
+def test_others_make_no_projects(barn, signed_in, role):
+    browser = signed_in(getattr(barn, role))
+    assert browser.get(reverse("project-new")).status_code == 403
+    assert browser.post(reverse("project-new"), {"name": "Pond", "concepts": "duck"}).status_code == 403
+    assert Project.objects.count() == 1
 
 
 def test_settled_pairs_are_told_apart_from_unseen_ones(barn, signed_in):

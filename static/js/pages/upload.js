@@ -13,12 +13,7 @@ function send(form) {
     state.textContent = event.loaded === event.total ? "Arrived; checking …" : `${Math.round(bar.value * 100)} %`;
   });
   request.addEventListener("load", () => finish(form, request));
-  request.addEventListener("error", () => {
-    bar.hidden = true;
-    state.textContent = "";
-    form.querySelector("button[type=submit]").disabled = false;
-    showToast("The upload broke off. Nothing was imported; try again.");
-  });
+  request.addEventListener("error", () => giveUp(form, "The upload broke off. Nothing was imported; try again."));
   request.send(new FormData(form));
 }
 
@@ -26,11 +21,20 @@ function send(form) {
 function finish(form, request) {
   const target = request.getResponseHeader("HX-Redirect");
   if (target) return location.assign(target);
-  const answer = new DOMParser().parseFromString(request.responseText, "text/html").querySelector("form[data-upload]");
-  if (!answer) return location.reload();
+  if (request.status === 401) return location.reload(); // logged out meanwhile
+  const page = new DOMParser().parseFromString(request.responseText, "text/html");
+  const answer = page.querySelector("form[data-upload]");
+  if (!answer) return giveUp(form, page.querySelector("main p")?.textContent ?? `The server answered ${request.status}.`);
   form.replaceWith(answer);
   watch(answer);
   answer.querySelector(".field-error, .notice-error")?.scrollIntoView({ block: "center" });
+}
+
+function giveUp(form, sentence) {
+  form.querySelector(".upload-progress").hidden = true;
+  form.querySelector("[data-upload-state]").textContent = "";
+  form.querySelector("button[type=submit]").disabled = false;
+  showToast(sentence);
 }
 
 function watch(form) {
