@@ -78,14 +78,18 @@ def run_trainer(
 
 
 def trainer_environment() -> dict[str, str]:
-    """One thread; jemalloc where there is one, since glibc's allocator makes a training step several times slower."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    environment.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
-    if library := jemalloc_path():
-        preloaded = environment.get("LD_PRELOAD", "")
-        environment["LD_PRELOAD"] = f"{library}:{preloaded}" if preloaded else library
-        environment["MALLOC_CONF"] = JEMALLOC_CONF
-    return environment
+    """This process's environment with one thread a library, and jemalloc."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+    return {**os.environ, "PYTHONUNBUFFERED": "1", **threads, **jemalloc_environment()}
+
+
+def jemalloc_environment() -> dict[str, str]:
+    """What preloads jemalloc, where there is one: a training step takes several times longer without."""
+    library = jemalloc_path()
+    if library is None or os.environ.get("ROOST_NO_JEMALLOC", "0") not in ("", "0"):
+        return {}
+    preloaded = os.environ.get("LD_PRELOAD", "")
+    return {"LD_PRELOAD": f"{library}:{preloaded}" if preloaded else library, "MALLOC_CONF": JEMALLOC_CONF}
 
 
 def jemalloc_path() -> str | None:

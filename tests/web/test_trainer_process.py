@@ -102,6 +102,11 @@ def test_jemalloc_is_preloaded_where_the_machine_has_it():
     assert "jemalloc" in maps
 
 
+def test_jemalloc_is_left_alone_when_told_so(monkeypatch):
+    monkeypatch.setenv("ROOST_NO_JEMALLOC", "1")
+    assert trainer_process.jemalloc_environment() == {}
+
+
 def test_config_reaches_the_trainer_as_a_file(tmp_path):
     before = time.time()
     run_trainer("train", {"act": "finish", "seed": 7}, tmp_path)

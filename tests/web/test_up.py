@@ -53,7 +53,9 @@ def test_up_serves_restarts_the_dead_and_stops_every_descendant(tmp_path):
 
 
 def test_killed_up_takes_its_children_along(tmp_path):
-    with running_stack(tmp_path, demo=None) as stack:
+    # Also: healthy behind a TLS proxy, asked for by another name than the one it listens on.
+    proxied = {"ROOST_HTTPS": "1", "ROOST_ALLOWED_HOSTS": "roost.example", "ROOST_MLBACKEND_TOKEN": "a shared token"}
+    with running_stack(tmp_path, demo=None, **proxied) as stack:
         everything = _children(stack.up.pid)
         assert len(everything) >= 4
         stack.up.send_signal(signal.SIGKILL)

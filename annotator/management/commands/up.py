@@ -17,7 +17,7 @@ from django.db.migrations.executor import MigrationExecutor
 from annotator.services.demo import logins_path
 from annotator.services.workers import workers_alive
 from annotator.supervisor import Service, Supervisor
-from annotator.trainer_process import NICENESS, trainer_environment
+from annotator.trainer_process import NICENESS, jemalloc_environment
 
 HEALTH_SECONDS = 1.0
 
@@ -72,13 +72,17 @@ class Command(BaseCommand):
         options += ["--bind", f"{self.host}:{self.port}", "--graceful-timeout", "5", "--access-logfile", "-"]
         command = [sys.executable, "-m", "gunicorn", "annotator.wsgi:application", *options]
         address = f"http://{self.host}:{self.port}"
-        return Service("web", command, environment, _answers(f"{address}/healthz"), f"serves {address}/")
+        # As the proxy would ask: by a name that is allowed, over TLS.
+        names = [name.lstrip(".") for name in settings.ALLOWED_HOSTS if name != "*"] or ["localhost"]
+        healthy = _answers(f"{address}/healthz", {"Host": names[0], "X-Forwarded-Proto": "https"})
+        return Service("web", command, environment, healthy, f"serves {address}/")
 
     def _backend(self, environment: dict[str, str]) -> Service:
         _check_free("127.0.0.1", self.backend_port, "ROOST_MLBACKEND_PORT")
-        environment = {**trainer_environment(), **environment, "ROOST_MLBACKEND_PORT": str(self.backend_port)}
+        environment = {**environment, **jemalloc_environment(), "ROOST_MLBACKEND_PORT": str(self.backend_port)}
         token = os.environ.get("ROOST_MLBACKEND_TOKEN", "")
-        healthy = _answers(f"http://127.0.0.1:{self.backend_port}/ready", token)
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        healthy = _answers(f"http://127.0.0.1:{self.backend_port}/ready", headers)
         return Service("mlbackend", [sys.executable, "-m", "mlbackend"], environment, healthy, "has its model loaded")
 
 
@@ -92,9 +96,7 @@ def _worker(name: str, queues: str, threads: int, environment: dict[str, str], n
     )
 
 
-def _answers(url: str, token: str = "") -> Callable[[int], bool]:
-    headers = {"Authorization": f"Bearer {token}"} if token else {}
-
+def _answers(url: str, headers: dict[str, str]) -> Callable[[int], bool]:
     def is_healthy(pid: int) -> bool:
         try:
             return httpx.get(url, timeout=HEALTH_SECONDS, headers=headers).status_code == 200
