@@ -49,6 +49,17 @@ def test_tower_imports_only_what_it_may(tower, may, never):
     assert loaded & never == set()
 
 
+def test_formats_and_masks_are_plain_python():
+    program = (
+        "import annotator.formats.coco, annotator.formats.yolo, annotator.formats.labelme, annotator.formats.saco\n"
+    )
+    program += "import annotator.formats.label_studio, annotator.import_sources, annotator.image_probe, sys\n"
+    done = subprocess.run(
+        [sys.executable, "-c", program + "print(*sys.modules)"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert {"django", "celery", "torch", "label_studio_sdk"} & set(done.stdout.split()) == set()
+
+
 def test_web_process_starts_without_the_heavy_libraries():
     program = "import annotator.wsgi, sys, django.urls; django.urls.get_resolver().url_patterns; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

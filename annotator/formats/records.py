@@ -81,17 +81,17 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def unique_names(images: Sequence[ImageRecord]) -> list[str]:
-    """A safe and unique file name for each image of an export, as near to its own name as that allows."""
+    """A safe file name for each image of an export, near to its own; unique even without its ending, for label files."""
     taken: set[str] = set()
     names = []
     for image in images:
         stem, _, ending = safe_name(image.name or image.file_name).rpartition(".")
         stem, ending = (stem, f".{ending}") if stem else (ending, "")
-        name, number = f"{stem}{ending}", 2
-        while name.lower() in taken:
-            name, number = f"{stem}-{number}{ending}", number + 1
-        taken.add(name.lower())
-        names.append(name)
+        free, number = stem, 2
+        while free.lower() in taken:
+            free, number = f"{stem}-{number}", number + 1
+        taken.add(free.lower())
+        names.append(f"{free}{ending}")
     return names
 
 

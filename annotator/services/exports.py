@@ -90,7 +90,7 @@ def _write(context: JobContext, archive: zipfile.ZipFile) -> dict[str, Any]:
         files[path] = hashlib.sha256(text.encode()).hexdigest()
     if params["with_images"]:
         for number, (one, name) in enumerate(zip(exported, names, strict=True)):
-            context.progress(0.5 + 0.5 * number / len(exported), f"{number} of {len(exported)} images packed")
+            context.progress_of(len(exported) + number, 2 * len(exported), "images read and packed")
             archive.write(image_path(one.sha256), layout.image_path(one.record, name), zipfile.ZIP_STORED)
     manifest = _manifest(project, params, exported, files, layout.notes)
     archive.writestr("manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False), zipfile.ZIP_DEFLATED)
@@ -106,7 +106,7 @@ def _exported(context: JobContext, project: Project, splits: Sequence[str]) -> I
     """Every image with a settled pair, in the order of its hash."""
     ids = list(_settled(project, splits).order_by("image__sha256").values_list("image_id", flat=True).distinct())
     for start in range(0, len(ids), IMAGES_A_READ):
-        context.progress(0.5 * start / len(ids), f"{start} of {len(ids)} images read")
+        context.progress_of(start, 2 * len(ids), "images read and packed")
         batch = Image.objects.filter(pk__in=ids[start : start + IMAGES_A_READ]).order_by("sha256")
         for image in batch.prefetch_related("pairs__concept"):
             yield _Exported(_record(image), image.sha256)

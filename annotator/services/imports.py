@@ -155,7 +155,7 @@ def _import_all(
     for batch in _batches(dataset.images, max(ROWS_A_COMMIT // (1 + concept_count), 1)):
         stored = []
         for record in batch:
-            context.progress(done / total, f"{done} of {total} images")
+            context.progress_of(done, total, "images")
             done += 1
             if new := _stored(context.job.params, source, record, tally):
                 stored.append((record, new))

@@ -31,6 +31,7 @@ class JobContext:
         self._stop = threading.Event()
         self._ended = threading.Event()
         self._written_at = 0.0
+        self._began_at = time.monotonic()
         self._thread = threading.Thread(target=self._keep_lease, name=f"lease of job {job.pk}", daemon=True)
 
     def __enter__(self) -> "JobContext":
@@ -49,6 +50,12 @@ class JobContext:
             return
         self._written_at = time.monotonic()
         self._write(progress=min(max(fraction, 0.0), 1.0), message=message[:300], eta_seconds=eta_seconds)
+
+    def progress_of(self, done: int, total: int, what: str) -> None:
+        """So many of so many equal pieces; the time left is told from the pace so far."""
+        elapsed = time.monotonic() - self._began_at
+        eta_seconds = elapsed * (total - done) / done if done else None
+        self.progress(done / max(total, 1), f"{done} of {total} {what}", eta_seconds)
 
     def report(self, **entries: Any) -> None:
         """Add to what came of the job; shown while it runs, kept when it ends."""

@@ -164,7 +164,9 @@ def test_pycocotools_reads_what_is_written(tmp_path, capsys):
 
 
 def test_names_of_an_export_are_safe_and_unique():
-    images = [ImageRecord("x", 1, 1, name=name) for name in ("a.jpg", "A.jpg", "../../etc/passwd", "-rf", "a\nb.png")]
-    assert unique_names(images) == ["a.jpg", "A-2.jpg", "passwd", "rf", "a_b.png"]
+    images = [
+        ImageRecord("x", 1, 1, name=name) for name in ("a.jpg", "A.jpg", "a.png", "../../etc/passwd", "-rf", "a\nb.png")
+    ]
+    assert unique_names(images) == ["a.jpg", "A-2.jpg", "a-3.png", "passwd", "rf", "a_b.png"]
     assert safe_name("\0") == "_"
     assert math.isclose(len(safe_name("x" * 300)), 100)
