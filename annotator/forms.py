@@ -57,6 +57,13 @@ class ConceptLookForm(PlainForm):
         return names_in(self.cleaned_data["synonyms"])
 
 
+class BandForm(PlainForm):
+    """The band alone, as the queue's page sets it; the model holds the rule that it must not be empty."""
+
+    presence_low = forms.FloatField(min_value=0, max_value=1)
+    presence_high = forms.FloatField(min_value=0, max_value=1)
+
+
 class MemberForm(PlainForm):
     username = forms.CharField(
         label="Name", max_length=150, help_text="An account that exists, or a new one: its password is shown once."

@@ -9,7 +9,9 @@ from django.db.models.functions import Floor
 from annotator.models import Pair, Prediction, Project, Task
 
 PAGE = 50
-BINS = 20
+# Counted finely, so that a band can be tried out to two places; shown in bars of five.
+BINS = 100
+BINS_A_BAR = 5
 
 STATES = {
     "queued": (Task.State.QUEUED,),
@@ -95,7 +97,9 @@ class Histogram:
 
     @property
     def rows(self) -> list[tuple[float, float, int]]:
-        return [(i / BINS, (i + 1) / BINS, count) for i, count in enumerate(self.counts)]
+        """(from, to, pairs) of each bar."""
+        starts = range(0, BINS, BINS_A_BAR)
+        return [(at / BINS, (at + BINS_A_BAR) / BINS, sum(self.counts[at : at + BINS_A_BAR])) for at in starts]
 
 
 def presence_histogram(*, project: Project) -> Histogram:

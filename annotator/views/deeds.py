@@ -6,10 +6,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from annotator.forms import ExportForm, RetrainForm
+from annotator.forms import BandForm, ExportForm, RetrainForm
 from annotator.models import Project
 from annotator.services.exports import export_start
 from annotator.services.mining import mining_start
+from annotator.services.projects import project_settings_update
 from annotator.services.promotion import version_promote, version_rollback
 from annotator.services.snapshots import snapshot_start
 from annotator.services.training_runs import retrain_start
@@ -23,6 +24,18 @@ def mine(request: HttpRequest, project: Project) -> HttpResponse:
     with refusals_told(request):
         mining_start(project=project, user=request.user)
         messages.success(request, "Mining has begun. The queue fills when it is done.")
+    return redirect("queue", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def set_band(request: HttpRequest, project: Project) -> HttpResponse:
+    form = BandForm(request.POST)
+    if form.is_valid():
+        with refusals_told(request):
+            project_settings_update(project=project, user=request.user, **form.cleaned_data)
+            messages.success(request, "The band is kept; the next mining queues by it.")
+    _tell_errors(request, form)
     return redirect("queue", project.slug)
 
 

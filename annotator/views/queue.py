@@ -5,9 +5,11 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from annotator.models import Job, Project, Task
+from annotator.selectors.access import has_role
 from annotator.selectors.jobs_page import newest_job
 from annotator.selectors.models_page import untaught_concepts
 from annotator.selectors.queue_page import (
+    BINS_A_BAR,
     STATES,
     QueueFilter,
     lane_counts,
@@ -16,7 +18,7 @@ from annotator.selectors.queue_page import (
     queue_page,
 )
 
-from .shell import page, project_page, whole_number
+from .shell import ADMIN, page, project_page, whole_number
 
 
 @require_safe
@@ -43,8 +45,10 @@ def queue(request: HttpRequest, project: Project) -> HttpResponse:
 def histogram(request: HttpRequest, project: Project) -> HttpResponse:
     """Apart from the page, because it reads every score: the page stands while a large project is counted."""
     found = presence_histogram(project=project)
-    chart = {"counts": found.counts, "low": project.presence_low, "high": project.presence_high}
-    return render(request, "fragments/histogram.html", {"project": project, "histogram": found, "chart": chart})
+    chart = {"counts": found.counts, "bar": BINS_A_BAR, "low": project.presence_low, "high": project.presence_high}
+    is_admin = has_role(user=request.user, project=project, role=ADMIN)
+    context = {"project": project, "histogram": found, "chart": chart, "is_admin": is_admin}
+    return render(request, "fragments/histogram.html", context)
 
 
 def _filter(request: HttpRequest) -> QueueFilter:

@@ -11,6 +11,7 @@ PROJECT = [
     path("images/", images.images, name="images"),
     path("queue/", queue.queue, name="queue"),
     path("queue/histogram/", queue.histogram, name="queue-histogram"),
+    path("queue/band/", deeds.set_band, name="band-set"),
     path("mine/", deeds.mine, name="mine"),
     path("desk/", desk.desk, name="desk"),
     path("desk/<int:task_id>/", desk.desk, name="desk-task"),

@@ -90,6 +90,21 @@ def test_histogram_is_drawn_and_has_its_table(stage, busy_barn):
     assert page.locator("table tr", has_text="0.50 – 0.55").locator("td").nth(1).inner_text() == "3"
 
 
+def test_band_can_be_tried_before_it_is_kept(stage):
+    for presence in (0.35, 0.45, 0.55, 0.9):
+        factories.make_prediction(factories.make_pair(stage.barn.project), presence=presence)
+    page = stage.page_for(stage.barn.admin, "queue/")
+    page.get_by_text("2 in the band 0.40–0.60").wait_for()
+    page.get_by_label("Band from").fill("0.3")
+    page.get_by_text("3 would be in 0.30–0.60").wait_for()
+    stage.barn.project.refresh_from_db()
+    assert stage.barn.project.presence_low == 0.4
+    page.get_by_role("button", name="Keep this band").click()
+    page.get_by_text("3 in the band 0.30–0.60").wait_for()
+    stage.barn.project.refresh_from_db()
+    assert stage.barn.project.presence_low == 0.3
+
+
 def test_run_page_draws_gate_plots_and_pictures(stage, busy_barn):
     page = stage.page_for(busy_barn.admin, "training/1/")
     for canvas in ("#loss", "#validation", "#gate-chart", "#gate-interval"):

@@ -15,6 +15,7 @@ POLICY = {
     "images": ("annotator", BOTH),  # posting is the admins'
     "queue": ("annotator", GET),
     "queue-histogram": ("annotator", GET),
+    "band-set": ("admin", POST),
     "mine": ("admin", POST),
     "desk": ("annotator", GET),
     "desk-task": ("annotator", GET),

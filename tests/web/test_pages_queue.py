@@ -82,7 +82,9 @@ def test_histogram_counts_unseen_pairs_of_the_serving_version(barn):
     other = factories.make_version("other")
     factories.make_prediction(factories.make_pair(barn.project), presence=0.5, model_version=other)
     histogram = presence_histogram(project=barn.project)
-    assert {place: n for place, n in enumerate(histogram.counts) if n} == {0: 2, 1: 1, 8: 1, 12: 1, 19: 1}
+    assert {place: n for place, n in enumerate(histogram.counts) if n} == {0: 1, 4: 1, 5: 1, 40: 1, 60: 1, 99: 1}
+    bars = [(low, n) for low, _, n in histogram.rows if n]
+    assert bars == [(0.0, 2), (0.05, 1), (0.4, 1), (0.6, 1), (0.95, 1)]
     assert (histogram.in_band, histogram.total) == (2, 6)
 
 
@@ -135,3 +137,18 @@ def test_empty_queue_says_what_to_do(barn, signed_in):
     address = reverse("queue", args=["barn"])
     assert "Press <strong>Mine now</strong>" in signed_in(barn.admin).get(address).content.decode()
     assert "An admin mines for more" in signed_in(barn.annotator).get(address).content.decode()
+
+
+def test_band_is_kept_from_the_queue(barn, signed_in):
+    signed_in(barn.admin).post(reverse("band-set", args=["barn"]), {"presence_low": "0.3", "presence_high": "0.7"})
+    barn.project.refresh_from_db()
+    assert (barn.project.presence_low, barn.project.presence_high) == (0.3, 0.7)
+
+
+@pytest.mark.parametrize("band", [("0.7", "0.3"), ("0.5", "0.5"), ("-1", "0.5"), ("x", "0.5"), ("nan", "0.5")])
+def test_band_that_is_none_changes_nothing_and_says_so(barn, signed_in, band):
+    form = dict(zip(("presence_low", "presence_high"), band, strict=True))
+    page = signed_in(barn.admin).post(reverse("band-set", args=["barn"]), form, follow=True)
+    barn.project.refresh_from_db()
+    assert (barn.project.presence_low, barn.project.presence_high) == (0.4, 0.6)
+    assert 'role="alert"' in page.content.decode()

@@ -1,7 +1,7 @@
 // The presence histogram with its band.
 import { chartOptions, colour, keepChart, readJson } from "./charts.js";
 
-// Bars stand at i + 0.5 of `bins`; the band is drawn behind them in the same units.
+// The band is drawn behind the bars, in the units of the axis.
 function bandBehind({ low, high }) {
   return {
     id: "band",
@@ -16,9 +16,18 @@ function bandBehind({ low, high }) {
   };
 }
 
+/** The fine counts in bars of `bar`: {x: middle, y: pairs}. */
+function barsOf({ counts, bar }) {
+  const bars = [];
+  for (let at = 0; at < counts.length; at += bar) {
+    const pairs = counts.slice(at, at + bar).reduce((sum, count) => sum + count, 0);
+    bars.push({ x: (at + bar / 2) / counts.length, y: pairs });
+  }
+  return bars;
+}
+
 function configure(data) {
-  const bins = data.counts.length;
-  const points = data.counts.map((count, place) => ({ x: (place + 0.5) / bins, y: count }));
+  const half = data.bar / data.counts.length / 2;
   const options = chartOptions({
     x: "presence score",
     y: "pairs",
@@ -28,22 +37,44 @@ function configure(data) {
   });
   options.plugins.tooltip = {
     callbacks: {
-      title: ([item]) => `presence ${(item.parsed.x - 0.5 / bins).toFixed(2)} – ${(item.parsed.x + 0.5 / bins).toFixed(2)}`,
+      title: ([item]) => `presence ${(item.parsed.x - half).toFixed(2)} – ${(item.parsed.x + half).toFixed(2)}`,
       label: (item) => `${item.parsed.y} pairs`,
     },
   };
-  return {
-    type: "bar",
-    data: { datasets: [{ data: points, backgroundColor: colour("plot-1"), barPercentage: 1, categoryPercentage: 0.92 }] },
-    options,
-    plugins: [bandBehind(data)],
-  };
+  const bars = { data: barsOf(data), backgroundColor: colour("plot-1"), barPercentage: 1, categoryPercentage: 0.92 };
+  return { type: "bar", data: { datasets: [bars] }, options, plugins: [bandBehind(data)] };
+}
+
+/** Pairs inside the band that is being tried out, as finely as they were counted. */
+function countInBand({ counts, low, high }) {
+  const [first, last] = [Math.round(low * counts.length), Math.round(high * counts.length)];
+  return counts.slice(first, last).reduce((sum, count) => sum + count, 0);
+}
+
+// Moving an end moves the band and says what it would hold; nothing is kept until the button is pressed.
+function tryBands(form, data, redraw) {
+  const [low, high] = form.querySelectorAll("input[type=range]");
+  form.addEventListener("input", (event) => {
+    const moved = event.target;
+    if (Number(low.value) >= Number(high.value)) {
+      if (moved === low) high.value = Number(low.value) + 0.01;
+      else low.value = Number(high.value) - 0.01;
+    }
+    data.low = Number(low.value);
+    data.high = Number(high.value);
+    for (const input of [low, high]) input.labels[0].querySelector("output").textContent = Number(input.value).toFixed(2);
+    const words = `${countInBand(data).toLocaleString("en-GB")} would be in ${data.low.toFixed(2)}–${data.high.toFixed(2)}`;
+    document.getElementById("band-count").textContent = words;
+    form.querySelector("button")?.removeAttribute("disabled");
+    redraw();
+  });
 }
 
 // The histogram arrives after the page: see views/queue.py.
 document.addEventListener("htmx:afterSettle", () => {
   const data = readJson("histogram-data");
   const canvas = document.getElementById("histogram");
-  if (data && !canvas.dataset.drawn) keepChart(canvas, () => configure(data));
-  if (data) canvas.dataset.drawn = "yes";
+  if (!data || canvas.dataset.drawn) return;
+  canvas.dataset.drawn = "yes";
+  tryBands(document.getElementById("band-form"), data, keepChart(canvas, () => configure(data)));
 });
