@@ -81,7 +81,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def unique_names(images: Sequence[ImageRecord]) -> list[str]:
-    """A safe file name for each image of an export, near to its own; unique even without its ending, for label files."""
+    """A safe file name for each image of an export, near to its own, and unique even without its ending."""
     taken: set[str] = set()
     names = []
     for image in images:
