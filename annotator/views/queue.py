@@ -21,6 +21,15 @@ from annotator.selectors.queue_page import (
 from .shell import ADMIN, page, project_page, whole_number
 
 
+STATE_WORDS = [
+    ("queued", "Waiting"),
+    ("claimed", "In hand"),
+    ("submitted", "To review"),
+    ("returned", "Sent back"),
+    ("approved", "Approved"),
+]
+
+
 @require_safe
 @project_page()
 def queue(request: HttpRequest, project: Project) -> HttpResponse:
@@ -30,7 +39,7 @@ def queue(request: HttpRequest, project: Project) -> HttpResponse:
         "wanted": wanted,
         "lanes": lane_counts(project=project),
         "found": queue_page(project=project, wanted=wanted),
-        "states": [(key, Task.State(key).label) for key in STATES],
+        "states": STATE_WORDS,
         "concepts": project.concepts.all(),
         "job": job,
         "queued_by_job": sum(job.report.get("queued", {}).values()) if job else 0,
