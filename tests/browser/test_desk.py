@@ -200,6 +200,23 @@ def test_an_answer_lost_on_the_way_back_is_stored_once(stage):
     assert Annotation.objects.count() == 1
 
 
+def test_an_answer_given_while_signed_out_is_stored_after_signing_in_again(stage):
+    stage.add_task(CHICKENS)
+    desk = stage.desk_for()
+    desk.says("proposed")
+    desk.page.context.clear_cookies()
+    desk.press("n")
+    desk.page.get_by_text("You are signed out").first.wait_for()
+    assert Annotation.objects.count() == 0
+    other = desk.page.context.new_page()
+    other.goto(f"{stage.url}/login/")
+    other.get_by_label("Name").fill(stage.barn.annotator.username)
+    other.get_by_label("Password").fill("a long password")
+    with desk.page.expect_response(lambda response: "/submit" in response.url and response.ok, timeout=30_000):
+        other.get_by_role("button", name="Log in").click()
+    assert submitted().verdict == "absent"
+
+
 def test_a_second_tab_overwrites_nothing_unasked(stage):
     task, _ = stage.add_task(CHICKENS)
     first = stage.desk_for()

@@ -16,6 +16,7 @@ export class ApiError extends Error {
 const OFFLINE = "The server can't be reached; what you did is kept in this browser and will be sent.";
 const SIGNED_OUT = "You are signed out. Sign in in another tab, then carry on here; your work is kept.";
 
+/** `csrfToken()` is asked each time: signing in again, in another tab, makes a new one. */
 export function createApi({ csrfToken, fetch = globalThis.fetch.bind(globalThis) }) {
   const running = new Map(); // overtaking key -> AbortController of the newest request
 
@@ -35,7 +36,7 @@ export function createApi({ csrfToken, fetch = globalThis.fetch.bind(globalThis)
   }
 
   async function send(method, url, body, signal) {
-    const headers = { Accept: "application/json", "X-CSRFToken": csrfToken };
+    const headers = { Accept: "application/json", "X-CSRFToken": csrfToken() };
     if (body !== undefined) headers["Content-Type"] = "application/json";
     try {
       return await fetch(url, { method, headers, signal, credentials: "same-origin", body: body && JSON.stringify(body) });

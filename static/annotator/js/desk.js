@@ -9,6 +9,7 @@ import { newUuid } from "./session.js";
 import { openProposals } from "./work.js";
 
 const DECIDING = ["accept", "take", "split", "delete", "candidate", "fill-holes", "redo"];
+const COVER_AFTER_MS = 400;
 const HEARTBEAT_MS = 30_000;
 const LOOKING_ON = "You only look at this task: it is answered, or not leased to you.";
 const UNLEASED = "This task is not leased to you: clicks are not answered, but your answer is taken while it is still free.";
@@ -83,6 +84,7 @@ export class Desk {
 
   async #goTo(fetchTask, startedAt) {
     this.#busy = true;
+    const slow = setTimeout(() => this.#parts.cover.show("loading"), COVER_AFTER_MS);
     try {
       const prepared = await fetchTask();
       if (prepared) await this.#show(prepared, startedAt);
@@ -90,6 +92,7 @@ export class Desk {
     } catch (error) {
       if (!isAbort(error)) this.#leave("trouble", error.message);
     } finally {
+      clearTimeout(slow);
       this.#busy = false;
     }
   }

@@ -24,10 +24,16 @@ export function openPage(root, { table, name }) {
     kept: createKept(localStorage, `roost:draft:${user}:`, say),
     outgoing: createKept(localStorage, `roost:outbox:${user}:${slug}:`, say),
     sitting: createKept(sessionStorage, `roost:${name}:${user}:${slug}:`, say),
-    api: createApi({ csrfToken: document.querySelector("meta[name=csrf-token]").content }),
+    api: createApi({ csrfToken }),
     notices: createNotices(role("notices")),
     sheet: createKeySheet({ dialog: role("key-sheet"), keymap, root }),
   };
+}
+
+/** The cookie's where there is one: it follows a new sign-in, the page's own does not. */
+function csrfToken() {
+  const cookie = document.cookie.match(/(?:^|;\s*)csrftoken=([^;]+)/);
+  return cookie ? decodeURIComponent(cookie[1]) : document.querySelector("meta[name=csrf-token]").content;
 }
 
 /** Buttons with data-action and keys do the same deeds; a deed's sentence goes to the status line. */

@@ -50,12 +50,15 @@ function drawBadges({ context, view, unit }, all, shown) {
   context.textAlign = "center";
   context.textBaseline = "middle";
   for (const instance of shown) {
-    const { x, y } = toScreen(view, { x: instance.mask.x, y: instance.mask.y });
+    const { x, y } = toScreen(view, topOf(instance.mask));
     disc(context, x, y, 9 * unit, "rgb(0 0 0 / 75%)");
     context.fillStyle = "#fff";
     context.fillText(String(all.indexOf(instance) + 1), x, y + unit);
   }
 }
+
+/** The topmost pixel; the crop's corner may lie far from every part of a ragged mask. */
+const topOf = ({ x, y, bits }) => ({ x: x + bits.indexOf(1), y });
 
 export function drawLive(canvas, state, scene) {
   const { context, view, screen, unit } = canvas;
