@@ -22,14 +22,24 @@ from urllib.parse import urlsplit
 import numpy as np
 import torch
 
-from bench.serving import environment, model_folder, percentiles, picture, server, store_picture, timed_ms, write_result
+from bench.serving import (
+    SIDE_PX,
+    environment,
+    model_folder,
+    percentiles,
+    picture,
+    server,
+    store_picture,
+    timed_ms,
+    write_result,
+)
 from mlbackend.embeddings import Embedding
 from mlbackend.loader import LoadOptions, load_predictor
 from mlbackend.mask_logits import logits_to_wire
 from mlbackend.predictor import Predictor, Prompt
 from mlbackend.wire import Point
 
-WIDTH, HEIGHT = 1024, 768
+WIDTH = HEIGHT = SIDE_PX
 
 
 def random_point(rng: random.Random) -> Point:
@@ -55,7 +65,7 @@ def in_process(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         from mlbackend.onnx_decoder import attach_onnx_decoder
         attach_onnx_decoder(predictor, Path(tempfile.mkdtemp()), threads=options.threads)
     rng = random.Random(0)
-    image = picture(1)
+    image = picture(1, options.model)
     tokens = predictor.encode(predictor.preprocess(image)[None], [(WIDTH, HEIGHT)])[0]
     embedding = predictor.click_features(tokens)
     cached_click(predictor, embedding, rng)
@@ -146,7 +156,7 @@ def main() -> None:
     if options.clients:
         with tempfile.TemporaryDirectory() as name:
             var = Path(name)
-            images = [store_picture(var, seed) for seed in range(4)]
+            images = [store_picture(var, seed, options.model) for seed in range(4)]
             with server(var, folder, ROOST_TORCH_THREADS=str(options.threads), ROOST_DEVICE=options.device,
                         ROOST_ONNX_CLICK=str(int(options.onnx))) as url:
                 over_http(url, images, 1, len(images) * 2, 0.0)  # fills the cache

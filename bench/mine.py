@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--images", type=int, default=20)
+    parser.add_argument("--concepts", type=int, nargs="+", default=[1, 3], choices=range(1, len(CONCEPTS) + 1))
     parser.add_argument("--threshold", type=float, default=0.5)
     parser.add_argument("--name")
     options = parser.parse_args()
@@ -76,8 +77,8 @@ def main() -> None:
     predictor = load_predictor(folder, LoadOptions(device=options.device))
     plain = PlainLoop(folder, predictor)
     rows: list[dict[str, Any]] = []
-    for concepts in (CONCEPTS[:1], CONCEPTS):
-        rows.append(compare(predictor, plain, concepts, options))
+    for count in options.concepts:
+        rows.append(compare(predictor, plain, CONCEPTS[:count], options))
     write_result(options.name or f"mine-{Path(options.model).name}",
                  {"environment": environment(), "model": options.model, "device": str(predictor.device),
                   "vit_dtype": str(predictor.vit_dtype), "rows": rows})
@@ -86,12 +87,13 @@ def main() -> None:
 def compare(predictor: Predictor, plain: PlainLoop, concepts: Sequence[str], options: argparse.Namespace,
             ) -> dict[str, Any]:
     if options.images > 3:  # a first pass that is not counted; at full size on a CPU it would take minutes
-        ours(predictor, picture(0), concepts, options.threshold)
-        plain.read(picture(0), concepts, options.threshold)
+        ours(predictor, picture(0, options.model), concepts, options.threshold)
+        plain.read(picture(0, options.model), concepts, options.threshold)
     mine, theirs = [], []
     for seed in range(options.images):
-        mine.append(timed_ms(ours, predictor, picture(seed), concepts, options.threshold))
-        theirs.append(timed_ms(plain.read, picture(seed), concepts, options.threshold))
+        image = picture(seed, options.model)
+        mine.append(timed_ms(ours, predictor, image, concepts, options.threshold))
+        theirs.append(timed_ms(plain.read, image, concepts, options.threshold))
     ratio = percentiles(theirs)["p50"] / percentiles(mine)["p50"]
     print(f"{len(concepts)} concepts an image: ours {percentiles(mine)} ms, plain loop {percentiles(theirs)} ms: "
           f"{ratio:.1f} times the images a second, {1e3 / percentiles(mine)['p50']:.1f} images a second")

@@ -25,6 +25,7 @@ from PIL import Image
 REPOSITORY = Path(__file__).resolve().parents[1]
 RESULTS = Path(__file__).with_name("results")
 DEMO = REPOSITORY / "mlbackend" / "weights" / "demo"
+SIDE_PX = 768
 CACHE = Path(os.environ.get("ROOST_TEST_CACHE") or Path.home() / ".cache" / "roost-tests")
 
 
@@ -47,15 +48,18 @@ def full_size_folder() -> Path:
     return folder
 
 
-def picture(seed: int, *, width: int = 1024, height: int = 768) -> np.ndarray:
-    """Smooth random shades with some edges: as a photograph, neither flat nor noise."""
-    coarse = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
-    return np.array(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
+def picture(seed: int, model: str = "demo") -> np.ndarray:
+    """768 x 768 px: a barn for the demo model, smooth random shades for others (whose masks are then large)."""
+    if model == "demo":
+        from training.demo.scenes import draw_scene
+        return draw_scene(1_900_000 + seed, "easy", SIDE_PX).image_HWC
+    coarse = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    return np.array(Image.fromarray(coarse).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC))
 
 
-def store_picture(var: Path, seed: int) -> str:
+def store_picture(var: Path, seed: int, model: str = "demo") -> str:
     file = io.BytesIO()
-    Image.fromarray(picture(seed)).save(file, "JPEG", quality=90)
+    Image.fromarray(picture(seed, model)).save(file, "JPEG", quality=90)
     sha256 = hashlib.sha256(file.getvalue()).hexdigest()
     path = var / "images" / sha256[:2] / sha256
     path.parent.mkdir(parents=True, exist_ok=True)
