@@ -20,7 +20,6 @@ from annotator.selectors.queue_page import (
 
 from .shell import ADMIN, page, project_page, whole_number
 
-
 STATE_WORDS = [
     ("queued", "Waiting"),
     ("claimed", "In hand"),
