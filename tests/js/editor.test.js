@@ -43,7 +43,10 @@ function answer(editor, store, ...masks) {
 test("Enter accepts the best proposal first and walks on to the next", () => {
   const { editor, state } = desk();
   editor.accept();
-  assert.deepEqual(state().instances.map((one) => one.proposal), [0]);
+  assert.deepEqual(
+    state().instances.map((one) => one.proposal),
+    [0],
+  );
   assert.deepEqual(state().cursor, { kind: "proposal", key: 1 });
 });
 
@@ -68,7 +71,10 @@ test("rejecting an accepted proposal takes its instance away", () => {
 test("auto-accept takes what scores enough and leaves the rest open", () => {
   const { editor, state } = desk();
   editor.autoAccept(0.6);
-  assert.deepEqual(state().instances.map((one) => one.proposal), [0]);
+  assert.deepEqual(
+    state().instances.map((one) => one.proposal),
+    [0],
+  );
   assert.equal(proposalStatus(state(), 1), "open");
 });
 
@@ -103,7 +109,10 @@ test("an answer to a click that was undone changes nothing", () => {
   editor.addPrompt(at(30, 5));
   const { token } = state().hand;
   editor.undo();
-  assert.equal(editor.answer(token, { candidates: [{ mask: box(0, 0, 1, 1), score: 1, maskId: "m" }], modelVersion: "demo" }), false);
+  assert.equal(
+    editor.answer(token, { candidates: [{ mask: box(0, 0, 1, 1), score: 1, maskId: "m" }], modelVersion: "demo" }),
+    false,
+  );
   assert.equal(state().hand, null);
 });
 
@@ -215,7 +224,11 @@ test("a draft through JSON gives the same work back, hand and all", () => {
 });
 
 test("a submission that came too late is work again", () => {
-  const submission = { verdict: "present", instances: [{ mask: wire(1, 1, 2, 2), origin: "drawn" }], rejected_proposals: [1] };
+  const submission = {
+    verdict: "present",
+    instances: [{ mask: wire(1, 1, 2, 2), origin: "drawn" }],
+    rejected_proposals: [1],
+  };
   const work = workFromDraft({ submission });
   assert.deepEqual(work.instances[0].mask, maskFromWire(wire(1, 1, 2, 2)));
   assert.deepEqual(work.rejected, [1]);
@@ -229,7 +242,10 @@ test("splitting makes an instance of each part and undo makes them one again", (
   editor.accept();
   editor.select({ kind: "instance", key: state().instances[0].key });
   assert.equal(editor.split(), "Split into 2 instances.");
-  assert.deepEqual(state().instances.map((one) => maskArea(one.mask)), [maskArea(stroke(8, 25)), maskArea(stroke(30, 25))]);
+  assert.deepEqual(
+    state().instances.map((one) => maskArea(one.mask)),
+    [maskArea(stroke(8, 25)), maskArea(stroke(30, 25))],
+  );
   editor.undo();
   assert.equal(state().instances.length, 1);
 });

@@ -4,7 +4,8 @@ import { test } from "node:test";
 import { createKeymap, keyName, shownKey } from "../../static/annotator/js/keyboard.js";
 import { DESK_SHORTCUTS, REVIEW_SHORTCUTS } from "../../static/annotator/js/shortcuts.js";
 
-const pressed = (key, modifiers = {}) => keyName({ key, ctrlKey: false, altKey: false, shiftKey: false, metaKey: false, ...modifiers });
+const pressed = (key, modifiers = {}) =>
+  keyName({ key, ctrlKey: false, altKey: false, shiftKey: false, metaKey: false, ...modifiers });
 
 function memory(initial = {}) {
   const kept = new Map(Object.entries(initial));

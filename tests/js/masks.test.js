@@ -23,7 +23,9 @@ function drawn(x, y, ...rows) {
 function picture(mask) {
   const rows = [];
   for (let row = 0; row < mask.height; row++) {
-    rows.push([...mask.bits.subarray(row * mask.width, (row + 1) * mask.width)].map((bit) => (bit ? "#" : ".")).join(""));
+    rows.push(
+      [...mask.bits.subarray(row * mask.width, (row + 1) * mask.width)].map((bit) => (bit ? "#" : ".")).join(""),
+    );
   }
   return [mask.x, mask.y, ...rows];
 }
@@ -79,23 +81,54 @@ test("a dab sets the pixels whose centres lie within the radius", () => {
 });
 
 test("a stroke is as wide as its brush all along and stays inside the image", () => {
-  const stroke = maskFromStroke([{ x: -5, y: 2.5 }, { x: 3, y: 2.5 }], 0.6, IMAGE);
+  const stroke = maskFromStroke(
+    [
+      { x: -5, y: 2.5 },
+      { x: 3, y: 2.5 },
+    ],
+    0.6,
+    IMAGE,
+  );
   assert.deepEqual(picture(stroke), [0, 2, "####"]);
 });
 
 test("a polygon sets the pixels whose centres lie inside", () => {
-  const triangle = maskFromPolygon([{ x: 2, y: 2 }, { x: 6, y: 2 }, { x: 2, y: 6 }], IMAGE);
+  const triangle = maskFromPolygon(
+    [
+      { x: 2, y: 2 },
+      { x: 6, y: 2 },
+      { x: 2, y: 6 },
+    ],
+    IMAGE,
+  );
   assert.equal(maskArea(triangle), 6);
   assert.ok(maskContains(triangle, { x: 2.5, y: 2.5 }));
 });
 
 test("a square of whole pixels is exactly those pixels", () => {
-  const square = maskFromPolygon([{ x: 1, y: 1 }, { x: 4, y: 1 }, { x: 4, y: 3 }, { x: 1, y: 3 }], IMAGE);
+  const square = maskFromPolygon(
+    [
+      { x: 1, y: 1 },
+      { x: 4, y: 1 },
+      { x: 4, y: 3 },
+      { x: 1, y: 3 },
+    ],
+    IMAGE,
+  );
   assert.deepEqual(picture(square), [1, 1, "###", "###"]);
 });
 
 test("two points are no polygon", () => {
-  assert.equal(maskFromPolygon([{ x: 1, y: 1 }, { x: 4, y: 1 }], IMAGE), EMPTY_MASK);
+  assert.equal(
+    maskFromPolygon(
+      [
+        { x: 1, y: 1 },
+        { x: 4, y: 1 },
+      ],
+      IMAGE,
+    ),
+    EMPTY_MASK,
+  );
 });
 
 test("the outline of a rectangle has its four corners", () => {

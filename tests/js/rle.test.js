@@ -21,7 +21,10 @@ const unpack = (bytes, length) => Uint8Array.from({ length }, (_, i) => (bytes[i
 for (const one of CASES) {
   test(`decodes pycocotools' run lengths: ${one.name}`, () => {
     const bits = bitsFromCounts(countsFromString(one.counts), one.width, one.height);
-    assert.equal(bits.reduce((sum, bit) => sum + bit, 0), one.area);
+    assert.equal(
+      bits.reduce((sum, bit) => sum + bit, 0),
+      one.area,
+    );
     if (one.packed_rows) assert.deepEqual(bits, unpack(one.packed_rows, bits.length));
   });
 

@@ -18,7 +18,8 @@ const IMAGE = { width: 400, height: 200 };
 const SCREEN = { width: 1000, height: 800 };
 
 function assertClose(actual, expected) {
-  for (const key of Object.keys(expected)) assert.ok(Math.abs(actual[key] - expected[key]) < 1e-9, `${key}: ${actual[key]}`);
+  for (const key of Object.keys(expected))
+    assert.ok(Math.abs(actual[key] - expected[key]) < 1e-9, `${key}: ${actual[key]}`);
 }
 
 test("screen to image to screen is the same point", () => {

@@ -39,7 +39,13 @@ export function createApi({ csrfToken, fetch = globalThis.fetch.bind(globalThis)
     const headers = { Accept: "application/json", "X-CSRFToken": csrfToken() };
     if (body !== undefined) headers["Content-Type"] = "application/json";
     try {
-      return await fetch(url, { method, headers, signal, credentials: "same-origin", body: body && JSON.stringify(body) });
+      return await fetch(url, {
+        method,
+        headers,
+        signal,
+        credentials: "same-origin",
+        body: body && JSON.stringify(body),
+      });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new ApiError({ status: 0, code: "offline", message: OFFLINE });
@@ -68,7 +74,9 @@ function errorOf(response, body) {
   return new ApiError({
     status: isSignedOut ? 401 : response.status,
     code: isSignedOut ? "signed_out" : (body?.error?.code ?? "no_answer"),
-    message: isSignedOut ? SIGNED_OUT : (body?.error?.message ?? `The server answered ${response.status} without a reason.`),
+    message: isSignedOut
+      ? SIGNED_OUT
+      : (body?.error?.message ?? `The server answered ${response.status} without a reason.`),
     fields: body?.error?.fields ?? {},
     retryAfterMs: seconds > 0 ? seconds * 1000 : null,
   });

@@ -2,7 +2,8 @@
 
 export function createCover(root, { onStart }) {
   const faces = [...root.querySelectorAll("[data-cover]")];
-  for (const button of root.querySelectorAll("[data-start]")) button.addEventListener("click", (event) => onStart(event));
+  for (const button of root.querySelectorAll("[data-start]"))
+    button.addEventListener("click", (event) => onStart(event));
 
   return {
     show(name, message) {

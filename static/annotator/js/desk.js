@@ -1,4 +1,4 @@
-/** The annotator's desk: tasks in, decisions out, nothing lost on the way. Wires the parts; each part knows its own job. */
+/** The annotator's desk: tasks in, decisions out, nothing lost on the way. Each part knows its own job. */
 
 import { isAbort, paths } from "./api-client.js";
 import { createActiveClock } from "./clock.js";
@@ -12,7 +12,8 @@ const DECIDING = ["accept", "take", "split", "delete", "candidate", "fill-holes"
 const COVER_AFTER_MS = 400;
 const HEARTBEAT_MS = 30_000;
 const LOOKING_ON = "You only look at this task: it is answered, or not leased to you.";
-const UNLEASED = "This task is not leased to you: clicks are not answered, but your answer is taken while it is still free.";
+const UNLEASED =
+  "This task is not leased to you: clicks are not answered, but your answer is taken while it is still free.";
 const LEFT_OPEN = "still undecided: Enter accepts, X rejects. Space once more submits without deciding.";
 
 export class Desk {
@@ -23,7 +24,7 @@ export class Desk {
   #warned = null; // what the person was asked to confirm by pressing the same key again
   #clock = createActiveClock(() => performance.now());
 
-  /** `parts`: api, store, editor, editing, clicker, feed, drafts, outbox, panel, notices, session, settings, cover, say. */
+  /** `parts`: api, store, editor, editing, feed, drafts, outbox, panel, notices, session, settings, cover, … */
   constructor(parts) {
     this.#parts = parts;
     parts.store.subscribe((state, changed) => this.#onState(state, changed));
@@ -134,7 +135,8 @@ export class Desk {
     if (task.state === "claimed") return;
     const claim = () => void this.#goTo(() => feed.take(null), performance.now());
     const buttons = [["Start with the queue", claim]];
-    if (task.state === "submitted") buttons.unshift(["Reopen it", () => void this.#reopen(task.id, task.annotation?.id)]);
+    if (task.state === "submitted")
+      buttons.unshift(["Reopen it", () => void this.#reopen(task.id, task.annotation?.id)]);
     notices.show("looking", "info", mayAnswer(task) ? UNLEASED : LOOKING_ON, buttons);
   }
 
@@ -154,7 +156,10 @@ export class Desk {
   choose(theirs, mine = null) {
     const { dialogs, store } = this.#parts;
     const ours = mine ? (mine.instances?.length ?? 0) : store.state.instances.length;
-    const texts = { mine: `Keep mine: ${counted(ours)}`, theirs: `Take the other: ${counted(theirs.payload?.instances?.length ?? 0)}` };
+    const texts = {
+      mine: `Keep mine: ${counted(ours)}`,
+      theirs: `Take the other: ${counted(theirs.payload?.instances?.length ?? 0)}`,
+    };
     return askWhichDraft(dialogs.draft, texts);
   }
 
@@ -187,7 +192,8 @@ export class Desk {
     if (store.state.hand) return "The mask in hand is empty: click the object, or drop it with Esc.";
     if (!store.state.instances.length) return "Nothing is accepted yet. If it is not in this image, press N.";
     const open = openProposals(store.state).length;
-    if (open && this.#warned !== "open") return this.#warn("open", `${open} proposal${open > 1 ? "s are" : " is"} ${LEFT_OPEN}`);
+    if (open && this.#warned !== "open")
+      return this.#warn("open", `${open} proposal${open > 1 ? "s are" : " is"} ${LEFT_OPEN}`);
     return this.#submit("present", event);
   }
 
@@ -196,7 +202,10 @@ export class Desk {
     if (this.isLocked) return this.lockedReason;
     const { instances, hand } = store.state;
     if ((instances.length || hand) && this.#warned !== "absent") {
-      return this.#warn("absent", `You have ${counted(instances.length + (hand ? 1 : 0))}. N once more drops that and says: not in this image.`);
+      return this.#warn(
+        "absent",
+        `You have ${counted(instances.length + (hand ? 1 : 0))}. N once more drops that and says: not in this image.`,
+      );
     }
     return this.#submit("absent", event);
   }
@@ -268,7 +277,10 @@ export class Desk {
       return void say(error.message);
     }
     feed.drop(); // the server freed it: nobody holds more than two
-    await this.#goTo(async () => ({ ...(await feed.prepare(task, annotationId)), isReopened: true }), performance.now());
+    await this.#goTo(
+      async () => ({ ...(await feed.prepare(task, annotationId)), isReopened: true }),
+      performance.now(),
+    );
   }
 
   #toggleHover() {
@@ -314,12 +326,19 @@ export class Desk {
     const { panel, session } = this.#parts;
     const taskSeconds = this.#current ? this.#clock.seconds : 0;
     const { tasks, instances, activeSeconds } = session.values;
-    panel.showSession({ tasks, instances, activeSeconds: activeSeconds + taskSeconds, taskSeconds, isRunning: this.#clock.isRunning });
+    panel.showSession({
+      tasks,
+      instances,
+      activeSeconds: activeSeconds + taskSeconds,
+      taskSeconds,
+      isRunning: this.#clock.isRunning,
+    });
   }
 }
 
 /** The server takes an answer from whoever had a task while it is free again (services/submissions.py). */
-const mayAnswer = ({ state, attempt }) => state === "claimed" || (["queued", "returned"].includes(state) && attempt > 0);
+const mayAnswer = ({ state, attempt }) =>
+  state === "claimed" || (["queued", "returned"].includes(state) && attempt > 0);
 
 const counted = (count) => `${count} ${count === 1 ? "instance" : "instances"}`;
 

@@ -1,4 +1,4 @@
-/** Questions that stop the work: which state to keep, and the sheet of keys. Native dialogs keep focus and Esc right. */
+/** Questions that stop the work: which state to keep, and the sheet of keys. Native dialogs keep the focus. */
 
 import { fillKeySheet, keyName, labelButtons, shownKey } from "./keyboard.js";
 

@@ -31,7 +31,15 @@ export class Drafts {
     // The answer that carried the task may be older than what this tab has stored since.
     const isOurs = mirror && (mirror.version > server.version || (mirror.dirty && mirror.version === server.version));
     const { version, payload } = isOurs ? mirror : server;
-    const track = { version, payload, dirty: Boolean(isOurs && mirror.dirty), sending: null, timer: null, tries: 0, closed: false };
+    const track = {
+      version,
+      payload,
+      dirty: Boolean(isOurs && mirror.dirty),
+      sending: null,
+      timer: null,
+      tries: 0,
+      closed: false,
+    };
     this.#tracks.set(task.id, track);
     this.#pump(task.id, track);
     const hand = kept.get(`${task.id}:hand`);

@@ -10,7 +10,7 @@ import { createBrushTool } from "./tools/brush.js";
 import { createEraserTool } from "./tools/eraser.js";
 import { createPanTool } from "./tools/pan.js";
 import { createPointTool } from "./tools/point.js";
-import { createPolygonTool } from "./tools/polygon.js";
+import { PolygonTool } from "./tools/polygon.js";
 import { toScreen } from "./viewport.js";
 import { itemAt, openProposals, proposalStatus } from "./work.js";
 import { Workspace } from "./workspace.js";
@@ -40,9 +40,12 @@ export class Editing {
    */
   constructor(parts) {
     this.#parts = parts;
-    const paint = { image: (canvas) => this.#paintImage(canvas), settled: (canvas) => this.#paintSettled(canvas), live: (canvas) => this.#paintLive(canvas) };
-    this.workspace = new Workspace(parts.stage, { paint, onView: (view) => parts.scene.picture?.lookCloser(view.scale) });
-    this.hover = createHover({ clicker: parts.clicker, isWanted: (point) => this.#wantsPreview(point), onPreview: (mask) => this.#showPreview(mask) });
+    this.workspace = this.#makeWorkspace();
+    this.hover = createHover({
+      clicker: parts.clicker,
+      isWanted: (point) => this.#wantsPreview(point),
+      onPreview: (mask) => this.#showPreview(mask),
+    });
     this.#tools = this.#makeTools();
     this.workspace.setTool(this.#tools.point);
     parts.store.subscribe((state, changed) => this.#onState(state, changed));
@@ -85,6 +88,16 @@ export class Editing {
     return globalThis.devicePixelRatio / this.workspace.view.scale;
   }
 
+  #makeWorkspace() {
+    const paint = {
+      image: (canvas) => this.#paintImage(canvas),
+      settled: (canvas) => this.#paintSettled(canvas),
+      live: (canvas) => this.#paintLive(canvas),
+    };
+    const { stage, scene } = this.#parts;
+    return new Workspace(stage, { paint, onView: (view) => scene.picture?.lookCloser(view.scale) });
+  }
+
   #redraw() {
     this.workspace.invalidate("live");
   }
@@ -98,7 +111,11 @@ export class Editing {
   #paintSettled(canvas) {
     const { store, scene } = this.#parts;
     const statusOf = (index) => proposalStatus(store.state, index);
-    drawSettled(canvas, store.state, { colour: scene.colour, statusOf, isHidden: this.#isHidden || scene.hidesSettled });
+    drawSettled(canvas, store.state, {
+      colour: scene.colour,
+      statusOf,
+      isHidden: this.#isHidden || scene.hidesSettled,
+    });
     scene.drawMore?.("settled", canvas);
   }
 
@@ -121,7 +138,8 @@ export class Editing {
   #onState(state, changed) {
     if (changed.has("hand")) this.#preview = null;
     const replaced = state.hand?.replaces ?? null;
-    if (replaced !== this.#replaced || SETTLED_KEYS.some((key) => changed.has(key))) this.workspace.invalidate("settled");
+    if (replaced !== this.#replaced || SETTLED_KEYS.some((key) => changed.has(key)))
+      this.workspace.invalidate("settled");
     this.#replaced = replaced;
     this.#redraw();
   }
@@ -130,13 +148,19 @@ export class Editing {
 
   #makeTools() {
     const { editor, settings, say } = this.#parts;
-    const shared = { image: () => this.#image, redraw: () => this.#redraw(), radius: () => settings.get("brush") * this.#unit, tell: say };
+    const radius = () => settings.get("brush") * this.#unit;
+    const shared = { image: () => this.#image, redraw: () => this.#redraw(), radius, tell: say };
     const painting = (deed) => (mask) => this.#unlocked(() => deed(mask));
+    const pointing = {
+      onPoint: (point) => this.#click(point),
+      onBox: (box) => this.#drawBox(box),
+      onHover: (point) => this.hover.at(point),
+    };
     return {
-      point: createPointTool({ ...shared, onPoint: (point) => this.#click(point), onBox: (box) => this.#drawBox(box), onHover: (point) => this.hover.at(point) }),
+      point: createPointTool({ ...shared, ...pointing }),
       brush: createBrushTool({ ...shared, onStroke: painting((mask) => editor.paint(mask)) }),
       eraser: createEraserTool({ ...shared, onStroke: painting((mask) => editor.erase(mask)) }),
-      polygon: createPolygonTool({ ...shared, onClose: painting((mask) => editor.paint(mask)) }),
+      polygon: new PolygonTool({ ...shared, onClose: painting((mask) => editor.paint(mask)) }),
       pan: createPanTool({ panBy: (dx, dy) => this.workspace.pan(dx, dy) }),
     };
   }
@@ -194,7 +218,14 @@ export class Editing {
     const point = this.#crosshair;
     if (!point) return "Move the cross-hair with the arrow keys first.";
     const { view, tool } = this.workspace;
-    const event = { point, screen: toScreen(view, point), view, unit: globalThis.devicePixelRatio, button, shift: false };
+    const event = {
+      point,
+      screen: toScreen(view, point),
+      view,
+      unit: globalThis.devicePixelRatio,
+      button,
+      shift: false,
+    };
     tool.down?.(event);
     tool.up?.(event);
     tool.leave?.();
@@ -238,7 +269,10 @@ export class Editing {
 
   #toolActions() {
     const choose = Object.keys(this.#tools).map((name) => [`tool-${name}`, () => this.#chooseTool(name)]);
-    const arrows = Object.entries(ARROWS).map(([name, step]) => [`pointer-${name}`, (event) => this.#moveCrosshair(step, event)]);
+    const arrows = Object.entries(ARROWS).map(([name, step]) => [
+      `pointer-${name}`,
+      (event) => this.#moveCrosshair(step, event),
+    ]);
     return {
       ...Object.fromEntries([...choose, ...arrows]),
       smaller: () => this.#sizeBrush(1 / BRUSH_STEP),

@@ -83,7 +83,11 @@ export class Editor {
 
   acceptProposal(index) {
     if (["accepted", "covered"].includes(proposalStatus(this.#work, index))) return "This proposal is settled already.";
-    this.#deed("accept proposal", withAccepted(this.#work, [index], () => this.#newKey()), index);
+    this.#deed(
+      "accept proposal",
+      withAccepted(this.#work, [index], () => this.#newKey()),
+      index,
+    );
     return `Proposal ${index + 1} accepted.`;
   }
 
@@ -91,7 +95,11 @@ export class Editor {
     const chosen = openProposals(this.#work).filter(({ score }) => score >= threshold);
     if (!chosen.length) return `No open proposal scores ${threshold.toFixed(2)} or more.`;
     const indices = chosen.map(({ index }) => index);
-    this.#deed("auto-accept", withAccepted(this.#work, indices, () => this.#newKey()), -1);
+    this.#deed(
+      "auto-accept",
+      withAccepted(this.#work, indices, () => this.#newKey()),
+      -1,
+    );
     return `${chosen.length} accepted with a score of ${threshold.toFixed(2)} or more.`;
   }
 
@@ -101,7 +109,10 @@ export class Editor {
     const index = instance ? instance.proposal : cursor?.kind === "proposal" ? cursor.key : null;
     if (index === null) return "There is no proposal to reject here; Delete removes an instance.";
     if (rejected.includes(index)) return "This proposal is rejected already.";
-    const patch = { rejected: [...rejected, index].sort((a, b) => a - b), instances: instances.filter((one) => one !== instance) };
+    const patch = {
+      rejected: [...rejected, index].sort((a, b) => a - b),
+      instances: instances.filter((one) => one !== instance),
+    };
     this.#deed("reject", patch, index);
     return `Proposal ${index + 1} rejected: recorded as a false positive.`;
   }
@@ -132,7 +143,10 @@ export class Editor {
       const own = { key: this.#newKey(), mask, wire: wireFromMask(mask, image), edited: true };
       return Object.freeze({ ...instance, ...own });
     });
-    this.#deed("split", { instances: instances.flatMap((one) => (one === instance ? made : [one])), cursor: instanceCursor(made[0]) });
+    this.#deed("split", {
+      instances: instances.flatMap((one) => (one === instance ? made : [one])),
+      cursor: instanceCursor(made[0]),
+    });
     return `Split into ${made.length} instances.`;
   }
 

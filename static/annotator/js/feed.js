@@ -12,7 +12,7 @@ export class Feed {
   #parts;
   #next = null; // promise of the prepared next task, or of null when none is left
 
-  /** `parts`: api, slug, outbox, onPicture() when pixels have come. A prepared task is {task, picture, proposals, earlier}. */
+  /** `parts`: api, slug, outbox, onPicture(). A prepared task is {task, picture, proposals, earlier}. */
   constructor(parts) {
     this.#parts = parts;
   }
@@ -46,7 +46,10 @@ export class Feed {
 
   /** Let the prepared task go; its lease runs out, or the next claim finds it. */
   drop() {
-    this.#next?.then((prepared) => prepared?.picture.close(), () => {});
+    this.#next?.then(
+      (prepared) => prepared?.picture.close(),
+      () => {},
+    );
     this.#next = null;
   }
 

@@ -41,7 +41,8 @@ export const withPrompt = (hand, point, token) =>
   composed({ ...hand, prompts: [...hand.prompts, point], token, state: "waiting" });
 
 /** A box starts the object anew: points before it spoke of something else. */
-export const withBox = (hand, box, token) => composed({ ...hand, prompts: [], maskId: null, box, token, state: "waiting" });
+export const withBox = (hand, box, token) =>
+  composed({ ...hand, prompts: [], maskId: null, box, token, state: "waiting" });
 
 export function withAnswer(hand, { candidates, modelVersion }) {
   return withCandidate({ ...hand, candidates, modelVersion, origin: "click", edited: false, state: "idle" }, 0);

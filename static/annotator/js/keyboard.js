@@ -16,7 +16,11 @@ export function keyName(event) {
   return [...parts, key].join("+");
 }
 
-export const shownKey = (name) => name.split("+").map((part) => SHOWN[part] ?? part).join("+") || "+";
+export const shownKey = (name) =>
+  name
+    .split("+")
+    .map((part) => SHOWN[part] ?? part)
+    .join("+") || "+";
 
 /** aria-keyshortcuts wants "Control" and names for the space and plus keys. */
 export const ariaKey = (name) => (name === "+" ? "Plus" : name.replace("Ctrl", "Control"));
@@ -97,7 +101,8 @@ export function fillKeySheet(container, keymap, onRemap) {
     const table = document.createElement("table");
     table.createCaption().textContent = group;
     const body = table.createTBody();
-    for (const row of keymap.table.filter((entry) => entry.group === group)) fillRow(body.insertRow(), row, keymap, onRemap);
+    for (const row of keymap.table.filter((entry) => entry.group === group))
+      fillRow(body.insertRow(), row, keymap, onRemap);
     container.append(table);
   }
 }

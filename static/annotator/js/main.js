@@ -9,7 +9,7 @@ import { Editor } from "./editor.js";
 import { Feed } from "./feed.js";
 import { Outbox } from "./outbox.js";
 import { bindActions, openPage, showModelState, showTool } from "./page.js";
-import { createPanel } from "./panel.js";
+import { Panel } from "./panel.js";
 import { createSession } from "./session.js";
 import { DESK_SHORTCUTS } from "./shortcuts.js";
 import { createStore } from "./store.js";
@@ -23,10 +23,32 @@ const { slug, taskId } = root.dataset;
 
 const store = createStore(EMPTY_WORK);
 const editor = new Editor(store);
-const scene = { picture: null, colour: "#0072b2", pin: null, isLocked: () => desk.isLocked, lockedReason: () => desk.lockedReason };
+const scene = {
+  picture: null,
+  colour: "#0072b2",
+  pin: null,
+  isLocked: () => desk.isLocked,
+  lockedReason: () => desk.lockedReason,
+};
 const tell = (state) => showModelState(notices, state);
-const clicker = new Clicker({ api, store, editor, tell, onMask, onSlow: () => say("The model is looking at this image …") });
-const editing = new Editing({ stage: role("stage"), store, editor, clicker, settings, say, scene, onTool: onToolChanged });
+const clicker = new Clicker({
+  api,
+  store,
+  editor,
+  tell,
+  onMask,
+  onSlow: () => say("The model is looking at this image …"),
+});
+const editing = new Editing({
+  stage: role("stage"),
+  store,
+  editor,
+  clicker,
+  settings,
+  say,
+  scene,
+  onTool: onToolChanged,
+});
 const session = createSession(page.sitting);
 const drafts = new Drafts({
   api,
@@ -44,7 +66,7 @@ const outbox = new Outbox({
   onState: onOutboxState,
 });
 const feed = new Feed({ api, slug, outbox, onPicture: () => editing.workspace.invalidate("image") });
-const panel = createPanel(root, {
+const panel = new Panel(root, {
   onSelect: (cursor) => editor.select(cursor),
   onAccept: ({ key }) => say(desk.decide(() => editor.acceptProposal(key))),
   onReject: (cursor) => say(desk.decide(() => (editor.select(cursor), editor.reject()))),
@@ -52,7 +74,23 @@ const panel = createPanel(root, {
 });
 const cover = createCover(role("cover"), { onStart: (event) => desk.start(null, event.timeStamp) });
 const dialogs = { draft: role("draft-dialog") };
-const desk = new Desk({ api, store, editor, editing, feed, drafts, outbox, panel, notices, session, settings, cover, dialogs, scene, say });
+const desk = new Desk({
+  api,
+  store,
+  editor,
+  editing,
+  feed,
+  drafts,
+  outbox,
+  panel,
+  notices,
+  session,
+  settings,
+  cover,
+  dialogs,
+  scene,
+  say,
+});
 
 function onMask(startedAt) {
   measurePainted("roost:click", startedAt);

@@ -44,7 +44,13 @@ export function drawMask(context, mask, look, unit) {
   context.lineJoin = "round";
   stroke(context, path, "rgb(0 0 0 / 65%)", (look.width + 2.5) * unit, []);
   if (look.dash) stroke(context, path, "rgb(255 255 255 / 85%)", look.width * unit, []);
-  stroke(context, path, look.colour, look.width * unit, (look.dash ?? []).map((length) => length * unit));
+  stroke(
+    context,
+    path,
+    look.colour,
+    look.width * unit,
+    (look.dash ?? []).map((length) => length * unit),
+  );
 }
 
 function stroke(context, path, style, width, dash) {

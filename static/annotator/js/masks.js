@@ -1,4 +1,4 @@
-/** Algebra of cropped masks. Every function leaves its arguments alone, so that undo may keep old masks by reference. */
+/** Algebra of cropped masks. Every function leaves its arguments alone, so that undo may keep old ones. */
 
 import { EMPTY_MASK } from "./rle.js";
 
@@ -72,7 +72,13 @@ export function maskParts(mask) {
   for (let start = 0; start < mask.bits.length; start++) {
     if (!mask.bits[start] || seen[start]) continue;
     const bits = new Uint8Array(mask.bits.length);
-    flood(mask, [start], seen, (at) => mask.bits[at] === 1, (at) => (bits[at] = 1));
+    flood(
+      mask,
+      [start],
+      seen,
+      (at) => mask.bits[at] === 1,
+      (at) => (bits[at] = 1),
+    );
     parts.push(trimMask({ ...mask, bits }));
   }
   return parts.sort((a, b) => maskArea(b) - maskArea(a));
@@ -140,7 +146,13 @@ function floodOutside(mask) {
   const edge = [];
   for (let x = 0; x < width; x++) edge.push(x, (height - 1) * width + x);
   for (let y = 0; y < height; y++) edge.push(y * width, y * width + width - 1);
-  flood(mask, edge.filter((at) => !bits[at]), outside, (at) => bits[at] === 0, () => {});
+  flood(
+    mask,
+    edge.filter((at) => !bits[at]),
+    outside,
+    (at) => bits[at] === 0,
+    () => {},
+  );
   return outside;
 }
 

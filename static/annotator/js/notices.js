@@ -12,7 +12,12 @@ export function createNotices(container) {
       const deeds = buttons.map(([label, onclick]) =>
         element("button", { type: "button", className: "button button-small", textContent: label, onclick }),
       );
-      const box = element("div", { className: `notice notice-${kind}` }, element("span", { textContent: text }), ...deeds);
+      const box = element(
+        "div",
+        { className: `notice notice-${kind}` },
+        element("span", { textContent: text }),
+        ...deeds,
+      );
       shown.set(subject, { box, text });
       container.append(box);
     },

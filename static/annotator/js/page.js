@@ -61,6 +61,7 @@ export function showTool(root, name) {
 export function showModelState(notices, { kind, message }) {
   if (kind === "ok") notices.clear("model");
   else if (kind === "loading") notices.show("model", "info", `${message} Brush, eraser and polygon work meanwhile.`);
-  else if (kind === "away") notices.show("model", "warning", `${message} Brush (B), eraser (E) and polygon (P) still work.`);
+  else if (kind === "away")
+    notices.show("model", "warning", `${message} Brush (B), eraser (E) and polygon (P) still work.`);
   else notices.show("model", "error", message);
 }

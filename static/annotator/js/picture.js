@@ -10,7 +10,8 @@ export function createPicture(image, { onChange }) {
 
   async function fetchBitmap(url) {
     const response = await fetch(url, { signal: controller.signal, credentials: "same-origin" });
-    if (!response.ok) throw new Error(`The image could not be fetched (${response.status}); skip it and tell an admin.`);
+    if (!response.ok)
+      throw new Error(`The image could not be fetched (${response.status}); skip it and tell an admin.`);
     const made = await createImageBitmap(await response.blob());
     if (!controller.signal.aborted) return made;
     made.close();

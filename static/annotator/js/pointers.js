@@ -70,7 +70,8 @@ export class Pointers {
   #pinch(id, before, now) {
     const other = [...this.#active].find(([key]) => key !== id)?.[1];
     if (!other) return;
-    const stretch = Math.hypot(now.x - other.x, now.y - other.y) / Math.max(1, Math.hypot(before.x - other.x, before.y - other.y));
+    const stretch =
+      Math.hypot(now.x - other.x, now.y - other.y) / Math.max(1, Math.hypot(before.x - other.x, before.y - other.y));
     this.#workspace.pan((now.x - before.x) / 2, (now.y - before.y) / 2);
     this.#workspace.zoomAt({ x: (now.x + other.x) / 2, y: (now.y + other.y) / 2 }, stretch);
   }

@@ -85,7 +85,10 @@ function drawSelected(canvas, { mask, colour, isRejected }) {
   const to = toScreen(view, { x: mask.x + mask.width, y: mask.y + mask.height });
   const gap = 6 * unit;
   const arm = 12 * unit;
-  for (const [width, style] of [[4, "rgb(0 0 0 / 70%)"], [2, "#fff"]]) {
+  for (const [width, style] of [
+    [4, "rgb(0 0 0 / 70%)"],
+    [2, "#fff"],
+  ]) {
     context.beginPath();
     bracket(context, from.x - gap, from.y - gap, arm, arm);
     bracket(context, to.x + gap, from.y - gap, -arm, arm);
@@ -124,7 +127,10 @@ export function drawPrompts(canvas, { prompts, box, state }, upTo = prompts.leng
 }
 
 export function frame(context, x, y, width, height, unit) {
-  for (const [style, dash] of [["rgb(0 0 0 / 70%)", []], [HAND_COLOUR, [6, 4]]]) {
+  for (const [style, dash] of [
+    ["rgb(0 0 0 / 70%)", []],
+    [HAND_COLOUR, [6, 4]],
+  ]) {
     context.setLineDash(dash.map((length) => length * unit));
     context.strokeStyle = style;
     context.lineWidth = 2 * unit;
@@ -173,7 +179,10 @@ function drawPin({ context, view, unit }, pin) {
 function drawCrosshair({ context, view, screen, unit }, point) {
   context.setTransform(1, 0, 0, 1, 0, 0);
   const { x, y } = toScreen(view, point);
-  for (const [width, style] of [[3, "rgb(0 0 0 / 60%)"], [1, "#fff"]]) {
+  for (const [width, style] of [
+    [3, "rgb(0 0 0 / 60%)"],
+    [1, "#fff"],
+  ]) {
     context.beginPath();
     context.moveTo(0, y);
     context.lineTo(screen.width, y);

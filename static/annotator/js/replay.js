@@ -21,7 +21,9 @@ export function createReplay({ onStep, say, isStill }) {
     if (at >= steps.length) return void (timer = setTimeout(stop, 4 * STEP_MS));
     const { instance, shown, prompts } = steps[at];
     onStep(steps[at]);
-    say(`Instance ${instance + 1}: click ${shown} of ${prompts.length}, ${prompts[shown - 1].label ? "adds" : "takes away"}.`);
+    say(
+      `Instance ${instance + 1}: click ${shown} of ${prompts.length} ${prompts[shown - 1].label ? "adds" : "takes away"}.`,
+    );
     timer = setTimeout(() => play(steps, at + 1), STEP_MS);
     return undefined;
   }

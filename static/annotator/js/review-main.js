@@ -6,7 +6,7 @@ import { Editing } from "./editing.js";
 import { Editor } from "./editor.js";
 import { bindActions, openPage, showModelState, showTool } from "./page.js";
 import { ReviewDesk } from "./review.js";
-import { createReviewPanel } from "./review-panel.js";
+import { ReviewPanel } from "./review-panel.js";
 import { REVIEW_SHORTCUTS } from "./shortcuts.js";
 import { createStore } from "./store.js";
 import { measurePainted } from "./timing.js";
@@ -20,17 +20,53 @@ const { slug, annotationId } = root.dataset;
 
 const store = createStore(EMPTY_WORK);
 const editor = new Editor(store);
-const scene = { picture: null, colour: "#0072b2", pin: null, hidesSettled: true, isLocked: () => desk.isLocked, lockedReason: () => "Press F first to mend it." };
+const scene = {
+  picture: null,
+  colour: "#0072b2",
+  pin: null,
+  hidesSettled: true,
+  isLocked: () => desk.isLocked,
+  lockedReason: () => "Press F first to mend it.",
+};
 const tell = (state) => showModelState(notices, state);
-const clicker = new Clicker({ api, store, editor, tell, onMask: (startedAt) => measurePainted("roost:click", startedAt), onSlow: () => say("The model is looking at this image …") });
-const editing = new Editing({ stage: role("stage"), store, editor, clicker, settings, say, scene, onTool: onToolChanged });
-const panel = createReviewPanel(root, {
+const clicker = new Clicker({
+  api,
+  store,
+  editor,
+  tell,
+  onMask: (startedAt) => measurePainted("roost:click", startedAt),
+  onSlow: () => say("The model is looking at this image …"),
+});
+const editing = new Editing({
+  stage: role("stage"),
+  store,
+  editor,
+  clicker,
+  settings,
+  say,
+  scene,
+  onTool: onToolChanged,
+});
+const panel = new ReviewPanel(root, {
   onOpen: (id) => desk.openRow(id),
   onSelect: (key) => editor.select({ kind: "instance", key }),
 });
 const cover = createCover(role("cover"), { onStart: () => desk.start(null) });
 const comment = createComment();
-const desk = new ReviewDesk({ api, slug, store, editor, editing, scene, panel, cover, notices, comment, say, base: root.dataset.base });
+const desk = new ReviewDesk({
+  api,
+  slug,
+  store,
+  editor,
+  editing,
+  scene,
+  panel,
+  cover,
+  notices,
+  comment,
+  say,
+  base: root.dataset.base,
+});
 
 function onToolChanged(name) {
   showTool(root, name);

@@ -10,7 +10,11 @@ import { createReplay } from "./replay.js";
 import { measurePainted } from "./timing.js";
 import { proposalsOf } from "./work.js";
 
-const LAYERS = { proposal: "The model's proposal.", correction: "The annotator's correction.", difference: "The difference: crosses were added, stripes were removed." };
+const LAYERS = {
+  proposal: "The model's proposal.",
+  correction: "The annotator's correction.",
+  difference: "The difference: crosses were added, stripes were removed.",
+};
 
 export class ReviewDesk {
   #parts;
@@ -20,6 +24,7 @@ export class ReviewDesk {
   #layer = "difference";
   #isMending = false;
   #isBusy = false;
+  #isAuthorLooking = false;
   #step = null; // of the replay
   #replay;
 
@@ -41,7 +46,10 @@ export class ReviewDesk {
   get actions() {
     const { editing, editor } = this.#parts;
     const layers = Object.keys(LAYERS).map((layer) => [`layer-${layer}`, () => this.#setLayer(layer)]);
-    const mending = ["accept", "take", "split", "delete", "fill-holes", "candidate", "undo", "redo"].map((name) => [name, () => this.#mending(editing.actions[name])]);
+    const mending = ["accept", "take", "split", "delete", "fill-holes", "candidate", "undo", "redo"].map((name) => [
+      name,
+      () => this.#mending(editing.actions[name]),
+    ]);
     return {
       ...editing.actions,
       ...Object.fromEntries([...layers, ...mending]),
@@ -57,13 +65,13 @@ export class ReviewDesk {
   }
 
   async start(annotationId) {
-    const { api, slug, cover, panel } = this.#parts;
+    const { api, slug, cover } = this.#parts;
     cover.show("loading");
     try {
       this.#rows = await api.get(paths.reviews(slug));
     } catch (error) {
       if (error.status !== 403) return cover.show("trouble", error.message);
-      panel.setReadOnly("Only reviewers decide; this is your answer as they see it."); // its author looks at it
+      this.#isAuthorLooking = true;
     }
     const first = annotationId ?? this.#rows.find((row) => !row.is_own)?.id ?? this.#rows[0]?.id;
     return first ? this.#open(first, performance.now()) : this.#end();
@@ -119,7 +127,11 @@ export class ReviewDesk {
     comment.close();
     const { task, picture, instances } = prepared;
     Object.assign(scene, { picture, colour: task.concept.colour, pin: null });
-    editor.load({ task, proposals: prepared.proposals, work: { instances, rejected: task.annotation.rejected_proposals } });
+    editor.load({
+      task,
+      proposals: prepared.proposals,
+      work: { instances, rejected: task.annotation.rejected_proposals },
+    });
     editor.select(null);
     cover.hide();
     panel.showAnnotation(task, prepared.difference);
@@ -128,9 +140,16 @@ export class ReviewDesk {
     editing.workspace.paintNow();
     measurePainted("roost:next", startedAt);
     panel.showList(this.#rows, prepared.id);
+    panel.setReadOnly(this.#whyReadOnly(task));
     history.replaceState(null, "", new URL(`../${prepared.id}/`, this.#parts.base));
     this.#parts.say(describe(task));
     this.#prefetch();
+  }
+
+  #whyReadOnly(task) {
+    if (this.#isAuthorLooking) return "Only reviewers decide; this is your answer as they see it.";
+    if (task.state !== "submitted") return "This one is decided already, or its author has taken it back.";
+    return this.#rows[this.#place()]?.is_own ? "This is your own work: somebody else reviews it." : null;
   }
 
   /** The two neighbours in the list are made ready; those further off are let go. */
@@ -140,7 +159,10 @@ export class ReviewDesk {
     for (const [id, promise] of this.#ahead) {
       if (wanted.has(id)) continue;
       this.#ahead.delete(id);
-      promise.then((prepared) => prepared.picture.close(), () => {});
+      promise.then(
+        (prepared) => prepared.picture.close(),
+        () => {},
+      );
     }
     for (const id of wanted) this.#fetch(id).catch(() => this.#ahead.delete(id));
   }
@@ -173,14 +195,17 @@ export class ReviewDesk {
     if (!this.#current) return;
     context.setTransform(view.scale, 0, 0, view.scale, view.x, view.y);
     if (layer === "settled" && !this.#isMending) this.#drawLayer(context, unit / view.scale);
-    if (layer === "live" && this.#step) drawPrompts(canvas, { ...this.#step, box: null, state: "idle" }, this.#step.shown);
+    if (layer === "live" && this.#step)
+      drawPrompts(canvas, { ...this.#step, box: null, state: "idle" }, this.#step.shown);
   }
 
   #drawLayer(context, pixel) {
     const { proposals, instances, difference, task } = this.#current;
     const { colour } = task.concept;
-    if (this.#layer === "proposal") for (const { mask } of proposals) drawMask(context, mask, { colour, fill: 0.2, width: 2, dash: [5, 4] }, pixel);
-    if (this.#layer === "correction") for (const { mask } of instances) drawMask(context, mask, { colour, fill: 0.3, width: 2 }, pixel);
+    if (this.#layer === "proposal")
+      for (const { mask } of proposals) drawMask(context, mask, { colour, fill: 0.2, width: 2, dash: [5, 4] }, pixel);
+    if (this.#layer === "correction")
+      for (const { mask } of instances) drawMask(context, mask, { colour, fill: 0.3, width: 2 }, pixel);
     if (this.#layer !== "difference") return;
     for (const { mask } of instances) drawMask(context, mask, { colour, width: 1.5 }, pixel);
     const looks = differenceLooks(context, pixel);
@@ -204,7 +229,10 @@ export class ReviewDesk {
     if (store.state.hand) editor.acceptHand();
     if (store.state.hand) return "The mask in hand is not done: wait for it, or drop it with Esc.";
     const { instances } = store.state;
-    return this.#decide({ decision: "fix", verdict: instances.length ? "present" : "absent", instances: wireInstances(instances) }, event);
+    return this.#decide(
+      { decision: "fix", verdict: instances.length ? "present" : "absent", instances: wireInstances(instances) },
+      event,
+    );
   }
 
   #startMending() {

@@ -52,11 +52,7 @@ export function clampView(view, image, screen) {
     const keep = Math.min(imageLength * view.scale, screenLength * KEEP_VISIBLE);
     return Math.min(Math.max(offset, keep - imageLength * view.scale), screenLength - keep);
   };
-  return viewOf(
-    view.scale,
-    along(view.x, image.width, screen.width),
-    along(view.y, image.height, screen.height),
-  );
+  return viewOf(view.scale, along(view.x, image.width, screen.width), along(view.y, image.height, screen.height));
 }
 
 /** What part of the image the screen shows, as {x, y, width, height} in image pixels. */

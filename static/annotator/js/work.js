@@ -64,7 +64,16 @@ export function itemAt(work, cursor) {
   const instance = instanceAt(work, cursor);
   if (instance) return { ...instance, replaces: instance.key };
   const proposal = cursor?.kind === "proposal" ? work.proposals[cursor.key] : null;
-  return proposal && { ...proposal, prompts: [], origin: "proposal", edited: false, replaces: null, proposal: proposal.index };
+  return (
+    proposal && {
+      ...proposal,
+      prompts: [],
+      origin: "proposal",
+      edited: false,
+      replaces: null,
+      proposal: proposal.index,
+    }
+  );
 }
 
 /** The item under the cursor first, then the newest instance, then the best open proposal. */
@@ -122,7 +131,18 @@ function instanceFromHand(work, key) {
   const { mask, origin, prompts, modelVersion, score, proposal } = hand;
   const covers = coveredBy(mask, openProposals(work)).filter((index) => index !== proposal);
   const wire = wireFromMask(mask, image);
-  return Object.freeze({ key, mask, wire, origin, prompts, modelVersion, score, edited: handIsEdited(hand), proposal, covers });
+  return Object.freeze({
+    key,
+    mask,
+    wire,
+    origin,
+    prompts,
+    modelVersion,
+    score,
+    edited: handIsEdited(hand),
+    proposal,
+    covers,
+  });
 }
 
 const coveredBy = (mask, proposals) =>

@@ -29,7 +29,9 @@ export class Workspace {
     this.#stage = stage;
     this.#paint = paint;
     this.#onView = onView;
-    this.#canvases = Object.fromEntries(LAYERS.map((layer) => [layer, stage.querySelector(`canvas[data-layer=${layer}]`)]));
+    this.#canvases = Object.fromEntries(
+      LAYERS.map((layer) => [layer, stage.querySelector(`canvas[data-layer=${layer}]`)]),
+    );
     this.#contexts = Object.fromEntries(LAYERS.map((layer) => [layer, this.#canvases[layer].getContext("2d")]));
     this.#pointers = new Pointers(stage, this);
     observeDevicePixels(stage, (width, height) => this.#resize(width, height));

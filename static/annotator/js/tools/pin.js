@@ -7,7 +7,8 @@ export function createPinTool({ image, onPin }) {
     name: "pin",
     cursor: "crosshair",
     up(event) {
-      if (isInside(event.point, image())) onPin({ x: Math.round(event.point.x * 10) / 10, y: Math.round(event.point.y * 10) / 10 });
+      if (isInside(event.point, image()))
+        onPin({ x: Math.round(event.point.x * 10) / 10, y: Math.round(event.point.y * 10) / 10 });
     },
   };
 }

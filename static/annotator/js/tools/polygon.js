@@ -6,94 +6,115 @@ import { toScreen } from "../viewport.js";
 
 const GRAB_CSS_PX = 9;
 
-/** `onClose(mask)` gets the pixels inside. */
-export function createPolygonTool({ image, onClose, redraw, tell }) {
-  let corners = [];
-  let held = null; // index of the corner being dragged
-  let moved = false;
-  let at = null;
+export class PolygonTool {
+  name = "polygon";
+  cursor = "crosshair";
+  #parts;
+  #corners = [];
+  #held = null; // index of the corner being dragged
+  #isDragged = false;
+  #at = null; // where the pointer is, for the line to it
 
-  const cornerAt = (event) =>
-    corners.findIndex((corner) => {
-      const reach = (GRAB_CSS_PX * event.unit) / event.view.scale;
-      return Math.hypot(corner.x - event.point.x, corner.y - event.point.y) <= reach;
-    });
-
-  function close() {
-    const mask = maskFromPolygon(corners, image());
-    corners = [];
-    if (mask.width) onClose(mask);
-    else tell("A polygon needs three corners inside the picture.");
-    redraw();
+  /** `parts`: image(), onClose(mask) with the pixels inside, redraw(), tell(sentence). */
+  constructor(parts) {
+    this.#parts = parts;
   }
 
-  return {
-    name: "polygon",
-    cursor: "crosshair",
-    get isOpen() {
-      return corners.length > 0;
-    },
-    close,
-    down(event) {
-      held = cornerAt(event);
-      moved = false;
-      if (held < 0) held = corners.push(event.point) - 1;
-      else if (held > 0) moved = true; // grabbing a corner adds none
-      redraw();
-    },
-    move(event) {
-      at = event.point;
-      if (held !== null) {
-        moved ||= distance(corners[held], at) > event.unit / event.view.scale;
-        corners[held] = at;
-      }
-      redraw();
-    },
-    up() {
-      const closes = held === 0 && !moved && corners.length >= 3;
-      held = null;
-      if (closes) close();
-    },
-    hover(event) {
-      at = event.point;
-      redraw();
-    },
-    doubleClick: () => corners.length >= 3 && close(),
-    /** Backspace takes the last corner back; false when there is none. */
-    undo() {
-      const had = corners.length > 0;
-      corners.pop();
-      redraw();
-      return had;
-    },
-    leave() {
-      at = null;
-      redraw();
-    },
-    cancel() {
-      corners = [];
-      held = null;
-      redraw();
-    },
-    draw: (canvas) => drawCorners(canvas, corners, held === null ? at : null),
-  };
+  get isOpen() {
+    return this.#corners.length > 0;
+  }
+
+  close() {
+    const mask = maskFromPolygon(this.#corners, this.#parts.image());
+    this.#corners = [];
+    if (mask.width) this.#parts.onClose(mask);
+    else this.#parts.tell("A polygon needs three corners inside the picture.");
+    this.#parts.redraw();
+  }
+
+  /** Take the last corner back; false when there is none. */
+  undo() {
+    if (!this.isOpen) return false;
+    this.#corners.pop();
+    this.#parts.redraw();
+    return true;
+  }
+
+  down(event) {
+    const grabbed = this.#cornerAt(event);
+    this.#held = grabbed >= 0 ? grabbed : this.#corners.push(event.point) - 1;
+    this.#isDragged = false;
+    this.#parts.redraw();
+  }
+
+  move(event) {
+    this.#at = event.point;
+    if (this.#held !== null) {
+      const isFar = distance(this.#corners[this.#held], event.point) > event.unit / event.view.scale;
+      this.#isDragged ||= isFar;
+      if (this.#isDragged) this.#corners[this.#held] = event.point;
+    }
+    this.#parts.redraw();
+  }
+
+  up() {
+    const closes = this.#held === 0 && !this.#isDragged && this.#corners.length >= 3;
+    this.#held = null;
+    if (closes) this.close();
+  }
+
+  hover(event) {
+    this.#at = event.point;
+    this.#parts.redraw();
+  }
+
+  leave() {
+    this.#at = null;
+    this.#parts.redraw();
+  }
+
+  doubleClick() {
+    if (this.#corners.length >= 3) this.close();
+  }
+
+  cancel() {
+    this.#corners = [];
+    this.#held = null;
+    this.#parts.redraw();
+  }
+
+  draw({ context, view, unit }) {
+    if (!this.isOpen) return;
+    context.setTransform(1, 0, 0, 1, 0, 0);
+    const ahead = this.#at && this.#held === null ? [this.#at] : [];
+    drawLine(
+      context,
+      [...this.#corners, ...ahead].map((point) => toScreen(view, point)),
+      unit,
+    );
+    this.#corners.forEach((corner, i) => drawHandle(context, toScreen(view, corner), (i ? 4 : 6) * unit));
+  }
+
+  #cornerAt({ point, unit, view }) {
+    const reach = (GRAB_CSS_PX * unit) / view.scale;
+    return this.#corners.findIndex((corner) => distance(corner, point) <= reach);
+  }
 }
 
 const distance = (a, b) => Math.hypot(a.x - b.x, a.y - b.y);
 
-function drawCorners({ context, view, unit }, corners, at) {
-  if (!corners.length) return;
-  context.setTransform(1, 0, 0, 1, 0, 0);
-  const points = [...corners, ...(at ? [at] : [])].map((point) => toScreen(view, point));
+function drawLine(context, points, unit) {
   context.setLineDash([]);
-  for (const [width, style] of [[4, "rgb(0 0 0 / 65%)"], [2, HAND_COLOUR]]) {
+  for (const [width, style] of [
+    [4, "rgb(0 0 0 / 65%)"],
+    [2, HAND_COLOUR],
+  ]) {
     context.beginPath();
     points.forEach(({ x, y }, i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
     context.lineWidth = width * unit;
     context.strokeStyle = style;
     context.stroke();
   }
-  corners.forEach((corner, i) => drawHandle(context, toScreen(view, corner), (i ? 4 : 6) * unit));
 }
 
 function drawHandle(context, { x, y }, half) {
