@@ -23,7 +23,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"mlbackend: {error}", file=sys.stderr)
         return 2
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.torch_threads))
-    return predict(settings, options) if options.verb == "predict" else serve(settings)
+    verbs = {"predict": predict, "golden": record_golden}
+    return verbs[options.verb](settings, options) if options.verb in verbs else serve(settings)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -36,6 +37,8 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument("--version", help="model version (ROOST_DEFAULT_MODEL)")
     predict.add_argument("--concepts", help="noun phrases, separated by commas (ROOST_CONCEPTS)")
     predict.add_argument("--threshold", type=float, default=0.5, help="least instance score, presence included (0.5)")
+    golden = verbs.add_parser("golden", help="record a version's answers to the golden prompts, to be met at each load")
+    golden.add_argument("version")
     return parser
 
 
@@ -63,6 +66,19 @@ def predict(settings: Settings, options: argparse.Namespace) -> int:
         return 2
     if refused:
         print(f"mlbackend: {refused} pictures were refused; see {options.out / 'report.json'}", file=sys.stderr)
+    return 0
+
+
+def record_golden(settings: Settings, options: argparse.Namespace) -> int:
+    from mlbackend.golden import write_golden
+    from mlbackend.network import WeightsError
+    from mlbackend.registry import Registry
+    registry = Registry(settings)
+    try:
+        write_golden(registry.read_now(options.version), registry.folder(options.version))
+    except WeightsError as error:
+        print(f"mlbackend: {error}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from transformers.utils.logging import disable_progress_bar
 
 from mlbackend.engine import Engine
 from mlbackend.metrics import Metrics
@@ -15,6 +16,7 @@ class Core:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         torch.set_num_threads(settings.torch_threads)
+        disable_progress_bar()  # of weights being read, which would fill the log
         self.engine = Engine(settings, metrics)
         self.registry = Registry(settings)
         self._register_gauges(metrics)

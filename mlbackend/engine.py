@@ -66,7 +66,7 @@ class Engine:
     async def click(self, predictor: Predictor, request: ClickRequest) -> dict[str, Any]:
         timer = Timer()
         self.desks.arrive(request.desk, request.sequence, preview=request.preview)
-        embedding, how = await self.embedding("click", predictor, request.image, Urgency.CLICK)
+        embedding, how = await self._embedding_for_click(predictor, request.image)
         timer.lap("encode")
         self.desks.check(request.desk, request.sequence, preview=request.preview)
         check_inside(request, width_px=embedding.width_px, height_px=embedding.height_px)
@@ -86,6 +86,16 @@ class Engine:
         return {"model_version": request.model_version, "image": request.image, "mask": best["mask"],
                 "score": best["score"], "mask_id": best["mask_id"], "candidates": candidates, "embedding": how,
                 "stages_ms": stages}
+
+    async def _embedding_for_click(self, predictor: Predictor, image: str) -> tuple[Embedding, str]:
+        """ApiError 503 where the encode takes longer than a person waits (SAM 3 on a CPU); it goes on all the same."""
+        task = asyncio.ensure_future(self.embedding("click", predictor, image, Urgency.CLICK))
+        done, _ = await asyncio.wait({task}, timeout=self.settings.click_wait_s or 0.001)
+        if not done:
+            task.cancel()  # this waiter alone: the encode is shielded
+            raise ApiError(503, "loading", "The model is still reading this image; click again in a moment.",
+                           retry_after_s=max(1.0, self.heavy.mean_s))
+        return task.result()
 
     async def _decode(self, predictor: Predictor, request: ClickRequest, prompt: Prompt) -> _Decoded:
         kind = (id(predictor), prompt.shape, prompt.wants_three)

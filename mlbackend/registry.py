@@ -96,7 +96,7 @@ class Registry:
         if version not in self._loading:
             self._check_known(version)
             current = self._loaded.get(version)
-            if current is not None and current.fingerprint == _fingerprint(self._folder(version)):
+            if current is not None and current.fingerprint == _fingerprint(self.folder(version)):
                 return self.row(version)
         task = self._begin(version)
         try:
@@ -160,7 +160,7 @@ class Registry:
         return entry.predictor
 
     def _read(self, version: str, others: list[Predictor]) -> Loaded:
-        folder = self._folder(version)
+        folder = self.folder(version)
         if not (folder / "config.json").is_file():
             raise WeightsError(f"version '{version}' has no weights at {folder}; there are: {', '.join(self.names())}")
         fingerprint = _fingerprint(folder)
@@ -181,7 +181,7 @@ class Registry:
                 log.info("version '%s' unloaded to make room", version)
                 del self._loaded[version]
 
-    def _folder(self, version: str) -> Path:
+    def folder(self, version: str) -> Path:
         if version == BASE_VERSION and self._settings.base_model:
             return resolve_source(self._settings.base_model, hub_token=self._settings.hub_token)
         shipped = version == DEMO_VERSION and (DEMO_FOLDER / "config.json").is_file()
@@ -191,7 +191,7 @@ class Registry:
         if version == BASE_VERSION:
             return {}
         try:
-            return read_manifest(self._folder(version))
+            return read_manifest(self.folder(version))
         except WeightsError:
             return {}
 

@@ -43,6 +43,7 @@ class Settings:
     shared_embeddings: Path | None = None
     click_queue: int = 64
     click_batch: int = 8
+    click_wait_s: float = 8.0
     predict_queue: int = 256
     warm_queue: int = 2_048
     max_image_pixels: int = 89_000_000
@@ -110,6 +111,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         embeddings=_folder(env, "ROOST_EMBEDDINGS"),
         shared_embeddings=_folder(env, "ROOST_SHARED_EMBEDDINGS"),
         click_queue=_integer(env, "ROOST_CLICK_QUEUE", 64, 1),
+        click_wait_s=_integer(env, "ROOST_CLICK_WAIT_S", 8, 0, 3_600),
         click_batch=_integer(env, "ROOST_CLICK_BATCH", 8, 1, 64),
         predict_queue=_integer(env, "ROOST_PREDICT_QUEUE", 256, 16),
         warm_queue=_integer(env, "ROOST_WARM_QUEUE", 2_048, 1),

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from mlbackend.__main__ import main
 from mlbackend.golden import check_golden, write_golden
 from mlbackend.loader import LoadOptions, load_predictor, parameter_bytes, resolve_source
 from mlbackend.network import WeightsError
@@ -143,6 +144,16 @@ def test_recorded_golden_answers_must_come_again(tiny: Predictor, folder: Path) 
     (folder / "golden.json").write_text(json.dumps(answers))
     with pytest.raises(WeightsError, match="golden prompt click_score"):
         check_golden(tiny, folder)
+
+
+def test_golden_command_records_what_the_next_load_must_meet(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    models = folder.parent / "models"
+    models.mkdir()
+    folder.rename(models / "v1")
+    monkeypatch.setenv("ROOST_VAR", str(folder.parent))
+    assert main(["golden", "v1"]) == 0
+    assert json.loads((models / "v1" / "golden.json").read_text())["presence"].keys() == {"chicken", "duck"}
+    assert main(["golden", "absent"]) == 2
 
 
 def test_written_version_loads_with_the_same_hash(tiny: Predictor, tmp_path: Path) -> None:

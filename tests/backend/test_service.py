@@ -154,6 +154,21 @@ def test_embeddings_outlive_the_process(var: Path) -> None:
     assert again["mask"] == first["mask"]
 
 
+def test_click_on_an_image_that_takes_long_to_read_says_so_and_hits_later(var: Path) -> None:
+    picture = store_picture(var, 3)
+    body = {"model_version": "tiny", "image": picture, "points": POINT}
+    with served_here(var, ROOST_DEFAULT_MODEL="tiny", ROOST_CLICK_WAIT_S="0") as client:
+        status, answer, headers = client.call("/v1/click", body)
+        assert (status, answer["error"]["code"]) == (503, "loading")
+        assert int(headers["Retry-After"]) >= 1
+        for _ in range(200):
+            status, answer, _ = client.call("/v1/click", body)
+            if status == 200:
+                break
+            time.sleep(0.05)
+        assert (status, answer["embedding"]) == (200, "hit")
+
+
 def test_unreadable_image_is_a_422_that_names_it(var: Path) -> None:
     from tests.backend.support import store_bytes
     broken = store_bytes(var, b"\x89PNG\r\n\x1a\n but no more")
