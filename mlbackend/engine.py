@@ -66,7 +66,8 @@ class Engine:
     async def click(self, predictor: Predictor, request: ClickRequest) -> dict[str, Any]:
         timer = Timer()
         self.desks.arrive(request.desk, request.sequence, preview=request.preview)
-        embedding, how = await self._embedding_for_click(predictor, request.image)
+        urgency = Urgency.PREDICT if request.preview else Urgency.CLICK
+        embedding, how = await self._embedding_for_click(predictor, request.image, urgency)
         timer.lap("encode")
         self.desks.check(request.desk, request.sequence, preview=request.preview)
         check_inside(request, width_px=embedding.width_px, height_px=embedding.height_px)
@@ -87,9 +88,9 @@ class Engine:
                 "score": best["score"], "mask_id": best["mask_id"], "candidates": candidates, "embedding": how,
                 "stages_ms": stages}
 
-    async def _embedding_for_click(self, predictor: Predictor, image: str) -> tuple[Embedding, str]:
+    async def _embedding_for_click(self, predictor: Predictor, image: str, urgency: Urgency) -> tuple[Embedding, str]:
         """ApiError 503 where the encode takes longer than a person waits (SAM 3 on a CPU); it goes on all the same."""
-        task = asyncio.ensure_future(self.embedding("click", predictor, image, Urgency.CLICK))
+        task = asyncio.ensure_future(self.embedding("click", predictor, image, urgency))
         done, _ = await asyncio.wait({task}, timeout=self.settings.click_wait_s or 0.001)
         if not done:
             task.cancel()  # this waiter alone: the encode is shielded

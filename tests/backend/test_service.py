@@ -169,6 +169,21 @@ def test_click_on_an_image_that_takes_long_to_read_says_so_and_hits_later(var: P
         assert (status, answer["embedding"]) == (200, "hit")
 
 
+def test_base_model_is_served_as_sam3(var: Path) -> None:
+    picture = store_picture(var, 1)
+    with served_here(var, ROOST_DEFAULT_MODEL="sam3", ROOST_BASE_MODEL=str(var / "models" / "tiny")) as client:
+        assert "sam3" in client.get("/ready")["versions"]
+        assert click(client, picture, "sam3")["mask"] == click(client, picture, "tiny")["mask"]
+
+
+def test_hover_preview_is_answered_like_a_click(var: Path) -> None:
+    picture = store_picture(var, 1)
+    body = {"model_version": "tiny", "image": picture, "points": POINT, "desk": "d", "sequence": 1}
+    with served_here(var, ROOST_DEFAULT_MODEL="tiny") as client:
+        preview = client.post("/v1/click", body | {"preview": True})
+        assert client.post("/v1/click", body)["mask"] == preview["mask"]
+
+
 def test_unreadable_image_is_a_422_that_names_it(var: Path) -> None:
     from tests.backend.support import store_bytes
     broken = store_bytes(var, b"\x89PNG\r\n\x1a\n but no more")
