@@ -10,8 +10,9 @@ atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 os.environ["ROOST_VAR"] = _folder
 
 from annotator.settings import *  # noqa: E402, F403
-from annotator.settings import DATABASES, STORAGES  # noqa: E402
+from annotator.settings import DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
 
+STATIC_ROOT.mkdir()  # WhiteNoise warns of its absence
 # The test database is the file that a worker started by a test opens as its own.
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
 # Argon2 is slow on purpose; hashed names need collectstatic.
