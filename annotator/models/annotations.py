@@ -28,6 +28,7 @@ class Annotation(models.Model):
     instances = models.JSONField(default=list)
     rejected_proposals = models.JSONField(default=list, help_text="Indices of proposals called false positives")
     active_seconds = models.FloatField(default=0.0)
+    scored = models.JSONField(null=True, blank=True, help_text="{verdict_right, iou} where the answer was known before")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

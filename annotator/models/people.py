@@ -33,6 +33,19 @@ class Project(models.Model):
         default=50, validators=[MinValueValidator(1)], help_text="Tasks one round of mining queues"
     )
 
+    # How lanes share a batch: in proportion to these; one of weight 0 is drawn on when the others have run out.
+    weight_band = models.FloatField(default=1.0, validators=FRACTION)
+    weight_disagreement = models.FloatField(default=0.5, validators=FRACTION)
+    weight_borderline = models.FloatField(default=0.5, validators=FRACTION)
+    weight_fill = models.FloatField(default=0.0, validators=FRACTION)
+    double_share = models.FloatField(
+        default=0.0, validators=FRACTION, help_text="Share of a batch that two people label without seeing each other"
+    )
+    honeypot_share = models.FloatField(
+        default=0.0, validators=FRACTION, help_text="Tasks with a known answer, as a share of a batch, beside it"
+    )
+    honeypot_feedback = models.BooleanField(default=False)
+
     review_policy = models.CharField(max_length=16, choices=ReviewPolicy, default=ReviewPolicy.ALL)
     review_share = models.FloatField(default=0.2, validators=FRACTION)
     self_review_allowed = models.BooleanField(default=False)

@@ -23,10 +23,13 @@ class Task(models.Model):
 
     class Lane(models.TextChoices):
         BAND = "band", "Presence in the band"
+        DISAGREEMENT = "disagreement", "Two models disagree"
         BORDERLINE = "borderline", "Borderline mask"
         AUDIT = "audit", "Random audit"
         FILL = "fill", "Nearest to 0.5"
         MANUAL = "manual", "Queued by hand"
+        SUSPECT = "suspect", "Suspected label error"
+        HONEYPOT = "honeypot", "Known answer"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="tasks")
     pair = models.ForeignKey(Pair, models.CASCADE, related_name="tasks")
@@ -34,17 +37,29 @@ class Task(models.Model):
         "ModelVersion", models.PROTECT, null=True, related_name="+", help_text="Whose proposals it shows"
     )
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
-    lane = models.CharField(max_length=10, choices=Lane)
+    lane = models.CharField(max_length=12, choices=Lane)
     reasons = models.JSONField(default=list)
     priority = models.FloatField(default=0.0, help_text="Higher comes first")
     round = models.PositiveIntegerField(default=1)
     skips = models.PositiveIntegerField(default=0)
+    blind = models.PositiveSmallIntegerField(default=0, help_text="1: the second of two who label without seeing")
+    twin_of = models.OneToOneField(
+        "self", models.CASCADE, null=True, blank=True, related_name="twin", help_text="The first of the two"
+    )
 
     holder = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="held_tasks"
     )
     author = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, blank=True, related_name="authored_tasks"
+    )
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        related_name="assigned_tasks",
+        help_text="Kept for this person; null: whoever comes first",
     )
     attempt = models.PositiveIntegerField(default=0, help_text="Fencing number: grows with every claim")
     lease_until = models.DateTimeField(null=True, blank=True)
@@ -54,10 +69,11 @@ class Task(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["pair"],
+                fields=["pair", "blind"],
                 condition=Q(state__in=["queued", "claimed", "submitted", "returned"]),
                 name="one_open_task_a_pair",
             ),
+            models.CheckConstraint(condition=Q(blind=0) | Q(twin_of__isnull=False), name="blind_task_has_a_twin"),
             models.CheckConstraint(
                 condition=~Q(state="claimed") | (Q(holder__isnull=False) & Q(lease_until__isnull=False)),
                 name="claimed_task_has_a_lease",
