@@ -11,7 +11,7 @@ from typing import Any
 from training.errors import Refused
 
 CONF = Path(__file__).resolve().parent / "conf"
-DEFAULT_STEPS = 300
+DEFAULT_STEPS = 150
 VERB_KEYS = {
     "train": ("base_model",),
     "evaluate": ("model",),
@@ -46,6 +46,7 @@ class Config:
     minutes: float | None
     batch_pairs: int
     mask_pairs: int
+    blend_pairs: int
     validate_every: int
     validate_pairs: int
     patience: int | None
@@ -151,6 +152,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("minutes", 0.01, 100_000),
     ("batch_pairs", 2, 4096),
     ("mask_pairs", 1, 4096),
+    ("blend_pairs", 0, 4096),
     ("validate_every", 1, 10_000_000),
     ("validate_pairs", 1, 10_000_000),
     ("patience", 1, 1_000_000),

@@ -39,7 +39,7 @@ class FeatureStore:
         memory_mib: int = 1024,
         max_pixels: int = 64_000_000,
     ) -> None:
-        self._model = model
+        self.model = model
         self._images = Path(images)
         self._hot = HotLayer(memory_mib * 2**20)
         self._warm = WarmLayer(Path(folder), UNLIMITED_BYTES)
@@ -67,7 +67,7 @@ class FeatureStore:
         rows = [self._row(image, mirrored).tensors[LAYER] for image in images]
         with torch.autocast("cpu", enabled=False):  # which cannot stack fp16
             stacked = torch.stack(rows)
-        return stacked.to(self._model.device, torch.float32)
+        return stacked.to(self.model.device, torch.float32)
 
     def size_px(self, image: str) -> tuple[int, int]:
         """(width, height) after EXIF transpose."""
@@ -84,8 +84,8 @@ class FeatureStore:
         return row
 
     def _key(self, image: str, flipped: bool) -> Key:
-        preprocessing = f"square{self._model.network.image_size_px}-float32" + ("-mirrored" if flipped else "")
-        return Key(LAYER, image, self._model.backbone_hash, preprocessing)
+        preprocessing = f"square{self.model.network.image_size_px}-float32" + ("-mirrored" if flipped else "")
+        return Key(LAYER, image, self.model.backbone_hash, preprocessing)
 
     def _stored(self, image: str, flipped: bool) -> Embedding | None:
         key = self._key(image, flipped)
@@ -106,10 +106,10 @@ class FeatureStore:
     @torch.inference_mode()
     def _encode(self, wanted: Sequence[tuple[str, bool]]) -> None:
         pictures = [self._read(image) for image, _ in wanted]
-        network = self._model.network
+        network = self.model.network
         flipped = [np.ascontiguousarray(p[:, ::-1]) if f else p for p, (_, f) in zip(pictures, wanted, strict=True)]
         pixels = torch.stack([preprocess(picture, network.image_size_px) for picture in flipped])
-        tokens = network.encode(pixels.to(self._model.device)).float().cpu()
+        tokens = network.encode(pixels.to(self.model.device)).float().cpu()
         for (image, is_flipped), picture, row in zip(wanted, pictures, tokens, strict=True):
             entry = Embedding({LAYER: round_to_fp16(row).clone()}, picture.shape[1], picture.shape[0])
             self._hold(self._key(image, is_flipped), entry)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from training import report
+from training.blending import blend_loss
 from training.checkpoints import BEST, CheckpointFolder, State
 from training.config import Config
 from training.dataset import Pair, Snapshot, Split
@@ -124,9 +125,7 @@ class Trainer:
         use_quick_attention(model.network, model.device)
         self.optimiser = build_optimiser(self.parameters, config)
         self.average = Average(self.parameters, config.average)
-        self.weights = LossWeights(
-            positive_weight=config.positive_weight, presence_smoothing=config.presence_smoothing
-        )
+        self.weights = LossWeights(positive_weight=config.positive_weight, presence_smoothing=config.presence_smoothing)
         self.targets = Targets(model.network.grid_size)
         self.sampler = Sampler(
             self.train_pairs,
@@ -222,8 +221,12 @@ class Trainer:
         mask_rows = torch.arange(min(batch.positives, self.config.mask_pairs), device=self.model.device)
         with self._precision():
             detections = self._detect(batch, mask_rows)
+            blended = self._blend(batch)
         targets = [self.targets.of(pair, mirrored=batch.mirrored) for pair in batch.pairs]
         terms = detection_loss(detections, targets, mask_rows=mask_rows, weights=self.weights)
+        if blended is not None:
+            terms["blend"] = self.weights.presence * blended
+            terms["total"] = terms["total"] + terms["blend"]
         total = terms["total"]
         if not bool(torch.isfinite(total)):
             raise TrainingError("diverged", f"The loss is no number at step {self.progress.step}: lower learning_rate.")
@@ -232,6 +235,10 @@ class Trainer:
         torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip_norm)
         self.optimiser.step()
         return {LOSS_NAMES.get(name, name): float(value.detach()) for name, value in terms.items()}
+
+    def _blend(self, batch: Batch) -> torch.Tensor | None:
+        limit, seed, step = self.config.blend_pairs, self.config.seed, self.progress.step
+        return blend_loss(self.model, self.features, batch, limit=limit, seed=seed, step=step) if limit else None
 
     def _precision(self) -> Any:
         if self.config.precision == "bfloat16":
@@ -251,7 +258,7 @@ class Trainer:
         step = self.progress.step
         if step % LOSS_EVERY and not self._is_over():
             return
-        mean = {name: round(sum(row[name] for row in self._losses) / len(self._losses), 5) for name in losses}
+        mean = {name: round(sum(row.get(name, 0.0) for row in self._losses) / len(self._losses), 5) for name in losses}
         self._losses = []
         self.events("loss", step=step, **mean, learning_rate=self.config.learning_rate * rate)
         share = self._share_done()

@@ -33,7 +33,7 @@ def test_yaml_is_read_too(tmp_path: Path) -> None:
 
 
 def test_steps_have_a_default_only_where_no_time_is_given(tmp_path: Path) -> None:
-    assert read_config("train", config_file(tmp_path, **NEEDED)).steps == 300
+    assert read_config("train", config_file(tmp_path, **NEEDED)).steps == 150
     assert read_config("train", config_file(tmp_path, **NEEDED, minutes=2)).steps is None
 
 
