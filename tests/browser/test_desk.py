@@ -103,6 +103,21 @@ def test_n_says_absent_and_brings_the_next_image(stage):
     desk.page.get_by_text(f"easy-{ALSO_CHICKENS}.png").wait_for()
 
 
+def test_a_key_held_down_answers_one_image_only(stage):
+    first, _ = stage.add_task(CHICKENS, priority=2)
+    stage.add_task(ALSO_CHICKENS, priority=1)
+    desk = stage.desk_for()
+    desk.says("proposed")
+    desk.page.keyboard.down("n")
+    desk.page.get_by_text(f"easy-{ALSO_CHICKENS}.png").wait_for()
+    desk.page.wait_for_timeout(400)
+    desk.page.keyboard.down("n")  # not released in between: a repeat
+    desk.page.keyboard.up("n")
+    desk.press("s")
+    desk.page.get_by_text(f"easy-{ALSO_CHICKENS}.png").wait_for()
+    assert submitted().task == first
+
+
 def test_brush_works_and_says_why_when_the_backend_is_down(stage, settings):
     stage.add_task(CHICKENS)
     settings.MLBACKEND_URL = DEAD_BACKEND

@@ -6,11 +6,12 @@ import { askWhichDraft } from "./dialogs.js";
 import { measurePainted } from "./timing.js";
 import { draftOf, handDraft, handFromDraft, wireInstances, workFromDraft } from "./payload.js";
 import { newUuid } from "./session.js";
-import { openProposals } from "./work.js";
+import { EMPTY_WORK, openProposals } from "./work.js";
 
 const DECIDING = ["accept", "take", "split", "delete", "candidate", "fill-holes", "redo"];
 const COVER_AFTER_MS = 400;
 const HEARTBEAT_MS = 30_000;
+const DOUBLE_PRESS_MS = 300; // nobody has looked at the next image by then
 const LOOKING_ON = "You only look at this task: it is answered, or not leased to you.";
 const UNLEASED =
   "This task is not leased to you: clicks are not answered, but your answer is taken while it is still free.";
@@ -21,6 +22,7 @@ export class Desk {
   #current = null; // {task, picture, proposals, earlier}
   #busy = false; // between two tasks
   #loading = false; // the store is being filled: nothing to save
+  #submittedAt = -Infinity;
   #warned = null; // what the person was asked to confirm by pressing the same key again
   #clock = createActiveClock(() => performance.now());
 
@@ -102,6 +104,7 @@ export class Desk {
     this.#current?.picture.close();
     this.#current = null;
     this.#parts.scene.picture = null;
+    this.#fill(() => this.#parts.store.set(EMPTY_WORK));
     this.#parts.cover.show(cover, message);
   }
 
@@ -125,7 +128,7 @@ export class Desk {
     this.#prefetch();
     say(introOf(prepared, store.state));
     picture.ready.catch((error) => notices.show("picture", "error", error.message));
-    if (other) await this.#chooseOlder(task.id, other, payload);
+    if (other) void this.#chooseOlder(task.id, other, payload);
   }
 
   /** A task opened by its address may be nobody's, somebody else's or already answered. */
@@ -186,7 +189,8 @@ export class Desk {
   #submitPresent(event) {
     const { store, editor } = this.#parts;
     if (this.isIdle && !this.#busy) return void this.start(null, event?.timeStamp);
-    if (this.isLocked) return this.lockedReason;
+    const reason = this.#whyNotSubmit();
+    if (reason) return reason;
     if (store.state.hand?.state === "waiting") return "The model is still drawing; a moment.";
     if (store.state.hand) editor.acceptHand();
     if (store.state.hand) return "The mask in hand is empty: click the object, or drop it with Esc.";
@@ -199,7 +203,8 @@ export class Desk {
 
   #submitAbsent(event) {
     const { store } = this.#parts;
-    if (this.isLocked) return this.lockedReason;
+    const reason = this.#whyNotSubmit();
+    if (reason) return reason;
     const { instances, hand } = store.state;
     if ((instances.length || hand) && this.#warned !== "absent") {
       return this.#warn(
@@ -208,6 +213,11 @@ export class Desk {
       );
     }
     return this.#submit("absent", event);
+  }
+
+  #whyNotSubmit() {
+    const isDoublePress = performance.now() - this.#submittedAt < DOUBLE_PRESS_MS;
+    return isDoublePress ? "Pressed twice? This is the next image already." : this.lockedReason;
   }
 
   #warn(about, sentence) {
@@ -221,6 +231,7 @@ export class Desk {
     const isAbsent = verdict === "absent";
     const { instances, rejected, proposals } = store.state;
     const seconds = this.#clock.seconds;
+    this.#submittedAt = performance.now();
     outbox.add(task.id, {
       attempt: task.attempt,
       client_uuid: newUuid(),

@@ -58,14 +58,17 @@ function readOwn(storage, key) {
   }
 }
 
-/** Call `run(action, event)` for keys of the map; keys typed into a field or pressing a button are left alone. */
-export function bindKeys(target, keymap, run) {
+/**
+ * Call `run(action, event)` for keys of the map; keys typed into a field or pressing a button are left alone. A key
+ * held down repeats only what is in `repeating`: a Space held too long must not submit the next image as well.
+ */
+export function bindKeys(target, keymap, run, repeating) {
   const onKeyDown = (event) => {
     if (event.defaultPrevented || event.isComposing) return;
     const action = keymap.actionOf(keyName(event));
     if (!action || isTaken(event)) return;
     event.preventDefault();
-    run(action, event);
+    if (!event.repeat || repeating.has(action)) run(action, event);
   };
   target.addEventListener("keydown", onKeyDown);
   return () => target.removeEventListener("keydown", onKeyDown);

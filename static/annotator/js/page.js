@@ -6,6 +6,7 @@ import { createKeySheet } from "./dialogs.js";
 import { createKept } from "./kept.js";
 import { createNotices } from "./notices.js";
 import { createSettings } from "./settings.js";
+import { REPEATING } from "./shortcuts.js";
 
 export function openPage(root, { table, name }) {
   const role = (wanted) => root.querySelector(`[data-role=${wanted}]`);
@@ -46,7 +47,7 @@ export function bindActions({ root, keymap, say, role }, actions) {
     // A mouse click must not leave the focus on the button: the next Space would press it again.
     if (event.detail > 0) role("stage").focus({ preventScroll: true });
   });
-  bindKeys(document, keymap, run);
+  bindKeys(document, keymap, run, REPEATING);
   labelButtons(root, keymap);
 }
 

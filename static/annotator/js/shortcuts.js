@@ -5,6 +5,12 @@
 
 const row = (action, keys, group, label) => Object.freeze({ action, keys: Object.freeze(keys), group, label });
 
+/** What a key held down does again and again. */
+export const REPEATING = new Set([
+  ...["pointer-left", "pointer-right", "pointer-up", "pointer-down"],
+  ...["smaller", "larger", "zoom-in", "zoom-out", "next", "previous"],
+]);
+
 const TOOLS = [
   row("tool-point", ["V"], "Tools", "Point and box: click adds, right click or Shift takes away, drag draws a box"),
   row("tool-brush", ["B"], "Tools", "Brush: paint pixels on"),
