@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 
@@ -31,11 +31,19 @@ T = TypeVar("T")
 GUEST_BYTES = 256 * MIB
 
 
+class Found(NamedTuple):
+    """how: "hit" or "miss"; busy_ms is what the model spent on a miss."""
+
+    embedding: Embedding
+    how: str
+    busy_ms: float = 0.0
+
+
 @dataclass
 class Flight:
     """An embedding on its way: everybody who wants it waits for the same one."""
 
-    task: asyncio.Task[tuple[Embedding, str]]
+    task: asyncio.Task[Found]
     urgency: Urgency
     job: HeavyJob | None = None
 
@@ -64,11 +72,10 @@ class Engine:
         self._background: set[asyncio.Task[Any]] = set()
 
     async def click(self, predictor: Predictor, request: ClickRequest) -> dict[str, Any]:
-        timer = Timer()
+        start = time.perf_counter()
         self.desks.arrive(request.desk, request.sequence, preview=request.preview)
         urgency = Urgency.PREDICT if request.preview else Urgency.CLICK
-        embedding, how = await self._embedding_for_click(predictor, request.image, urgency)
-        timer.lap("encode")
+        embedding, how, encode_ms = await self._embedding_for_click(predictor, request.image, urgency)
         self.desks.check(request.desk, request.sequence, preview=request.preview)
         check_inside(request, width_px=embedding.width_px, height_px=embedding.height_px)
         earlier = None
@@ -76,19 +83,17 @@ class Engine:
             side = 4 * predictor.network.grid_size
             earlier = self.kept.get(request.earlier_mask_id, request.image, (side, side))
         decoded = await self._decode(predictor, request, Prompt(embedding, request.points, request.box_xyxy, earlier))
-        timer.reset()
-        candidates = await self._run(self._masks, _wire_candidates, decoded.candidates, embedding)
-        timer.lap("mask")
+        candidates, mask_ms = await self._run(self._masks, timed, _wire_candidates, decoded.candidates, embedding)
         for candidate, row in zip(decoded.candidates, candidates, strict=True):
             row["mask_id"] = self.kept.put(request.image, candidate.mask_logits_hw)
-        stages = timer.stages(decode=decoded.decode_ms)
+        stages = stages_ms(start, encode=encode_ms, decode=decoded.decode_ms, mask=mask_ms)
         self._observe("click", stages, how)
         best = candidates[0]
         return {"model_version": request.model_version, "image": request.image, "mask": best["mask"],
                 "score": best["score"], "mask_id": best["mask_id"], "candidates": candidates, "embedding": how,
                 "stages_ms": stages}
 
-    async def _embedding_for_click(self, predictor: Predictor, image: str, urgency: Urgency) -> tuple[Embedding, str]:
+    async def _embedding_for_click(self, predictor: Predictor, image: str, urgency: Urgency) -> Found:
         """ApiError 503 where the encode takes longer than a person waits (SAM 3 on a CPU); it goes on all the same."""
         task = asyncio.ensure_future(self.embedding("click", predictor, image, urgency))
         done, _ = await asyncio.wait({task}, timeout=self.settings.click_wait_s or 0.001)
@@ -134,12 +139,12 @@ class Engine:
             task.add_done_callback(self._background.discard)
         return len(taken)
 
-    async def embedding(self, layer: str, predictor: Predictor, image: str, urgency: Urgency) -> tuple[Embedding, str]:
-        """The layer's tensors and "hit" or "miss". Concurrent callers share one encode."""
+    async def embedding(self, layer: str, predictor: Predictor, image: str, urgency: Urgency) -> Found:
+        """The layer's tensors. Concurrent callers share one encode."""
         key = self._key(layer, predictor, image)
         hot = self.store.hot.get(key)
         if hot is not None:
-            return hot, "hit"
+            return Found(hot, "hit")
         flight = self._flights.get(key)
         if flight is None:
             make = self._make_click_input if layer == "click" else self._make_tokens
@@ -190,44 +195,45 @@ class Engine:
         weights = predictor.click_hash if layer == "click" else predictor.backbone_hash
         return Key(layer, image, weights, predictor.preprocessing)
 
-    async def _make_tokens(self, predictor: Predictor, key: Key, urgency: Urgency) -> tuple[Embedding, str]:
+    async def _make_tokens(self, predictor: Predictor, key: Key, urgency: Urgency) -> Found:
         pool = self._pool(urgency)
         warm = await self._run(pool, self.store.warm.get, key)
         if warm is not None:
             self.store.hot.put(key, warm)
-            return warm, "hit"
+            return Found(warm, "hit")
         pixels, size_wh = await self._run(pool, self._pixels, predictor, key.image, self._guests.get(key.image))
-        entry = await self._heavy(key, urgency, lambda: predictor.encode(pixels[None], [size_wh])[0], "encode")
+        entry, busy_ms = await self._heavy(key, urgency, lambda: predictor.encode(pixels[None], [size_wh])[0], "encode")
         self.store.put(key, entry)
-        return entry, "miss"
+        return Found(entry, "miss", busy_ms)
 
-    async def _make_click_input(self, predictor: Predictor, key: Key, urgency: Urgency) -> tuple[Embedding, str]:
+    async def _make_click_input(self, predictor: Predictor, key: Key, urgency: Urgency) -> Found:
         warm = await self._run(self._pool(urgency), self.store.warm.get, key)
         if warm is not None:
             self.store.hot.put(key, warm)
-            return warm, "hit"
-        tokens, _ = await self.embedding("tokens", predictor, key.image, self._urgency_now(key, urgency))
-        entry = await self._heavy(key, urgency, lambda: predictor.click_features(tokens), "click_input")
+            return Found(warm, "hit")
+        tokens = await self.embedding("tokens", predictor, key.image, self._urgency_now(key, urgency))
+        entry, busy_ms = await self._heavy(key, urgency, lambda: predictor.click_features(tokens.embedding),
+                                           "click_input")
         self.store.put(key, entry)
-        return entry, "miss"
+        return Found(entry, "miss", tokens.busy_ms + busy_ms)
 
     def _urgency_now(self, key: Key, urgency: Urgency) -> Urgency:
         flight = self._flights.get(key)
         return flight.urgency if flight is not None else urgency
 
-    async def _heavy(self, key: Key, urgency: Urgency, run: Callable[[], T], stage: str) -> T:
+    async def _heavy(self, key: Key, urgency: Urgency, run: Callable[[], T], stage: str) -> tuple[T, float]:
+        """The value, and the milliseconds that making it took, without the wait for its turn."""
         urgency = self._urgency_now(key, urgency)
-        start = time.perf_counter()
         if stage == "click_input" and urgency is Urgency.CLICK:  # short, and a person waits: not behind an encode
-            value = await self._run(self._quick, run)
+            value, busy_ms = await self._run(self._quick, timed, spare_memory, run)
         else:
-            job = self.heavy.submit(lambda: spare_memory(run), urgency)
+            job = self.heavy.submit(lambda: timed(spare_memory, run), urgency)
             flight = self._flights.get(key)
             if flight is not None:
                 flight.job = job
-            value = await asyncio.wrap_future(job.future)
-        self.metrics.observe_ms("roost_stage_ms", (time.perf_counter() - start) * 1e3, stage=stage)
-        return value
+            value, busy_ms = await asyncio.wrap_future(job.future)
+        self.metrics.observe_ms("roost_stage_ms", busy_ms, stage=stage)
+        return value, busy_ms
 
     async def _predict_or_error(self, predictor: Predictor, image: str, request: PredictRequest) -> dict[str, Any]:
         try:
@@ -237,23 +243,20 @@ class Engine:
             return {"image": image, "error": error.body()}
 
     async def _predict_one(self, predictor: Predictor, image: str, request: PredictRequest) -> dict[str, Any]:
-        timer = Timer()
-        tokens, how = await self.embedding("tokens", predictor, image, Urgency.PREDICT)
-        timer.lap("encode")
+        start = time.perf_counter()
+        tokens, how, encode_ms = await self.embedding("tokens", predictor, image, Urgency.PREDICT)
         for c, row in enumerate(request.exemplars):
             for i, exemplar in enumerate(row):
                 check_box_inside(exemplar.box_xyxy, f"exemplar_boxes[{c}][{i}]", width_px=tokens.width_px,
                                  height_px=tokens.height_px)
         job = self.heavy.submit(
-            lambda: spare_memory(lambda: predictor.detect(
+            lambda: timed(spare_memory, lambda: predictor.detect(
                 tokens, request.concepts, score_threshold=request.score_threshold, exemplars=request.exemplars)),
             Urgency.PREDICT)
-        found = await asyncio.wrap_future(job.future)
-        timer.lap("detect")
-        concepts = await self._run(self._bulk, _wire_concepts, found, tokens)
-        timer.lap("mask")
+        found, detect_ms = await asyncio.wrap_future(job.future)
+        concepts, mask_ms = await self._run(self._bulk, timed, _wire_concepts, found, tokens)
         feature = base64.b64encode(predictor.feature(tokens).tobytes()).decode("ascii")
-        stages = timer.stages()
+        stages = stages_ms(start, encode=encode_ms, detect=detect_ms, mask=mask_ms)
         self._observe("predict", stages, how)
         return {"image": image, "width": tokens.width_px, "height": tokens.height_px, "embedding": how,
                 "feature": feature, "concepts": concepts, "stages_ms": stages}
@@ -292,27 +295,17 @@ class Engine:
             self.metrics.observe_ms("roost_request_ms", value, call=call, stage=stage)
 
 
-class Timer:
-    """Milliseconds by stage since the last lap; "wait" is what no stage accounts for."""
+def timed(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
+    start = time.perf_counter()
+    value = function(*arguments)
+    return value, (time.perf_counter() - start) * 1e3
 
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._laps: dict[str, float] = {}
 
-    def lap(self, stage: str) -> None:
-        now = time.perf_counter()
-        self._laps[stage] = (now - self._last) * 1e3
-        self._last = now
-
-    def reset(self) -> None:
-        self._last = time.perf_counter()
-
-    def stages(self, **inner_ms: float) -> dict[str, float]:
-        now = time.perf_counter()
-        total = (now - self._start) * 1e3
-        laps = self._laps | inner_ms
-        return {stage: round(value, 2) for stage, value in
-                {"wait": max(0.0, total - sum(laps.values())), **laps, "total": total}.items()}
+def stages_ms(start: float, **stages: float) -> dict[str, float]:
+    """The stages, "total" since start, and as "wait" what no stage accounts for."""
+    total = (time.perf_counter() - start) * 1e3
+    rows = {"wait": max(0.0, total - sum(stages.values())), **stages, "total": total}
+    return {stage: round(value, 2) for stage, value in rows.items()}
 
 
 @dataclass(frozen=True)
@@ -332,9 +325,8 @@ def spare_memory(run: Callable[[], T]) -> T:
 
 
 def _decode_clicks(items: Sequence[tuple[Predictor, Prompt]]) -> list[_Decoded]:
-    start = time.perf_counter()
-    answers = spare_memory(lambda: items[0][0].click([prompt for _, prompt in items]))
-    spent_ms = (time.perf_counter() - start) * 1e3
+    predictor, prompts = items[0][0], [prompt for _, prompt in items]
+    answers, spent_ms = timed(spare_memory, lambda: predictor.click(prompts))
     return [_Decoded(candidates, spent_ms) for candidates in answers]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from io import BytesIO
 from pathlib import Path
@@ -34,6 +35,8 @@ def read_image(images_dir: Path, sha256: str, *, max_pixels: int) -> np.ndarray:
         raise absent_image(sha256) from None
     except OSError as error:
         raise unreadable_image(sha256, f"the file cannot be read ({error.strerror})") from None
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise unreadable_image(sha256, "the stored file has other content than its name says")
     try:
         return decode_image(data, max_pixels=max_pixels)
     except ImageError as error:

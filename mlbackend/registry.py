@@ -6,10 +6,11 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mlbackend.errors import ApiError, unknown_version
 from mlbackend.golden import check_golden
@@ -20,6 +21,7 @@ from mlbackend.settings import MIB, Settings
 from mlbackend.wire import VERSION
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 DEMO_FOLDER = Path(__file__).parent / "weights" / "demo"
 BASE_VERSION = "sam3"
 DEMO_VERSION = "demo"
@@ -96,7 +98,7 @@ class Registry:
         if version not in self._loading:
             self._check_known(version)
             current = self._loaded.get(version)
-            if current is not None and current.fingerprint == _fingerprint(self.folder(version)):
+            if current is not None and current.fingerprint == await self._on_reader(self._fingerprint_of, version):
                 return self.row(version)
         task = self._begin(version)
         try:
@@ -144,7 +146,7 @@ class Registry:
         start = time.monotonic()
         others = [entry.predictor for entry in self._loaded.values()]
         try:
-            entry = await asyncio.get_running_loop().run_in_executor(self._reader, self._read, version, others)
+            entry = await self._on_reader(self._read, version, others)
         except Exception as error:
             reason = str(error) if isinstance(error, WeightsError) else f"{type(error).__name__}: {error}"
             log.error("version '%s' not loaded: %s", version, reason)
@@ -158,6 +160,13 @@ class Registry:
         self._make_room(version)
         log.info("version '%s' loaded in %.1f s", version, time.monotonic() - start)
         return entry.predictor
+
+    async def _on_reader(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Disk and hub are waited for on the loader's thread, never on the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, function, *arguments)
+
+    def _fingerprint_of(self, version: str) -> tuple[int, int]:
+        return _fingerprint(self.folder(version))
 
     def _read(self, version: str, others: list[Predictor]) -> Loaded:
         folder = self.folder(version)

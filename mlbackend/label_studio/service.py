@@ -59,7 +59,7 @@ class LabelStudioService:
         from mlbackend.lanes import Urgency
         control = config.mask_control()
         image = await self._image(engine, predictor, task, config)
-        embedding, _ = await engine.embedding("click", predictor, image, Urgency.CLICK)
+        embedding = (await engine.embedding("click", predictor, image, Urgency.CLICK)).embedding
         prompts = read_context(context, width_px=embedding.width_px, height_px=embedding.height_px)
         answer = await engine.click(predictor, ClickRequest(version, image, prompts.points, prompts.box_xyxy))
         regions = await self._run(_regions, answer["mask"], control, prompts.label, answer["score"])

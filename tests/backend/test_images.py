@@ -79,6 +79,13 @@ def test_only_a_hash_names_an_image(tmp_path: Path, name: str) -> None:
     assert refusal.value.code == "absent_image"
 
 
+def test_file_with_other_content_than_its_name_is_not_read(tmp_path: Path) -> None:
+    sha256 = store_bytes(tmp_path, png_bytes(noisy_picture(1)))
+    (tmp_path / "images" / sha256[:2] / sha256).write_bytes(png_bytes(noisy_picture(2)))
+    with pytest.raises(ApiError, match="other content than its name"):
+        read_image(tmp_path / "images", sha256, max_pixels=LIMIT)
+
+
 def test_unreadable_image_says_why(tmp_path: Path) -> None:
     sha256 = store_bytes(tmp_path, b"<svg/>")
     with pytest.raises(ApiError) as refusal:
