@@ -59,6 +59,7 @@ class Config:
     final_rate: float
     clip_norm: float
     average: float
+    start_share: float
     positive_weight: float
     presence_smoothing: float
     positive_share: float
@@ -164,6 +165,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("final_rate", 0.0, 1.0),
     ("clip_norm", 1e-4, 1e6),
     ("average", 0.0, 0.99999),
+    ("start_share", 0.0, 0.95),
     ("positive_weight", 0.1, 100.0),
     ("presence_smoothing", 0.0, 0.4),
     ("positive_share", 0.05, 0.95),

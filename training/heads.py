@@ -7,6 +7,8 @@ costly part of a step is computed once an image (docs/training.md).
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -84,11 +86,16 @@ def set_rate(optimiser: torch.optim.Optimizer, config: Config, progress: float) 
 
 
 class Average:
-    """Exponential moving average of the trained weights: what is judged, kept and served."""
+    """What is judged, kept and served: the trained weights' moving average, on the line back to where they started.
 
-    def __init__(self, parameters: dict[str, nn.Parameter], decay: float) -> None:
-        self._parameters, self._decay = parameters, decay
-        self.weights: State = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    A model fine-tuned on a few hundred pairs forgets some of what it could do; between its weights and those it started
+    from lie models that do both. Source: Wortsman et al. 2022, Robust fine-tuning of zero-shot models.
+    """
+
+    def __init__(self, parameters: dict[str, nn.Parameter], decay: float, start_share: float) -> None:
+        self._parameters, self._decay, self._start_share = parameters, decay, start_share
+        self._start: State = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        self.weights: State = {name: weight.clone() for name, weight in self._start.items()}
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -97,13 +104,26 @@ class Average:
         for name, parameter in self._parameters.items():
             self.weights[name].lerp_(parameter.detach(), 1 - decay)
 
-    @torch.no_grad()
-    def swap(self) -> None:
-        """Exchange network and average; calling it twice restores both."""
-        for name, parameter in self._parameters.items():
-            held = parameter.detach().clone()
-            parameter.copy_(self.weights[name])
-            self.weights[name].copy_(held)
+    def kept(self) -> State:
+        """start_share of the weights that the run started from, the rest of the average."""
+        return {name: weight.lerp(self._start[name], self._start_share) for name, weight in self.weights.items()}
+
+    @contextmanager
+    def in_network(self) -> Iterator[State]:
+        """The network holds kept() inside the block, and afterwards what it held before, to the bit."""
+        held = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
+        kept = self.kept()
+        _copy_into(self._parameters, kept)
+        try:
+            yield kept
+        finally:
+            _copy_into(self._parameters, held)
+
+
+@torch.no_grad()
+def _copy_into(parameters: dict[str, nn.Parameter], weights: State) -> None:
+    for name, parameter in parameters.items():
+        parameter.copy_(weights[name])
 
 
 def optimiser_state(optimiser: torch.optim.Optimizer, parameters: dict[str, nn.Parameter]) -> State:

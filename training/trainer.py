@@ -1,7 +1,8 @@
 """Retrain the heads on a snapshot, from cached features of the frozen ViT.
 
 A run is a function of its config, its snapshot and its base model: stopped and resumed it ends in the same weights, to
-the bit on one CPU thread. The weights that count are the moving average; the best by CGF1 on `val` is kept.
+the bit on one CPU thread. The weights that count are a moving average on the line back to the start (heads.Average);
+the best by CGF1 on `val` is kept.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ class Trainer:
         self.parameters = trainable(model.network)
         use_quick_attention(model.network, model.device)
         self.optimiser = build_optimiser(self.parameters, config)
-        self.average = Average(self.parameters, config.average)
+        self.average = Average(self.parameters, config.average, config.start_share)
         self.weights = LossWeights(positive_weight=config.positive_weight, presence_smoothing=config.presence_smoothing)
         self.targets = Targets(model.network.grid_size)
         self.sampler = Sampler(
@@ -269,19 +270,15 @@ class Trainer:
     def _validate(self) -> None:
         """Judge the average on `val`; a strictly better CGF1 becomes the best checkpoint."""
         began, done = time.monotonic(), self.progress
-        self.average.swap()
         use_training_mode(self.model.network, False)
-        try:
+        with self.average.in_network() as state:
             checked = self.stop.checked(ignore) if done.step == 0 else ignore
             figures = evaluate_model(self.model, self.features, self.val, keep_score=0.5, progress=checked).figures
-        finally:
-            self.average.swap()
         row = {"step": done.step, **{key: round(figures[key], 6) for key in ("cgf1", "pmf1", "il_mcc", "il_fpr")}}
         done.validations.append(row)
         is_best = figures["cgf1"] > done.best_cgf1
         if is_best:
             done.best_step, done.best_cgf1, done.without_gain = done.step, figures["cgf1"], 0
-            state = {name: weight for name, weight in self.average.weights.items()}
             path = self.folder.write(BEST, state, {"step": done.step, "cgf1": figures["cgf1"]})
             self.events("checkpoint", step=done.step, path=str(path), best=True)
         else:
