@@ -20,6 +20,10 @@ class Skip(Attempt):
     reason = serializers.CharField(allow_blank=True, default="", max_length=300)
 
 
+class Reassign(serializers.Serializer):
+    member = serializers.CharField(max_length=150)
+
+
 class Point(serializers.Serializer):
     x = serializers.FloatField()
     y = serializers.FloatField()

@@ -12,7 +12,8 @@ from rest_framework.response import Response
 
 from annotator import ml_client
 from annotator.models import Membership, Task
-from annotator.selectors.access import Person, has_role, project_for, task_for, task_seen_by
+from annotator.selectors.access import Person, has_role, member_named, project_for, task_for, task_seen_by
+from annotator.services.assignments import task_reassign
 from annotator.services.drafts import draft_delete, draft_save
 from annotator.services.submissions import task_submit
 from annotator.services.tasks import task_claim, task_heartbeat, task_release, task_reopen, task_skip
@@ -113,6 +114,16 @@ def reopen(request: Request, task_id: int) -> Response:
     """Take back one of the caller's last ten submissions."""
     reopened = task_reopen(task=task_for(request.user, task_id), user=request.user)
     return Response(task_payload(reopened, request.user))
+
+
+@extend_schema(request=serializers.Reassign, responses=answers(200, schema.State))
+@api_view(["POST"])
+def reassign(request: Request, task_id: int) -> Response:
+    """Keep a waiting or held task for a member, by name."""
+    given = task_for(request.user, task_id, Membership.Role.REVIEWER)
+    name = checked(request, serializers.Reassign)["member"]
+    member = member_named(project=given.project, name=name)
+    return _state(task_reassign(task=given, member=member, user=request.user))
 
 
 def _state(task: Task) -> Response:

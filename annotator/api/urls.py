@@ -25,6 +25,7 @@ urlpatterns = [
     path("tasks/<int:task_id>/draft", tasks.draft, name="api-draft"),
     path("tasks/<int:task_id>/submit", tasks.submit, name="api-submit"),
     path("tasks/<int:task_id>/reopen", tasks.reopen, name="api-reopen"),
+    path("tasks/<int:task_id>/reassign", tasks.reassign, name="api-reassign"),
     path("annotations/<int:annotation_id>", reviews.annotation, name="api-annotation"),
     path("annotations/<int:annotation_id>/review", reviews.review, name="api-review"),
     path("jobs/<int:job_id>", jobs.job, name="api-job"),

@@ -7,6 +7,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404
 
+from annotator.errors import RoostError
 from annotator.models import Annotation, Image, Job, Membership, Project, Task
 
 Person: TypeAlias = "AbstractBaseUser | AnonymousUser"
@@ -41,6 +42,14 @@ def project_for(user: Person, slug: str, role: str = Membership.Role.ANNOTATOR) 
         raise Http404
     _require(user, project, role)
     return project
+
+
+def member_named(*, project: Project, name: str) -> AbstractBaseUser:
+    """A member by account name; RoostError for anybody else, whether they exist or not."""
+    row = Membership.objects.filter(project=project, user__username=name).select_related("user").first()
+    if row is None:
+        raise RoostError(f"{name} is not a member here.", fields={"member": ["No member."]})
+    return row.user
 
 
 def task_for(user: Person, task_id: int, role: str = Membership.Role.ANNOTATOR) -> Task:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import groupby
 
 import numpy as np
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotator.acquisition import Candidate
 from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Project, Task
@@ -15,7 +15,8 @@ BINS = 20
 def tasks_withdrawable(*, project: Project) -> QuerySet[Task]:
     """Queued tasks that nobody has begun and no person asked for: mining may choose afresh."""
     begun = Draft.objects.filter(task=OuterRef("pk"))
-    waiting = Task.objects.filter(project=project, state=Task.State.QUEUED).exclude(lane=Task.Lane.MANUAL)
+    asked_for = Q(lane__in=(Task.Lane.MANUAL, Task.Lane.SUSPECT)) | Q(assignee__isnull=False)
+    waiting = Task.objects.filter(project=project, state=Task.State.QUEUED).exclude(asked_for)
     return waiting.filter(~Exists(begun))
 
 

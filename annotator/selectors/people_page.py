@@ -3,30 +3,26 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
+from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Avg, Count
 
-from annotator.models import Annotation, Membership, Project, Review, Task
+from annotator.models import Annotation, Membership, Project, Task
 
 
 @dataclass
 class Person:
-    """One member. `approved` and `sent_back` count reviewers' decisions on this person's answers."""
+    """One member and what they hold."""
 
     membership: Membership
     submitted: int = 0
     seconds: float | None = None
-    approved: int = 0
-    sent_back: int = 0
     held: list[Task] = field(default_factory=list)
 
-    @property
-    def decided(self) -> int:
-        return self.approved + self.sent_back
 
-    @property
-    def first_pass(self) -> float | None:
-        """Share of decided answers that were approved as they came; None before the first decision."""
-        return self.approved / self.decided if self.decided else None
+def members_active(*, project: Project) -> list[AbstractBaseUser]:
+    """Whom a task can be given to, by name."""
+    memberships = project.memberships.filter(user__is_active=True).select_related("user")
+    return [row.user for row in memberships.order_by("user__username")]
 
 
 def people_of(*, project: Project) -> list[Person]:
@@ -36,23 +32,10 @@ def people_of(*, project: Project) -> list[Person]:
     for author, count, seconds in answers.values_list("author").annotate(Count("id"), Avg("active_seconds")):
         if author in people:
             people[author].submitted, people[author].seconds = count, seconds
-    _add_decisions(project, people)
     for holder, tasks in _held(project).items():
         if holder in people:
             people[holder].held = tasks
     return list(people.values())
-
-
-def _add_decisions(project: Project, people: dict[int, Person]) -> None:
-    reviews = Review.objects.filter(annotation__task__project=project).order_by()
-    rows = reviews.values_list("annotation__author", "decision").annotate(n=Count("id"))
-    for author, decision, count in rows:
-        if author not in people:
-            continue
-        if decision == Review.Decision.APPROVE:
-            people[author].approved += count
-        else:
-            people[author].sent_back += count
 
 
 def _held(project: Project) -> dict[int, list[Task]]:

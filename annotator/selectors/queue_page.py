@@ -51,7 +51,9 @@ def queue_page(*, project: Project, wanted: QueueFilter) -> QueuePage:
     tasks = tasks.filter(lane=wanted.lane) if wanted.lane else tasks
     tasks = tasks.filter(pair__concept_id=wanted.concept) if wanted.concept else tasks
     tasks = _beyond(tasks, wanted.after).order_by("skips", "-priority", "id")
-    related = tasks.select_related("pair__image", "pair__concept", "holder", "author").defer("pair__instances")
+    related = tasks.select_related("pair__image", "pair__concept", "holder", "author", "assignee").defer(
+        "pair__instances"
+    )
     rows = list(related[: PAGE + 1])
     shown = rows[:PAGE]
     _add_presence(shown)

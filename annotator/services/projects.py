@@ -27,6 +27,13 @@ SETTINGS = (
     "stability_below",
     "audit_share",
     "mine_batch",
+    "weight_band",
+    "weight_disagreement",
+    "weight_borderline",
+    "weight_fill",
+    "double_share",
+    "honeypot_share",
+    "honeypot_feedback",
     "review_policy",
     "review_share",
     "self_review_allowed",
@@ -124,6 +131,7 @@ def member_set(*, project: Project, member: AbstractBaseUser, role: str | None, 
 def _leases_free(*, project: Project, member: AbstractBaseUser) -> None:
     held = project.tasks.filter(holder=member, state=Task.State.CLAIMED)
     held.update(lease_until=F("created_at"))
+    project.tasks.filter(assignee=member).update(assignee=None)
     leases_lapsed_end(project=project)
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
+from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from annotator.errors import ConflictError
@@ -53,7 +53,7 @@ def task_release(*, task: Task, user: AbstractBaseUser, attempt: int) -> None:
 def task_skip(*, task: Task, user: AbstractBaseUser, attempt: int, reason: str) -> None:
     """Give the task back, behind the others."""
     _put_back(task, _own(task, user, attempt))
-    Task.objects.filter(pk=task.pk).update(skips=F("skips") + 1)
+    Task.objects.filter(pk=task.pk).update(skips=F("skips") + 1, assignee=None)
     audit_record(project=task.project, actor=user, action="task.skip", subject=task.pk, reason=reason[:300])
 
 
@@ -81,6 +81,7 @@ def lease_release_by_admin(*, task: Task, admin: AbstractBaseUser) -> None:
 
 def leases_lapsed_end(*, project: Project) -> None:
     """Put back every task whose lease is over or whose holder is deactivated. Call it inside a transaction."""
+    Task.objects.filter(project=project, assignee__is_active=False).update(assignee=None)
     lapsed = Task.objects.filter(project=project, state=Task.State.CLAIMED).filter(
         Q(lease_until__lte=Now()) | Q(holder__is_active=False)
     )
@@ -110,11 +111,24 @@ def _own(task: Task, user: AbstractBaseUser, attempt: int) -> QuerySet[Task]:
 
 
 def _candidate(project: Project, user: AbstractBaseUser, after_id: int | None) -> Task | None:
-    """What was sent back to this person, else the top of the queue; what others are just taking is passed over."""
+    """What was sent back to this person, what is kept for them, else the top of the queue; what others are just taking
+    is passed over."""
     free = Task.objects.filter(project=project).exclude(pk=after_id).select_for_update(skip_locked=True)
     returned = free.filter(state=Task.State.RETURNED, author=user).order_by("skips", "updated_at", "pk")
-    queued = free.filter(state=Task.State.QUEUED).order_by("skips", "-priority", "pk")
-    return returned.first() or queued.first()
+    queued = free.filter(state=Task.State.QUEUED).exclude(own_twins(user)).order_by("skips", "-priority", "pk")
+    return returned.first() or queued.filter(assignee=user).first() or queued.filter(assignee=None).first()
+
+
+def own_twins(user: AbstractBaseUser) -> Q:
+    """Tasks that this person must not get: the other half of two blind labels is theirs, or the known answer is.
+
+    Correlated subqueries, so that the queue is walked from its top and not read as a whole.
+    """
+    half = Task.objects.filter(Q(twin_of=OuterRef("pk")) | Q(pk=OuterRef("twin_of")))
+    answered = Annotation.objects.filter(task=OuterRef("pk"), author=user)
+    theirs = half.filter(Q(holder=user) | Q(author=user) | Q(assignee=user) | Exists(answered))
+    known = Annotation.objects.filter(pair=OuterRef("pair"), author=user)
+    return Q(Exists(theirs)) | (Q(lane=Task.Lane.HONEYPOT) & Exists(known))
 
 
 def _take(task: Task, user: AbstractBaseUser) -> bool:

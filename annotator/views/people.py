@@ -3,18 +3,20 @@
 from django.contrib import messages
 from django.contrib.auth import get_user_model
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.views.decorators.http import require_http_methods, require_POST
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotator.forms import MemberForm
 from annotator.models import Membership, Project
 from annotator.selectors.access import has_role
-from annotator.selectors.people_page import people_of
+from annotator.selectors.people_page import members_active, people_of
+from annotator.selectors.quality import NEWEST, figures_of
+from annotator.services.assignments import task_reassign
 from annotator.services.people import member_invite
 from annotator.services.projects import member_set
 from annotator.services.tasks import lease_release_by_admin
 
-from .shell import ADMIN, REVIEWER, page, project_page, refusals_told
+from .shell import ADMIN, REVIEWER, page, project_page, refusals_told, whole_number
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -40,7 +42,8 @@ def add(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 def _page(request: HttpRequest, project: Project, form: MemberForm, status: int = 200, **more: object) -> HttpResponse:
-    context = {"people": people_of(project=project), "form": form, "roles": Membership.Role.choices, **more}
+    rows, members = people_of(project=project), members_active(project=project)
+    context = {"people": rows, "members": members, "form": form, "roles": Membership.Role.choices, **more}
     response = page(request, "people.html", context, project=project, status=status)
     if more.get("password"):
         response["Cache-Control"] = "no-store"
@@ -73,3 +76,27 @@ def release(request: HttpRequest, project: Project, task_id: int) -> HttpRespons
         lease_release_by_admin(task=task, admin=request.user)
         messages.success(request, "The task is back in the queue; its holder's draft is kept.")
     return redirect("people", project.slug)
+
+
+@require_POST
+@project_page(REVIEWER)
+def reassign(request: HttpRequest, project: Project, task_id: int) -> HttpResponse:
+    """Keep a task for somebody; back to the page with the button."""
+    task = project.tasks.filter(pk=task_id).first()
+    member_id = whole_number(request.POST.get("member"))
+    member = get_user_model().objects.filter(pk=member_id, memberships__project=project).first()
+    if task is None or member is None:
+        raise Http404
+    with refusals_told(request):
+        task_reassign(task=task, member=member, user=request.user)
+        messages.success(request, f"It is the next task that {member.get_username()} gets.")
+    return redirect("queue" if request.POST.get("from") == "queue" else "people", project.slug)
+
+
+@require_safe
+@project_page(REVIEWER)
+def figures(request: HttpRequest, project: Project) -> HttpResponse:
+    """Apart from the page, because it reads masks: the list stands while they are compared."""
+    found = figures_of(project=project)
+    context = {"project": project, "figures": found, "newest": NEWEST, "known": any(row.known.whole for row in found)}
+    return render(request, "fragments/figures.html", context)

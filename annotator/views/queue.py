@@ -8,6 +8,7 @@ from annotator.models import Job, Project, Task
 from annotator.selectors.access import has_role
 from annotator.selectors.jobs_page import newest_job
 from annotator.selectors.models_page import untaught_concepts
+from annotator.selectors.people_page import members_active
 from annotator.selectors.queue_page import (
     BINS_A_BAR,
     STATES,
@@ -43,6 +44,7 @@ def queue(request: HttpRequest, project: Project) -> HttpResponse:
         "job": job,
         "queued_by_job": sum(job.report.get("queued", {}).values()) if job else 0,
         "mining": job is not None and job.state in Job.IN_FLIGHT,
+        "members": members_active(project=project),
         "untaught": untaught_concepts(project=project),
     }
     return page(request, "queue.html", context, project=project)

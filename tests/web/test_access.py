@@ -27,6 +27,7 @@ POLICY = {
     "api-draft": "annotator",
     "api-submit": "annotator",
     "api-reopen": "annotator",
+    "api-reassign": "reviewer",
     "api-reviews": "reviewer",
     "api-annotation": "reviewer",  # or its author
     "api-review": "reviewer",

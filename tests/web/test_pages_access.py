@@ -38,7 +38,9 @@ POLICY = {
     "job-cancel": ("admin", POST),
     "people": ("reviewer", BOTH),  # posting is the admins'
     "member-change": ("admin", POST),
+    "people-figures": ("reviewer", GET),
     "lease-release": ("reviewer", POST),
+    "task-reassign": ("reviewer", POST),
     "settings": ("admin", BOTH),
     "concept-add": ("admin", POST),
     "concept-change": ("admin", POST),
@@ -167,7 +169,7 @@ def test_rows_of_another_project_are_unknown_in_this_one(barn, ids, signed_in):
     here = {**ids, "slug": other.slug}
     for name in ("job", "run", "review", "snapshot-download", "export-download"):
         assert signed_in(barn.admin).get(address(name, here)).status_code == 404
-    for name in ("job-cancel", "lease-release", "concept-change", "run-promote", "member-change"):
+    for name in ("job-cancel", "lease-release", "task-reassign", "concept-change", "run-promote", "member-change"):
         assert signed_in(barn.admin).post(address(name, here)).status_code == 404
 
 

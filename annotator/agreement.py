@@ -1,0 +1,48 @@
+"""How far two answers agree, and how sure a share is. Pure functions."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from annotator.masks import Rle, rle_iou
+
+# Normal quantile of a two-sided interval at 95 %.
+Z_95 = 1.959964
+
+
+def mean_iou(masks: Sequence[Rle], others: Sequence[Rle]) -> float:
+    """Mean overlap when masks are matched one to one, best in total (Hungarian); one without a partner counts 0.
+
+    Two answers without any mask agree: 1.
+    """
+    if not masks and not others:
+        return 1.0
+    if not masks or not others:
+        return 0.0
+    ious = np.array([[rle_iou(mask, other) for other in others] for mask in masks])
+    rows, columns = linear_sum_assignment(-ious)
+    return float(ious[rows, columns].sum() / max(len(masks), len(others)))
+
+
+def cohen_kappa(verdicts: Sequence[tuple[str, str]]) -> float | None:
+    """Agreement beyond chance of two people's verdicts on the same things; None where chance alone explains all.
+
+    Source: Cohen, A coefficient of agreement for nominal scales (1960).
+    """
+    if not verdicts:
+        return None
+    observed = sum(first == second for first, second in verdicts) / len(verdicts)
+    sides = [[pair[side] for pair in verdicts] for side in (0, 1)]
+    shares = [{word: side.count(word) / len(side) for word in {*sides[0], *sides[1]}} for side in sides]
+    expected = sum(shares[0][word] * shares[1][word] for word in shares[0])
+    return (observed - expected) / (1 - expected) if expected < 1 else None
+
+
+def wilson_interval(count: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share, right also near 0 and 1 (Wilson, 1927). `total` must be positive."""
+    share, z2 = count / total, Z_95**2
+    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = Z_95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
+    return max(0.0, middle - half), min(1.0, middle + half)
