@@ -168,6 +168,60 @@ def test_right_click_takes_away_and_undo_brings_it_back(stage):
     assert len(Draft.objects.get().payload["instances"][0]["prompts"]) == 1
 
 
+def test_a_drag_asks_with_a_box(stage):
+    _, scene = stage.add_task(CHICKENS)
+    rows, columns = chickens_of(scene)[0].nonzero()
+    box = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
+    desk = stage.desk_for()
+    desk.says("proposed")
+    with desk.page.expect_request("**/click") as asked:
+        desk.drag(box[:2], box[2:])
+    question = asked.value.post_data_json
+    assert question["points"] == []
+    assert [abs(got - drawn) < 1 for got, drawn in zip(question["box"], box, strict=True)] == [True] * 4
+    desk.says("Mask in hand")
+
+
+def test_a_resting_pointer_previews_a_mask_that_is_not_in_hand(stage):
+    _, scene = stage.add_task(CHICKENS)
+    x, y = deepest_pixel(max(chickens_of(scene), key=lambda mask: mask.sum()))
+    desk = stage.desk_for()
+    desk.says("proposed")
+    before = desk.ink_at(x, y + 4)
+    with desk.page.expect_response(lambda response: "/click" in response.url) as answered:
+        desk.page.mouse.move(*desk.on_screen(x, y))
+    assert answered.value.request.post_data_json["preview"] is True
+    desk.page.wait_for_timeout(100)
+    assert desk.ink_at(x, y + 4) > before
+    desk.press("h")
+    desk.page.wait_for_timeout(100)
+    assert desk.ink_at(x, y + 4) == before
+    assert Draft.objects.count() == 0
+
+
+def test_two_fingers_zoom_without_clicking(stage):
+    stage.add_task(CHICKENS)
+    desk = stage.desk_for()
+    desk.says("proposed")
+    asked = []
+    desk.page.on("request", lambda request: asked.append(request.url) if "/click" in request.url else None)
+    (left, y), (right, _) = desk.on_screen(90, 112), desk.on_screen(134, 112)
+    session = desk.page.context.new_cdp_session(desk.page)
+    for kind, spread in (("touchStart", 0), ("touchMove", 40), ("touchMove", 90), ("touchEnd", None)):
+        fingers = [] if spread is None else [{"x": left - spread, "y": y}, {"x": right + spread, "y": y}]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+    desk.page.wait_for_timeout(200)
+    corner = desk.ink_at(2, 2, layer="image")
+    far_out = desk.page.evaluate(
+        """() => {
+          const canvas = document.querySelector("canvas[data-layer=image]");
+          return canvas.getContext("2d").getImageData(4, canvas.height / 2, 1, 1).data[3];
+        }"""
+    )
+    assert (corner, far_out) == (255, 255)
+    assert asked == []
+
+
 def test_keyboard_alone_points_accepts_and_submits(stage):
     stage.add_task(CHICKENS)
     desk = stage.desk_for()
