@@ -66,12 +66,22 @@ class Engine:
         self._bulk = ThreadPoolExecutor(2, "bulk")  # what mining needs: images, RLE
         self._guests = Guests(GUEST_BYTES)
         self._flights: dict[Key, Flight] = {}
-        self._predicting = 0
+        self._predicting = self._clicking = 0
         # An image on its way holds its pixels: 12 MB at 1008 px. What waits longer than this waits without them.
         self._mining, self._warming = asyncio.Semaphore(6), asyncio.Semaphore(3)
         self._background: set[asyncio.Task[Any]] = set()
 
     async def click(self, predictor: Predictor, request: ClickRequest) -> dict[str, Any]:
+        """ApiError 429 when more clicks are under way than can be answered soon, half as many for previews."""
+        if self._clicking >= self.settings.click_queue // (2 if request.preview else 1):
+            raise overloaded("clicks", self.clicks.mean_s * self._clicking)
+        self._clicking += 1
+        try:
+            return await self._click(predictor, request)
+        finally:
+            self._clicking -= 1
+
+    async def _click(self, predictor: Predictor, request: ClickRequest) -> dict[str, Any]:
         start = time.perf_counter()
         self.desks.arrive(request.desk, request.sequence, preview=request.preview)
         urgency = Urgency.PREDICT if request.preview else Urgency.CLICK

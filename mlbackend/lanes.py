@@ -127,7 +127,7 @@ class ClickLane(Generic[T, R]):
         self._waiting: list[ClickJob[T, R]] = []
         self._ready = threading.Condition()
         self._stopped = False
-        self._mean_s = 0.02
+        self.mean_s = 0.02
         self.batches = 0
         self._threads = [threading.Thread(target=self._work, name=f"click-{i}", daemon=True) for i in range(threads)]
         for thread in self._threads:
@@ -138,7 +138,7 @@ class ClickLane(Generic[T, R]):
         job: ClickJob[T, R] = ClickJob(item, kind, preview)
         with self._ready:
             if len(self._waiting) >= (self._most // 2 if preview else self._most):
-                raise overloaded("clicks", self._mean_s * len(self._waiting))
+                raise overloaded("clicks", self.mean_s * len(self._waiting))
             self._waiting.append(job)
             self._ready.notify()
         return job.future
@@ -185,4 +185,4 @@ class ClickLane(Generic[T, R]):
                     if not job.future.done():
                         job.future.set_exception(error)
             self.batches += 1
-            self._mean_s += 0.2 * (time.monotonic() - start - self._mean_s)
+            self.mean_s += 0.2 * (time.monotonic() - start - self.mean_s)

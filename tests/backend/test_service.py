@@ -108,6 +108,18 @@ def test_overload_answers_429_with_retry_after(var: Path) -> None:
         assert int(refused[2]["Retry-After"]) >= 1
 
 
+def test_too_many_clicks_are_refused_and_the_others_right(var: Path) -> None:
+    picture = store_picture(var, 1)
+    body = {"model_version": "tiny", "image": picture, "points": POINT}
+    with served_here(var, ROOST_DEFAULT_MODEL="tiny", ROOST_CLICK_QUEUE="3") as client:
+        alone = client.post("/v1/click", body)
+        with ThreadPoolExecutor(24) as clients:
+            answers = list(clients.map(lambda _: client.call("/v1/click", body), range(120)))
+    assert {status for status, _, _ in answers} == {200, 429}
+    assert all(answer["mask"] == alone["mask"] for status, answer, _ in answers if status == 200)
+    assert all(int(headers["Retry-After"]) >= 1 for status, _, headers in answers if status == 429)
+
+
 def test_new_version_is_served_without_restart_and_keeps_embeddings(var: Path) -> None:
     picture = store_picture(var, 1)
     with served_here(var, ROOST_DEFAULT_MODEL="tiny") as client:
