@@ -1,6 +1,7 @@
 """Originals on disk, byte for byte under their SHA-256, and the rows that know them."""
 
 import atexit
+import errno
 import hashlib
 import json
 import os
@@ -18,14 +19,24 @@ from typing import Protocol
 from django.conf import settings
 from django.db import transaction
 
-from annotator.errors import ImportRefusedError
+from annotator.errors import ImportRefusedError, RoostError
 from annotator.models import Image, Pair, Project
 
 from .splits import split_for
 
 CHUNK_BYTES = 1024 * 1024
 PROBE_SECONDS = 20.0
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+# What the decoding child needs of the environment; no secret is among it.
+CHILD_VARIABLES = ("PATH", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH")
 MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II*\x00", b"MM\x00*")
+
+
+class DiskFullError(RoostError):
+    """Not the image's fault: nothing more can be stored."""
+
+    code = "disk_full"
+    http_status = 507
 
 
 class Readable(Protocol):
@@ -63,6 +74,10 @@ def image_file_store(*, stream: Readable) -> StoredFile:
         if is_new:
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(incoming, target)
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DiskFullError(f"There is no room left in {settings.VAR_DIR}; free some, then start again.") from error
+        raise
     finally:
         incoming.unlink(missing_ok=True)
     return StoredFile(sha256=sha256, bytes=size, is_new=is_new, **found)
@@ -180,6 +195,7 @@ class _Prober:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd=settings.BASE_DIR,
+                env={name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ},
                 start_new_session=True,
             )
         return self._child

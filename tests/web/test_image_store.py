@@ -1,7 +1,9 @@
 import hashlib
 import io
+import resource
 import struct
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,9 +11,9 @@ from django.conf import settings
 from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
-from annotator.errors import ImportRefusedError
+from annotator.errors import ImportRefusedError, RoostError
 from annotator.models import Image, Pair
-from annotator.services.image_store import holdout_draw, image_add, image_file_store, image_path
+from annotator.services.image_store import _prober, holdout_draw, image_add, image_file_store, image_path
 from annotator.services.splits import split_for
 from tests import factories
 
@@ -99,9 +101,26 @@ def test_animation_counts_as_its_first_frame():
     assert (stored.width, stored.height) == (6, 4)
 
 
-def test_decoder_that_was_killed_is_replaced_for_the_next_image():
-    from annotator.services.image_store import _prober
+def test_full_disk_is_told_as_such_and_leaves_nothing():
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(RoostError, match="no room left"):
+            _store(factories.image_bytes(64, 64))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((settings.IMAGES_DIR / "incoming").iterdir()) == []
 
+
+def test_decoding_child_knows_no_secret(monkeypatch):
+    monkeypatch.setenv("ROOST_SECRET_KEY", "a secret")
+    _prober.stop()
+    _store(factories.image_bytes())
+    environment = Path(f"/proc/{_prober._child.pid}/environ").read_bytes()
+    assert b"a secret" not in environment
+
+
+def test_decoder_that_was_killed_is_replaced_for_the_next_image():
     _store(factories.image_bytes())
     _prober._child.kill()
     assert _store(factories.image_bytes()).width == factories.SIZE_PX
