@@ -265,7 +265,7 @@ class Engine:
             Urgency.PREDICT)
         found, detect_ms = await asyncio.wrap_future(job.future)
         concepts, mask_ms = await self._run(self._bulk, timed, _wire_concepts, found, tokens)
-        feature = base64.b64encode(predictor.feature(tokens).tobytes()).decode("ascii")
+        feature = await self._run(self._bulk, _feature_base64, predictor, tokens)
         stages = stages_ms(start, encode=encode_ms, detect=detect_ms, mask=mask_ms)
         self._observe("predict", stages, how)
         return {"image": image, "width": tokens.width_px, "height": tokens.height_px, "embedding": how,
@@ -344,6 +344,10 @@ def _wire_candidates(candidates: Sequence[Candidate], embedding: Embedding) -> l
     return [{"mask": logits_to_wire(candidate.mask_logits_hw, height_px=embedding.height_px,
                                     width_px=embedding.width_px), "score": round(candidate.score, 5)}
             for candidate in candidates]
+
+
+def _feature_base64(predictor: Predictor, tokens: Embedding) -> str:
+    return base64.b64encode(predictor.feature(tokens).tobytes()).decode("ascii")
 
 
 def _wire_concepts(found: Sequence[ConceptResult], embedding: Embedding) -> list[dict[str, Any]]:
