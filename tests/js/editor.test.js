@@ -257,3 +257,13 @@ test("instances read back from the server settle their proposals again", () => {
   const linked = linkedToProposals([accepted, redrawn], proposals);
   assert.deepEqual([linked[0].proposal, linked[1].proposal, linked[1].covers], [0, null, [1]]);
 });
+
+test("a click that was never answered is no prompt of what was then drawn by hand", () => {
+  const { editor, state } = desk();
+  editor.addPrompt(at(30, 20));
+  editor.answerFailed(state().hand.token);
+  editor.paint(stroke(30, 20));
+  editor.accept();
+  const [instance] = wireInstances(state().instances);
+  assert.deepEqual([instance.origin, instance.prompts], ["drawn", []]);
+});

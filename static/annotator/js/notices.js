@@ -2,28 +2,35 @@
 
 import { element } from "./panel.js";
 
-export function createNotices(container) {
-  const shown = new Map();
-  return {
-    /** `buttons` = [[label, deed]]. The same text again changes nothing, so a live region does not stutter. */
-    show(subject, kind, text, buttons = []) {
-      if (shown.get(subject)?.text === text) return;
-      this.clear(subject);
-      const deeds = buttons.map(([label, onclick]) =>
-        element("button", { type: "button", className: "button button-small", textContent: label, onclick }),
-      );
-      const box = element(
-        "div",
-        { className: `notice notice-${kind}` },
-        element("span", { textContent: text }),
-        ...deeds,
-      );
-      shown.set(subject, { box, text });
-      container.append(box);
-    },
-    clear(subject) {
-      shown.get(subject)?.box.remove();
-      shown.delete(subject);
-    },
-  };
+export class Notices {
+  #container;
+  #shown = new Map(); // subject -> {box, text}
+
+  constructor(container) {
+    this.#container = container;
+  }
+
+  /**
+   * `buttons` = [[label, deed]]; clicks beside them go through to the picture. The same text again changes nothing,
+   * so that the live region does not stutter, and what was put away stays away.
+   */
+  show(subject, kind, text, buttons = []) {
+    if (this.#shown.get(subject)?.text === text) return;
+    this.clear(subject);
+    const putAway = button("✕", () => box.remove());
+    putAway.setAttribute("aria-label", "Put this notice away");
+    const deeds = buttons.map(([label, deed]) => button(label, deed));
+    const box = element("div", { className: `notice notice-${kind}` }, element("span", { textContent: text }));
+    box.append(element("span", { className: "desk-notice-deeds" }, ...deeds, putAway));
+    this.#shown.set(subject, { box, text });
+    this.#container.append(box);
+  }
+
+  clear(subject) {
+    this.#shown.get(subject)?.box.remove();
+    this.#shown.delete(subject);
+  }
 }
+
+const button = (textContent, onclick) =>
+  element("button", { type: "button", className: "button button-small", textContent, onclick });

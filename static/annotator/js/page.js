@@ -4,7 +4,7 @@ import { createApi } from "./api-client.js";
 import { bindKeys, createKeymap, labelButtons } from "./keyboard.js";
 import { createKeySheet } from "./dialogs.js";
 import { createKept } from "./kept.js";
-import { createNotices } from "./notices.js";
+import { Notices } from "./notices.js";
 import { createSettings } from "./settings.js";
 import { REPEATING } from "./shortcuts.js";
 
@@ -26,7 +26,7 @@ export function openPage(root, { table, name }) {
     outgoing: createKept(localStorage, `roost:outbox:${user}:${slug}:`, say),
     sitting: createKept(sessionStorage, `roost:${name}:${user}:${slug}:`, say),
     api: createApi({ csrfToken }),
-    notices: createNotices(role("notices")),
+    notices: new Notices(role("notices")),
     sheet: createKeySheet({ dialog: role("key-sheet"), keymap, root }),
   };
 }

@@ -128,7 +128,8 @@ export function withHandAccepted(work, newKey) {
 
 function instanceFromHand(work, key) {
   const { hand, image } = work;
-  const { mask, origin, prompts, modelVersion, score, proposal } = hand;
+  const { mask, origin, modelVersion, score, proposal } = hand;
+  const prompts = origin === "drawn" ? [] : hand.prompts; // clicks that no model answered made nothing of it
   const covers = coveredBy(mask, openProposals(work)).filter((index) => index !== proposal);
   const wire = wireFromMask(mask, image);
   return Object.freeze({
