@@ -114,7 +114,7 @@ class SettingsForm(forms.ModelForm):
             "weight_borderline": "Pairs with a mask that depends on where the line is drawn.",
             "weight_fill": "Pairs outside the band, nearest first. 0, here or above: only when the others run out.",
             "double_share": "Two people label it without seeing each other; needs two who annotate. 0.1 is one in ten.",
-            "honeypot_share": "Settled pairs asked again, unmarked; the truth stays as it is. Tell people that there are such.",
+            "honeypot_share": "Settled pairs asked again, unmarked; the truth stays as it is. Tell people of it.",
             "honeypot_feedback": "The answer's reply then says whether verdict and masks meet the truth.",
             "review_policy": "Answers that need no review settle their pair at once.",
             "review_share": "Used by «a random share» only. 0.2 is one in five.",

@@ -128,7 +128,7 @@ def own_twins(user: AbstractBaseUser) -> Q:
     answered = Annotation.objects.filter(task=OuterRef("pk"), author=user)
     theirs = half.filter(Q(holder=user) | Q(author=user) | Q(assignee=user) | Exists(answered))
     known = Annotation.objects.filter(pair=OuterRef("pair"), author=user)
-    return Q(Exists(theirs)) | (Q(lane=Task.Lane.HONEYPOT) & Exists(known))
+    return Q(Exists(theirs)) | Q(Exists(known), lane=Task.Lane.HONEYPOT)
 
 
 def _take(task: Task, user: AbstractBaseUser) -> bool:
