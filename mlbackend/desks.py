@@ -12,7 +12,7 @@ from typing import Any
 from mlbackend.errors import overtaken
 
 DESKS_KEPT = 10_000
-FORGET_AFTER_S = 2.0  # a reloaded page may start counting at 1 again under its old key
+FORGET_AFTER_S = 10.0  # a reloaded page may start counting at 1 again under its old key
 
 
 @dataclass

@@ -211,7 +211,7 @@ def test_reloaded_page_may_count_from_one_again() -> None:
     now = [0.0]
     desks = Desks(clock=lambda: now[0])
     desks.arrive("desk", 50)
-    now[0] = 3.0
+    now[0] = 11.0
     desks.arrive("desk", 1)
 
 
