@@ -6,8 +6,10 @@ const LANES = {
   band: "In the presence band",
   borderline: "Borderline mask",
   audit: "Random audit",
+  disagreement: "Two models disagree",
   fill: "Nearest to undecided",
   manual: "Queued by hand",
+  suspect: "Suspected label error",
 };
 const ORIGINS = { proposal: "proposal", click: "clicked", drawn: "drawn" };
 const STATUS = { open: "", rejected: "false positive", covered: "replaced by yours" };
@@ -45,7 +47,7 @@ export class Panel {
     this.setText("concept", concept.name);
     this.setText("image-name", image.name);
     this.setText("image-size", `${image.width} × ${image.height} px`);
-    this.setText("lane", LANES[task.lane] ?? task.lane);
+    this.setText("lane", LANES[task.lane] ?? "–"); // a lane without words here is none of the annotator's business
     this.setText("model", proposal?.model_version ?? "none: no proposals for this image");
     this.setText("serving", task.serving_version);
     this.setText("presence", proposal ? proposal.presence.toFixed(2) : "–");
