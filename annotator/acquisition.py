@@ -1,8 +1,9 @@
 """Why an image deserves a person. Pure functions: predictions and thresholds in, an ordered choice with reasons out.
 
-In order: presence inside the band, nearest to 0.5 first; masks that wobble; then, when that is less than was asked for,
-the nearest to 0.5. Near-duplicates of a concept come last within their group. A share of the batch is drawn at random
-from everything else and spread evenly over the order, because a confident mistake is in no band.
+First a share of the batch is drawn at random from everything and spread evenly over the order, because a confident
+mistake is in no band; being drawn first, it tells the error of the serving model without bias. Four lanes share the
+rest in proportion to their weights: presence inside the band, nearest to 0.5 first; two models that disagree; masks
+that wobble; the nearest to 0.5. Near-duplicates of a concept come last within their lane.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,29 +14,45 @@ import numpy as np
 # Cosine of two images' features after the batch's mean is taken away; from here on the second teaches little.
 SIMILAR = 0.9
 
-BAND, BORDERLINE, AUDIT, FILL = "band", "borderline", "audit", "fill"
+# From here on two models disagree: by presence, or by the overlap of their best masks where both see the thing.
+PRESENCES_APART, MASKS_APART = 0.25, 0.7
+
+BAND, DISAGREEMENT, BORDERLINE, AUDIT, FILL = "band", "disagreement", "borderline", "audit", "fill"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """One unseen pair as the serving model sees it. `min_stability` is None without instances."""
+    """One unseen pair as the serving model sees it. `min_stability` is None without instances.
+
+    `other_presence` is a second model's, None without one; `other_iou` the overlap of both's best masks, None where not
+    both see the thing.
+    """
 
     pair_id: int
     concept: str
     presence: float
     min_stability: float | None
     feature: np.ndarray | None = None
+    other_presence: float | None = None
+    other_iou: float | None = None
 
 
 @dataclass(frozen=True)
 class Thresholds:
-    """A project's settings; `audit_share` is a fraction of `batch`."""
+    """A project's settings; `audit_share` is a fraction of `batch`.
+
+    Lanes share the rest of it by weight; one of weight 0 is drawn on when the others have run out.
+    """
 
     presence_low: float
     presence_high: float
     stability_below: float
     audit_share: float
     batch: int
+    weight_band: float = 1.0
+    weight_disagreement: float = 0.5
+    weight_borderline: float = 0.5
+    weight_fill: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -52,14 +69,10 @@ def choose(candidates: Sequence[Candidate], thresholds: Thresholds, *, seed: int
     """At most `batch` choices, best first; the same candidates and seed give the same choices."""
     ordered = _directions(sorted(candidates, key=lambda one: one.pair_id))
     audits = min(len(ordered), int(thresholds.batch * thresholds.audit_share + 0.5))
-    doubtful = _doubtful(ordered, thresholds, thresholds.batch - audits)
-    rest = _without(ordered, doubtful)
-    drawn = [(one, AUDIT) for one in _draw(rest, audits, seed)]
-    rest = _without(rest, drawn)
-    missing = thresholds.batch - len(doubtful) - len(drawn)
-    already = [one for one, _ in doubtful]
-    filling = [(one, FILL) for one in _diverse(sorted(rest, key=_distance), already, missing)]
-    return _ranked(_spread(doubtful + filling, drawn), thresholds)
+    drawn = [(one, AUDIT) for one in _draw(ordered, audits, seed)]
+    limit = thresholds.batch - len(drawn)
+    lanes = _lanes(_without(ordered, drawn), thresholds, limit)
+    return _ranked(_spread(_share_out(lanes, thresholds, limit), drawn), thresholds)
 
 
 def in_band(candidate: Candidate, thresholds: Thresholds) -> bool:
@@ -76,16 +89,55 @@ def is_borderline(candidate: Candidate, thresholds: Thresholds) -> bool:
     )
 
 
+def disagrees(candidate: Candidate) -> bool:
+    """The second model gives another presence, or draws another best mask."""
+    presence, iou = candidate.other_presence, candidate.other_iou
+    if presence is None:
+        return False
+    return abs(presence - candidate.presence) > PRESENCES_APART or (iou is not None and iou < MASKS_APART)
+
+
 Chosen = list[tuple[Candidate, str]]
 
 
-def _doubtful(candidates: list[Candidate], thresholds: Thresholds, limit: int) -> Chosen:
-    band = sorted((one for one in candidates if in_band(one, thresholds)), key=_distance)
-    borderline = [one for one in candidates if is_borderline(one, thresholds) and not in_band(one, thresholds)]
-    borderline.sort(key=lambda one: one.min_stability or 0.0)
-    first = _diverse(band, [], limit)
-    second = _diverse(borderline, first, limit - len(first))
-    return [(one, BAND) for one in first] + [(one, BORDERLINE) for one in second]
+def _lanes(candidates: list[Candidate], thresholds: Thresholds, limit: int) -> dict[str, list[Candidate]]:
+    """Each lane's candidates in its own order, every candidate in the first lane that has a reason for it."""
+    found: dict[str, list[Candidate]] = {BAND: [], DISAGREEMENT: [], BORDERLINE: [], FILL: []}
+    for one in candidates:
+        found[_lane(one, thresholds)].append(one)
+    found[BAND].sort(key=_distance)
+    found[DISAGREEMENT].sort(key=_apart, reverse=True)
+    found[BORDERLINE].sort(key=lambda one: one.min_stability or 0.0)
+    found[FILL].sort(key=_distance)
+    already: list[Candidate] = []
+    for lane, ordered in found.items():
+        found[lane] = _diverse(ordered, already, limit)
+        already += found[lane]
+    return found
+
+
+def _lane(candidate: Candidate, thresholds: Thresholds) -> str:
+    if in_band(candidate, thresholds):
+        return BAND
+    if disagrees(candidate):
+        return DISAGREEMENT
+    return BORDERLINE if is_borderline(candidate, thresholds) else FILL
+
+
+def _share_out(lanes: dict[str, list[Candidate]], thresholds: Thresholds, limit: int) -> Chosen:
+    """Place after place to the lane with the most weight for the places it has (D'Hondt), of equals to the first."""
+    chosen: Chosen = []
+    taken = dict.fromkeys(lanes, 0)
+    while len(chosen) < limit and (left := [lane for lane in lanes if taken[lane] < len(lanes[lane])]):
+        lane = max(left, key=lambda lane: getattr(thresholds, f"weight_{lane}") / (taken[lane] + 1))
+        chosen.append((lanes[lane][taken[lane]], lane))
+        taken[lane] += 1
+    return chosen
+
+
+def _apart(candidate: Candidate) -> float:
+    presences = abs((candidate.other_presence or 0.0) - candidate.presence)
+    return max(presences, 1 - candidate.other_iou if candidate.other_iou is not None else 0.0)
 
 
 def _distance(candidate: Candidate) -> float:
@@ -176,7 +228,19 @@ def _reasons(one: Candidate, lane: str, thresholds: Thresholds) -> list[dict]:
         FILL: f"Nothing else is in doubt; of the rest, this is among the nearest to a toss-up: {percent}.",
     }
     reasons = [{"kind": lane, "value": one.presence, "words": words[lane]}] if lane in words else []
+    if lane != AUDIT and disagrees(one):
+        reasons.append({"kind": DISAGREEMENT, "value": round(_apart(one), 4), "words": _disagreement(one)})
     if lane != AUDIT and is_borderline(one, thresholds):
         text = f"The outline of a mask is unsure: it keeps {100 * (one.min_stability or 0):.0f} % of its shape."
         reasons.append({"kind": BORDERLINE, "value": one.min_stability, "words": text})
     return reasons
+
+
+def _disagreement(one: Candidate) -> str:
+    first, second = one.presence, one.other_presence or 0.0
+    if abs(first - second) > PRESENCES_APART:
+        shares = (
+            f"the serving one gives “{one.concept}” {100 * first:.0f} %, the newest trained one {100 * second:.0f} %"
+        )
+        return f"Two models disagree: {shares}."
+    return f"Two models draw it differently: their best masks overlap by {100 * (one.other_iou or 0):.0f} %."

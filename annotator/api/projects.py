@@ -12,6 +12,7 @@ from annotator.services.holdout import holdout_queue
 from annotator.services.mining import mining_start
 from annotator.services.promotion import version_named, version_promote, version_rollback
 from annotator.services.snapshots import snapshot_start
+from annotator.services.suspects import suspects_queue
 from annotator.services.training_runs import retrain_start
 
 from . import schema, serializers
@@ -35,11 +36,20 @@ def project(request: Request, slug: str) -> Response:
     return Response(project_whole(project_for(request.user, slug), request.user))
 
 
-@extend_schema(request=None, responses=answers(202, schema.Job))
+@extend_schema(request=serializers.Mine, responses=answers(202, schema.Job))
 @api_view(["POST"])
 def mine(request: Request, slug: str) -> Response:
-    """Start mining."""
-    return _started(mining_start(project=project_for(request.user, slug, ADMIN), user=request.user))
+    """Start mining; `settled`: look at pairs with a truth again; `challenger`: ask the newest other model, too."""
+    mined = project_for(request.user, slug, ADMIN)
+    return _started(mining_start(project=mined, user=request.user, **checked(request, serializers.Mine)))
+
+
+@extend_schema(request=None, responses=answers(200, schema.Queued))
+@api_view(["POST"])
+def suspected(request: Request, slug: str) -> Response:
+    """Queue labels that the serving model contradicts with confidence for a second look."""
+    tasks = suspects_queue(project=project_for(request.user, slug, ADMIN), user=request.user)
+    return Response({"queued": len(tasks)})
 
 
 @extend_schema(request=None, responses=answers(202, schema.Job))

@@ -88,6 +88,11 @@ class ReviewDecision(serializers.Serializer):
     instances = serializers.ListField(child=serializers.DictField(), allow_null=True, default=None)
 
 
+class Mine(serializers.Serializer):
+    settled = serializers.BooleanField(default=False)
+    challenger = serializers.BooleanField(default=False)
+
+
 class Count(serializers.Serializer):
     count = serializers.IntegerField(min_value=1, max_value=1000, default=50)
 

@@ -12,6 +12,7 @@ urlpatterns = [
     path("projects/<slug:slug>/claim", tasks.claim, name="api-claim"),
     path("projects/<slug:slug>/reviews/", reviews.reviews, name="api-reviews"),
     path("projects/<slug:slug>/mine", projects.mine, name="api-mine"),
+    path("projects/<slug:slug>/suspects", projects.suspected, name="api-suspects"),
     path("projects/<slug:slug>/snapshots", projects.snapshots, name="api-snapshots"),
     path("projects/<slug:slug>/holdout", projects.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", projects.retrain, name="api-retrain"),

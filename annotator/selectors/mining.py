@@ -7,9 +7,11 @@ import numpy as np
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotator.acquisition import Candidate
+from annotator.masks import rle_iou
 from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Project, Task
 
 BINS = 20
+PRESENCE_SCORE = 0.5  # the official metric's threshold: an instance from here on says «it is there»
 
 
 def tasks_withdrawable(*, project: Project) -> QuerySet[Task]:
@@ -28,23 +30,50 @@ def pairs_to_mine(*, project: Project) -> QuerySet[Pair]:
     return unseen.exclude(image__split=Image.Split.HOLDOUT).filter(~Exists(kept))
 
 
-def images_unscored(*, project: Project, version: ModelVersion) -> Iterator[tuple[int, dict[str, int]]]:
-    """(image id, {concept: pair id}) for what this version has not scored yet."""
+def pairs_settled(*, project: Project) -> QuerySet[Pair]:
+    """Pairs with a truth outside the holdout, for a second look of the model at what people said."""
+    known = Pair.objects.filter(project=project).exclude(truth=Pair.Truth.UNSEEN)
+    return known.exclude(image__split=Image.Split.HOLDOUT)
+
+
+def images_unscored(*, pairs: QuerySet[Pair], version: ModelVersion) -> Iterator[tuple[int, dict[str, int]]]:
+    """(image id, {concept: pair id}) for those of `pairs` that this version has not scored yet."""
     scored = Prediction.objects.filter(pair=OuterRef("pk"), model_version=version)
-    rows = pairs_to_mine(project=project).filter(~Exists(scored)).order_by("image_id", "concept__category_id")
+    rows = pairs.filter(~Exists(scored)).order_by("image_id", "concept__category_id")
     listed = list(rows.values_list("image_id", "concept__name", "pk"))
     for image_id, group in groupby(listed, key=lambda row: row[0]):
         yield image_id, {concept: pair_id for _, concept, pair_id in group}
 
 
+def challenger_of(*, project: Project, version: ModelVersion) -> ModelVersion | None:
+    """The newest version that was trained here, unless it is `version` itself, the one that serves."""
+    newest = ModelVersion.objects.filter(project=project).order_by("-pk").first()
+    return newest if newest != version else None
+
+
 def candidates(*, project: Project, version: ModelVersion) -> list[Candidate]:
     """What acquisition chooses from: every minable pair that this version has scored."""
     found = Prediction.objects.filter(model_version=version, pair__in=pairs_to_mine(project=project))
+    others = _second_opinions(project, version)
     fields = ("pair_id", "pair__concept__name", "presence", "min_stability", "feature")
     return [
-        Candidate(pair_id, concept, presence, stability, _feature(feature))
+        Candidate(pair_id, concept, presence, stability, _feature(feature), *others.get(pair_id, (None, None)))
         for pair_id, concept, presence, stability, feature in found.values_list(*fields).iterator(chunk_size=2000)
     ]
+
+
+def _second_opinions(project: Project, version: ModelVersion) -> dict[int, tuple[float, float | None]]:
+    """pair -> the challenger's presence, and how far its best mask overlaps this version's where both see one."""
+    challenger = challenger_of(project=project, version=version)
+    if challenger is None:
+        return {}
+    minable = Prediction.objects.filter(pair__in=pairs_to_mine(project=project))
+    seen = Q(instances__0__score__gte=PRESENCE_SCORE)
+    own = dict(minable.filter(seen, model_version=version).values_list("pair_id", "instances__0__mask"))
+    theirs = dict(minable.filter(seen, model_version=challenger).values_list("pair_id", "instances__0__mask"))
+    presences = minable.filter(model_version=challenger).values_list("pair_id", "presence")
+    both = own.keys() & theirs.keys()
+    return {pair: (given, rle_iou(own[pair], theirs[pair]) if pair in both else None) for pair, given in presences}
 
 
 def presence_counts(*, project: Project, version: ModelVersion) -> list[int]:

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from annotator import ml_client
@@ -14,7 +15,15 @@ from annotator.batches import batched
 from annotator.errors import BackendError, RoostError
 from annotator.ml_client import ConceptPrediction, ImagePrediction
 from annotator.models import Image, Job, ModelVersion, Pair, Prediction, Project, Task
-from annotator.selectors.mining import candidates, images_unscored, pairs_to_mine, presence_counts, tasks_withdrawable
+from annotator.selectors.mining import (
+    candidates,
+    challenger_of,
+    images_unscored,
+    pairs_settled,
+    pairs_to_mine,
+    presence_counts,
+    tasks_withdrawable,
+)
 from annotator.selectors.rounds import round_current
 
 from .jobs import JobContext, job_enqueue
@@ -28,37 +37,53 @@ WAITS_SECONDS = (1, 2, 4, 8, 15, 30)
 WORTH_WAITING = {"overloaded", "loading", "backend_unavailable", "backend_timeout"}
 
 
-def mining_start(*, project: Project, user: AbstractBaseUser | None) -> Job:
-    """Enqueue mining with the version that serves now; 409 while another mining is under way."""
-    if not pairs_to_mine(project=project).exists():
+def mining_start(
+    *, project: Project, user: AbstractBaseUser | None, settled: bool = False, challenger: bool = False
+) -> Job:
+    """Enqueue mining with the version that serves now; 409 while another mining is under way.
+
+    `settled`: look at pairs with a truth, too, so that suspected label errors can be found; none is queued by that.
+    `challenger`: ask the newest model that does not serve as well, so that disagreement can be found.
+    """
+    params = {"model_version": project.serving_version.name, "settled": settled}
+    if challenger:
+        params["challenger"] = _challenger(project).name
+    anything = pairs_to_mine(project=project).exists() or (settled and pairs_settled(project=project).exists())
+    if not anything:
         words = "There is nothing to mine: every pair has been looked at or is in work, or there is none yet."
         raise RoostError(words, code="nothing_to_mine")
-    params = {"model_version": project.serving_version.name}
     return job_enqueue(project=project, kind=Job.Kind.MINE, params=params, created_by=user)
+
+
+def _challenger(project: Project) -> ModelVersion:
+    version = challenger_of(project=project, version=project.serving_version)
+    if version is None:
+        words = "There is no challenger to ask: the newest model that was trained here serves, or none was trained."
+        raise RoostError(words, code="no_challenger")
+    return version
 
 
 def mining_run(context: JobContext) -> dict:
     """Score, choose, queue, warm. Run again after a crash it skips what is scored already."""
-    project = context.job.project
-    version = ModelVersion.objects.get(name=context.job.params["model_version"])
-    skipped = Prediction.objects.filter(model_version=version, pair__in=pairs_to_mine(project=project)).count()
-    scored, failed = _score(context, project, version)
+    project, params = context.job.project, context.job.params
+    version = ModelVersion.objects.get(name=params["model_version"])
+    looked_at = pairs_to_mine(project=project)
+    if params.get("settled"):
+        known = pairs_settled(project=project).values("pk")
+        looked_at = project.pairs.filter(Q(pk__in=looked_at.values("pk")) | Q(pk__in=known))
+    skipped = Prediction.objects.filter(model_version=version, pair__in=looked_at).count()
+    scored, failed = _score(context, looked_at, version)
+    asked = _score_challenger(context, project, params.get("challenger"))
     histogram = {"counts": presence_counts(project=project, version=version)}
-    thresholds = Thresholds(
-        presence_low=project.presence_low,
-        presence_high=project.presence_high,
-        stability_below=project.stability_below,
-        audit_share=project.audit_share,
-        batch=project.mine_batch,
-    )
-    choices = choose(candidates(project=project, version=version), thresholds, seed=context.job.pk)
-    tasks = queue_refill(project=project, version=version, choices=choices)
+    chosen = choose(candidates(project=project, version=version), thresholds_of(project), seed=context.job.pk)
+    tasks = queue_refill(project=project, version=version, choices=chosen)
     lanes = {lane: sum(task.lane == lane for task in tasks) for lane in Task.Lane.values}
     return {
         "model_version": version.name,
         "round": round_current(project=project),
         "scored": scored,
         "skipped": skipped,
+        **asked,
         "failed": failed[:FAILURES_LISTED],
         "failed_count": len(failed),
         "queued": {lane: count for lane, count in lanes.items() if count},
@@ -67,15 +92,28 @@ def mining_run(context: JobContext) -> dict:
     }
 
 
-def _score(context: JobContext, project: Project, version: ModelVersion) -> tuple[int, list[dict]]:
+def thresholds_of(project: Project) -> Thresholds:
+    names = [field.name for field in fields(Thresholds) if field.name != "batch"]
+    return Thresholds(batch=project.mine_batch, **{name: getattr(project, name) for name in names})
+
+
+def _score_challenger(context: JobContext, project: Project, name: str | None) -> dict[str, int]:
+    """What was scored with the second model, whose failures are the first one's again."""
+    if name is None:
+        return {}
+    scored, _ = _score(context, pairs_to_mine(project=project), ModelVersion.objects.get(name=name))
+    return {"challenger_scored": scored}
+
+
+def _score(context: JobContext, pairs: QuerySet[Pair], version: ModelVersion) -> tuple[int, list[dict]]:
     """Predictions for all that this version has not seen: (pairs scored, [{image, reason}])."""
-    todo = list(images_unscored(project=project, version=version))
+    todo = list(images_unscored(pairs=pairs, version=version))
     images = Image.objects.in_bulk([image_id for image_id, _ in todo])
     started, done, scored, failed = time.monotonic(), 0, 0, []
     for batch in batched(todo, IMAGES_A_CALL):
-        concepts = sorted({concept for _, pairs in batch for concept in pairs})
+        concepts = sorted({concept for _, wanted in batch for concept in wanted})
         answers = _predict(context, version, [images[image_id] for image_id, _ in batch], concepts)
-        scored += _store(version, answers, [pairs for _, pairs in batch])
+        scored += _store(version, answers, [wanted for _, wanted in batch])
         named = zip(batch, answers, strict=True)
         failed += [
             {"image": images[image_id].original_name, "reason": answer.failure}
@@ -84,7 +122,8 @@ def _score(context: JobContext, project: Project, version: ModelVersion) -> tupl
         ]
         done += len(batch)
         left = (time.monotonic() - started) / done * (len(todo) - done)
-        context.progress(0.98 * done / len(todo), f"Looked at {done} of {len(todo)} images", eta_seconds=left)
+        words = f"{version.name} looked at {done} of {len(todo)} images"
+        context.progress(0.98 * done / len(todo), words, eta_seconds=left)
     return scored, failed
 
 

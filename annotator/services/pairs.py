@@ -4,8 +4,7 @@ from django.db.models.functions import Now
 
 from annotator.models import Annotation, Pair
 from annotator.models.annotations import Verdict
-
-PRESENCE_SCORE = 0.5  # the official metric's threshold: an instance from here on says «it is there»
+from annotator.selectors.mining import PRESENCE_SCORE
 
 
 def pair_settle(*, annotation: Annotation) -> None:

@@ -13,6 +13,7 @@ from annotator.services.mining import mining_start
 from annotator.services.projects import project_settings_update
 from annotator.services.promotion import version_promote, version_rollback
 from annotator.services.snapshots import snapshot_start
+from annotator.services.suspects import suspects_queue
 from annotator.services.training_runs import retrain_start
 
 from .shell import ADMIN, REVIEWER, project_page, refusals_told
@@ -22,8 +23,20 @@ from .shell import ADMIN, REVIEWER, project_page, refusals_told
 @project_page(ADMIN)
 def mine(request: HttpRequest, project: Project) -> HttpResponse:
     with refusals_told(request):
-        mining_start(project=project, user=request.user)
+        options = {name: name in request.POST for name in ("settled", "challenger")}
+        mining_start(project=project, user=request.user, **options)
         messages.success(request, "Mining has begun. The queue fills when it is done.")
+    return redirect("queue", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def queue_suspects(request: HttpRequest, project: Project) -> HttpResponse:
+    with refusals_told(request):
+        tasks = suspects_queue(project=project, user=request.user)
+        messages.success(
+            request, f"{len(tasks)} suspected label errors wait in the queue; their truth stays meanwhile."
+        )
     return redirect("queue", project.slug)
 
 

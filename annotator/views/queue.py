@@ -7,6 +7,8 @@ from django.views.decorators.http import require_safe
 from annotator.models import Job, Project, Task
 from annotator.selectors.access import has_role
 from annotator.selectors.jobs_page import newest_job
+from annotator.selectors.label_checks import production_error, suspects
+from annotator.selectors.mining import challenger_of
 from annotator.selectors.models_page import untaught_concepts
 from annotator.selectors.people_page import members_active
 from annotator.selectors.queue_page import (
@@ -44,6 +46,7 @@ def queue(request: HttpRequest, project: Project) -> HttpResponse:
         "job": job,
         "queued_by_job": sum(job.report.get("queued", {}).values()) if job else 0,
         "mining": job is not None and job.state in Job.IN_FLIGHT,
+        "challenger": challenger_of(project=project, version=project.serving_version),
         "members": members_active(project=project),
         "untaught": untaught_concepts(project=project),
     }
@@ -59,6 +62,19 @@ def histogram(request: HttpRequest, project: Project) -> HttpResponse:
     is_admin = has_role(user=request.user, project=project, role=ADMIN)
     context = {"project": project, "histogram": found, "chart": chart, "is_admin": is_admin}
     return render(request, "fragments/histogram.html", context)
+
+
+@require_safe
+@project_page()
+def checks(request: HttpRequest, project: Project) -> HttpResponse:
+    """Apart from the page like the histogram, because it reads what the model says about every settled pair."""
+    context = {
+        "project": project,
+        "error": production_error(project=project),
+        "suspects": suspects(project=project).count(),
+        "is_admin": has_role(user=request.user, project=project, role=ADMIN),
+    }
+    return render(request, "fragments/label_checks.html", context)
 
 
 def _filter(request: HttpRequest) -> QueueFilter:

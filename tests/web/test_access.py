@@ -34,6 +34,7 @@ POLICY = {
     "api-job": "annotator",
     "api-job-cancel": "admin",
     "api-mine": "admin",
+    "api-suspects": "admin",
     "api-snapshots": "admin",
     "api-holdout": "admin",
     "api-retrain": "admin",

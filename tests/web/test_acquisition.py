@@ -7,8 +7,9 @@ from annotator.acquisition import Candidate, Thresholds, choose
 SETTINGS = {"presence_low": 0.4, "presence_high": 0.6, "stability_below": 0.75, "audit_share": 0.0, "batch": 10}
 
 
-def candidate(pair_id: int, presence: float, stability: float | None = 0.9, concept="chicken", feature=None):
-    return Candidate(pair_id, concept, presence, stability, None if feature is None else np.array(feature, np.float16))
+def candidate(pair_id: int, presence: float, stability: float | None = 0.9, concept="chicken", feature=None, **other):
+    vector = None if feature is None else np.array(feature, np.float16)
+    return Candidate(pair_id, concept, presence, stability, vector, **other)
 
 
 def chosen(candidates, seed=1, **settings):
@@ -60,11 +61,48 @@ def test_two_concepts_of_one_image_are_no_duplicates():
     assert ids(chosen([*pair, other], batch=2)) == [1, 2]
 
 
-def test_audit_share_is_drawn_from_what_nothing_else_chose():
+def test_audit_share_is_kept_apart_from_what_the_model_doubts():
     sure = [candidate(n, 0.99) for n in range(100, 200)]
     choices = chosen([*(candidate(n, 0.5) for n in range(100)), *sure], batch=50, audit_share=0.1)
     assert len(ids(choices, "audit")) == 5
     assert len(ids(choices, "band")) == 45
+
+
+def test_every_pair_is_as_likely_to_be_audited_whether_in_doubt_or_not():
+    pool = [candidate(n, 0.5 if n % 4 else 0.99) for n in range(400)]
+    drawn = [pair for seed in range(40) for pair in ids(chosen(pool, seed=seed, batch=50, audit_share=0.5), "audit")]
+    # 1000 draws of which a quarter is expected from the sure quarter; three standard deviations are 0.04.
+    assert 0.21 < sum(pair % 4 == 0 for pair in drawn) / len(drawn) < 0.29
+
+
+def test_models_that_disagree_come_most_different_first():
+    near = candidate(1, 0.9, other_presence=0.8, other_iou=0.71)
+    masks = candidate(2, 0.9, other_presence=0.8, other_iou=0.6)
+    words = candidate(3, 0.9, other_presence=0.2)
+    choices = chosen([near, masks, words], batch=3)
+    assert [(one.pair_id, one.lane) for one in choices] == [(3, "disagreement"), (2, "disagreement"), (1, "fill")]
+    assert "90 %" in choices[0].reasons[0]["words"]
+    assert "20 %" in choices[0].reasons[0]["words"]
+    assert "60 %" in choices[1].reasons[0]["words"]
+
+
+def three_lanes() -> list[Candidate]:
+    band = [candidate(n, 0.5) for n in range(100)]
+    borderline = [candidate(n, 0.9, 0.5) for n in range(100, 200)]
+    return band + borderline + [candidate(n, 0.9, other_presence=0.1) for n in range(200, 300)]
+
+
+def test_lanes_share_a_batch_by_their_weights():
+    choices = chosen(three_lanes(), batch=40, weight_band=1.0, weight_borderline=0.5, weight_disagreement=0.5)
+    assert [len(ids(choices, lane)) for lane in ("band", "borderline", "disagreement")] == [20, 10, 10]
+    halfway = choices[:20]
+    assert [len(ids(halfway, lane)) for lane in ("band", "borderline", "disagreement")] == [10, 5, 5]
+
+
+def test_lane_of_weight_zero_is_drawn_on_only_when_the_others_run_out():
+    pool = three_lanes()
+    assert ids(chosen(pool, batch=100, weight_borderline=0.0), "borderline") == []
+    assert len(ids(chosen(pool, batch=210, weight_borderline=0.0), "borderline")) == 10
 
 
 def test_audits_are_spread_over_the_batch():
@@ -87,8 +125,10 @@ def test_same_seed_draws_the_same_and_another_draws_others():
 
 
 def test_every_choice_says_why_in_words():
-    pool = [candidate(1, 0.52), candidate(2, 0.8, 0.61), candidate(3, 0.2), candidate(4, 0.05)]
-    words = {one.lane: one.reasons[0]["words"] for one in chosen(pool, batch=4, audit_share=0.25)}
+    # Two of each kind, so that whichever the audit draws, one is left.
+    kinds = [(0.52, 0.9), (0.8, 0.61), (0.2, 0.9)]
+    pool = [candidate(n, *kind) for n, kind in enumerate(2 * kinds)]
+    words = {one.lane: one.reasons[0]["words"] for one in chosen(pool, batch=6, audit_share=0.17)}
     assert "52 %" in words["band"]
     assert "chicken" in words["band"]
     assert "61 %" in words["borderline"]

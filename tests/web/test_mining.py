@@ -3,7 +3,7 @@
 import pytest
 
 from annotator.errors import ConflictError, RoostError
-from annotator.models import Draft, Image, Pair, Prediction, Task
+from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Task
 from annotator.services.job_runner import job_run
 from annotator.services.mining import mining_start
 from tests import factories
@@ -22,8 +22,8 @@ def farm(tiny_barn, picture) -> factories.Barn:
     return tiny_barn
 
 
-def mine(barn):
-    job = mining_start(project=barn.project, user=barn.admin)
+def mine(barn, **options):
+    job = mining_start(project=barn.project, user=barn.admin, **options)
     job_run(job_id=job.pk)
     job.refresh_from_db()
     assert job.state == "succeeded", job.reason
@@ -81,6 +81,25 @@ def test_image_whose_file_is_gone_is_reported_and_the_rest_is_mined(farm):
     job = mine(farm)
     assert job.report["scored"] == 1
     assert [row["image"] for row in job.report["failed"]] == [lost.original_name]
+
+
+def test_settled_pairs_are_scored_on_request_and_none_of_them_is_queued(farm):
+    job = mine(farm, settled=True)
+    assert job.report["scored"] == 3
+    assert Prediction.objects.filter(pair__truth=Pair.Truth.ABSENT).count() == 1
+    assert {task.pair.truth for task in Task.objects.all()} == {"unseen"}
+
+
+def test_challenger_is_asked_on_request(farm):
+    factories.make_version("other")
+    ModelVersion.objects.filter(name="other").update(project=farm.project)
+    assert mine(farm, challenger=True).report["challenger_scored"] == 2
+    assert Prediction.objects.filter(model_version__name="other").count() == 2
+
+
+def test_challenger_that_does_not_exist_is_refused(farm):
+    with pytest.raises(RoostError, match="no challenger"):
+        mining_start(project=farm.project, user=farm.admin, challenger=True)
 
 
 def test_second_mining_at_once_is_refused(farm):

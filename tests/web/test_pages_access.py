@@ -15,6 +15,8 @@ POLICY = {
     "images": ("annotator", BOTH),  # posting is the admins'
     "queue": ("annotator", GET),
     "queue-histogram": ("annotator", GET),
+    "queue-checks": ("annotator", GET),
+    "suspects-queue": ("admin", POST),
     "band-set": ("admin", POST),
     "mine": ("admin", POST),
     "desk": ("annotator", GET),

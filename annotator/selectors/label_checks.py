@@ -1,0 +1,55 @@
+"""Where people and the serving model contradict each other: its error on what was drawn at random, suspected labels."""
+
+from dataclasses import dataclass
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from annotator.agreement import wilson_interval
+from annotator.models import Image, Pair, Prediction, Project, Task
+from annotator.selectors.mining import PRESENCE_SCORE
+
+# A share of fewer pairs says nothing.
+LEAST = 10
+# Confidently opposite: an instance from here on where people saw none; a presence up to there where they saw some.
+SURE_OF_INSTANCE, SURE_OF_NONE = 0.8, 0.1
+
+
+@dataclass(frozen=True)
+class ProductionError:
+    """Audited pairs on which the serving model's verdict was wrong, of all audited pairs; 95 % interval."""
+
+    wrong: int
+    total: int
+
+    @property
+    def share(self) -> float | None:
+        return self.wrong / self.total if self.total >= LEAST else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return wilson_interval(self.wrong, self.total)
+
+
+def production_error(*, project: Project) -> ProductionError:
+    """From approved audit tasks that the serving model itself queued: they were drawn before anything else was, and it
+    has not learnt from them."""
+    version = project.serving_version_id
+    audits = project.tasks.filter(lane=Task.Lane.AUDIT, state=Task.State.APPROVED, model_version=version, blind=0)
+    judged = Prediction.objects.filter(model_version=version, pair__in=audits.values("pair"))
+    rows = list(judged.values_list("pair__truth", "instances__0__score"))
+    wrong = sum((truth == Pair.Truth.PRESENT) != ((best or 0.0) >= PRESENCE_SCORE) for truth, best in rows)
+    return ProductionError(wrong, len(rows))
+
+
+def suspects(*, project: Project) -> QuerySet[Prediction]:
+    """The serving model's predictions that contradict a label confidently, the pair not asked about again yet.
+
+    What was drawn with its truth can't be wrong, and the holdout is never chosen by what a model thinks.
+    """
+    absent = Q(pair__truth=Pair.Truth.ABSENT, instances__0__score__gte=SURE_OF_INSTANCE)
+    present = Q(pair__truth=Pair.Truth.PRESENT, presence__lte=SURE_OF_NONE)
+    asked = Q(state__in=Task.OPEN_STATES) | Q(lane=Task.Lane.SUSPECT, model_version=project.serving_version_id)
+    again = Task.objects.filter(asked, pair=OuterRef("pair"))
+    found = Prediction.objects.filter(absent | present, pair__project=project, model_version=project.serving_version_id)
+    found = found.exclude(pair__truth_source=Pair.TruthSource.DRAWN).exclude(pair__image__split=Image.Split.HOLDOUT)
+    return found.filter(~Exists(again)).order_by("pk")
