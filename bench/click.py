@@ -137,6 +137,24 @@ def masks_on_the_image(url: str, image: str, counts: tuple[int, ...], clicks: in
     return rows
 
 
+def while_mining(url: str, var: Path, images: list[str], clicks: int, model: str) -> dict[str, Any]:
+    """One annotator clicks while mining reads new images as fast as it can."""
+    fresh = [store_picture(var, 1_000 + seed, model) for seed in range(64)]
+    annotator, mined = Annotator(url, images, 7), 0
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=900)
+    with ThreadPoolExecutor(1) as pool:
+        clicking = pool.submit(annotator.work, clicks, 0.1)
+        while not clicking.done() and mined < len(fresh):
+            body = {"model_version": "bench", "images": fresh[mined:mined + 4], "concepts": ["chicken", "duck"]}
+            connection.request("POST", "/v1/predict", json.dumps(body), {"Content-Type": "application/json"})
+            connection.getresponse().read()
+            mined += 4
+        clicking.result()
+    row = {"mined_meanwhile": mined, "ms": percentiles(annotator.times_ms)}
+    print(f"while {mined} images are mined: {row['ms']} ms")
+    return row
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", default="demo")
@@ -163,6 +181,7 @@ def main() -> None:
                 result["http"] = [over_http(url, images, clients, max(10, options.clicks // clients), options.pause)
                                   for clients in options.clients]
                 result["http"] += [over_http(url, images, 8, max(10, options.clicks // 8), 0.0)]
+                result["while_mining"] = while_mining(url, var, images, 40, options.model)
                 result["masks_on_the_image"] = masks_on_the_image(url, images[0], (0, 50, 200), 50)
     write_result(options.name or f"click-{Path(options.model).name}", result)
 
