@@ -80,7 +80,7 @@ export class Panel {
   }
 
   #showTaught({ proposal, concept }) {
-    const words = `The model was never taught the word «${concept.name}»: its proposals are guesses. Clicks need no word.`;
+    const words = `The model never learned the word «${concept.name}»: its proposals are guesses; clicks need no word.`;
     this.#role("taught").hidden = proposal?.taught !== false;
     this.setText("taught", words);
   }
