@@ -219,12 +219,16 @@ def _ranked(chosen: Chosen, thresholds: Thresholds) -> list[Choice]:
     ]
 
 
+def audit_words(concept: str, presence: float) -> str:
+    return f"Drawn by chance, to catch what the model is wrongly sure of: it gives “{concept}” {100 * presence:.0f} %."
+
+
 def _reasons(one: Candidate, lane: str, thresholds: Thresholds) -> list[dict]:
     """The lane's own reason first; a wobbling mask is told beside another lane too."""
     percent = f"{100 * one.presence:.0f} %"
     words = {
         BAND: f"The model can't decide whether this shows “{one.concept}”: it gives {percent}.",
-        AUDIT: f"Drawn by chance, to catch what the model is wrongly sure of: it gives “{one.concept}” {percent}.",
+        AUDIT: audit_words(one.concept, one.presence),
         FILL: f"Nothing else is in doubt; of the rest, this is among the nearest to a toss-up: {percent}.",
     }
     reasons = [{"kind": lane, "value": one.presence, "words": words[lane]}] if lane in words else []

@@ -11,6 +11,7 @@ from annotator.selectors.overview import loop_stations, project_counts
 from annotator.selectors.reviews import masks_difference
 from annotator.selectors.tasks import (
     draft_of,
+    lane_shown,
     last_annotation,
     prediction_of,
     proposed_instances,
@@ -74,7 +75,7 @@ def task_payload(task: Task, user: Person) -> dict[str, Any]:
         "image": image_payload(task.pair.image, task.project.slug),
         "concept": concept_payload(task.pair.concept),
         "reasons": task.reasons,
-        "lane": task.lane,
+        "lane": lane_shown(task),
         "round": task.round,
         "proposal": proposal_payload(prediction, task),
         "draft": {"version": draft.version, "payload": draft.payload} if draft else None,

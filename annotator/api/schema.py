@@ -200,9 +200,16 @@ class Lease(serializers.Serializer):
     lease_until = serializers.DateTimeField()
 
 
+class Feedback(serializers.Serializer):
+    verdict_right = serializers.BooleanField()
+    iou = serializers.FloatField()
+    words = serializers.CharField()
+
+
 class Stored(serializers.Serializer):
     annotation = serializers.IntegerField()
     state = serializers.CharField()
+    feedback = Feedback(required=False)
 
 
 class Reviewed(serializers.Serializer):

@@ -15,6 +15,7 @@ from annotator.models import Membership, Task
 from annotator.selectors.access import Person, has_role, member_named, project_for, task_for, task_seen_by
 from annotator.services.assignments import task_reassign
 from annotator.services.drafts import draft_delete, draft_save
+from annotator.services.honeypots import feedback_of
 from annotator.services.submissions import task_submit
 from annotator.services.tasks import task_claim, task_heartbeat, task_release, task_reopen, task_skip
 
@@ -105,7 +106,8 @@ def submit(request: Request, task_id: int) -> Response:
     answered = task_for(request.user, task_id)
     stored = task_submit(task=answered, user=request.user, **checked(request, serializers.Submission))
     answered.refresh_from_db(fields=["state"])
-    return Response({"annotation": stored.pk, "state": answered.state})
+    told = feedback_of(annotation=stored)
+    return Response({"annotation": stored.pk, "state": answered.state} | ({"feedback": told} if told else {}))
 
 
 @extend_schema(request=None, responses=answers(200, schema.Task))

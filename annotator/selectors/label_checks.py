@@ -34,7 +34,7 @@ def production_error(*, project: Project) -> ProductionError:
     """From approved audit tasks that the serving model itself queued: they were drawn before anything else was, and it
     has not learnt from them."""
     version = project.serving_version_id
-    audits = project.tasks.filter(lane=Task.Lane.AUDIT, state=Task.State.APPROVED, model_version=version, blind=0)
+    audits = project.tasks.filter(lane=Task.Lane.AUDIT, state=Task.State.APPROVED, model_version=version)
     judged = Prediction.objects.filter(model_version=version, pair__in=audits.values("pair"))
     rows = list(judged.values_list("pair__truth", "instances__0__score"))
     wrong = sum((truth == Pair.Truth.PRESENT) != ((best or 0.0) >= PRESENCE_SCORE) for truth, best in rows)

@@ -7,6 +7,7 @@ from django.db.models import Count, QuerySet
 
 from annotator.models import GateDecision, Job, Membership, Pair, Project, Snapshot, Task, TrainingRun
 from annotator.selectors.access import RANK, Person
+from annotator.selectors.tasks import half_awaited
 
 
 def memberships_of(*, user: Person) -> QuerySet[Membership]:
@@ -88,7 +89,7 @@ def _task_counts(project: Project, user: Person) -> dict[str, int]:
     """Counted by state from the index alone; only the few waiting ones are looked at more closely."""
     state = Task.State
     found = dict(project.tasks.order_by().values_list("state").annotate(n=Count("id")))
-    submitted = project.tasks.filter(state=state.SUBMITTED)
+    submitted = project.tasks.filter(~half_awaited(), state=state.SUBMITTED)
     others = submitted if project.self_review_allowed else submitted.exclude(author_id=user.pk)
     return {
         "queued": found.get(state.QUEUED, 0),

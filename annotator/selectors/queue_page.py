@@ -39,16 +39,18 @@ class QueuePage:
 
 
 def lane_counts(*, project: Project) -> list[tuple[str, str, int]]:
-    """(lane, its words, waiting tasks), in the lanes' own order."""
+    """(lane, its words, waiting tasks), in the lanes' own order; tasks with a known answer pass for audits."""
     waiting = project.tasks.filter(state=Task.State.QUEUED)
     found = dict(waiting.order_by().values_list("lane").annotate(n=Count("id")))
-    return [(lane, str(words), found.get(lane, 0)) for lane, words in Task.Lane.choices]
+    found[Task.Lane.AUDIT] = found.get(Task.Lane.AUDIT, 0) + found.pop(Task.Lane.HONEYPOT, 0)
+    shown = [choice for choice in Task.Lane.choices if choice[0] != Task.Lane.HONEYPOT]
+    return [(lane, str(words), found.get(lane, 0)) for lane, words in shown]
 
 
 def queue_page(*, project: Project, wanted: QueueFilter) -> QueuePage:
     """Tasks in the order in which they are claimed, with `.presence` (None where the model gave none)."""
     tasks = project.tasks.filter(state__in=STATES[wanted.state])
-    tasks = tasks.filter(lane=wanted.lane) if wanted.lane else tasks
+    tasks = tasks.filter(lane__in=_lanes(wanted.lane)) if wanted.lane else tasks
     tasks = tasks.filter(pair__concept_id=wanted.concept) if wanted.concept else tasks
     tasks = _beyond(tasks, wanted.after).order_by("skips", "-priority", "id")
     related = tasks.select_related("pair__image", "pair__concept", "holder", "author", "assignee").defer(
@@ -58,6 +60,10 @@ def queue_page(*, project: Project, wanted: QueueFilter) -> QueuePage:
     shown = rows[:PAGE]
     _add_presence(shown)
     return QueuePage(shown, cursor_of(shown[-1]) if len(rows) > PAGE else "")
+
+
+def _lanes(lane: str) -> tuple[str, ...]:
+    return (lane, Task.Lane.HONEYPOT) if lane == Task.Lane.AUDIT else (lane,)
 
 
 def cursor_of(task: Task) -> str:

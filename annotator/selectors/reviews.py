@@ -8,15 +8,20 @@ from django.db.models.functions import Now
 
 from annotator.masks import decode_rle
 from annotator.models import Annotation, Project, Task
+from annotator.selectors.tasks import half_awaited
 
 
 def annotations_waiting(*, project: Project) -> QuerySet[Annotation]:
-    """The newest revisions without a decision, oldest first; a reopened one counts again once its lease is over."""
+    """The newest revisions without a decision, oldest first; a reopened one counts again once its lease is over.
+
+    Of a pair that two people label blindly neither shows before both have answered. `.is_double`: there are two.
+    """
     lapsed = Q(task__state=Task.State.CLAIMED, task__lease_until__lte=Now())
     newer = Annotation.objects.filter(task=OuterRef("task"), revision__gt=OuterRef("revision"))
     return (
         Annotation.objects.filter(Q(task__state=Task.State.SUBMITTED) | lapsed, task__project=project)
-        .filter(~Exists(newer), review__isnull=True)
+        .filter(~Exists(newer), review__isnull=True, task__in=Task.objects.filter(~half_awaited(), project=project))
+        .annotate(is_double=Q(task__twin_of__isnull=False) | Q(task__twin__isnull=False))
         .select_related("author", "pair__image", "pair__concept", "task")
         .defer("instances", "rejected_proposals", "pair__instances")
         .order_by("created_at", "pk")

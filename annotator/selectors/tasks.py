@@ -2,11 +2,30 @@
 
 from typing import Any
 
+from django.db.models import Exists, OuterRef, Q
+
 from annotator.models import Annotation, Draft, Prediction, Review, Task
 from annotator.selectors.access import Person
 
 # What the model would draw, however unsure it is that the thing is there at all: the query's own score decides.
 PROPOSED_QUERY_SCORE = 0.5
+
+
+def half_of(task: Task) -> Task | None:
+    """The other of two tasks that ask two people about one pair, if there are two."""
+    return Task.objects.filter(Q(twin_of=task.pk) | Q(pk=task.twin_of_id)).first()
+
+
+def half_awaited() -> Exists:
+    """Of tasks: whether the other half is still to be answered, as long as the project labels twice at all."""
+    half = Task.objects.filter(Q(twin_of=OuterRef("pk")) | Q(pk=OuterRef("twin_of")))
+    unanswered = (Task.State.QUEUED, Task.State.CLAIMED)
+    return Exists(half.filter(state__in=unanswered, project__double_share__gt=0))
+
+
+def lane_shown(task: Task) -> str:
+    """A task with a known answer passes for an audit: whoever is told is not tested."""
+    return Task.Lane.AUDIT if task.lane == Task.Lane.HONEYPOT else task.lane
 
 
 def prediction_of(task: Task) -> Prediction | None:

@@ -26,6 +26,8 @@ from annotator.selectors.mining import (
 )
 from annotator.selectors.rounds import round_current
 
+from .doubles import doubles_add
+from .honeypots import honeypots_add
 from .jobs import JobContext, job_enqueue
 from .pairs import PRESENCE_SCORE
 
@@ -76,7 +78,7 @@ def mining_run(context: JobContext) -> dict:
     asked = _score_challenger(context, project, params.get("challenger"))
     histogram = {"counts": presence_counts(project=project, version=version)}
     chosen = choose(candidates(project=project, version=version), thresholds_of(project), seed=context.job.pk)
-    tasks = queue_refill(project=project, version=version, choices=chosen)
+    tasks = queue_refill(project=project, version=version, choices=chosen, seed=context.job.pk)
     lanes = {lane: sum(task.lane == lane for task in tasks) for lane in Task.Lane.values}
     return {
         "model_version": version.name,
@@ -176,8 +178,11 @@ def _row(version: ModelVersion, pair_id: int, answer: ImagePrediction, found: Co
 
 
 @transaction.atomic
-def queue_refill(*, project: Project, version: ModelVersion, choices: Iterable[Choice]) -> list[Task]:
-    """Withdraw what waits unclaimed and queue the choices instead; what somebody took meanwhile stays theirs."""
+def queue_refill(*, project: Project, version: ModelVersion, choices: Iterable[Choice], seed: int) -> list[Task]:
+    """Withdraw what waits unclaimed and queue the choices instead; what somebody took meanwhile stays theirs.
+
+    By the project's shares some of them are queued twice, and tasks with a known answer are mixed in.
+    """
     tasks_withdrawable(project=project).update(state=Task.State.WITHDRAWN, updated_at=Now())
     wanted = {choice.pair_id: choice for choice in choices}
     free = pairs_to_mine(project=project).filter(pk__in=wanted).values_list("pk", flat=True)
@@ -194,7 +199,9 @@ def queue_refill(*, project: Project, version: ModelVersion, choices: Iterable[C
         )
         for pair_id in free
     ]
-    return Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE)
+    queued = Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE)
+    seconds = doubles_add(project=project, tasks=queued)
+    return queued + seconds + honeypots_add(project=project, number=number, seed=seed)
 
 
 def _warm(version: ModelVersion, tasks: Sequence[Task]) -> int | str:

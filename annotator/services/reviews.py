@@ -12,6 +12,7 @@ from annotator.errors import ConflictError, RoostError
 from annotator.models import Annotation, Review, Task
 
 from .audit import audit_record
+from .doubles import half_close
 from .instances import instances_from_wire, point_checked, verdict_checked
 from .pairs import pair_settle
 from .tasks import leases_lapsed_end
@@ -84,6 +85,7 @@ def _store(review: Review, fixed: Annotation | None) -> Review:
     review.save(force_insert=True)
     if state == Task.State.APPROVED:
         pair_settle(annotation=fixed or review.annotation)
+        half_close(task=review.annotation.task, answer=fixed or review.annotation)
     details = {"decision": review.decision, "comment": review.comment, "annotation": review.annotation_id}
     project = review.annotation.task.project
     audit_record(project=project, actor=review.reviewer, action="review.decide", subject=task_id, **details)

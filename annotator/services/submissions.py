@@ -12,10 +12,11 @@ from annotator.errors import ConflictError, RoostError
 from annotator.models import Annotation, Draft, Review, Task
 
 from .audit import audit_record
+from .doubles import double_is_due, half_approve
 from .drafts import draft_keep_submission
+from .honeypots import honeypot_score
 from .instances import instances_from_wire, verdict_checked
 from .pairs import pair_settle
-from .review_policy import review_is_due
 from .tasks import LEASE_LOST
 
 
@@ -84,11 +85,16 @@ def _may_answer(task: Task, user: AbstractBaseUser, attempt: int) -> bool:
 
 
 def _pass_on(annotation: Annotation) -> None:
-    """To the reviewers, or, where the policy spares them, straight into the pair's truth."""
-    due = review_is_due(annotation=annotation)
-    if not due:
+    """To the reviewers, or, where the policy spares them, straight into the pair's truth; a known answer is scored."""
+    known = annotation.task.lane == Task.Lane.HONEYPOT
+    due = not known and double_is_due(annotation=annotation)
+    if known:
+        annotation.scored = honeypot_score(annotation=annotation)
+        annotation.save(update_fields=["scored"])
+    elif not due:
         Review.objects.create(annotation=annotation, reviewer=None, decision=Review.Decision.APPROVE)
         pair_settle(annotation=annotation)
+        half_approve(annotation=annotation)
     Task.objects.filter(pk=annotation.task_id).update(
         state=Task.State.SUBMITTED if due else Task.State.APPROVED,
         author=annotation.author,

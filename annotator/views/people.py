@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from annotator.forms import MemberForm
 from annotator.models import Membership, Project
 from annotator.selectors.access import has_role
+from annotator.selectors.agreement_page import agreements_of
 from annotator.selectors.people_page import members_active, people_of
 from annotator.selectors.quality import NEWEST, figures_of
 from annotator.services.assignments import task_reassign
@@ -98,5 +99,13 @@ def reassign(request: HttpRequest, project: Project, task_id: int) -> HttpRespon
 def figures(request: HttpRequest, project: Project) -> HttpResponse:
     """Apart from the page, because it reads masks: the list stands while they are compared."""
     found = figures_of(project=project)
-    context = {"project": project, "figures": found, "newest": NEWEST, "known": any(row.known.whole for row in found)}
+    by_person, by_concept = agreements_of(project=project)
+    context = {
+        "project": project,
+        "figures": found,
+        "newest": NEWEST,
+        "known": any(row.known.whole for row in found),
+        "by_person": by_person,
+        "by_concept": by_concept,
+    }
     return render(request, "fragments/figures.html", context)

@@ -83,7 +83,7 @@ def _filter(request: HttpRequest) -> QueueFilter:
     state, lane = asked.get("state", ""), asked.get("lane", "")
     return QueueFilter(
         state=state if state in STATES else "queued",
-        lane=lane if lane in Task.Lane.values else "",
+        lane=lane if lane in Task.Lane.values and lane != Task.Lane.HONEYPOT else "",
         concept=whole_number(asked.get("concept")),
         after=parse_cursor(asked.get("after", "")),
     )

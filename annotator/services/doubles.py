@@ -1,0 +1,80 @@
+"""Two people label the same pair without seeing each other: who does, and what becomes of their answers."""
+
+import hashlib
+from collections.abc import Sequence
+
+from django.db.models.functions import Now
+
+from annotator.models import Annotation, Project, Review, Task
+from annotator.selectors.quality import overlap
+from annotator.selectors.tasks import half_of
+
+from .pairs import pair_settle
+from .review_policy import review_is_due
+
+# From this mean overlap on two answers with the same verdict agree.
+SAME_ANSWER_IOU = 0.8
+
+
+def doubles_add(*, project: Project, tasks: Sequence[Task]) -> list[Task]:
+    """A blind second task for a share of these; none where fewer than two people could do them."""
+    if not project.double_share or project.memberships.filter(user__is_active=True).count() < 2:
+        return []
+    copied = ("project", "pair_id", "model_version", "lane", "reasons", "priority", "round")
+    chosen = [task for task in tasks if _draw(task.pk) < project.double_share]
+    seconds = [Task(blind=1, twin_of=task, **{name: getattr(task, name) for name in copied}) for task in chosen]
+    return Task.objects.bulk_create(seconds)
+
+
+def _draw(task_id: int) -> float:
+    """0..1 by the task's id, so that nobody can redo it until it suits them."""
+    return int.from_bytes(hashlib.sha256(f"double {task_id}".encode()).digest()[:8], "big") / 2**64
+
+
+def double_is_due(*, annotation: Annotation) -> bool:
+    """Whether this answer has to wait for a second one or for a reviewer; agreeing ones follow the project's policy."""
+    half = half_of(annotation.task)
+    if half is None or half.state == Task.State.WITHDRAWN:
+        return review_is_due(annotation=annotation)
+    other = _waiting_answer(half)
+    return other is None or not answers_agree(annotation, other) or review_is_due(annotation=annotation)
+
+
+def half_approve(*, annotation: Annotation) -> None:
+    """The agreeing other answer is approved with this one, by policy; the pair's truth is the first task's answer."""
+    half = half_of(annotation.task)
+    other = _waiting_answer(half) if half else None
+    if half is None or other is None:
+        return
+    Review.objects.create(annotation=other, reviewer=None, decision=Review.Decision.APPROVE)
+    _close(half, Task.State.APPROVED)
+    if not half.blind:
+        pair_settle(annotation=other)
+
+
+def half_close(*, task: Task, answer: Annotation) -> None:
+    """A reviewer has approved `answer`: the other half is done, approved where it says the same."""
+    half = half_of(task)
+    if half is None or half.state not in (Task.State.QUEUED, Task.State.SUBMITTED, Task.State.RETURNED):
+        return
+    other = _waiting_answer(half)
+    if other is not None and answers_agree(answer, other):
+        Review.objects.create(annotation=other, reviewer=None, decision=Review.Decision.APPROVE)
+        _close(half, Task.State.APPROVED)
+    else:
+        _close(half, Task.State.WITHDRAWN)
+
+
+def answers_agree(first: Annotation, second: Annotation) -> bool:
+    return first.verdict == second.verdict and overlap(first.instances, second.instances) >= SAME_ANSWER_IOU
+
+
+def _waiting_answer(half: Task) -> Annotation | None:
+    """The other half's newest answer, if it waits for a decision."""
+    if half.state != Task.State.SUBMITTED:
+        return None
+    return half.annotations.filter(review__isnull=True).order_by("-revision").first()
+
+
+def _close(half: Task, state: str) -> None:
+    Task.objects.filter(pk=half.pk, state=half.state).update(state=state, assignee=None, updated_at=Now())

@@ -1,0 +1,211 @@
+"""Two people label one pair without seeing each other; known answers are mixed in."""
+
+import uuid
+
+import pytest
+from django.urls import reverse
+
+from annotator.errors import ConflictError
+from annotator.masks import rle_to_wire
+from annotator.models import Annotation, Pair, Review, Task
+from annotator.selectors.agreement_page import agreements_of
+from annotator.selectors.mining import tasks_withdrawable
+from annotator.selectors.queue_page import lane_counts
+from annotator.selectors.reviews import annotations_waiting
+from annotator.services.assignments import task_reassign
+from annotator.services.doubles import doubles_add
+from annotator.services.honeypots import honeypots_add
+from annotator.services.reviews import review_decide
+from annotator.services.submissions import task_submit
+from annotator.services.tasks import task_claim, task_release
+from tests import factories
+
+WHOLE, MOST, HALF = (2, 3, 9, 10), (2, 3, 8, 10), (2, 3, 5, 10)  # of 49 px: 42 (IoU 0.86) and 21 (0.43)
+
+
+@pytest.fixture
+def twice(barn):
+    """A barn that labels everything twice, with one pair in the queue."""
+    barn.project.double_share = 1.0
+    barn.project.save()
+    first = factories.make_task(barn.project)
+    doubles_add(project=barn.project, tasks=[first])
+    return barn
+
+
+def body(box: tuple | None = WHOLE) -> dict:
+    """An answer: one box, or absent for None."""
+    masks = [rle_to_wire(factories.box_rle(*box))] if box else []
+    instances = [{"mask": mask, "origin": "click", "prompts": []} for mask in masks]
+    return {"verdict": "present" if box else "absent", "instances": instances, "client_uuid": uuid.uuid4()}
+
+
+def answer(barn, user, box=WHOLE) -> Annotation:
+    task = task_claim(project=barn.project, user=user)
+    return task_submit(task=task, user=user, attempt=task.attempt, **body(box))
+
+
+def states() -> list[str]:
+    return list(Task.objects.order_by("pk").values_list("state", flat=True))
+
+
+def test_second_task_goes_to_another_person_only(twice):
+    first = task_claim(project=twice.project, user=twice.annotator)
+    assert task_claim(project=twice.project, user=twice.annotator, after_id=first.pk) is None
+    second = task_claim(project=twice.project, user=twice.reviewer)
+    assert (second.pair_id, second.blind) == (first.pair_id, 1)
+
+
+def test_whoever_answered_one_half_never_gets_the_other(twice):
+    answer(twice, twice.annotator)
+    assert task_claim(project=twice.project, user=twice.annotator) is None
+
+
+def test_released_half_may_be_taken_by_either(twice):
+    held = task_claim(project=twice.project, user=twice.annotator)
+    task_release(task=held, user=twice.annotator, attempt=held.attempt)
+    assert task_claim(project=twice.project, user=twice.annotator) is not None
+
+
+def test_half_is_not_given_to_the_other_half_s_person(twice):
+    answer(twice, twice.annotator)
+    with pytest.raises(ConflictError, match="two people's"):
+        task_reassign(task=Task.objects.get(blind=1), member=twice.annotator, user=twice.admin)
+
+
+def test_first_answer_waits_unseen_for_the_second(twice, api):
+    twice.project.review_policy = "sample"
+    twice.project.review_share = 0.0
+    twice.project.save()
+    answer(twice, twice.annotator)
+    assert not annotations_waiting(project=twice.project).exists()
+    assert Pair.objects.get().truth == Pair.Truth.UNSEEN
+    second = task_claim(project=twice.project, user=twice.reviewer)
+    shown = api(twice.reviewer).get(reverse("api-task", args=[second.pk])).json()
+    assert (shown["annotation"], shown["draft"]) == (None, None)
+
+
+def test_agreeing_answers_follow_the_policy_and_settle_the_pair_once(twice):
+    twice.project.review_policy = "sample"
+    twice.project.review_share = 0.0
+    twice.project.save()
+    answer(twice, twice.annotator)
+    answer(twice, twice.reviewer, MOST)
+    assert states() == ["approved", "approved"]
+    assert Pair.objects.get().instances[0]["mask"] == factories.box_rle(*WHOLE)
+    assert Review.objects.filter(reviewer=None, decision="approve").count() == 2
+
+
+@pytest.mark.parametrize("other", [HALF, None])
+def test_disagreeing_answers_go_both_to_review_whatever_the_policy(twice, signed_in, other):
+    twice.project.review_policy = "sample"
+    twice.project.review_share = 0.0
+    twice.project.save()
+    answer(twice, twice.annotator)
+    answer(twice, twice.reviewer, other)
+    assert annotations_waiting(project=twice.project).count() == 2
+    text = signed_in(twice.admin).get(reverse("reviews", args=["barn"])).content.decode()
+    assert text.count("one of two answers") == 2
+
+
+def test_reviewer_s_choice_closes_the_other_answer(twice):
+    first = answer(twice, twice.annotator)
+    answer(twice, twice.reviewer, None)
+    review_decide(annotation=first, reviewer=twice.admin, decision="approve")
+    assert states() == ["approved", "withdrawn"]
+    assert Pair.objects.get().truth == Pair.Truth.PRESENT
+    assert not annotations_waiting(project=twice.project).exists()
+
+
+def test_answer_shows_alone_once_the_project_labels_nothing_twice(twice):
+    first = answer(twice, twice.annotator)
+    twice.project.double_share = 0.0
+    twice.project.save()
+    assert annotations_waiting(project=twice.project).get() == first
+    review_decide(annotation=first, reviewer=twice.admin, decision="approve")
+    assert states() == ["approved", "withdrawn"]
+
+
+def test_mining_withdraws_both_halves_or_none(twice):
+    assert tasks_withdrawable(project=twice.project).count() == 2
+    answer(twice, twice.annotator)
+    assert not tasks_withdrawable(project=twice.project).exists()
+
+
+def test_share_of_doubles_is_about_what_was_set(barn):
+    concepts = [factories.make_concept(barn.project, f"thing {n}") for n in range(300)]
+    image = factories.make_image(barn.project)
+    pairs = [factories.make_pair(barn.project, concept, image) for concept in concepts]
+    tasks = Task.objects.bulk_create([Task(project=barn.project, pair=pair, lane="band") for pair in pairs])
+    barn.project.double_share = 0.2
+    assert 35 < len(doubles_add(project=barn.project, tasks=tasks)) < 85
+
+
+def test_agreement_is_told_by_person_and_concept(twice, signed_in):
+    for number in range(10):
+        if number:
+            doubles_add(project=twice.project, tasks=[factories.make_task(twice.project)])
+        answer(twice, twice.annotator, WHOLE if number < 5 else None)
+        answer(twice, twice.reviewer, MOST if number < 4 else None)
+    people, concepts = agreements_of(project=twice.project)
+    # Both present 4, one against the other 1, both absent 5: observed 0.9, expected 0.5 x 0.4 + 0.5 x 0.6, kappa 0.8.
+    assert [row.name for row in people] == ["annotator", "reviewer"]
+    assert [row.kappa for row in (*people, *concepts)] == pytest.approx([0.8, 0.8, 0.8])
+    assert concepts[0].ious == pytest.approx([42 / 49] * 4)
+    assert concepts[0].mean_iou is None
+    text = signed_in(twice.reviewer).get(reverse("people-figures", args=["barn"])).content.decode()
+    assert "0.80" in text
+
+
+@pytest.fixture
+def trap(barn) -> Task:
+    """One task with a known answer: present, a box of 49 px."""
+    barn.project.honeypot_share, barn.project.mine_batch = 0.5, 2
+    barn.project.save()
+    truth = [factories.make_instance(factories.box_rle(*WHOLE))]
+    factories.make_prediction(factories.make_pair(barn.project, truth="present", instances=truth))
+    (task,) = honeypots_add(project=barn.project, number=1, seed=1)
+    return task
+
+
+def test_known_answer_is_scored_and_changes_no_truth(barn, trap):
+    before = Pair.objects.values().get()
+    stored = answer(barn, barn.annotator, MOST)
+    assert stored.scored == {"verdict_right": True, "iou": 0.8571}
+    assert Pair.objects.values().get() == before
+    assert (states(), Review.objects.count()) == (["approved"], 0)
+
+
+def test_known_answer_looks_like_an_audit(barn, trap, api):
+    shown = api(barn.annotator).post(reverse("api-claim", args=["barn"]), {}, format="json").json()
+    assert (shown["lane"], shown["reasons"][0]["kind"]) == ("audit", "audit")
+    Task.objects.update(state="queued", holder=None, lease_until=None)
+    lanes = {lane: count for lane, _, count in lane_counts(project=barn.project)}
+    assert lanes["audit"] == 1
+    assert "honeypot" not in lanes
+
+
+@pytest.mark.parametrize(("allowed", "box"), [(True, None), (True, WHOLE), (False, WHOLE)])
+def test_feedback_comes_with_the_answer_where_the_project_allows_it(barn, trap, api, allowed, box):
+    barn.project.honeypot_feedback = allowed
+    barn.project.save()
+    task = task_claim(project=barn.project, user=barn.annotator)
+    sent = body(box) | {"attempt": task.attempt}
+    got = api(barn.annotator).post(reverse("api-submit", args=[task.pk]), sent, format="json").json()
+    assert ("feedback" in got) == allowed
+    if allowed:
+        assert got["feedback"]["verdict_right"] == (box == WHOLE)
+        assert ("right" if box else "it is in the image") in got["feedback"]["words"]
+
+
+def test_whoever_gave_the_known_answer_is_not_asked_it(barn, trap):
+    given = Task.objects.create(project=barn.project, pair=trap.pair, lane="band", state="approved")
+    fields = {"author": barn.annotator, "revision": 1, "client_uuid": uuid.uuid4(), "verdict": "present"}
+    Annotation.objects.create(task=given, pair=trap.pair, **fields)
+    assert task_claim(project=barn.project, user=barn.annotator) is None
+    assert task_claim(project=barn.project, user=barn.reviewer) == trap
+
+
+def test_without_a_share_nothing_known_is_queued(barn):
+    factories.make_prediction(factories.make_pair(barn.project, truth="present"))
+    assert honeypots_add(project=barn.project, number=1, seed=1) == []
