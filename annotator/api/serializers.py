@@ -70,6 +70,7 @@ class Instance(serializers.Serializer):
 
 
 class Submission(Attempt):
+    concept = serializers.CharField(allow_null=True, default=None, max_length=80)
     client_uuid = serializers.UUIDField()
     verdict = serializers.ChoiceField(choices=Verdict.choices)
     # Checked one by one in services/instances.py, which names the instance that is wrong.

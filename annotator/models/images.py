@@ -50,7 +50,8 @@ class Pair(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="pairs")
     image = models.ForeignKey(Image, models.CASCADE, related_name="pairs")
-    concept = models.ForeignKey(Concept, models.CASCADE, related_name="pairs")
+    # A concept that images are labelled for can't be deleted by itself: that would take people's work with it.
+    concept = models.ForeignKey(Concept, models.RESTRICT, related_name="pairs")
     truth = models.CharField(max_length=8, choices=Truth, default=Truth.UNSEEN)
     truth_source = models.CharField(max_length=12, choices=TruthSource, blank=True)
     instances = models.JSONField(default=list, blank=True, help_text="Approved instances: [{mask: {size, counts}, …}]")

@@ -9,7 +9,7 @@ from django.db.models import Max
 from django.db.models.functions import Now
 
 from annotator.errors import ConflictError, RoostError
-from annotator.models import Annotation, Draft, Review, Task
+from annotator.models import Annotation, Concept, Draft, Review, Task
 
 from .audit import audit_record
 from .doubles import double_is_due, half_approve
@@ -30,11 +30,13 @@ def task_submit(
     instances: Sequence[dict],
     rejected_proposals: Sequence[int] = (),
     active_seconds: float = 0.0,
+    concept: str | None = None,
 ) -> Annotation:
     """Store the answer (`instances` with wire masks) and apply the review policy.
 
     The same `client_uuid` again answers the same row. After a lapsed lease a task that is still free takes the answer;
-    one that somebody holds, or that is done, refuses with 409 `lease_lost`, and the work is kept as a draft.
+    one that somebody holds, or that is done, refuses with 409 `lease_lost`, and the work is kept as a draft. So it is
+    with 409 `concept_changed` when the pair's concept is not called `concept`, as the desk showed it, any more.
     """
     # Masks are decoded before the transaction: a writer holds SQLite's only lock.
     answer = Annotation(
@@ -47,23 +49,24 @@ def task_submit(
         rejected_proposals=_rejected(task, rejected_proposals),
         active_seconds=_seconds(active_seconds),
     )
-    stored = _store(answer, attempt)
-    if stored is None:
+    try:
+        return _store(answer, attempt, concept)
+    except ConflictError:
         submission = {"verdict": verdict, "instances": list(instances), "rejected_proposals": list(rejected_proposals)}
         draft_keep_submission(task=task, user=user, submission=submission)
-        raise ConflictError(LEASE_LOST, code="lease_lost")
-    return stored
+        raise
 
 
 @transaction.atomic
-def _store(answer: Annotation, attempt: int) -> Annotation | None:
-    """The stored row, new or from an earlier try; None when the task is not this person's to answer any more."""
+def _store(answer: Annotation, attempt: int, concept: str | None) -> Annotation:
+    """The stored row, new or from an earlier try; 409 when the task is not this person's to answer any more."""
     task = Task.objects.select_for_update().get(pk=answer.task_id)
     earlier = Annotation.objects.filter(task=task, author=answer.author, client_uuid=answer.client_uuid).first()
     if earlier is not None:
         return earlier
     if not _may_answer(task, answer.author, attempt):
-        return None
+        raise ConflictError(LEASE_LOST, code="lease_lost")
+    _check_concept(task, concept)
     highest = Annotation.objects.filter(task=task).aggregate(highest=Max("revision"))["highest"] or 0
     answer.revision = highest + 1
     answer.save(force_insert=True)
@@ -73,6 +76,16 @@ def _store(answer: Annotation, attempt: int) -> Annotation | None:
     )
     _pass_on(answer)
     return answer
+
+
+def _check_concept(task: Task, shown: str | None) -> None:
+    """An answer to another question is none to this one."""
+    name = Concept.objects.get(pairs=task.pair_id).name
+    if shown is not None and shown != name:
+        words = (
+            f"This task asked for “{shown}” and asks for “{name}” now. Your work is kept as a draft: look at it again."
+        )
+        raise ConflictError(words, code="concept_changed", fields={"was": shown, "now": name})
 
 
 def _may_answer(task: Task, user: AbstractBaseUser, attempt: int) -> bool:
