@@ -60,6 +60,7 @@ class Config:
     clip_norm: float
     average: float
     start_share: float
+    presence_caution: float
     positive_weight: float
     presence_smoothing: float
     positive_share: float
@@ -166,6 +167,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("clip_norm", 1e-4, 1e6),
     ("average", 0.0, 0.99999),
     ("start_share", 0.0, 0.95),
+    ("presence_caution", 0.0, 5.0),
     ("positive_weight", 0.1, 100.0),
     ("presence_smoothing", 0.0, 0.4),
     ("positive_share", 0.05, 0.95),

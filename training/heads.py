@@ -21,6 +21,7 @@ from training.config import Config
 TEXT_PARTS = ("text_encoder.", "text_projection.")
 UNTRAINED_PARTS = ("vision_encoder.backbone.", "geometry_encoder.")
 EAGER_UP_TO_GRID = 32
+PRESENCE_BIAS = "detr_decoder.presence_head.layer3.bias"
 
 
 def trainable(network: Sam3Network) -> dict[str, nn.Parameter]:
@@ -90,10 +91,15 @@ class Average:
 
     A model fine-tuned on a few hundred pairs forgets some of what it could do; between its weights and those it started
     from lie models that do both. Source: Wortsman et al. 2022, Robust fine-tuning of zero-shot models.
+
+    caution lowers every presence score by so many logits: the gate forgives no new false alarm, and a model that has
+    just learned to find more stands close to the threshold on some negatives. A run that has not moved is left alone.
     """
 
-    def __init__(self, parameters: dict[str, nn.Parameter], decay: float, start_share: float) -> None:
-        self._parameters, self._decay, self._start_share = parameters, decay, start_share
+    def __init__(
+        self, parameters: dict[str, nn.Parameter], decay: float, start_share: float, caution: float = 0.0
+    ) -> None:
+        self._parameters, self._decay, self._start_share, self._caution = parameters, decay, start_share, caution
         self._start: State = {name: parameter.detach().clone() for name, parameter in parameters.items()}
         self.weights: State = {name: weight.clone() for name, weight in self._start.items()}
 
@@ -106,7 +112,10 @@ class Average:
 
     def kept(self) -> State:
         """start_share of the weights that the run started from, the rest of the average."""
-        return {name: weight.lerp(self._start[name], self._start_share) for name, weight in self.weights.items()}
+        kept = {name: weight.lerp(self._start[name], self._start_share) for name, weight in self.weights.items()}
+        if self._caution and any(not torch.equal(self.weights[name], start) for name, start in self._start.items()):
+            kept[PRESENCE_BIAS] = kept[PRESENCE_BIAS] - self._caution
+        return kept
 
     @contextmanager
     def in_network(self) -> Iterator[State]:

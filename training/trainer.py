@@ -125,7 +125,7 @@ class Trainer:
         self.parameters = trainable(model.network)
         use_quick_attention(model.network, model.device)
         self.optimiser = build_optimiser(self.parameters, config)
-        self.average = Average(self.parameters, config.average, config.start_share)
+        self.average = Average(self.parameters, config.average, config.start_share, config.presence_caution)
         self.weights = LossWeights(positive_weight=config.positive_weight, presence_smoothing=config.presence_smoothing)
         self.targets = Targets(model.network.grid_size)
         self.sampler = Sampler(

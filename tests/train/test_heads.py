@@ -1,9 +1,11 @@
 """What of a run's weights is judged and kept."""
 
+import pytest
 import torch
 from torch import nn
 
-from training.heads import Average
+from training.config import read_config
+from training.heads import PRESENCE_BIAS, Average, set_rate
 
 
 def test_kept_weights_lie_between_the_start_and_the_average():
@@ -22,3 +24,28 @@ def test_network_holds_the_kept_weights_inside_and_its_own_afterwards():
     with average.in_network():
         assert weight.item() == torch.tensor(0.1).item()
     assert torch.equal(weight.detach(), before)
+
+
+def test_caution_lowers_presence_of_a_run_that_moved() -> None:
+    weight, bias = nn.Parameter(torch.tensor([1.0])), nn.Parameter(torch.tensor([0.5]))
+    average = Average({"w": weight, PRESENCE_BIAS: bias}, decay=0.0, start_share=0.0, caution=0.2)
+    weight.data.fill_(3.0)
+    average.update(step=1)
+    assert average.kept()[PRESENCE_BIAS].item() == pytest.approx(0.3)
+
+
+def test_run_that_has_not_moved_keeps_the_start_to_the_bit() -> None:
+    bias = nn.Parameter(torch.tensor([0.5]))
+    average = Average({PRESENCE_BIAS: bias}, decay=0.9, start_share=0.5, caution=0.2)
+    assert torch.equal(average.kept()[PRESENCE_BIAS], bias)
+
+
+def test_rate_rises_then_falls_and_the_text_tower_learns_more_slowly() -> None:
+    given = ["snapshot=s", "images=i", "base_model=b", "learning_rate=0.01", "warmup=0.2", "final_rate=0.1"]
+    config = read_config("train", None, given)
+    fast, slow = nn.Parameter(torch.zeros(1)), nn.Parameter(torch.zeros(1))
+    groups = [{"params": [fast], "rate_share": 1.0}, {"params": [slow], "rate_share": 0.3}]
+    optimiser = torch.optim.AdamW(groups, lr=0.01)
+    shares = [set_rate(optimiser, config, progress) for progress in (0.1, 0.2, 0.6, 1.0)]
+    assert shares == pytest.approx([0.5, 1.0, 0.55, 0.1])
+    assert [group["lr"] for group in optimiser.param_groups] == pytest.approx([0.001, 0.0003])
