@@ -105,7 +105,7 @@ class SettingsForm(forms.ModelForm):
         }
         help_texts = {
             "presence_low": "Presence scores from here …",
-            "presence_high": "… to here count as hesitation: such pairs are queued first.",
+            "presence_high": "… to here count as hesitation; the nearest to 0.5 comes first.",
             "stability_below": "Stability is the overlap of a mask at two thresholds; an unstable one is queued.",
             "audit_share": "Drawn at random, because a confident mistake is in no band. 0.1 is one in ten.",
             "mine_batch": "One press of Mine queues this many at most.",

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from annotator.errors import ConflictError, RoostError
 from annotator.models import Annotation, Review, Task
+from annotator.selectors.tasks import half_of
 
 from .audit import audit_record
 from .doubles import half_close
@@ -50,6 +51,10 @@ def review_decide(
 def _check_not_own(annotation: Annotation, reviewer: AbstractBaseUser) -> None:
     if annotation.author_id == reviewer.pk and not annotation.task.project.self_review_allowed:
         message = "This is your own work; somebody else has to review it (the project's settings can allow it)."
+        raise RoostError(message, code="own_work", http_status=403)
+    half = half_of(annotation.task)
+    if half and half.author_id == reviewer.pk and not annotation.task.project.self_review_allowed:
+        message = "You gave the other answer to this pair; somebody else has to choose between the two."
         raise RoostError(message, code="own_work", http_status=403)
 
 

@@ -5,7 +5,7 @@ import uuid
 import pytest
 from django.urls import reverse
 
-from annotator.errors import ConflictError
+from annotator.errors import ConflictError, RoostError
 from annotator.masks import rle_to_wire
 from annotator.models import Annotation, Pair, Review, Task
 from annotator.selectors.agreement_page import agreements_of
@@ -115,6 +115,14 @@ def test_reviewer_s_choice_closes_the_other_answer(twice):
     assert states() == ["approved", "withdrawn"]
     assert Pair.objects.get().truth == Pair.Truth.PRESENT
     assert not annotations_waiting(project=twice.project).exists()
+
+
+def test_nobody_chooses_between_the_own_answer_and_another_s(twice):
+    first = answer(twice, twice.annotator)
+    answer(twice, twice.reviewer, None)
+    with pytest.raises(RoostError, match="other answer"):
+        review_decide(annotation=first, reviewer=twice.reviewer, decision="approve")
+    assert states() == ["submitted", "submitted"]
 
 
 def test_answer_shows_alone_once_the_project_labels_nothing_twice(twice):
