@@ -7,17 +7,21 @@ needs more than a test should click.
 import io
 import json
 import zipfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Response
 
 from annotator.loop.client import RoostClient
+from annotator.loop.oracle import Point, settle_object
 from annotator.loop.rounds import Loop
 from annotator.management.commands.demo_loop import read_truth
-from tests.browser.desk_support import Desk, chromium, decode, deepest_pixel, iou
+from annotator.masks import wire_to_rle
+from tests.browser.desk_support import Desk, chromium, decode, iou
 from tests.processes import wait_until
 from tests.stack import Stack, running_stack
 from training.demo.scenes import draw_scene
@@ -77,14 +81,17 @@ class Journey:
 
     def truth_of(self, desk: Desk) -> tuple[int, list[np.ndarray]]:
         """The task on the desk and the drawn truth of its pair."""
-        name, concept = desk.role("image-name").inner_text(), desk.role("concept").inner_text()
-        task, sha256 = self.one(
-            "select t.id, i.sha256 from annotator_task t join annotator_pair p on p.id = t.pair_id"
+        query = (
+            "select t.id, i.sha256, c.name from annotator_task t join annotator_pair p on p.id = t.pair_id"
             " join annotator_image i on i.id = p.image_id join annotator_concept c on c.id = p.concept_id"
-            " where i.original_name = ? and c.name = ? order by t.id desc",
-            name,
-            concept,
+            " where i.original_name = ? and c.name = ? order by t.id desc"
         )
+
+        def shown() -> tuple:
+            return self.one(query, desk.role("image-name").inner_text(), desk.role("concept").inner_text())
+
+        wait_until(shown, seconds=30)
+        task, sha256, concept = shown()
         return task, [decode(rle) for rle in self.truth[sha256, concept]]
 
 
@@ -143,44 +150,61 @@ def mine(journey: Journey, admin: Page) -> None:
 
 
 def label_by_clicking(journey: Journey, annotator: Page) -> list[int]:
-    """Settle the first tasks by hand: every object by a click at its deepest point, or one key for «not there»."""
+    """Settle the first tasks by hand: every object by clicks, or one key for «not there»."""
     journey.visit(annotator, "desk/")
     annotator.get_by_role("button", name="Start").click()
-    desk, settled = Desk(annotator), []
-    while len(settled) < CLICKED:
+    desk, settled, done = Desk(annotator), [], []
+    while len(done) < CLICKED:
         wait_until(lambda: desk.role("image-name").inner_text().strip() != "", seconds=30)
         task, objects = settle_one(journey, desk, settled)
-        if task in settled:
-            continue
-        settled.append(task)
-        check_rows(journey, task, objects)
-    return settled
+        if task not in settled:
+            settled.append(task)
+            check_rows(journey, task, objects)
+            done.append(task)
+    return done
 
 
 def settle_one(journey: Journey, desk: Desk, settled: list[int]) -> tuple[int, list[np.ndarray]]:
+    """Click each object, correct where the mask is wrong, accept, submit; skip what would have to be drawn by hand."""
     task, objects = journey.truth_of(desk)
     if task in settled:
         desk.page.wait_for_timeout(50)
         return task, objects
     for number, mask in enumerate(objects, start=1):
-        desk.click(*deepest_pixel(mask))
-        desk.says("Mask in hand")
+        if settle_object(mask, hand_of(desk, mask.shape)).origin == "drawn":
+            desk.press("Escape", "s")
+            wait_until(lambda: journey.truth_of(desk)[0] != task, seconds=20)
+            settled.append(task)
+            return task, objects
         desk.press("Enter")
         wait_until(lambda number=number: desk.instance_count() == number, seconds=10)
-    desk.press(*(["Space"] if objects else ["n"]))
     answered = "select count(*) from annotator_annotation where task_id = ?"
-    if not submitted_soon(journey, answered, task):
-        desk.press("Space")  # proposals that were left undecided ask once more
-    wait_until(lambda: journey.one(answered, task)[0] == 1, seconds=20)
+    press_until(desk.page, "Space" if objects else "n", lambda: journey.one(answered, task)[0] == 1)
     return task, objects
 
 
-def submitted_soon(journey: Journey, query: str, task: int) -> bool:
-    try:
-        wait_until(lambda: journey.one(query, task)[0] == 1, seconds=2)
-    except AssertionError:
-        return False
-    return True
+def hand_of(desk: Desk, shape_hw: tuple[int, int]) -> Callable[[Sequence[Point]], np.ndarray]:
+    """The oracle's hand: a real click on the canvas (right button takes away), and the mask that came back."""
+
+    def is_click(answer: Response) -> bool:
+        return answer.url.endswith("/click") and not (answer.request.post_data_json or {}).get("preview")
+
+    def click(points: Sequence[Point]) -> np.ndarray:
+        with desk.page.expect_response(is_click) as answered:
+            desk.click(points[-1].x, points[-1].y, button="left" if points[-1].label else "right")
+        desk.says("Mask in hand")
+        return decode(wire_to_rle(answered.value.json()["mask"], height_px=shape_hw[0], width_px=shape_hw[1]))
+
+    return click
+
+
+def press_until(page: Page, key: str, holds: Callable[[], bool]) -> None:
+    """Again after two seconds: the desk asks back about undecided proposals, and takes no quick second press."""
+    for _ in range(6):
+        page.keyboard.press(key)
+        with suppress(AssertionError):
+            return wait_until(holds, seconds=2)
+    raise AssertionError(f"{key} did not submit: {Desk(page).role('status').inner_text()}")
 
 
 def check_rows(journey: Journey, task: int, objects: list[np.ndarray]) -> None:
@@ -200,7 +224,7 @@ def review(journey: Journey, reviewer: Page, annotator: Page, clicked: list[int]
     """The first answer goes back with a comment and is mended by its author; the others are approved."""
     journey.visit(reviewer, "review/")
     reviewer.get_by_role("link", name="Start reviewing").click()
-    wait_until(lambda: Desk(reviewer).role("author").inner_text() == "annotator", seconds=30)
+    wait_until(lambda: Desk(reviewer).role("author").inner_text().startswith("annotator"), seconds=30)
     reviewer.keyboard.press("r")
     reviewer.locator("#comment").fill("Please look once more.")
     reviewer.keyboard.press("Control+Enter")
@@ -217,9 +241,8 @@ def review(journey: Journey, reviewer: Page, annotator: Page, clicked: list[int]
 def approve_all(journey: Journey, reviewer: Page, expected: int) -> None:
     count = "select count(*) from annotator_task where state = 'approved'"
     while (approved := journey.one(count)[0]) < expected:
-        wait_until(lambda: Desk(reviewer).role("author").inner_text() == "annotator", seconds=30)
-        reviewer.keyboard.press("a")
-        wait_until(lambda approved=approved: journey.one(count)[0] > approved, seconds=20)
+        wait_until(lambda: Desk(reviewer).role("author").inner_text().startswith("annotator"), seconds=30)
+        press_until(reviewer, "a", lambda approved=approved: journey.one(count)[0] > approved)
 
 
 def mend(journey: Journey, annotator: Page, task: int) -> None:
@@ -229,18 +252,7 @@ def mend(journey: Journey, annotator: Page, task: int) -> None:
     annotator.get_by_text("Please look once more.").wait_for()
     verdict = journey.one("select verdict from annotator_annotation where task_id = ?", task)[0]
     answered = "select count(*) from annotator_annotation where task_id = ?"
-    annotator.keyboard.press("n" if verdict == "absent" else "Space")
-    if not mended_soon(journey, answered, task):
-        annotator.keyboard.press("Space")
-    wait_until(lambda: journey.one(answered, task)[0] == 2, seconds=20)
-
-
-def mended_soon(journey: Journey, query: str, task: int) -> bool:
-    try:
-        wait_until(lambda: journey.one(query, task)[0] == 2, seconds=2)
-    except AssertionError:
-        return False
-    return True
+    press_until(annotator, "n" if verdict == "absent" else "Space", lambda: journey.one(answered, task)[0] == 2)
 
 
 def token(roost: Stack, name: str) -> str:
@@ -297,8 +309,9 @@ def click_is_answered_by(journey: Journey, annotator: Page) -> str:
 
 def mine_again(journey: Journey, admin: Page) -> dict:
     journey.visit(admin, "queue/")
+    earlier = journey.one("select count(*) from annotator_job where kind = 'mine'")[0]
     admin.get_by_role("button", name="Mine now").click()
-    return journey.wait_for_job("mine", 3)
+    return journey.wait_for_job("mine", earlier + 1)
 
 
 def roll_back(journey: Journey, admin: Page) -> None:
