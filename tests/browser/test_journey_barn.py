@@ -6,6 +6,7 @@ needs more than a test should click.
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -62,6 +63,11 @@ class Journey:
     def visit(self, page: Page, place: str) -> None:
         page.goto(f"{self.roost.url}/p/barn/{place}")
 
+    def picture(self, page: Page, name: str) -> None:
+        """A screenshot for the docs, where ROOST_PICTURES names a folder."""
+        if folder := os.environ.get("ROOST_PICTURES"):
+            page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
     def one(self, query: str, *values: object) -> tuple:
         """The values of a query's first row; none when there is no row."""
         return tuple(next(iter(self.roost.rows(query, *values)), {}).values())
@@ -111,6 +117,8 @@ def test_three_people_go_once_round_the_loop(journey):
     promoted = retrain_and_promote(journey, admin)
     assert click_is_answered_by(journey, annotator) == promoted
     assert mine_again(journey, admin)["model_version"] == promoted
+    journey.visit(admin, "")
+    journey.picture(admin, "project")
     roll_back(journey, admin)
     assert click_is_answered_by(journey, annotator) == "demo"
 
@@ -143,6 +151,9 @@ def mine(journey: Journey, admin: Page) -> None:
     journey.visit(admin, "queue/")
     admin.get_by_role("button", name="Mine now").click()
     report = journey.wait_for_job("mine")
+    journey.visit(admin, "queue/")
+    admin.wait_for_timeout(1500)
+    journey.picture(admin, "queue")
     waiting = journey.one("select count(*) from annotator_task where state = 'queued'")[0]
     assert waiting == sum(report["queued"].values()) > 0
     assert report["queued"].get("band", 0) > 0
@@ -289,6 +300,8 @@ def retrain_and_promote(journey: Journey, admin: Page) -> str:
     assert report["gate"]["decision"] == "promote", report["gate"]["reasons"]
     assert report["gate"]["bootstrap"]["low"] > 0
     journey.visit(admin, f"training/{report['run']}/")
+    admin.wait_for_timeout(2000)  # plots and masks are drawn behind the page
+    journey.picture(admin, "run")
     admin.get_by_role("button", name=f"Promote {report['version']}").click()
     admin.locator("#confirm-yes").click()
     wait_until(lambda: journey.serving() == report["version"], seconds=30)
