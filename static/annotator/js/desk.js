@@ -234,6 +234,7 @@ export class Desk {
     this.#submittedAt = performance.now();
     outbox.add(task.id, {
       attempt: task.attempt,
+      concept: task.concept.name,
       client_uuid: newUuid(),
       verdict,
       instances: isAbsent ? [] : wireInstances(instances),
@@ -307,6 +308,7 @@ export class Desk {
     drafts.forget(item.taskId);
     session.sent(item.taskId, answer.annotation?.id ?? answer.annotation);
     notices.clear("outbox");
+    if (answer.feedback) notices.show("feedback", answer.feedback.verdict_right ? "info" : "warning", answer.feedback.words);
     this.#prefetch();
   }
 
