@@ -96,10 +96,10 @@ def compare(predictor: Predictor, plain: PlainLoop, concepts: Sequence[str], opt
         theirs.append(timed_ms(plain.read, image, concepts, options.threshold))
     ratio = percentiles(theirs)["p50"] / percentiles(mine)["p50"]
     print(f"{len(concepts)} concepts an image: ours {percentiles(mine)} ms, plain loop {percentiles(theirs)} ms: "
-          f"{ratio:.1f} times the images a second, {1e3 / percentiles(mine)['p50']:.1f} images a second")
+          f"{ratio:.1f} times the images a second, {1e3 / percentiles(mine)['p50']:.3g} images a second")
     return {"concepts": len(concepts), "images": options.images, "ours_ms": percentiles(mine),
             "plain_ms": percentiles(theirs), "ratio": round(ratio, 2),
-            "images_a_second": round(1e3 / percentiles(mine)["p50"], 2)}
+            "images_a_second": round(1e3 / percentiles(mine)["p50"], 4)}
 
 
 if __name__ == "__main__":
