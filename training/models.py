@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
+from mlbackend.loader import read_manifest
 from mlbackend.network import PhraseTokenizer, PromptTooLong, Sam3Network, TextFeatures, WeightsError, load_tokenizer
 from training.errors import Refused
 
@@ -49,19 +49,11 @@ def load_model(folder: str | Path, *, device: torch.device) -> Model:
     transformers_logging.disable_progress_bar()
     try:
         network, tokenizer = Sam3Network.load(folder), load_tokenizer(folder)
+        manifest = read_manifest(folder)
     except WeightsError as error:
         raise Refused("bad_model", str(error)) from error
     backbone_hash = network.backbone_hash()
-    return Model(folder, network.to(device), tokenizer, backbone_hash, device, _manifest(folder))
-
-
-def _manifest(folder: Path) -> dict[str, Any]:
-    path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    except ValueError as error:
-        raise Refused("bad_model", f"{path} is not valid JSON ({error}): copy the model again.") from None
-    return manifest if isinstance(manifest, dict) else {}
+    return Model(folder, network.to(device), tokenizer, backbone_hash, device, manifest)
 
 
 def choose_device(wanted: str) -> torch.device:

@@ -31,7 +31,8 @@ from .snapshots import snapshot_create, snapshot_folder
 TUNABLE = (
     *("seed", "steps", "minutes", "batch_pairs", "validate_every", "validate_pairs", "patience", "checkpoint_every"),
     *("learning_rate", "text_rate", "weight_decay", "warmup", "final_rate", "clip_norm", "average", "positive_share"),
-    *("newer_weight", "mirror", "precision", "sample_pairs", "start_share"),
+    *("newer_weight", "mirror", "precision", "sample_pairs", "start_share", "mask_pairs", "blend_pairs"),
+    *("positive_weight", "presence_smoothing", "presence_caution"),
 )
 
 
