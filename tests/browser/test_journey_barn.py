@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 __all__ = ["chromium"]
 
 DEMO = ["--easy", "40", "--hard", "160", "--approved", "60", "--holdout", "75", "--seed", "2500000"]
-CLICKED, BY_ORACLE, STEPS = 8, 72, 120
+CLICKED, BY_ORACLE, STEPS = 8, 120, 150
 IMPORTED_SEEDS = range(2_700_000, 2_700_004)
 JOB_LIMIT_S = 420
 
@@ -93,11 +93,14 @@ class Journey:
             " where i.original_name = ? and c.name = ? order by t.id desc"
         )
 
-        def shown() -> tuple:
-            return self.one(query, desk.role("image-name").inner_text(), desk.role("concept").inner_text())
+        shown: list[tuple] = []
 
-        wait_until(shown, seconds=30)
-        task, sha256, concept = shown()
+        def is_shown() -> bool:
+            shown.append(self.one(query, desk.role("image-name").inner_text(), desk.role("concept").inner_text()))
+            return bool(shown[-1])
+
+        wait_until(is_shown, seconds=30)
+        task, sha256, concept = shown[-1]
         return task, [decode(rle) for rle in self.truth[sha256, concept]]
 
 
