@@ -4,6 +4,7 @@ Eight tasks are settled by real clicks on the canvas; an oracle settles the rest
 needs more than a test should click.
 """
 
+import hashlib
 import io
 import json
 import os
@@ -21,7 +22,7 @@ from annotator.loop.client import RoostClient
 from annotator.loop.oracle import Point, settle_object
 from annotator.loop.rounds import Loop
 from annotator.management.commands.demo_loop import read_truth
-from annotator.masks import wire_to_rle
+from annotator.masks import encode_mask, wire_to_rle
 from tests.browser.desk_support import Desk, chromium, decode, iou
 from tests.processes import wait_until
 from tests.stack import Stack, running_stack
@@ -31,8 +32,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 __all__ = ["chromium"]
 
-DEMO = ["--easy", "40", "--hard", "160", "--approved", "60", "--holdout", "75", "--seed", "2500000"]
-CLICKED, BY_ORACLE, STEPS = 8, 120, 150
+# The demo project of `demo_loop --seed 2`, whose gain is clear: +5 CGF1 points, at least +1.6 with 95 % confidence.
+DEMO = ["--seed", "2020000"]
+CLICKED, BY_ORACLE, STEPS = 8, 112, 150
 IMPORTED_SEEDS = range(2_700_000, 2_700_004)
 JOB_LIMIT_S = 420
 
@@ -131,7 +133,12 @@ def import_scenes(journey: Journey, admin: Page) -> None:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as target:
         for seed in IMPORTED_SEEDS:
-            target.writestr(f"scene-{seed}.png", png(draw_scene(seed, "hard").image_HWC))
+            scene = draw_scene(seed, "hard")
+            content = png(scene.image_HWC)
+            target.writestr(f"scene-{seed}.png", content)
+            for concept in ("chicken", "duck"):
+                masks = [encode_mask(mask) for name, mask in scene.instances if name == concept]
+                journey.truth[hashlib.sha256(content).hexdigest(), concept] = masks
         target.writestr("broken.png", b"not an image")
     journey.visit(admin, "images/")
     admin.locator("#import-title").click()
