@@ -56,10 +56,11 @@ def free_port() -> int:
 @contextmanager
 def private_stack(*, demo_arguments: Sequence[str] = ()) -> Iterator[Stack]:
     """Set up the demo project in a temporary folder, start everything, yield it ready, stop it and clean up."""
-    with tempfile.TemporaryDirectory(prefix="roost-loop-") as folder:
+    with tempfile.TemporaryDirectory(prefix="roost-loop-", ignore_cleanup_errors=True) as folder:
         port, backend_port = free_port(), free_port()
         environment = os.environ | {
             "ROOST_VAR": folder,
+            "TMPDIR": folder,  # what a killed command leaves lies in there too
             "ROOST_PORT": str(port),
             "ROOST_MLBACKEND_PORT": str(backend_port),
             "ROOST_MLBACKEND_URL": f"http://127.0.0.1:{backend_port}",
