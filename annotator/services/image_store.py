@@ -171,16 +171,28 @@ class _Prober:
     def probe(self, path: Path) -> dict:
         """The child's answer; a refusal when it died over the file or took too long."""
         with self._lock:
-            child = self._started()
-            assert child.stdin is not None
-            request = {"path": str(path), "max_pixels": settings.MAX_IMAGE_PIXELS}
+            was_running = self._child is not None
+            line = self._ask(path)
+            if not line and was_running:  # it may have been dead already: only a fresh child's death is the file's doing
+                line = self._ask(path)
+            if not line:
+                return {"refused": "It could not be decoded within the time and memory allowed."}
+            return json.loads(line)
+
+    def _ask(self, path: Path) -> bytes:
+        """The child's line; empty when it died or took too long, and then it is gone."""
+        child = self._started()
+        assert child.stdin is not None
+        request = {"path": str(path), "max_pixels": settings.MAX_IMAGE_PIXELS}
+        try:
             child.stdin.write(json.dumps(request).encode() + b"\n")
             child.stdin.flush()
             line = self._answer(child)
-            if not line:  # the next file gets a new child
-                self.stop()
-                return {"refused": "It could not be decoded within the time and memory allowed."}
-            return json.loads(line)
+        except BrokenPipeError:
+            line = b""
+        if not line:
+            self.stop()
+        return line
 
     def stop(self) -> None:
         if self._child is not None:
