@@ -173,7 +173,7 @@ class _Prober:
         with self._lock:
             was_running = self._child is not None
             line = self._ask(path)
-            if not line and was_running:  # it may have been dead already: only a fresh child's death is the file's doing
+            if not line and was_running:  # it may have died before; a fresh child's death is the file's doing
                 line = self._ask(path)
             if not line:
                 return {"refused": "It could not be decoded within the time and memory allowed."}
