@@ -52,6 +52,7 @@ def _routes() -> list[Route | Mount]:
         Route("/v1/versions/{version}/load", load_version, methods=["POST"]),
         Route("/v1/predict", predict, methods=["POST"]),
         Route("/v1/click", click, methods=["POST"]),
+        Route("/v1/mask", mask, methods=["POST"]),
         Route("/v1/warm", warm, methods=["POST"]),
         *label_studio_routes(),
     ]
@@ -127,6 +128,11 @@ async def click(request: Request) -> Response:
     parsed = wire.parse_click(wire.parse_json(await read_body(request)))
     core = get_core(request)
     return JSONResponse(await core.engine.click(await core.registry.get(parsed.model_version), parsed))
+
+
+async def mask(request: Request) -> Response:
+    parsed = wire.parse_mask(wire.parse_json(await read_body(request)))
+    return JSONResponse(await get_core(request).engine.cut(parsed))
 
 
 async def warm(request: Request) -> Response:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
@@ -17,14 +19,14 @@ from mlbackend.desks import Desks
 from mlbackend.embeddings import Embedding, EmbeddingStore, HotLayer, Key, WarmLayer
 from mlbackend.errors import ApiError, overloaded, overtaken, unreadable_image
 from mlbackend.images import ImageError, decode_image, read_image
-from mlbackend.kept import Guests, KeptMasks
+from mlbackend.kept import Guests, KeptMask, KeptMasks
 from mlbackend.lanes import ClickLane, HeavyJob, HeavyLane, Urgency
 from mlbackend.mask_logits import logits_to_wire
 from mlbackend.metrics import Metrics
 from mlbackend.network import PromptTooLong
 from mlbackend.predictor import Candidate, ConceptResult, Predictor, Prompt
 from mlbackend.settings import MIB, Settings
-from mlbackend.wire import ClickRequest, PredictRequest, check_box_inside, check_inside
+from mlbackend.wire import ClickRequest, MaskRequest, PredictRequest, check_box_inside, check_inside
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -73,11 +75,27 @@ class Engine:
 
     async def click(self, predictor: Predictor, request: ClickRequest) -> dict[str, Any]:
         """ApiError 429 when more clicks are under way than can be answered soon, half as many for previews."""
-        if self._clicking >= self.settings.click_queue // (2 if request.preview else 1):
+        with self._room_for_click(preview=request.preview):
+            return await self._click(predictor, request)
+
+    async def cut(self, request: MaskRequest) -> dict[str, Any]:
+        """An answered mask at another threshold of its logits: nothing is decoded, no pixels are needed."""
+        start = time.perf_counter()
+        with self._room_for_click():
+            kept = self.kept.find(request.mask_id, request.image)
+            draw = functools.partial(logits_to_wire, kept.logits_hw, height_px=kept.height_px, width_px=kept.width_px,
+                                     threshold=request.threshold)
+            mask, mask_ms = await self._run(self._masks, timed, draw)
+        return {"model_version": kept.model_version, "image": request.image, "mask": mask, "mask_id": request.mask_id,
+                "threshold": request.threshold, "stages_ms": stages_ms(start, mask=mask_ms)}
+
+    @contextlib.contextmanager
+    def _room_for_click(self, *, preview: bool = False) -> Iterator[None]:
+        if self._clicking >= self.settings.click_queue // (2 if preview else 1):
             raise overloaded("clicks", self.clicks.mean_s * self._clicking)
         self._clicking += 1
         try:
-            return await self._click(predictor, request)
+            yield
         finally:
             self._clicking -= 1
 
@@ -95,7 +113,9 @@ class Engine:
         decoded = await self._decode(predictor, request, Prompt(embedding, request.points, request.box_xyxy, earlier))
         candidates, mask_ms = await self._run(self._masks, timed, _wire_candidates, decoded.candidates, embedding)
         for candidate, row in zip(decoded.candidates, candidates, strict=True):
-            row["mask_id"] = self.kept.put(request.image, candidate.mask_logits_hw)
+            logits = candidate.mask_logits_hw.clone()  # a view would keep its whole batch in memory
+            row["mask_id"] = self.kept.put(KeptMask(request.image, request.model_version, logits, embedding.height_px,
+                                                    embedding.width_px))
         stages = stages_ms(start, encode=encode_ms, decode=decoded.decode_ms, mask=mask_ms)
         self._observe("click", stages, how)
         best = candidates[0]

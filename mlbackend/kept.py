@@ -9,25 +9,29 @@ from dataclasses import dataclass
 
 import torch
 
-from mlbackend.errors import bad_request
+from mlbackend.errors import ApiError, bad_request
 
 
 @dataclass(frozen=True)
 class KeptMask:
+    """As the decoder gave them: what is drawn from these at 0 is what the click was answered with."""
+
     image: str
+    model_version: str
     logits_hw: torch.Tensor
+    height_px: int
+    width_px: int
 
 
 class KeptMasks:
-    """Low-resolution logits of recent answers by an unguessable id, for refinement."""
+    """Low-resolution logits of recent answers by an unguessable id: to refine them, or to cut them elsewhere."""
 
     def __init__(self, budget_bytes: int) -> None:
         self._budget, self._bytes = budget_bytes, 0
         self._masks: OrderedDict[str, KeptMask] = OrderedDict()
 
-    def put(self, image: str, logits_hw: torch.Tensor) -> str:
+    def put(self, kept: KeptMask) -> str:
         mask_id = secrets.token_urlsafe(12)
-        kept = KeptMask(image, logits_hw.to(torch.float16))
         self._masks[mask_id] = kept
         self._bytes += kept.logits_hw.nbytes
         while self._bytes > self._budget:
@@ -45,7 +49,17 @@ class KeptMasks:
         if tuple(kept.logits_hw.shape) != size_hw:
             raise bad_request("earlier_mask_id comes from a model of another size.", "earlier_mask_id")
         self._masks.move_to_end(mask_id)
-        return kept.logits_hw.float()
+        return kept.logits_hw
+
+    def find(self, mask_id: str, image: str) -> KeptMask:
+        """ApiError unknown_mask where this image has no such mask (any more)."""
+        kept = self._masks.get(mask_id)
+        if kept is None or kept.image != image:
+            message = ("This mask is unknown for this image, or has been forgotten since it was drawn: click the "
+                       "object again, then make the new mask tighter or looser.")
+            raise ApiError(404, "unknown_mask", message, fields={"mask_id": message})
+        self._masks.move_to_end(mask_id)
+        return kept
 
 
 class Guests:

@@ -12,11 +12,12 @@ from mlbackend.masks import WireMask, empty_wire_mask, encode_mask
 COLUMNS_AT_ONCE = 64
 
 
-def logits_to_wire(logits_hw: torch.Tensor, *, height_px: int, width_px: int) -> WireMask:
-    """Upsample logits bilinearly to the original size, THEN threshold at 0: the official order.
+def logits_to_wire(logits_hw: torch.Tensor, *, height_px: int, width_px: int, threshold: float = 0.0) -> WireMask:
+    """Upsample logits bilinearly to the original size, THEN threshold: the official order, and officially at 0.
 
     Only the window that can be positive is upsampled, which gives the same pixels as the whole would.
     """
+    logits_hw = logits_hw - threshold if threshold else logits_hw
     window = positive_window(logits_hw, height_px=height_px, width_px=width_px)
     if window is None:
         return empty_wire_mask(height_px, width_px)

@@ -38,7 +38,7 @@ class Settings:
     models_mb: int = 16_384
     hot_mb: int = 1_024
     warm_mb: int = 4_096
-    masks_mb: int = 128
+    masks_mb: int = 256
     embeddings: Path | None = None
     shared_embeddings: Path | None = None
     click_queue: int = 64
@@ -107,7 +107,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         models_mb=_integer(env, "ROOST_MODELS_MB", 16_384, 1),
         hot_mb=_integer(env, "ROOST_HOT_MB", 1_024, 0),
         warm_mb=_integer(env, "ROOST_WARM_MB", 4_096, 0),
-        masks_mb=_integer(env, "ROOST_MASKS_MB", 128, 1),
+        masks_mb=_integer(env, "ROOST_MASKS_MB", 256, 1),
         embeddings=_folder(env, "ROOST_EMBEDDINGS"),
         shared_embeddings=_folder(env, "ROOST_SHARED_EMBEDDINGS"),
         click_queue=_integer(env, "ROOST_CLICK_QUEUE", 64, 1),

@@ -16,6 +16,7 @@ MAX_POINTS = 64
 MAX_CONCEPTS = 64
 MAX_EXEMPLARS = 16
 MAX_CONCEPT_CHARS = 200
+MAX_MASK_THRESHOLD = 8.0
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ class ClickRequest:
     desk: str | None = None
     sequence: int = 0
     preview: bool = False
+
+
+@dataclass(frozen=True)
+class MaskRequest:
+    """Draw an answered mask again where its logits exceed threshold: above 0 it is tighter, below 0 looser."""
+
+    image: str
+    mask_id: str
+    threshold: float
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,17 @@ def parse_click(body: dict[str, Any]) -> ClickRequest:
         model_version=_version(body), image=_sha256(body.get("image"), "image"), points=points, box_xyxy=box,
         earlier_mask_id=earlier, desk=_optional_text(body, "desk"), sequence=_sequence(body),
         preview=_boolean(body, "preview"))
+
+
+def parse_mask(body: dict[str, Any]) -> MaskRequest:
+    mask_id = _optional_text(body, "mask_id")
+    if mask_id is None:
+        raise bad_request("mask_id must be the mask_id of a click's answer.", "mask_id")
+    threshold = _number(body.get("threshold"), "threshold")
+    if abs(threshold) > MAX_MASK_THRESHOLD:
+        raise bad_request(f"threshold must lie between -{MAX_MASK_THRESHOLD:g} and {MAX_MASK_THRESHOLD:g}.",
+                          "threshold")
+    return MaskRequest(_sha256(body.get("image"), "image"), mask_id, threshold)
 
 
 def parse_predict(body: dict[str, Any], *, default_concepts: tuple[str, ...] = ()) -> PredictRequest:
