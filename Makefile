@@ -34,7 +34,7 @@ $(VAR)/static-collected: $(VENV)/installed $(STATIC_FILES)
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	@touch $@
 
-test: system-packages check
+test: system-packages check node_modules/.package-lock.json
 	$(BIN)/python -m pytest
 
 check: $(VENV)/installed-dev check-js
@@ -43,6 +43,11 @@ check: $(VENV)/installed-dev check-js
 
 check-js:
 	node --test tests/js/*.test.js
+
+# axe-core, for the test of the pages' accessibility; without it that test is skipped and says why.
+node_modules/.package-lock.json: package.json package-lock.json
+	@if ! command -v npm >/dev/null; then echo "npm is not here: the accessibility test will be skipped"; \
+	else npm ci --silent || echo "npm could not install axe-core: the accessibility test will be skipped"; fi
 
 # Tests want a browser, a JavaScript engine and jemalloc; only root on Debian gets them installed, others are told.
 system-packages:

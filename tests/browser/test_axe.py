@@ -1,0 +1,82 @@
+"""axe-core over every page, for each role, light and dark, both desks with an image on screen: it finds nothing."""
+
+import pytest
+from django.urls import reverse
+from playwright.sync_api import Page
+
+from tests.browser.desk_support import ROOT, Stage, chromium
+from tests.browser.test_pages import busy_barn, stage
+from tests.web.test_pages_access import PAGES, POLICY, RANK, address, ids
+
+pytestmark = pytest.mark.browser
+
+__all__ = ["busy_barn", "chromium", "ids", "stage"]
+
+AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
+# What a page asks for and shows inside itself, and files: they are looked at there, or not at all.
+PARTS = {"queue-histogram", "queue-checks", "people-figures", "loop-fragment", "run-series"}
+FILES = {"snapshot-download", "export-download"}
+DESKS = {"desk", "desk-task", "review"}
+COMMON = ("home", "password", "tokens", "keys")
+# All rules once; dark differs from light in nothing but colours, and an admin sees all that there is to colour.
+ALL_RULES: dict = {}
+COLOURS = {"runOnly": ["color-contrast"]}
+STILL = """() => !document.querySelector('.status-asking') && !document.body.innerText.includes('counting …')
+    && [...document.images].every(image => image.complete || image.loading === 'lazy')"""
+
+
+@pytest.fixture
+def axe() -> str:
+    if not AXE.exists():
+        pytest.skip("axe-core is not installed: `npm ci` does it")
+    return AXE.read_text()
+
+
+def pages_for(role: str, ids: dict) -> dict[str, str]:
+    """{name: address} of every whole page that the role may open, from the URL table."""
+    rank = RANK.index(role)
+    own = [name for name in PAGES if name not in PARTS | FILES and RANK.index(POLICY[name][0]) <= rank]
+    return {name: address(name, ids) for name in own} | {name: reverse(name) for name in COMMON} | {"404": "/p/no/"}
+
+
+def settle(page: Page, name: str) -> None:
+    """Wait until nothing is awaited any more; a desk that has something to do shows its picture."""
+    if name in DESKS:
+        start = page.get_by_role("button", name="Start")
+        page.locator("[data-cover=loading]").wait_for(state="hidden")
+        if start.is_visible():
+            start.click()
+    if name in ("desk", "review"):
+        page.locator("[data-role=cover]").wait_for(state="hidden")
+    page.wait_for_function(STILL)
+
+
+def findings(page: Page, axe: str, name: str, *, dark_too: bool = False) -> list[str]:
+    """One line for each fault: page, mode, rule, the first places."""
+    page.evaluate(axe)
+    found = []
+    for mode, options in [("light", ALL_RULES), ("dark", COLOURS)][: 1 + dark_too]:
+        page.emulate_media(color_scheme=mode)
+        faults = page.evaluate("async options => (await axe.run(document, options)).violations", options)
+        found += [
+            f"{name}, {mode}: {fault['id']} at {[node['target'] for node in fault['nodes']][:3]}" for fault in faults
+        ]
+    return found
+
+
+@pytest.mark.parametrize("role", RANK)
+def test_axe_finds_nothing_on_any_page(axe, stage: Stage, busy_barn, ids, role):
+    page = stage.page_for(getattr(busy_barn, role), "")
+    found = []
+    for name, url in pages_for(role, ids).items():
+        answer = page.goto(stage.url + url)
+        assert answer.status == (404 if name == "404" else 200), name
+        settle(page, name)
+        found += findings(page, axe, name, dark_too=role == "admin")
+    assert found == []
+
+
+def test_axe_finds_nothing_on_the_log_in_page(axe, stage: Stage):
+    page = stage.browser.new_context().new_page()
+    page.goto(stage.url + reverse("login"))
+    assert findings(page, axe, "login", dark_too=True) == []
