@@ -48,6 +48,15 @@ class Project(models.Model):
 
     review_policy = models.CharField(max_length=16, choices=ReviewPolicy, default=ReviewPolicy.ALL)
     review_share = models.FloatField(default=0.2, validators=FRACTION)
+    bulk_score = models.FloatField(
+        default=0.8, validators=FRACTION, help_text="How sure the serving model must be for its agreement to count"
+    )
+    bulk_iou = models.FloatField(
+        default=0.9, validators=FRACTION, help_text="Least overlap of each mask with the serving model's"
+    )
+    bulk_look_share = models.FloatField(
+        default=0.1, validators=FRACTION, help_text="Share of near-certain answers that are looked at one by one"
+    )
     self_review_allowed = models.BooleanField(default=False)
 
     gate_min_gain_points = models.FloatField(
