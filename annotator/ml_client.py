@@ -23,6 +23,7 @@ from annotator.masks import Rle, wire_to_rle
 CONNECT_SECONDS = 2.0
 CLICK_SECONDS = 10.0
 PREDICT_SECONDS = 300.0
+SIMILAR_SECONDS = 30.0  # somebody waits at the desk
 READY_SECONDS = 3.0
 IMAGES_A_PREDICT = 16
 IMAGES_A_WARM = 64
@@ -123,20 +124,59 @@ def click(
 
 
 def predict(
-    *, model_version: str, images: Sequence[ImageRef], concepts: Sequence[str], score_threshold: float = 0.3
+    *,
+    model_version: str,
+    images: Sequence[ImageRef],
+    concepts: Sequence[str],
+    score_threshold: float = 0.3,
+    exemplars: Sequence[Sequence[dict]] | None = None,
+    seconds: float = PREDICT_SECONDS,
 ) -> list[ImagePrediction]:
-    """One ViT pass an image, all concepts; at most 16 images a call. A bad image fails alone, in its own row."""
+    """One ViT pass an image, all concepts; at most 16 images a call. A bad image fails alone, in its own row.
+
+    `exemplars`: for each concept a list of {box, label}: 1 an object like those that are wanted, 0 one that is not.
+    """
     body = {
         "model_version": model_version,
         "images": [image.sha256 for image in images],
         "concepts": list(concepts),
         "score_threshold": score_threshold,
     }
-    answer = _request("POST", "/v1/predict", body, seconds=PREDICT_SECONDS)
+    if exemplars is not None:
+        body["exemplar_boxes"] = [list(row) for row in exemplars]
+    answer = _request("POST", "/v1/predict", body, seconds=seconds)
     rows = answer.get("results")
     if answer.get("model_version") != model_version or not isinstance(rows, list) or len(rows) != len(images):
         _wrong("the prediction names another version or misses images")
     return [_image_prediction(row, image, concepts) for row, image in zip(rows, images, strict=True)]
+
+
+def similar(
+    *, model_version: str, image: ImageRef, concept: str, exemplars: Sequence[dict], score_threshold: float
+) -> ConceptPrediction:
+    """What the model finds of the concept when it is shown examples of it on this very image."""
+    [found] = predict(
+        model_version=model_version,
+        images=[image],
+        concepts=[concept],
+        score_threshold=score_threshold,
+        exemplars=[exemplars],
+        seconds=SIMILAR_SECONDS,
+    )
+    if found.failure:
+        raise BackendError(f"{found.failure} {BY_HAND}", code="unreadable_image", http_status=422)
+    return found.concepts[concept]
+
+
+def mask_at(*, image: ImageRef, mask_id: str, threshold: float) -> dict[str, Any]:
+    """A mask that the model drew, cut at another logit than 0: below 0 looser, above 0 tighter. 404 `unknown_mask`
+    once the model has forgotten it."""
+    body = {"image": image.sha256, "mask_id": mask_id, "threshold": threshold}
+    answer = _request("POST", "/v1/mask", body, seconds=CLICK_SECONDS)
+    if answer.get("image") != image.sha256 or answer.get("mask_id") != mask_id:
+        _wrong("it answered for another mask or image")
+    _check_wire_mask(answer.get("mask"), image)
+    return answer
 
 
 def warm(*, model_version: str, images: Sequence[str]) -> int:

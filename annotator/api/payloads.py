@@ -5,6 +5,7 @@ from typing import Any
 from django.urls import reverse
 
 from annotator.masks import rle_to_wire
+from annotator.ml_client import ConceptPrediction
 from annotator.models import Annotation, Image, Job, Prediction, Project, Task
 from annotator.selectors.access import Person, role_of
 from annotator.selectors.overview import loop_stations, project_counts
@@ -96,6 +97,14 @@ def proposal_payload(prediction: Prediction | None, task: Task) -> dict[str, Any
     version = task.model_version.name if task.model_version else None
     presence, taught = prediction.presence, prediction.taught
     return {"model_version": version, "presence": presence, "taught": taught, "instances": shown}
+
+
+def found_payload(found: ConceptPrediction, version: str) -> dict[str, Any]:
+    shown = [
+        {"score": one.score, "stability": one.stability, "box": one.box, "mask": rle_to_wire(one.mask)}
+        for one in found.instances
+    ]
+    return {"model_version": version, "presence": found.presence, "instances": shown}
 
 
 def _returned(last: Annotation | None) -> dict[str, Any] | None:

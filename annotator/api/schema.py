@@ -196,6 +196,22 @@ class ClickAnswer(serializers.Serializer):
     stages_ms = serializers.DictField(child=serializers.FloatField())
 
 
+class Found(serializers.Serializer):
+    """What was found with exemplars; best first."""
+
+    model_version = serializers.CharField()
+    presence = serializers.FloatField()
+    instances = Proposed(many=True)
+
+
+class MaskAnswer(serializers.Serializer):
+    image = serializers.CharField()
+    mask = WireMask()
+    mask_id = serializers.CharField()
+    threshold = serializers.FloatField()
+    stages_ms = serializers.DictField(child=serializers.FloatField())
+
+
 class Lease(serializers.Serializer):
     lease_until = serializers.DateTimeField()
 

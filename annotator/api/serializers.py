@@ -45,6 +45,22 @@ class Click(serializers.Serializer):
     preview = serializers.BooleanField(default=False)
 
 
+class Exemplar(serializers.Serializer):
+    box = serializers.ListField(child=serializers.FloatField(), min_length=4, max_length=4)
+    label = serializers.ChoiceField(choices=[(1, "like this"), (0, "not like this")], default=1)
+
+
+class Similar(serializers.Serializer):
+    exemplars = serializers.ListField(child=Exemplar(), min_length=1, max_length=16)
+
+
+class MaskAt(serializers.Serializer):
+    """`threshold`: the logit from which a pixel counts; 0 is the model's own border."""
+
+    mask_id = serializers.CharField(max_length=200)
+    threshold = serializers.FloatField(min_value=-16, max_value=16)
+
+
 class Draft(serializers.Serializer):
     version = serializers.IntegerField(min_value=0, max_value=2**31 - 1)
     payload = serializers.DictField()

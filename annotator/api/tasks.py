@@ -12,7 +12,7 @@ from rest_framework.response import Response
 
 from annotator import ml_client
 from annotator.models import Membership, Task
-from annotator.selectors.access import Person, has_role, member_named, project_for, task_for, task_seen_by
+from annotator.selectors.access import has_role, member_named, project_for, task_for, task_seen_by
 from annotator.services.assignments import task_reassign
 from annotator.services.drafts import draft_delete, draft_save
 from annotator.services.honeypots import feedback_of
@@ -21,7 +21,10 @@ from annotator.services.tasks import task_claim, task_heartbeat, task_release, t
 
 from . import schema, serializers
 from .bodies import answers, checked
-from .payloads import task_payload
+from .payloads import found_payload, task_payload
+
+# Somebody who asks for more has seen what scores 0.5 and wants what the model was less sure of, too.
+SIMILAR_QUERY_SCORE = 0.3
 
 
 @extend_schema(request=serializers.Claim, responses=answers(200, schema.Task) | {204: None})
@@ -74,8 +77,7 @@ def skip(request: Request, task_id: int) -> Response:
 @api_view(["POST"])
 def click(request: Request, task_id: int) -> Response:
     """A mask for these prompts, from the version that the project serves now."""
-    pointed = task_for(request.user, task_id)
-    _check_at_desk(pointed, request.user)
+    pointed = _at_desk(request, task_id)
     body = checked(request, serializers.Click)
     answer = ml_client.click(
         model_version=pointed.project.serving_version.name,
@@ -84,6 +86,30 @@ def click(request: Request, task_id: int) -> Response:
         **body,
     )
     return Response(answer)
+
+
+@extend_schema(request=serializers.Similar, responses=answers(200, schema.Found) | {503: schema.Error})
+@api_view(["POST"])
+def similar(request: Request, task_id: int) -> Response:
+    """More of the concept on this image, from the version that the project serves now; `exemplars` show what it is."""
+    looked_at = _at_desk(request, task_id)
+    version = looked_at.project.serving_version.name
+    found = ml_client.similar(
+        model_version=version,
+        image=looked_at.pair.image,
+        concept=looked_at.pair.concept.name,
+        score_threshold=SIMILAR_QUERY_SCORE,
+        **checked(request, serializers.Similar),
+    )
+    return Response(found_payload(found, version))
+
+
+@extend_schema(request=serializers.MaskAt, responses=answers(200, schema.MaskAnswer) | {503: schema.Error})
+@api_view(["POST"])
+def mask(request: Request, task_id: int) -> Response:
+    """A mask that the model drew, looser or tighter; 404 `unknown_mask` where it has been forgotten."""
+    looked_at = _at_desk(request, task_id)
+    return Response(ml_client.mask_at(image=looked_at.pair.image, **checked(request, serializers.MaskAt)))
 
 
 @extend_schema(methods=["PUT"], request=serializers.Draft, responses=answers(200, schema.DraftVersion))
@@ -133,9 +159,12 @@ def _state(task: Task) -> Response:
     return Response({"state": task.state})
 
 
-def _check_at_desk(task: Task, user: Person) -> None:
+def _at_desk(request: Request, task_id: int) -> Task:
+    """The task, for its holder and for reviewers: the model works for nobody else."""
+    task, user = task_for(request.user, task_id), request.user
     if task.holder_id != user.pk and not has_role(user=user, project=task.project, role=Membership.Role.REVIEWER):
         raise PermissionDenied
+    return task
 
 
 def _desk(task: Task, user: Any) -> str:

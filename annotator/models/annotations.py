@@ -15,8 +15,8 @@ class Verdict(models.TextChoices):
 class Annotation(models.Model):
     """One revision of a task's answer.
 
-    `instances` = [{mask: {size, counts}, origin: proposal | click | drawn, prompts: [...], model_version, score,
-    edited}].
+    `instances` = [{mask: {size, counts}, origin: proposal | click | drawn | exemplar, prompts: [...], model_version,
+    score, edited}].
     """
 
     task = models.ForeignKey(Task, models.CASCADE, related_name="annotations")

@@ -9,7 +9,8 @@ from annotator.masks import rle_area, wire_to_rle
 from annotator.models import Image
 from annotator.models.annotations import Verdict
 
-ORIGINS = ("proposal", "click", "drawn")
+# exemplar: the model found it when it was shown examples; their boxes are its prompts
+ORIGINS = ("proposal", "click", "drawn", "exemplar")
 MAX_INSTANCES = 500
 MAX_PROMPTS = 200
 
@@ -44,7 +45,7 @@ def _instance(number: int, wire: Any, image: Image) -> dict:
     return {
         "mask": mask,
         "origin": _one_of(ORIGINS, wire.get("origin"), number),
-        "prompts": _prompts(wire.get("prompts") or [], number),
+        "prompts": _prompts(wire.get("prompts") or [], number, image),
         "model_version": _short_text(wire.get("model_version"), number),
         "score": _fraction(wire.get("score"), number),
         "edited": bool(wire.get("edited", False)),
@@ -71,10 +72,27 @@ def _fraction(value: Any, number: int) -> float | None:
     return float(value)
 
 
-def _prompts(prompts: Any, number: int) -> list[dict]:
+def _prompts(prompts: Any, number: int, image: Image) -> list[dict]:
+    """Points {x, y, label} and boxes {box: [x0, y0, x1, y1]}, in the order in which they were given."""
     if not isinstance(prompts, list) or len(prompts) > MAX_PROMPTS:
-        raise RoostError(f"Instance {number}: its prompts must be a list of at most {MAX_PROMPTS} points.")
-    return [point_checked(prompt, where=f"Instance {number}") | {"label": _label(prompt, number)} for prompt in prompts]
+        raise RoostError(f"Instance {number}: its prompts must be a list of at most {MAX_PROMPTS} points and boxes.")
+    return [_prompt(prompt, number, image) for prompt in prompts]
+
+
+def _prompt(prompt: Any, number: int, image: Image) -> dict:
+    if isinstance(prompt, dict) and "box" in prompt:
+        return {"box": _box(prompt["box"], number, image)}
+    return point_checked(prompt, where=f"Instance {number}") | {"label": _label(prompt, number)}
+
+
+def _box(box: Any, number: int, image: Image) -> list[float]:
+    values: list[Any] = box if isinstance(box, list) and len(box) == 4 else [None]
+    if any(type(value) not in (int, float) or not math.isfinite(value) for value in values):
+        raise RoostError(f"Instance {number}: a box is four numbers, x0, y0, x1, y1 in image pixels.")
+    x0, y0, x1, y1 = (float(value) for value in values)
+    if not (0 <= x0 < x1 <= image.width and 0 <= y0 < y1 <= image.height):
+        raise RoostError(f"Instance {number}: its box {values} does not lie in the image.")
+    return [x0, y0, x1, y1]
 
 
 def point_checked(point: Any, *, where: str) -> dict:

@@ -5,7 +5,9 @@ import uuid
 import pytest
 
 from annotator.api import schema
+from annotator.errors import RoostError
 from annotator.models import Annotation, AuditEvent, Draft, Task
+from annotator.services.instances import instances_from_wire
 from tests import factories
 from tests.web.test_submit import wire_instance
 
@@ -157,3 +159,57 @@ def test_every_submission_is_in_the_audit_log(barn, api, held):
     api(barn.annotator).post(f"/api/v1/tasks/{held.pk}/submit", submission(), format="json")
     event = AuditEvent.objects.get(action="task.submit")
     assert (event.actor, event.subject) == (barn.annotator, str(held.pk))
+
+
+def wrong_boxes() -> list:
+    return [[1, 2, 3], [5, 5, 5, 9], [0, 0, 17, 9], [-1, 0, 4, 4], [0, 0, float("inf"), 4], ["a", 0, 4, 4], None]
+
+
+@pytest.mark.parametrize("box", wrong_boxes(), ids=str)
+def test_instance_with_a_box_that_is_none_is_refused_by_name(barn, box):
+    wire = wire_instance() | {"prompts": [{"x": 3, "y": 3, "label": 1}, {"box": box}]}
+    with pytest.raises(RoostError, match="Instance 1"):
+        instances_from_wire([wire], image=factories.make_image(barn.project))
+
+
+def test_box_and_points_are_stored_in_the_order_in_which_they_were_given(barn, api, held):
+    prompts = [{"box": [1, 2, 9.5, 8]}, {"x": 3, "y": 3, "label": 0}]
+    body = submission(instances=[wire_instance() | {"prompts": prompts}])
+    assert api(barn.annotator).post(f"/api/v1/tasks/{held.pk}/submit", body, format="json").status_code == 200
+    assert Annotation.objects.get().instances[0]["prompts"] == prompts
+    shown = api(barn.annotator).get(f"/api/v1/annotations/{Annotation.objects.get().pk}").json()
+    assert shown["annotation"]["instances"][0]["prompts"] == prompts
+
+
+def test_similar_answers_what_the_examples_find_by_the_version_that_serves(tiny_barn, api, picture, backend):
+    image = picture(tiny_barn.project, 1)
+    pair = factories.make_pair(tiny_barn.project, image=image)
+    task = factories.make_task(tiny_barn.project, pair, predicted=False, holder=tiny_barn.annotator)
+    exemplars = [{"box": [20.0, 24.0, 70.0, 80.0], "label": 1}, {"box": [100.0, 10.0, 150.0, 60.0], "label": 0}]
+    body = {"exemplars": exemplars}
+    answer = api(tiny_barn.annotator).post(f"/api/v1/tasks/{task.pk}/similar", body, format="json")
+    assert set(answer.json()) == set(schema.Found().fields)
+    asked = {"model_version": "tiny", "images": [image.sha256], "concepts": ["chicken"], "score_threshold": 0.3}
+    [concept] = backend.post("/v1/predict", asked | {"exemplar_boxes": [exemplars]})["results"][0]["concepts"]
+    assert answer.json()["presence"] == pytest.approx(concept["presence"])
+    assert [one["score"] for one in answer.json()["instances"]] == [one["score"] for one in concept["instances"]]
+    assert answer.json()["instances"]
+
+
+@pytest.mark.parametrize(
+    "exemplars", [[], [{"box": [1, 2]}], [{"box": [0, 0, 4, 4], "label": 2}], "all", [{"box": [0, 0, 4, 4]}] * 17]
+)
+def test_wrong_exemplars_are_400(barn, api, held, exemplars):
+    answer = api(barn.annotator).post(f"/api/v1/tasks/{held.pk}/similar", {"exemplars": exemplars}, format="json")
+    assert answer.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("verb", "body"),
+    [("similar", {"exemplars": [{"box": [1, 1, 9, 9]}]}), ("mask", {"mask_id": "a", "threshold": 1})],
+)
+def test_help_of_the_model_is_for_the_holder_and_reviewers(barn, api, held, no_backend, verb, body):
+    path, outsider = f"/api/v1/tasks/{held.pk}/{verb}", barn.outsider
+    other = factories.make_member(barn.project)
+    statuses = [api(who).post(path, body, format="json").status_code for who in (outsider, other, barn.annotator)]
+    assert statuses == [404, 403, 503]
