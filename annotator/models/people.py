@@ -45,6 +45,7 @@ class Project(models.Model):
         default=0.0, validators=FRACTION, help_text="Tasks with a known answer, as a share of a batch, beside it"
     )
     honeypot_feedback = models.BooleanField(default=False)
+    one_pass = models.BooleanField(default=False, help_text="All concepts of an image go to one person together")
 
     review_policy = models.CharField(max_length=16, choices=ReviewPolicy, default=ReviewPolicy.ALL)
     review_share = models.FloatField(default=0.2, validators=FRACTION)

@@ -34,6 +34,7 @@ SETTINGS = (
     "double_share",
     "honeypot_share",
     "honeypot_feedback",
+    "one_pass",
     "review_policy",
     "review_share",
     "bulk_score",

@@ -10,6 +10,7 @@ const LANES = {
   fill: "Nearest to undecided",
   manual: "Queued by hand",
   suspect: "Suspected label error",
+  companion: "Same image, in one pass",
 };
 const ORIGINS = { proposal: "proposal", click: "clicked", drawn: "drawn" };
 const STATUS = { open: "", rejected: "false positive", covered: "replaced by yours" };
