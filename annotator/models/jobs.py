@@ -16,6 +16,7 @@ class Job(models.Model):
         SNAPSHOT = "snapshot", "Snapshot"
         RETRAIN = "retrain", "Retrain and gate"
         EXPORT = "export", "Export"
+        PREDICT = "predict", "Predict"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"
