@@ -80,13 +80,20 @@ class Project(models.Model):
 
 
 class Concept(models.Model):
-    """A noun phrase that the project looks for; `synonyms` are category names that imports map onto it."""
+    """A noun phrase that the project looks for; `synonyms` are category names that imports map onto it.
+
+    A retired one is asked for no more: its pairs stay as history, and its name and category number stay taken.
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="concepts")
     name = models.CharField(max_length=80)
     synonyms = models.JSONField(default=list, blank=True)
     category_id = models.PositiveIntegerField(help_text="The id in exports; never changes")
     colour = models.CharField(max_length=7, default="#0072b2", validators=[RegexValidator(r"^#[0-9a-f]{6}$")])
+    retired_at = models.DateTimeField(null=True, blank=True)
+    merged_into = models.ForeignKey(
+        "self", models.RESTRICT, null=True, blank=True, related_name="merged", help_text="Retired because it is this one"
+    )
 
     class Meta:
         ordering = ["category_id"]
