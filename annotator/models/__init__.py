@@ -3,6 +3,7 @@
 from .annotations import Annotation, Draft, Review
 from .images import Image, Pair, Prediction
 from .jobs import AuditEvent, Job
+from .label_studio import LabelStudioAnswer, LabelStudioBell, LabelStudioLink, LabelStudioTask
 from .people import ApiToken, Concept, Membership, Project
 from .registry import Deployment, Evaluation, GateDecision, ModelVersion, Snapshot, TrainingRun
 from .tasks import Task
@@ -18,6 +19,10 @@ __all__ = [
     "GateDecision",
     "Image",
     "Job",
+    "LabelStudioAnswer",
+    "LabelStudioBell",
+    "LabelStudioLink",
+    "LabelStudioTask",
     "Membership",
     "ModelVersion",
     "Pair",

@@ -16,6 +16,7 @@ class Job(models.Model):
         SNAPSHOT = "snapshot", "Snapshot"
         RETRAIN = "retrain", "Retrain and gate"
         EXPORT = "export", "Export"
+        LABEL_STUDIO = "label_studio", "Pull from Label Studio"
         PREDICT = "predict", "Predict"
 
     class State(models.TextChoices):
@@ -28,7 +29,7 @@ class Job(models.Model):
     IN_FLIGHT = (State.QUEUED, State.RUNNING)
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="jobs")
-    kind = models.CharField(max_length=10, choices=Kind)
+    kind = models.CharField(max_length=16, choices=Kind)
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     params = models.JSONField(default=dict)
     progress = models.FloatField(default=0.0, validators=FRACTION)
@@ -54,7 +55,12 @@ class Job(models.Model):
                 fields=["project", "kind"],
                 condition=Q(state__in=["queued", "running"], kind__in=["mine", "retrain"]),
                 name="one_run_in_flight_a_project",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["project"],
+                condition=Q(state__in=["queued", "running"], kind="label_studio"),
+                name="one_pull_in_flight_a_project",
+            ),
         ]
         indexes = [models.Index(fields=["state", "lease_until"])]
 

@@ -30,6 +30,7 @@ class Task(models.Model):
         MANUAL = "manual", "Queued by hand"
         SUSPECT = "suspect", "Suspected label error"
         HONEYPOT = "honeypot", "Known answer"
+        LABEL_STUDIO = "label_studio", "From Label Studio"
         COMPANION = "companion", "Same image, in one pass"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="tasks")
