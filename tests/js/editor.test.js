@@ -1,44 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Editor } from "../../static/annotator/js/editor.js";
 import { questionOf } from "../../static/annotator/js/hand.js";
 import { draftOf, handDraft, wireInstances, workFromDraft } from "../../static/annotator/js/payload.js";
 import { maskArea, maskContains } from "../../static/annotator/js/masks.js";
-import { maskFromWire, wireFromMask } from "../../static/annotator/js/rle.js";
-import { maskFromStroke } from "../../static/annotator/js/shapes.js";
-import { createStore } from "../../static/annotator/js/store.js";
-import { EMPTY_WORK, linkedToProposals, proposalsOf, proposalStatus } from "../../static/annotator/js/work.js";
-
-const IMAGE = { width: 40, height: 30 };
-const box = (x, y, width, height) => ({ x, y, width, height, bits: new Uint8Array(width * height).fill(1) });
-const wire = (...args) => wireFromMask(box(...args), IMAGE);
-const at = (x, y, label = 1) => ({ x, y, label });
-const stroke = (x, y) => maskFromStroke([{ x, y }], 2, IMAGE);
-
-const TASK = {
-  id: 7,
-  image: IMAGE,
-  proposal: {
-    model_version: "demo",
-    instances: [
-      { score: 0.9, stability: 0.8, mask: wire(1, 1, 6, 6) },
-      { score: 0.5, stability: 0.4, mask: wire(20, 10, 4, 4) },
-    ],
-  },
-};
-
-function desk() {
-  const store = createStore(EMPTY_WORK);
-  const editor = new Editor(store);
-  editor.load({ task: TASK, proposals: proposalsOf(TASK) });
-  return { store, editor, state: () => store.state };
-}
-
-function answer(editor, store, ...masks) {
-  const candidates = masks.map((mask, i) => ({ mask, score: 0.9 - i / 10, maskId: `m${i}` }));
-  return editor.answer(store.state.hand.token, { candidates, modelVersion: "demo" });
-}
+import { maskFromWire } from "../../static/annotator/js/rle.js";
+import { linkedToProposals, proposalsOf, proposalStatus } from "../../static/annotator/js/work.js";
+import { answer, at, box, desk, IMAGE, stroke, TASK, wire } from "./support.js";
 
 test("Enter accepts the best proposal first and walks on to the next", () => {
   const { editor, state } = desk();

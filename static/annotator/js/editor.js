@@ -183,7 +183,7 @@ export class Editor {
   /** Ask again for prompts that came back by redo or from a draft without their answer. */
   askAgain() {
     const { hand } = this.#work;
-    if (!hand || (!hand.prompts.length && !hand.box)) return false;
+    if (!hand || !hand.prompts.length || hand.origin === "exemplar") return false;
     this.#store.set({ hand: Object.freeze({ ...hand, token: ++this.#tokens, state: "waiting" }) });
     return true;
   }

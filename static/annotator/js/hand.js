@@ -6,8 +6,7 @@
 import { EMPTY_MASK, isEmpty, maskFillHoles, maskSubtract, maskUnion } from "./masks.js";
 
 const BLANK = {
-  prompts: [],
-  box: null,
+  prompts: [], // points {x, y, label} and boxes {box}, in the order given
   model: EMPTY_MASK,
   maskId: null,
   score: null,
@@ -37,12 +36,14 @@ export function handFrom(item) {
 
 export const handIsEdited = (hand) => hand.edited || !isEmpty(hand.painted) || !isEmpty(hand.erased);
 
-export const withPrompt = (hand, point, token) =>
-  composed({ ...hand, prompts: [...hand.prompts, point], token, state: "waiting" });
+export function withPrompt(hand, point, token) {
+  const own = hand.origin === "exemplar" ? [] : hand.prompts; // the examples that found it lie on other objects
+  return composed({ ...hand, prompts: [...own, point], token, state: "waiting" });
+}
 
 /** A box starts the object anew: points before it spoke of something else. */
 export const withBox = (hand, box, token) =>
-  composed({ ...hand, prompts: [], maskId: null, box, token, state: "waiting" });
+  composed({ ...hand, prompts: [{ box }], maskId: null, token, state: "waiting" });
 
 export function withAnswer(hand, { candidates, modelVersion }) {
   return withCandidate({ ...hand, candidates, modelVersion, origin: "click", edited: false, state: "idle" }, 0);
@@ -65,12 +66,15 @@ export function withHolesFilled(hand) {
   return withPaint(hand, maskSubtract(maskFillHoles(hand.mask), hand.mask));
 }
 
+export const boxesOf = (prompts) => prompts.flatMap((prompt) => (prompt.box ? [prompt.box] : []));
+export const pointsOf = (prompts) => prompts.filter((prompt) => !prompt.box);
+
 /** What to ask the model: points, a box where there is one, and the mask to start from. */
-export function questionOf(hand) {
-  const knowsMask = hand.maskId !== null;
+export function questionOf({ prompts, model, maskId, origin }) {
+  const box = boxesOf(prompts).at(-1) ?? null;
   // A proposal or an older instance has no mask that the model remembers: its frame says which object is meant.
-  const frame = !knowsMask && !hand.box && !isEmpty(hand.model) && hand.origin !== "click" ? frameOf(hand.model) : null;
-  return { points: hand.prompts, box: hand.box ?? frame, earlier_mask_id: hand.maskId };
+  const frame = maskId === null && !isEmpty(model) && origin !== "click" ? frameOf(model) : null;
+  return { points: pointsOf(prompts), box: box ?? frame, earlier_mask_id: maskId };
 }
 
 export const frameOf = (mask) => [mask.x, mask.y, mask.x + mask.width, mask.y + mask.height];

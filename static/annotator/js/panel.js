@@ -12,7 +12,7 @@ const LANES = {
   suspect: "Suspected label error",
   companion: "Same image, in one pass",
 };
-const ORIGINS = { proposal: "proposal", click: "clicked", drawn: "drawn" };
+const ORIGINS = { proposal: "proposal", click: "clicked", drawn: "drawn", exemplar: "by example" };
 const STATUS = { open: "", rejected: "false positive", covered: "replaced by yours" };
 
 export const element = (tag, properties = {}, ...children) => {

@@ -48,9 +48,9 @@ export function draftOf(state, activeSeconds) {
 /** The mask in hand: its prompts, and its pixels where they can't be asked for again. */
 export function handDraft(hand, image) {
   if (!hand) return null;
-  const { prompts, box, origin, replaces, proposal, score, modelVersion } = hand;
+  const { prompts, origin, replaces, proposal, score, modelVersion } = hand;
   const mask = isEmpty(hand.mask) ? null : wireFromMask(hand.mask, image);
-  return { prompts, box, origin, replaces, proposal, score, modelVersion, mask, edited: handIsEdited(hand) };
+  return { prompts, origin, replaces, proposal, score, modelVersion, mask, edited: handIsEdited(hand) };
 }
 
 /** A draft's payload -> the editor's work; null when it holds none (a fresh or a foreign payload). */
@@ -68,7 +68,6 @@ export function workFromDraft(payload) {
 
 export function handFromDraft(kept) {
   if (!kept) return null;
-  const { prompts, box, mask, ...rest } = kept;
-  const hand = handFrom({ ...emptyHand(), ...rest, prompts, mask: mask ? maskFromWire(mask) : emptyHand().mask });
-  return Object.freeze({ ...hand, box });
+  const { mask, ...rest } = kept;
+  return handFrom({ ...emptyHand(), ...rest, mask: mask ? maskFromWire(mask) : emptyHand().mask });
 }

@@ -112,18 +112,19 @@ function line(context, style, width) {
   context.stroke();
 }
 
-/** Clicks as discs with + or -, the box as a frame; grey while the model has not answered. */
-export function drawPrompts(canvas, { prompts, box, state }, upTo = prompts.length) {
+/** Clicks as discs with + or -, boxes as frames; grey while the model has not answered. */
+export function drawPrompts(canvas, { prompts, state }, upTo = prompts.length) {
   const { context, view, unit } = canvas;
   context.setTransform(1, 0, 0, 1, 0, 0);
-  if (box) {
-    const from = toScreen(view, { x: box[0], y: box[1] });
-    frame(context, from.x, from.y, (box[2] - box[0]) * view.scale, (box[3] - box[1]) * view.scale, unit);
+  for (const [i, prompt] of prompts.slice(0, upTo).entries()) {
+    if (prompt.box) drawBox(canvas, prompt.box);
+    else drawPoint(context, toScreen(view, prompt), prompt.label, i === upTo - 1 ? state : "idle", unit);
   }
-  for (const [i, point] of prompts.slice(0, upTo).entries()) {
-    const isLast = i === upTo - 1;
-    drawPoint(context, toScreen(view, point), point.label, isLast ? state : "idle", unit);
-  }
+}
+
+function drawBox({ context, view, unit }, [x0, y0, x1, y1]) {
+  const { x, y } = toScreen(view, { x: x0, y: y0 });
+  frame(context, x, y, (x1 - x0) * view.scale, (y1 - y0) * view.scale, unit);
 }
 
 export function frame(context, x, y, width, height, unit) {

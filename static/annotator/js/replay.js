@@ -7,6 +7,8 @@ export function replaySteps(instances) {
   return instances.flatMap(({ prompts }, instance) => prompts.map((_, i) => ({ prompts, shown: i + 1, instance })));
 }
 
+const described = ({ box, label }) => (box ? "a box" : label ? "a click adds" : "a click takes away");
+
 /** `onStep(step | null)`; with reduced motion all clicks come at once and stay until the next press. */
 export function createReplay({ onStep, say, isStill }) {
   let timer = null;
@@ -21,9 +23,7 @@ export function createReplay({ onStep, say, isStill }) {
     if (at >= steps.length) return void (timer = setTimeout(stop, 4 * STEP_MS));
     const { instance, shown, prompts } = steps[at];
     onStep(steps[at]);
-    say(
-      `Instance ${instance + 1}: click ${shown} of ${prompts.length} ${prompts[shown - 1].label ? "adds" : "takes away"}.`,
-    );
+    say(`Instance ${instance + 1}, ${shown} of ${prompts.length}: ${described(prompts[shown - 1])}.`);
     timer = setTimeout(() => play(steps, at + 1), STEP_MS);
     return undefined;
   }
@@ -34,13 +34,13 @@ export function createReplay({ onStep, say, isStill }) {
       const steps = replaySteps(instances);
       if (timer || !steps.length) {
         stop();
-        return steps.length ? "Replay stopped." : "No clicks were made: accepted or drawn by hand.";
+        return steps.length ? "Replay stopped." : "No clicks or boxes were made: accepted or drawn by hand.";
       }
       if (!isStill()) return play(steps);
       const prompts = instances.flatMap((one) => one.prompts);
       onStep({ prompts, shown: prompts.length });
       timer = setTimeout(stop, 20 * STEP_MS);
-      return `${prompts.length} clicks shown.`;
+      return `${prompts.length} clicks and boxes shown.`;
     },
   };
 }

@@ -2,7 +2,7 @@
 
 import { element, rolesOf, showSelected } from "./panel.js";
 
-const ORIGINS = { proposal: "accepted proposal", click: "clicked", drawn: "drawn by hand" };
+const ORIGINS = { proposal: "accepted proposal", click: "clicked", drawn: "drawn by hand", exemplar: "found by example" };
 
 export class ReviewPanel {
   /** Why this one can't be decided here; null when it can. */
@@ -86,8 +86,10 @@ export class ReviewPanel {
 }
 
 function originOf({ origin, prompts, edited }) {
-  const clicks = prompts.length ? `, ${prompts.length} click${prompts.length > 1 ? "s" : ""}` : "";
-  return `${ORIGINS[origin]}${clicks}${edited ? ", edited" : ""}`;
+  const count = prompts.filter((prompt) => !prompt.box).length;
+  const clicks = count ? `, ${count} click${count > 1 ? "s" : ""}` : "";
+  const framed = origin === "click" && count < prompts.length ? ", a box" : "";
+  return `${ORIGINS[origin]}${framed}${clicks}${edited ? ", edited" : ""}`;
 }
 
 function listRow(words, isSelected, onclick) {

@@ -196,7 +196,7 @@ export class ReviewDesk {
     context.setTransform(view.scale, 0, 0, view.scale, view.x, view.y);
     if (layer === "settled" && !this.#isMending) this.#drawLayer(context, unit / view.scale);
     if (layer === "live" && this.#step)
-      drawPrompts(canvas, { ...this.#step, box: null, state: "idle" }, this.#step.shown);
+      drawPrompts(canvas, { ...this.#step, state: "idle" }, this.#step.shown);
   }
 
   #drawLayer(context, pixel) {
