@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count, Exists, OuterRef, QuerySet
+from django.db.models import Case, Count, Exists, OuterRef, QuerySet, Value, When
 
-from annotator.models import Image, Pair, Project
+from annotator.models import Image, Pair, Project, Task
 
 PAGE = 48
 
@@ -37,17 +37,23 @@ def images_page(*, project: Project, wanted: ImageFilter) -> tuple[list[Image], 
 
 
 def _pairs(wanted: ImageFilter) -> QuerySet[Pair]:
-    pairs = Pair.objects.filter(image_id=OuterRef("pk"))
-    pairs = pairs.filter(truth=wanted.truth) if wanted.truth else pairs
+    pairs = _with_truth_told(Pair.objects.filter(image_id=OuterRef("pk")))
+    pairs = pairs.filter(told=wanted.truth) if wanted.truth else pairs
     return pairs.filter(concept_id=wanted.concept) if wanted.concept else pairs
+
+
+def _with_truth_told(pairs: QuerySet[Pair]) -> QuerySet[Pair]:
+    """`.told`: the truth; while a person is asked for a known one, it passes for «not looked at»."""
+    tested = Task.objects.filter(pair=OuterRef("pk"), lane=Task.Lane.HONEYPOT, state__in=Task.OPEN_STATES)
+    return pairs.annotate(told=Case(When(Exists(tested), then=Value(Pair.Truth.UNSEEN)), default="truth"))
 
 
 def _add_pairs(images: Sequence[Image]) -> None:
     pairs = Pair.objects.filter(image__in=[image.pk for image in images]).select_related("concept")
+    rows = _with_truth_told(pairs).only("image_id", "concept__name", "concept__colour").order_by("concept_id")
     known = defaultdict(list)
-    for pair in pairs.only("image_id", "truth", "truth_source", "concept__name", "concept__colour").order_by(
-        "concept_id"
-    ):
+    for pair in rows:
+        pair.truth = pair.told
         known[pair.image_id].append(pair)
     for image in images:
         image.known = known[image.pk]

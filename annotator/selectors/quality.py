@@ -68,7 +68,8 @@ def _add_decisions(project: Project, found: dict[int, Figures]) -> None:
     for reviewer, count in reviews.values_list("reviewer").annotate(Count("id")):
         if reviewer in found:
             found[reviewer].reviews_given = count
-    known = Annotation.objects.filter(task__project=project, scored__isnull=False).order_by().values_list("author")
+    scored = Annotation.objects.filter(task__project=project, scored__isnull=False, revision=1)
+    known = scored.order_by().values_list("author")
     right = Count("id", filter=Q(scored__verdict_right=True))
     for author, whole, part in known.annotate(n=Count("id"), good=right):
         if author in found:

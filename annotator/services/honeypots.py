@@ -1,40 +1,39 @@
-"""Tasks whose answer is known: they look like any other, are scored at once and never change the truth."""
+"""Tasks whose answer is known: they look like any other, also to reviewers; they are scored and change no truth."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotator.acquisition import audit_words
-from annotator.models import Annotation, Image, Pair, Prediction, Project, Task
+from annotator.models import Annotation, Image, ModelVersion, Pair, Prediction, Project, Task
 from annotator.selectors.quality import overlap
 
 KNOWN = (Pair.TruthSource.ANNOTATED, Pair.TruthSource.DRAWN)
 
 
-def honeypots_add(*, project: Project, number: int, seed: int) -> list[Task]:
-    """Queue a share of a batch, drawn from settled pairs that a model has looked at and nobody works on."""
+def honeypots_draw(*, project: Project, seed: int) -> list[int]:
+    """Pairs to mix into a batch, drawn from the settled ones that nobody works on; mining scores them like the rest."""
     wanted = int(project.mine_batch * project.honeypot_share + 0.5)
-    if not wanted:
-        return []
+    known = list(_pairs(project).values_list("pk", flat=True).order_by("pk")) if wanted else []
+    return np.random.default_rng(seed).choice(known, min(wanted, len(known)), replace=False).tolist() if known else []
+
+
+def honeypots_add(
+    *, project: Project, version: ModelVersion, pairs: Sequence[int], number: int, seed: int
+) -> list[Task]:
+    """Queue drawn pairs with the proposals of the version that serves: an older one's would give them away."""
     rng = np.random.default_rng(seed)
-    known = list(_pairs(project).values_list("pk", flat=True).order_by("pk"))
-    drawn = rng.choice(known, size=min(wanted, len(known)), replace=False).tolist() if known else []
-    tasks = [_task(project, prediction, number, float(rng.random())) for prediction in _newest(drawn)]
-    return Task.objects.bulk_create(tasks)
+    rows = Prediction.objects.filter(model_version=version, pair__in=_pairs(project).filter(pk__in=pairs))
+    rows = rows.select_related("pair__concept").defer("instances", "feature", "pair__instances").order_by("pk")
+    return Task.objects.bulk_create([_task(project, row, number, float(rng.random())) for row in rows])
 
 
 def _pairs(project: Project) -> QuerySet[Pair]:
     """Known pairs, the holdout left out as by all mining."""
     worked_on = Task.objects.filter(pair=OuterRef("pk"), state__in=Task.OPEN_STATES)
-    seen = Prediction.objects.filter(pair=OuterRef("pk"))
     known = project.pairs.exclude(truth=Pair.Truth.UNSEEN).filter(truth_source__in=KNOWN)
-    return known.exclude(image__split=Image.Split.HOLDOUT).filter(~Exists(worked_on), Exists(seen))
-
-
-def _newest(pairs: list[int]) -> Iterable[Prediction]:
-    rows = Prediction.objects.filter(pair__in=pairs).select_related("pair__concept").order_by("pk")
-    return {row.pair_id: row for row in rows.defer("instances", "feature", "pair__instances")}.values()
+    return known.exclude(image__split=Image.Split.HOLDOUT).filter(~Exists(worked_on))
 
 
 def _task(project: Project, prediction: Prediction, number: int, priority: float) -> Task:

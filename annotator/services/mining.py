@@ -27,7 +27,7 @@ from annotator.selectors.mining import (
 from annotator.selectors.rounds import round_current
 
 from .doubles import doubles_add
-from .honeypots import honeypots_add
+from .honeypots import honeypots_add, honeypots_draw
 from .jobs import JobContext, job_enqueue
 from .pairs import PRESENCE_SCORE
 
@@ -69,16 +69,18 @@ def mining_run(context: JobContext) -> dict:
     """Score, choose, queue, warm. Run again after a crash it skips what is scored already."""
     project, params = context.job.project, context.job.params
     version = ModelVersion.objects.get(name=params["model_version"])
-    looked_at = pairs_to_mine(project=project)
+    honeypots = honeypots_draw(project=project, seed=context.job.pk)
+    looked_at = project.pairs.filter(Q(pk__in=pairs_to_mine(project=project).values("pk")) | Q(pk__in=honeypots))
     if params.get("settled"):
-        known = pairs_settled(project=project).values("pk")
-        looked_at = project.pairs.filter(Q(pk__in=looked_at.values("pk")) | Q(pk__in=known))
+        looked_at = project.pairs.filter(Q(pk__in=looked_at.values("pk")) | Q(pk__in=pairs_settled(project=project)))
     skipped = Prediction.objects.filter(model_version=version, pair__in=looked_at).count()
     scored, failed = _score(context, looked_at, version)
     asked = _score_challenger(context, project, params.get("challenger"))
     histogram = {"counts": presence_counts(project=project, version=version)}
     chosen = choose(candidates(project=project, version=version), thresholds_of(project), seed=context.job.pk)
-    tasks = queue_refill(project=project, version=version, choices=chosen, seed=context.job.pk)
+    tasks = queue_refill(
+        project=project, version=version, choices=chosen, seed=context.job.pk, honeypots=honeypots
+    )
     lanes = {lane: sum(task.lane == lane for task in tasks) for lane in Task.Lane.values}
     return {
         "model_version": version.name,
@@ -178,10 +180,12 @@ def _row(version: ModelVersion, pair_id: int, answer: ImagePrediction, found: Co
 
 
 @transaction.atomic
-def queue_refill(*, project: Project, version: ModelVersion, choices: Iterable[Choice], seed: int) -> list[Task]:
+def queue_refill(
+    *, project: Project, version: ModelVersion, choices: Iterable[Choice], seed: int, honeypots: Sequence[int] = ()
+) -> list[Task]:
     """Withdraw what waits unclaimed and queue the choices instead; what somebody took meanwhile stays theirs.
 
-    By the project's shares some of them are queued twice, and tasks with a known answer are mixed in.
+    By the project's share some of them are queued twice, and `honeypots`, pairs with a known answer, are mixed in.
     """
     tasks_withdrawable(project=project).update(state=Task.State.WITHDRAWN, updated_at=Now())
     wanted = {choice.pair_id: choice for choice in choices}
@@ -201,7 +205,9 @@ def queue_refill(*, project: Project, version: ModelVersion, choices: Iterable[C
     ]
     queued = Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE)
     seconds = doubles_add(project=project, tasks=queued)
-    return queued + seconds + honeypots_add(project=project, number=number, seed=seed)
+    return queued + seconds + honeypots_add(
+        project=project, version=version, pairs=honeypots, number=number, seed=seed
+    )
 
 
 def _warm(version: ModelVersion, tasks: Sequence[Task]) -> int | str:

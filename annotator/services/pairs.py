@@ -2,13 +2,18 @@
 
 from django.db.models.functions import Now
 
-from annotator.models import Annotation, Pair
+from annotator.models import Annotation, Pair, Task
 from annotator.models.annotations import Verdict
 from annotator.selectors.mining import PRESENCE_SCORE
 
 
 def pair_settle(*, annotation: Annotation) -> None:
-    """Write the annotation's verdict and masks down as the pair's truth. Call it inside the review's transaction."""
+    """Write the annotation's verdict and masks down as the pair's truth. Call it inside the review's transaction.
+
+    Where the answer was known before, that stays the truth.
+    """
+    if annotation.task.lane == Task.Lane.HONEYPOT:
+        return
     present = annotation.verdict == Verdict.PRESENT
     fired = bool(annotation.rejected_proposals) or _fired(annotation.pair)
     Pair.objects.filter(pk=annotation.pair_id).update(

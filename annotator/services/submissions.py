@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
@@ -67,13 +68,18 @@ def _store(answer: Annotation, attempt: int, concept: str | None) -> Annotation:
     if not _may_answer(task, answer.author, attempt):
         raise ConflictError(LEASE_LOST, code="lease_lost")
     _check_concept(task, concept)
+    Draft.objects.filter(task=task, user=answer.author).delete()
+    return answer_append(answer=answer)
+
+
+def answer_append(*, answer: Annotation, **details: Any) -> Annotation:
+    """The task's next revision, on its way to review. Call it in a transaction that holds the task's row."""
+    task = answer.task
     highest = Annotation.objects.filter(task=task).aggregate(highest=Max("revision"))["highest"] or 0
     answer.revision = highest + 1
     answer.save(force_insert=True)
-    Draft.objects.filter(task=task, user=answer.author).delete()
-    audit_record(
-        project=task.project, actor=answer.author, action="task.submit", subject=task.pk, verdict=answer.verdict
-    )
+    details["verdict"] = answer.verdict
+    audit_record(project=task.project, actor=answer.author, action="task.submit", subject=task.pk, **details)
     _pass_on(answer)
     return answer
 
@@ -98,13 +104,15 @@ def _may_answer(task: Task, user: AbstractBaseUser, attempt: int) -> bool:
 
 
 def _pass_on(annotation: Annotation) -> None:
-    """To the reviewers, or, where the policy spares them, straight into the pair's truth; a known answer is scored."""
-    known = annotation.task.lane == Task.Lane.HONEYPOT
-    due = not known and double_is_due(annotation=annotation)
-    if known:
+    """To the reviewers, or, where the policy spares them, straight into the pair's truth.
+
+    One whose answer was known is scored and goes the same way: whoever could tell it apart would not be tested.
+    """
+    if annotation.task.lane == Task.Lane.HONEYPOT:
         annotation.scored = honeypot_score(annotation=annotation)
         annotation.save(update_fields=["scored"])
-    elif not due:
+    due = double_is_due(annotation=annotation)
+    if not due:
         Review.objects.create(annotation=annotation, reviewer=None, decision=Review.Decision.APPROVE)
         pair_settle(annotation=annotation)
         half_approve(annotation=annotation)

@@ -14,7 +14,7 @@ from annotator.selectors.queue_page import lane_counts
 from annotator.selectors.reviews import annotations_waiting
 from annotator.services.assignments import task_reassign
 from annotator.services.doubles import doubles_add
-from annotator.services.honeypots import honeypots_add
+from annotator.services.honeypots import honeypots_add, honeypots_draw
 from annotator.services.reviews import review_decide
 from annotator.services.submissions import task_submit
 from annotator.services.tasks import task_claim, task_release
@@ -172,8 +172,13 @@ def trap(barn) -> Task:
     barn.project.save()
     truth = [factories.make_instance(factories.box_rle(*WHOLE))]
     factories.make_prediction(factories.make_pair(barn.project, truth="present", instances=truth))
-    (task,) = honeypots_add(project=barn.project, number=1, seed=1)
-    return task
+    return mixed_in(barn)[0]
+
+
+def mixed_in(barn) -> list[Task]:
+    drawn = honeypots_draw(project=barn.project, seed=1)
+    version = barn.project.serving_version
+    return honeypots_add(project=barn.project, version=version, pairs=drawn, number=1, seed=1)
 
 
 def test_known_answer_is_scored_and_changes_no_truth(barn, trap):
@@ -181,7 +186,56 @@ def test_known_answer_is_scored_and_changes_no_truth(barn, trap):
     stored = answer(barn, barn.annotator, MOST)
     assert stored.scored == {"verdict_right": True, "iou": 0.8571}
     assert Pair.objects.values().get() == before
-    assert (states(), Review.objects.count()) == (["approved"], 0)
+
+
+@pytest.mark.parametrize(("policy", "state"), [("all", "submitted"), ("sample", "approved")])
+def test_known_answer_goes_the_way_of_every_other(barn, trap, api, policy, state):
+    barn.project.review_policy, barn.project.review_share = policy, 0.0
+    barn.project.save()
+    other = factories.make_task(barn.project)
+    told = []
+    for _ in range(2):
+        task = task_claim(project=barn.project, user=barn.annotator)
+        sent = body() | {"attempt": task.attempt}
+        got = api(barn.annotator).post(reverse("api-submit", args=[task.pk]), sent, format="json").json()
+        reopened = api(barn.annotator).post(reverse("api-reopen", args=[task.pk])).status_code
+        task_release_if_held(task, barn.annotator)
+        told.append((got["state"], reopened, annotations_waiting(project=barn.project).filter(task=task).count()))
+    assert told[0] == told[1]
+    assert told[0][0] == state
+    assert {other.pk, trap.pk} == set(Annotation.objects.values_list("task", flat=True))
+
+
+def task_release_if_held(task: Task, user) -> None:
+    task.refresh_from_db()
+    if task.state == Task.State.CLAIMED:
+        task_release(task=task, user=user, attempt=task.attempt)
+
+
+@pytest.mark.parametrize("decision", ["approve", "fix"])
+def test_reviewer_s_word_on_a_known_answer_changes_no_truth(barn, trap, decision):
+    before = Pair.objects.values().get()
+    fix = {"verdict": "absent", "instances": []} if decision == "fix" else {}
+    review_decide(annotation=answer(barn, barn.annotator, None), reviewer=barn.reviewer, decision=decision, **fix)
+    assert Pair.objects.values().get() == before
+    assert states() == ["approved"]
+
+
+def test_known_answer_can_t_be_looked_up_on_the_images_page(barn, trap, signed_in):
+    page = signed_in(barn.annotator)
+    assert "chip-unseen" in page.get(reverse("images", args=["barn"])).content.decode()
+    assert "No image fits" in page.get(reverse("images", args=["barn"]) + "?truth=present").content.decode()
+    Task.objects.update(state="approved")
+    assert "chip-present" in page.get(reverse("images", args=["barn"])).content.decode()
+
+
+def test_known_answer_shows_the_serving_model_s_proposals_or_is_not_asked(barn, trap):
+    Task.objects.all().delete()
+    barn.project.serving_version = factories.make_version("barn-v2")
+    barn.project.save()
+    assert mixed_in(barn) == []
+    factories.make_prediction(trap.pair)
+    assert [task.model_version.name for task in mixed_in(barn)] == ["barn-v2"]
 
 
 def test_known_answer_looks_like_an_audit(barn, trap, api):
@@ -216,4 +270,4 @@ def test_whoever_gave_the_known_answer_is_not_asked_it(barn, trap):
 
 def test_without_a_share_nothing_known_is_queued(barn):
     factories.make_prediction(factories.make_pair(barn.project, truth="present"))
-    assert honeypots_add(project=barn.project, number=1, seed=1) == []
+    assert mixed_in(barn) == []

@@ -90,6 +90,16 @@ def test_settled_pairs_are_scored_on_request_and_none_of_them_is_queued(farm):
     assert {task.pair.truth for task in Task.objects.all()} == {"unseen"}
 
 
+def test_known_answers_are_mixed_in_as_the_serving_model_sees_them(farm):
+    farm.project.honeypot_share, farm.project.mine_batch = 0.1, 10
+    farm.project.save()
+    Pair.objects.filter(truth="absent").update(truth_source=Pair.TruthSource.ANNOTATED)
+    mine(farm)
+    known = Task.objects.get(lane=Task.Lane.HONEYPOT)
+    assert (known.model_version.name, known.pair.truth) == ("tiny", "absent")
+    assert known.pair.predictions.get().model_version == known.model_version
+
+
 def test_challenger_is_asked_on_request(farm):
     factories.make_version("other")
     ModelVersion.objects.filter(name="other").update(project=farm.project)
