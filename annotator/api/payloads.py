@@ -11,6 +11,7 @@ from annotator.selectors.access import Person, role_of
 from annotator.selectors.overview import loop_stations, project_counts
 from annotator.selectors.reviews import masks_difference
 from annotator.selectors.tasks import (
+    companions_of,
     draft_of,
     lane_shown,
     last_annotation,
@@ -48,7 +49,7 @@ def project_whole(project: Project, user: Person) -> dict[str, Any]:
 
 
 def concept_payload(concept: Any) -> dict[str, Any]:
-    return {"id": concept.pk, "name": concept.name, "colour": concept.colour}
+    return {"id": concept.pk, "number": concept.category_id, "name": concept.name, "colour": concept.colour}
 
 
 def image_payload(image: Image, slug: str) -> dict[str, Any]:
@@ -65,15 +66,25 @@ def image_payload(image: Image, slug: str) -> dict[str, Any]:
 
 
 def task_payload(task: Task, user: Person) -> dict[str, Any]:
-    """T, as this person sees it: their own draft, the comment that sent it back."""
+    """T, as this person sees it: their own draft, the comment that sent it back, what they hold beside it."""
+    companions = companions_of(task=task, user=user)
+    return _task_alone(task, user) | {
+        "project": task.project.slug,
+        "image": image_payload(task.pair.image, task.project.slug),
+        "queue": queue_place(task),
+        "serving_version": task.project.serving_version.name,
+        "companions": [_task_alone(companion, user) for companion in companions],
+    }
+
+
+def _task_alone(task: Task, user: Person) -> dict[str, Any]:
+    """What is the task's own in T, and not its image's or its project's."""
     draft, last, prediction = draft_of(task=task, user=user), last_annotation(task), prediction_of(task)
     return {
         "id": task.pk,
         "state": task.state,
         "attempt": task.attempt,
         "lease_until": task.lease_until,
-        "project": task.project.slug,
-        "image": image_payload(task.pair.image, task.project.slug),
         "concept": concept_payload(task.pair.concept),
         "reasons": task.reasons,
         "lane": lane_shown(task),
@@ -82,8 +93,6 @@ def task_payload(task: Task, user: Person) -> dict[str, Any]:
         "draft": {"version": draft.version, "payload": draft.payload} if draft else None,
         "returned": _returned(last),
         "annotation": {"id": last.pk} if last else None,
-        "queue": queue_place(task),
-        "serving_version": task.project.serving_version.name,
     }
 
 

@@ -39,6 +39,7 @@ class Image(serializers.Serializer):
 
 class Concept(serializers.Serializer):
     id = serializers.IntegerField()
+    number = serializers.IntegerField()
     name = serializers.CharField()
     colour = serializers.CharField()
 
@@ -84,13 +85,13 @@ class Place(serializers.Serializer):
     position = serializers.IntegerField()
 
 
-class Task(serializers.Serializer):
+class Companion(serializers.Serializer):
+    """What is a task's own: its image and project are those of the task that it came with."""
+
     id = serializers.IntegerField()
     state = serializers.CharField()
     attempt = serializers.IntegerField()
     lease_until = serializers.DateTimeField(allow_null=True)
-    project = serializers.CharField()
-    image = Image()
     concept = Concept()
     reasons = Reason(many=True)
     lane = serializers.CharField()
@@ -99,8 +100,14 @@ class Task(serializers.Serializer):
     draft = StoredDraft(allow_null=True)
     returned = Returned(allow_null=True)
     annotation = Answer(allow_null=True)
+
+
+class Task(Companion):
+    project = serializers.CharField()
+    image = Image()
     queue = Place()
     serving_version = serializers.CharField()
+    companions = Companion(many=True)
 
 
 class WholeAnswer(Answer):

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from annotator.models import Annotation, Draft, Prediction, Review, Task
+from annotator.models import Annotation, Draft, Pair, Prediction, Project, Review, Task
 from annotator.selectors.access import Person
 
 # What the model would draw, however unsure it is that the thing is there at all: the query's own score decides.
@@ -21,6 +21,39 @@ def half_awaited() -> Exists:
     half = Task.objects.filter(Q(twin_of=OuterRef("pk")) | Q(pk=OuterRef("twin_of")))
     unanswered = (Task.State.QUEUED, Task.State.CLAIMED)
     return Exists(half.filter(state__in=unanswered, project__double_share__gt=0))
+
+
+def own_twins(user: Person) -> Q:
+    """Tasks that this person must not get: the other half of two blind labels is theirs, or the known answer is.
+
+    Correlated subqueries, so that the queue is walked from its top and not read as a whole.
+    """
+    half = Task.objects.filter(Q(twin_of=OuterRef("pk")) | Q(pk=OuterRef("twin_of")))
+    answered = Annotation.objects.filter(task=OuterRef("pk"), author_id=user.pk)
+    theirs = half.filter(Q(holder_id=user.pk) | Q(author_id=user.pk) | Q(assignee_id=user.pk) | Exists(answered))
+    known = Annotation.objects.filter(pair=OuterRef("pair"), author_id=user.pk)
+    return Q(Exists(theirs)) | Q(Exists(known), lane=Task.Lane.HONEYPOT)
+
+
+def tasks_beside(*, task: Task) -> QuerySet[Task]:
+    """The other concepts' tasks on the same image; one with a known answer stands alone."""
+    pairs = Pair.objects.filter(image=task.pair.image_id).values("pk")
+    return Task.objects.filter(pair__in=pairs).exclude(pk=task.pk).exclude(lane=Task.Lane.HONEYPOT)
+
+
+def companions_of(*, task: Task, user: Person) -> QuerySet[Task]:
+    """What this person holds together with the task, in one pass over its image; by the concepts' order."""
+    if not task.project.one_pass or task.holder_id != user.pk or task.lane == Task.Lane.HONEYPOT:
+        return Task.objects.none()
+    held = tasks_beside(task=task).filter(state=Task.State.CLAIMED, holder_id=user.pk)
+    return held.select_related("pair__concept", "model_version").defer("pair__instances").order_by("pair__concept")
+
+
+def same_pass(*, project: Project, task_id: int | None) -> Q:
+    """What is no other work than this task: itself and, in one pass, all of its image."""
+    if task_id is None or not project.one_pass:
+        return Q(pk=task_id)
+    return Q(pair__in=Pair.objects.filter(project=project, image__pairs__tasks=task_id).values("pk"))
 
 
 def lane_shown(task: Task) -> str:

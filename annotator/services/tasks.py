@@ -5,13 +5,15 @@ from datetime import timedelta
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.db.models import DateTimeField, Exists, ExpressionWrapper, F, OuterRef, Q, QuerySet
+from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.functions import Now
 
 from annotator.errors import ConflictError
 from annotator.models import Annotation, Membership, Project, Task
+from annotator.selectors.tasks import companions_of, own_twins, same_pass
 
 from .audit import audit_record
+from .companions import companions_take
 
 REOPENABLE = 10
 LEASE_LOST = "Your lease on this image has ended and somebody else has it, or it is done. Your work is kept as a draft."
@@ -22,60 +24,69 @@ def task_claim(*, project: Project, user: AbstractBaseUser, after_id: int | None
     """The task this person holds already (other than `after_id`), else the most valuable free one; None without any.
 
     A desk asks once for the screen and once more, with the screen's task as `after_id`, for the next: so nobody holds
-    more than two.
+    more than two; in one pass, more than two images, each with all its companions.
     """
     # One claim at a time a person: two tabs must not take two tasks each.
     Membership.objects.select_for_update().get(project=project, user=user)
     leases_lapsed_end(project=project)
-    if held := _held(project, user).exclude(pk=after_id).first():
+    on_screen = same_pass(project=project, task_id=after_id)
+    if held := _held(project, user).exclude(on_screen).first():
         Task.objects.filter(pk=held.pk).update(lease_until=_lease_end())
-        return _whole(held.pk)
-    while candidate := _candidate(project, user, after_id):
+        return _with_companions(held, user)
+    while candidate := _candidate(project, user, on_screen):
         if _take(candidate, user):
-            return _whole(candidate.pk)
+            return _with_companions(candidate, user)
     return None
 
 
 def task_heartbeat(*, task: Task, user: AbstractBaseUser, attempt: int) -> Task:
-    """Prolong the lease; 409 when it is somebody else's by now."""
+    """Prolong the lease, and its companions'; 409 when it is somebody else's by now."""
     if not _own(task, user, attempt).update(lease_until=_lease_end()):
         raise ConflictError(LEASE_LOST, code="lease_lost")
+    companions_of(task=task, user=user).update(lease_until=_lease_end())
     return _whole(task.pk)
 
 
 @transaction.atomic
 def task_release(*, task: Task, user: AbstractBaseUser, attempt: int) -> None:
-    """Give the task back to where it came from."""
-    _put_back(task, _own(task, user, attempt))
+    """Give the task back to where it came from, and its companions with it."""
+    _put_back_all(task, user, _own(task, user, attempt))
 
 
 @transaction.atomic
 def task_skip(*, task: Task, user: AbstractBaseUser, attempt: int, reason: str) -> None:
-    """Give the task back, behind the others."""
-    _put_back(task, _own(task, user, attempt))
-    Task.objects.filter(pk=task.pk).update(skips=F("skips") + 1, assignee=None)
+    """Give the task and its companions back, behind the others."""
+    freed = _put_back_all(task, user, _own(task, user, attempt))
+    Task.objects.filter(pk__in=freed).update(skips=F("skips") + 1, assignee=None)
     audit_record(project=task.project, actor=user, action="task.skip", subject=task.pk, reason=reason[:300])
 
 
 @transaction.atomic
 def task_reopen(*, task: Task, user: AbstractBaseUser) -> Task:
-    """Take back one of one's last ten submissions that no reviewer has decided on; a prefetched task is freed."""
-    recent = Task.objects.filter(project=task.project, state=Task.State.SUBMITTED, author=user).order_by("-updated_at")
-    if task.pk not in list(recent.values_list("pk", flat=True)[:REOPENABLE]):
+    """Take back one of one's last ten submissions that no reviewer has decided on; a prefetched task is freed.
+
+    In one pass: one of one's last ten images, with all that is not decided there.
+    """
+    together = _reopenable(task, user)
+    if not together:
         message = "Only your last ten submissions can be reopened, and only until a reviewer has decided on them."
         raise ConflictError(message, code="not_reopenable")
-    for surplus in _held(task.project, user)[1:]:
+    held = _held(task.project, user)
+    screen = held.first()
+    for surplus in held.exclude(same_pass(project=task.project, task_id=screen.pk)) if screen else ():
         _put_back(surplus, Task.objects.filter(pk=surplus.pk))
     if not _take(task, user):
         raise ConflictError("A reviewer was quicker: this task is decided.", code="already_reviewed")
+    for companion in Task.objects.filter(pk__in=together).exclude(pk=task.pk):
+        _take(companion, user)
     return _whole(task.pk)
 
 
 @transaction.atomic
 def lease_release_by_admin(*, task: Task, admin: AbstractBaseUser) -> None:
-    """Free a task that somebody sits on; their draft stays."""
+    """Free a task that somebody sits on, and its companions; their drafts stay."""
     holder = task.holder.get_username() if task.holder else ""
-    _put_back(task, Task.objects.filter(pk=task.pk, state=Task.State.CLAIMED))
+    _put_back_all(task, task.holder, Task.objects.filter(pk=task.pk, state=Task.State.CLAIMED))
     audit_record(project=task.project, actor=admin, action="task.free", subject=task.pk, holder=holder)
 
 
@@ -110,25 +121,13 @@ def _own(task: Task, user: AbstractBaseUser, attempt: int) -> QuerySet[Task]:
     return Task.objects.filter(pk=task.pk, holder=user, attempt=attempt, state=Task.State.CLAIMED)
 
 
-def _candidate(project: Project, user: AbstractBaseUser, after_id: int | None) -> Task | None:
+def _candidate(project: Project, user: AbstractBaseUser, on_screen: Q) -> Task | None:
     """What was sent back to this person, what is kept for them, else the top of the queue; what others are just taking
     is passed over."""
-    free = Task.objects.filter(project=project).exclude(pk=after_id).select_for_update(skip_locked=True)
+    free = Task.objects.filter(project=project).exclude(on_screen).select_for_update(skip_locked=True)
     returned = free.filter(state=Task.State.RETURNED, author=user).order_by("skips", "updated_at", "pk")
     queued = free.filter(state=Task.State.QUEUED).exclude(own_twins(user)).order_by("skips", "-priority", "pk")
     return returned.first() or queued.filter(assignee=user).first() or queued.filter(assignee=None).first()
-
-
-def own_twins(user: AbstractBaseUser) -> Q:
-    """Tasks that this person must not get: the other half of two blind labels is theirs, or the known answer is.
-
-    Correlated subqueries, so that the queue is walked from its top and not read as a whole.
-    """
-    half = Task.objects.filter(Q(twin_of=OuterRef("pk")) | Q(pk=OuterRef("twin_of")))
-    answered = Annotation.objects.filter(task=OuterRef("pk"), author=user)
-    theirs = half.filter(Q(holder=user) | Q(author=user) | Q(assignee=user) | Exists(answered))
-    known = Annotation.objects.filter(pair=OuterRef("pair"), author=user)
-    return Q(Exists(theirs)) | Q(Exists(known), lane=Task.Lane.HONEYPOT)
 
 
 def _take(task: Task, user: AbstractBaseUser) -> bool:
@@ -138,6 +137,34 @@ def _take(task: Task, user: AbstractBaseUser) -> bool:
         state=Task.State.CLAIMED, holder=user, attempt=F("attempt") + 1, lease_until=_lease_end(), updated_at=Now()
     )
     return changed == 1
+
+
+def _with_companions(task: Task, user: AbstractBaseUser) -> Task:
+    leased = _whole(task.pk)
+    companions_take(task=leased, user=user)
+    return leased
+
+
+def _reopenable(task: Task, user: AbstractBaseUser) -> list[int]:
+    """The task, in one pass with its image's others, if it is among the person's last ten; nothing otherwise."""
+    sent = Task.objects.filter(project=task.project, state=Task.State.SUBMITTED, author=user).order_by("-updated_at")
+    last: dict[int, list[int]] = {}
+    for task_id, image_id in sent.values_list("pk", "pair__image_id"):
+        place = image_id if task.project.one_pass else task_id
+        if place not in last and len(last) == REOPENABLE:
+            break
+        last.setdefault(place, []).append(task_id)
+    return next((together for together in last.values() if task.pk in together), [])
+
+
+def _put_back_all(task: Task, user: AbstractBaseUser | None, still: QuerySet[Task]) -> list[int]:
+    """End the lease, 409 when it is gone, and those that came with it; the tasks that were freed."""
+    companions = list(companions_of(task=task, user=user)) if user else []
+    _put_back(task, still)
+    for one in companions:
+        unchanged = Task.objects.filter(pk=one.pk, state=Task.State.CLAIMED, attempt=one.attempt)
+        unchanged.update(state=task_resting_state(one), holder=None, lease_until=None, updated_at=Now())
+    return [task.pk, *(one.pk for one in companions)]
 
 
 def _put_back(task: Task, still: QuerySet[Task]) -> None:
