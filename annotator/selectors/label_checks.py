@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotator.agreement import wilson_interval
-from annotator.models import Image, Pair, Prediction, Project, Task
+from annotator.models import Annotation, Image, Pair, Prediction, Project, Task
 from annotator.selectors.mining import PRESENCE_SCORE
 
 # A share of fewer pairs says nothing.
@@ -31,12 +31,24 @@ class ProductionError:
 
 
 def production_error(*, project: Project) -> ProductionError:
-    """From approved audit tasks that the serving model itself queued: they were drawn before anything else was, and it
-    has not learnt from them."""
+    """From answered audit tasks that the serving model itself queued: they were drawn before anything else was, and it
+    has not learnt from them.
+
+    An answer that still waits for a reviewer counts as it is: were it left out until then, a policy that has only
+    disagreements reviewed would leave out just those on which the model was wrong.
+    """
     version = project.serving_version_id
-    audits = project.tasks.filter(lane=Task.Lane.AUDIT, state=Task.State.APPROVED, model_version=version)
+    audits = project.tasks.filter(lane=Task.Lane.AUDIT, model_version=version)
+    waiting = audits.filter(state__in=(Task.State.SUBMITTED, Task.State.RETURNED))
+    answers = Annotation.objects.filter(task__in=waiting).order_by("task", "revision")
+    truths = dict(answers.values_list("pair_id", "verdict"))
+    truths |= dict(audits.filter(state=Task.State.APPROVED).values_list("pair_id", "pair__truth"))
     judged = Prediction.objects.filter(model_version=version, pair__in=audits.values("pair"))
-    rows = list(judged.values_list("pair__truth", "instances__0__score"))
+    rows = [
+        (truths[pair], best)
+        for pair, best in judged.values_list("pair_id", "instances__0__score")
+        if pair in truths
+    ]
     wrong = sum((truth == Pair.Truth.PRESENT) != ((best or 0.0) >= PRESENCE_SCORE) for truth, best in rows)
     return ProductionError(wrong, len(rows))
 
@@ -46,10 +58,13 @@ def suspects(*, project: Project) -> QuerySet[Prediction]:
 
     What was drawn with its truth can't be wrong, and the holdout is never chosen by what a model thinks.
     """
-    absent = Q(pair__truth=Pair.Truth.ABSENT, instances__0__score__gte=SURE_OF_INSTANCE)
-    present = Q(pair__truth=Pair.Truth.PRESENT, presence__lte=SURE_OF_NONE)
+    seen = Prediction.objects.filter(model_version_id=project.serving_version_id)
+    # An instance's score is at most the presence: so the index on presence finds the few whose masks must be read.
+    fired = seen.filter(presence__gte=SURE_OF_INSTANCE, pair__in=project.pairs.filter(truth=Pair.Truth.ABSENT))
+    fired = fired.filter(instances__0__score__gte=SURE_OF_INSTANCE)
+    denied = seen.filter(presence__lte=SURE_OF_NONE, pair__in=project.pairs.filter(truth=Pair.Truth.PRESENT))
     asked = Q(state__in=Task.OPEN_STATES) | Q(lane=Task.Lane.SUSPECT, model_version=project.serving_version_id)
     again = Task.objects.filter(asked, pair=OuterRef("pair"))
-    found = Prediction.objects.filter(absent | present, pair__project=project, model_version=project.serving_version_id)
+    found = Prediction.objects.filter(Q(pk__in=fired.values("pk")) | Q(pk__in=denied.values("pk")))
     found = found.exclude(pair__truth_source=Pair.TruthSource.DRAWN).exclude(pair__image__split=Image.Split.HOLDOUT)
     return found.filter(~Exists(again)).order_by("pk")

@@ -111,10 +111,9 @@ class Histogram:
 
 
 def presence_histogram(*, project: Project) -> Histogram:
-    """One pass over the serving model's predictions for pairs that nobody has looked at."""
-    seen = Prediction.objects.filter(
-        model_version_id=project.serving_version_id, pair__project=project, pair__truth=Pair.Truth.UNSEEN
-    )
+    """One pass over the serving model's scores for pairs that nobody has looked at, read from indexes alone."""
+    unseen = project.pairs.filter(truth=Pair.Truth.UNSEEN).values("pk")
+    seen = Prediction.objects.filter(model_version_id=project.serving_version_id, pair__in=unseen)
     band = Q(presence__gte=project.presence_low, presence__lte=project.presence_high)
     binned = seen.annotate(bin=Floor(F("presence") * BINS)).order_by().values_list("bin")
     counts, in_band = [0] * BINS, 0

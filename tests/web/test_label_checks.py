@@ -17,7 +17,8 @@ SEEN = {"mask": factories.box_rle(), "box": [2, 3, 9, 10], "query_score": 0.95, 
 def judged(barn, truth: str, score: float | None, presence: float = 0.5, **fields) -> Pair:
     """A settled pair that the serving model has looked at; `score` of its best instance, None without any."""
     pair = factories.make_pair(barn.project, truth=truth, **fields)
-    factories.make_prediction(pair, presence, [] if score is None else [SEEN | {"score": score}])
+    found = [] if score is None else [SEEN | {"score": score}]
+    factories.make_prediction(pair, max(presence, score or 0.0), found)
     return pair
 
 
@@ -59,6 +60,18 @@ def test_production_error_counts_wrong_verdicts_of_approved_audits(barn):
 def test_production_error_leaves_out_what_is_no_audit_of_this_model(barn, fields):
     audited(barn, "present", 0.1, **fields)
     assert production_error(project=barn.project).total == 0
+
+
+def test_audits_that_wait_for_review_count_by_their_newest_answer(barn):
+    """Else a policy that reviews disagreements alone would leave the model's mistakes out for as long as they wait."""
+    for said, score in (("absent", 0.9), ("absent", None), ("present", 0.9)):
+        task = factories.make_task(barn.project, lane=Task.Lane.AUDIT)
+        task.pair.predictions.all().delete()
+        factories.make_prediction(task.pair, score or 0.1, [] if score is None else [SEEN | {"score": score}])
+        factories.make_annotation(task, barn.annotator, "present", revision=1)
+        factories.make_annotation(task, barn.annotator, said, revision=2)
+    found = production_error(project=barn.project)
+    assert (found.wrong, found.total) == (1, 3)
 
 
 def test_production_error_of_few_pairs_is_no_share(barn, signed_in):
