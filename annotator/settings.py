@@ -85,21 +85,34 @@ TEMPLATES = [
 ]
 
 
+def _postgres_limits() -> str:
+    """Nobody waits long for a lock. A statement of a page is cut off (wsgi.py); a worker's or a migration's is not."""
+    statement_ms = 1000 * int(os.environ.get("ROOST_STATEMENT_SECONDS", "0"))
+    limits = {
+        "statement_timeout": statement_ms,
+        "lock_timeout": 5000,
+        "idle_in_transaction_session_timeout": 30_000,
+    }
+    return " ".join(f"-c {name}={value}" for name, value in limits.items())
+
+
 def _database() -> dict:
-    """SQLite under VAR_DIR, or the Postgres named by ROOST_POSTGRES (a libpq URI)."""
+    """SQLite under VAR_DIR, or the Postgres named by ROOST_POSTGRES (a libpq URI; what Django has no name for goes on)."""
     if uri := os.environ.get("ROOST_POSTGRES"):
         from psycopg.conninfo import conninfo_to_dict
 
-        parts = conninfo_to_dict(uri)
+        parts = {"connect_timeout": 5, **conninfo_to_dict(uri)}
+        own = parts.pop("options", "")
         return {
             "ENGINE": "django.db.backends.postgresql",
-            "NAME": parts.get("dbname", "roost"),
-            "USER": parts.get("user", ""),
-            "PASSWORD": parts.get("password", ""),
-            "HOST": parts.get("host", ""),
-            "PORT": str(parts.get("port", "")),
+            "NAME": parts.pop("dbname", "roost"),
+            "USER": parts.pop("user", ""),
+            "PASSWORD": parts.pop("password", ""),
+            "HOST": parts.pop("host", ""),
+            "PORT": str(parts.pop("port", "")),
             "CONN_MAX_AGE": 60,
-            "OPTIONS": {"options": "-c statement_timeout=15000 -c lock_timeout=5000"},
+            "CONN_HEALTH_CHECKS": True,
+            "OPTIONS": {**parts, "options": f"{_postgres_limits()} {own}".strip()},
         }
     return {
         "ENGINE": "django.db.backends.sqlite3",
@@ -205,6 +218,15 @@ elif CELERY_BROKER_URL.startswith("redis"):
 # What runs the verbs of docs/contracts.md, "Trainer".
 TRAINER_COMMAND = shlex.split(os.environ.get("ROOST_TRAINER_COMMAND", "")) or [sys.executable, "-m", "training"]
 
+# Label Studio, whose webhooks the ML backend leaves in the spool (docs/label-studio.md; it reads the same variables).
+LABEL_STUDIO_URL = os.environ.get("ROOST_LS_URL", "").rstrip("/")
+LABEL_STUDIO_TOKEN = os.environ.get("ROOST_LS_TOKEN", "")
+LABEL_STUDIO_HOSTS = frozenset(name.lower() for name in _list("ROOST_LS_HOSTS", ""))
+LABEL_STUDIO_NETWORKS = _list("ROOST_LS_NETWORKS", "")
+LABEL_STUDIO_IMAGE_BYTES = int(os.environ.get("ROOST_LS_MAX_IMAGE_MB", "64")) * 1024**2
+LABEL_STUDIO_TRAIN_SECONDS = float(os.environ.get("ROOST_LS_TRAIN_SECONDS", "60"))
+LABEL_STUDIO_SPOOL = VAR_DIR / "spool" / "label_studio"
+
 # Claiming and drafts
 LEASE_SECONDS = int(os.environ.get("ROOST_LEASE_SECONDS", "600"))
 JOB_LEASE_SECONDS = int(os.environ.get("ROOST_JOB_LEASE_SECONDS", "30"))
@@ -216,6 +238,12 @@ RUNS_DIR = VAR_DIR / "runs"
 EXPORTS_DIR = VAR_DIR / "exports"
 UPLOADS_DIR = VAR_DIR / "uploads"
 SHIPPED_MODEL_DIR = BASE_DIR / "mlbackend" / "weights" / "demo"
+
+# Buckets, and what a web user may name as a source: docs/operations.md. Without ROOST_IMAGES_BUCKET images lie here alone.
+S3_ENDPOINT = os.environ.get("ROOST_S3_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL", "")
+IMAGES_BUCKET = os.environ.get("ROOST_IMAGES_BUCKET", "")
+SOURCES = _list("ROOST_SOURCES", "")
+BUCKETS = _list("ROOST_BUCKETS", "")
 
 MAX_IMAGE_PIXELS = int(os.environ.get("ROOST_MAX_IMAGE_PIXELS", str(64_000_000)))
 MAX_UPLOAD_BYTES = int(os.environ.get("ROOST_MAX_UPLOAD_BYTES", str(2 * 1024**3)))

@@ -8,12 +8,17 @@ import tempfile
 _folder = tempfile.mkdtemp(prefix="roost-test-")
 atexit.register(shutil.rmtree, _folder, ignore_errors=True)
 os.environ["ROOST_VAR"] = _folder
+# Tests empty their database: never the one that this machine's Roost works on.
+os.environ.pop("ROOST_POSTGRES", None)
+os.environ.pop("ROOST_BROKER_URL", None)
+if _uri := os.environ.get("ROOST_TEST_POSTGRES"):
+    os.environ["ROOST_POSTGRES"] = _uri
 
 from annotator.settings import *  # noqa: E402, F403
 from annotator.settings import DATABASES, STATIC_ROOT, STORAGES  # noqa: E402
 
 STATIC_ROOT.mkdir()  # WhiteNoise warns of its absence
-# The test database is the file that a worker started by a test opens as its own.
+# The test database is the one that a worker started by a test opens as its own.
 DATABASES["default"]["TEST"] = {"NAME": DATABASES["default"]["NAME"]}
 # Argon2 is slow on purpose; hashed names need collectstatic.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
