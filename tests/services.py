@@ -1,0 +1,151 @@
+"""The services of a larger Roost for tests: a Postgres and a Redis of their own, on free ports, gone afterwards.
+
+`python -m tests.services` runs the rules of queue and jobs once more, on Postgres; `make test` does so.
+"""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from annotator.child import child_command
+
+ROOT = Path(__file__).resolve().parent.parent
+START_SECONDS = 30
+# What has to hold on either database: who gets what, for how long, and that nothing is lost or doubled.
+RULES = [
+    f"tests/web/test_{name}.py"
+    for name in (
+        "postgres",
+        "claim",
+        "lease_races",
+        "submit",
+        "stale_submits",
+        "review",
+        "reassign",
+        "doubles",
+        "mining",
+        "snapshot",
+        "holdout",
+        "jobs",
+    )
+]
+
+
+class ServiceMissing(Exception):
+    """The service is not installed here; the text says what to install."""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def postgres_server(*options: str) -> Iterator[str]:
+    """An empty Postgres on a free loopback port; yields the libpq URI of a database that is still to be made."""
+    programs = _postgres_programs()
+    # Not below pytest's own folder, which nobody but its owner may enter: Postgres refuses to run as root.
+    with tempfile.TemporaryDirectory(prefix="roost-postgres-") as folder:
+        data, port = Path(folder) / "data", free_port()
+        user = _unprivileged()
+        if user:
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        initdb = [str(programs / "initdb"), "-D", str(data), "-U", "roost", "-A", "trust", "-E", "UTF8", "--no-sync"]
+        subprocess.run(_as(user, initdb), check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        switches = ["-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1", "-k", "", *options]
+        command = _as(user, [str(programs / "postgres"), *switches])
+        ready = [str(programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(port)]
+        with _running(command, Path(folder), lambda: subprocess.run(ready, check=False).returncode == 0, signal.SIGINT):
+            yield f"postgresql://roost@127.0.0.1:{port}/roost"
+
+
+@contextmanager
+def redis_server(port: int | None = None) -> Iterator[str]:
+    """An empty Redis that keeps nothing on disk; yields its URL. With `port`, where an earlier one was."""
+    program = shutil.which("redis-server")
+    if program is None:
+        raise ServiceMissing("no redis-server here (Debian: apt-get install redis-server)")
+    port = port or free_port()
+    with tempfile.TemporaryDirectory(prefix="roost-redis-") as folder:
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        command = child_command([*command, "--dir", folder])
+        with _running(command, Path(folder), lambda: _pongs(port), signal.SIGKILL):
+            yield f"redis://127.0.0.1:{port}/0"
+
+
+@contextmanager
+def _running(command: list[str], folder: Path, is_ready: Callable[[], bool], end: signal.Signals) -> Iterator[None]:
+    log = folder / "log"
+    with log.open("wb") as sink:
+        process = subprocess.Popen(command, cwd=folder, stdout=sink, stderr=sink, env=_plain_environment())
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not is_ready():
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")
+            time.sleep(0.05)
+        yield
+    finally:
+        process.send_signal(end)
+        process.wait(START_SECONDS)
+
+
+def _plain_environment() -> dict[str, str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return environment | {"PYTHONPATH": str(ROOT)}
+
+
+def _postgres_programs() -> Path:
+    """Debian keeps the server's programs off the PATH."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    program = str(found[-1]) if found else shutil.which("initdb")
+    if program is None:
+        raise ServiceMissing("no Postgres server here (Debian: apt-get install postgresql)")
+    return Path(program).parent
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    return pwd.getpwnam("postgres") if os.getuid() == 0 else None
+
+
+def _as(user: pwd.struct_passwd | None, command: list[str]) -> list[str]:
+    """As that user, and not outliving this process."""
+    if user is None:
+        return child_command(command)
+    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig=INT", *command]
+
+
+def _pongs(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"PING\r\n")
+            return connection.recv(16).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def main(arguments: list[str]) -> int:
+    """Run pytest on Postgres; what pytest said, 0 with the reason where there is none."""
+    try:
+        # A test database need not survive a power cut.
+        with postgres_server("-c", "fsync=off", "-c", "full_page_writes=off") as uri:
+            command = [sys.executable, "-m", "pytest", *(arguments or RULES)]
+            return subprocess.run(
+                command, cwd=ROOT, env={**os.environ, "ROOST_TEST_POSTGRES": uri}, check=False
+            ).returncode
+    except ServiceMissing as missing:
+        print(f"The rules were not run on Postgres: {missing}.")
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
