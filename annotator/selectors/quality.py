@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Count, F, Q, Sum, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Count, F, Q, Sum
 
 from annotator.agreement import mean_iou
 from annotator.models import Annotation, Project, Review, Task
@@ -89,13 +88,13 @@ def _add_answers(project: Project, found: dict[int, Figures]) -> None:
 
 
 def _newest_settled(project: Project, authors: Sequence[int]) -> list[Annotation]:
-    """Each author's newest first answers to tasks that are settled, with `.reviewer`."""
-    rank = Window(RowNumber(), partition_by=F("author"), order_by=F("pk").desc())
+    """Each author's newest first answers to tasks that are settled, with `.reviewer`; a query an author, so that each
+    is read from the newest on and not ranked as a whole."""
     firsts = Annotation.objects.filter(
-        task__project=project, task__state=Task.State.APPROVED, revision=1, author__in=authors, scored__isnull=True
+        task__project=project, task__state=Task.State.APPROVED, revision=1, scored__isnull=True
     )
-    newest = firsts.annotate(rank=rank, reviewer=F("review__reviewer")).filter(rank__lte=NEWEST)
-    return list(newest.select_related("pair").order_by())
+    firsts = firsts.annotate(reviewer=F("review__reviewer")).select_related("pair").order_by("-pk")
+    return [answer for author in authors for answer in firsts.filter(author=author)[:NEWEST]]
 
 
 def _seconds_spent(answers: Iterable[Annotation]) -> dict[tuple[int, int], float]:
