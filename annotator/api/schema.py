@@ -136,6 +136,7 @@ class WaitingReview(serializers.Serializer):
     task = serializers.IntegerField()
     author = serializers.CharField()
     is_own = serializers.BooleanField()
+    barred = serializers.CharField(allow_null=True)
     verdict = serializers.CharField()
     submitted_at = serializers.DateTimeField()
     concept = serializers.CharField()
@@ -212,6 +213,7 @@ class Found(serializers.Serializer):
 
 
 class MaskAnswer(serializers.Serializer):
+    model_version = serializers.CharField()
     image = serializers.CharField()
     mask = WireMask()
     mask_id = serializers.CharField()

@@ -58,7 +58,7 @@ class MaskAt(serializers.Serializer):
     """`threshold`: the logit from which a pixel counts; 0 is the model's own border."""
 
     mask_id = serializers.CharField(max_length=200)
-    threshold = serializers.FloatField(min_value=-16, max_value=16)
+    threshold = serializers.FloatField(min_value=-8, max_value=8)
 
 
 class Draft(serializers.Serializer):

@@ -6,7 +6,7 @@ import { askWhichDraft } from "./dialogs.js";
 import { measurePainted } from "./timing.js";
 import { draftOf, handDraft, handFromDraft, wireInstances, workFromDraft } from "./payload.js";
 import { newUuid } from "./session.js";
-import { EMPTY_WORK, openProposals } from "./work.js";
+import { EMPTY_WORK, openProposals, proposedAtFirst } from "./work.js";
 
 const DECIDING = ["accept", "take", "split", "delete", "candidate", "fill-holes", "redo"];
 const COVER_AFTER_MS = 400;
@@ -180,7 +180,7 @@ export class Desk {
     if (this.#loading || state.taskId === null) return;
     this.#warned = null;
     const { drafts, panel } = this.#parts;
-    const isSettled = changed.has("instances") || changed.has("rejected");
+    const isSettled = ["instances", "rejected", "proposals"].some((key) => changed.has(key));
     if (isSettled || changed.has("cursor")) panel.showWork(state);
     if (isSettled) drafts.save(state.taskId, draftOf(state, this.#clock.seconds));
     if (changed.has("hand")) drafts.saveHand(state.taskId, handDraft(state.hand, state.image));
@@ -238,7 +238,7 @@ export class Desk {
       client_uuid: newUuid(),
       verdict,
       instances: isAbsent ? [] : wireInstances(instances),
-      rejected_proposals: isAbsent ? proposals.map(({ index }) => index) : rejected,
+      rejected_proposals: proposedAtFirst(isAbsent ? proposals.map(({ index }) => index) : rejected, store.state),
       active_seconds: seconds,
     });
     session.count({ instances: isAbsent ? 0 : instances.length, activeSeconds: seconds });

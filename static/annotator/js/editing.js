@@ -15,6 +15,7 @@ import { toScreen } from "./viewport.js";
 import { itemAt, openProposals, proposalStatus } from "./work.js";
 import { Workspace } from "./workspace.js";
 
+const BRUSHES = new Set(["brush", "eraser"]);
 const BRUSH_STEP = 1.2;
 const BRUSH_LIMITS = [1, 200]; // CSS pixels of radius: zooming in makes the brush finer
 const ARROW_CSS_PX = 12;
@@ -35,7 +36,7 @@ export class Editing {
   #replaced = null; // key of the instance that the hand stands in for
 
   /**
-   * `parts`: stage, store, editor, clicker, settings, say, onTool, and scene = {picture, colour, pin, hidesSettled,
+   * `parts`: stage, store, editor, clicker, border, settings, say, onTool, and scene = {picture, colour, pin, hidesSettled,
    * isLocked(), lockedReason(), drawMore(layer, canvas)}, whose fields may change between images.
    */
   constructor(parts) {
@@ -165,9 +166,13 @@ export class Editing {
     };
   }
 
+  #whileUnlocked(deed) {
+    const { scene } = this.#parts;
+    return scene.isLocked() ? scene.lockedReason() : deed();
+  }
+
   #unlocked(deed) {
-    const { scene, say } = this.#parts;
-    say(scene.isLocked() ? scene.lockedReason() : deed());
+    this.#parts.say(this.#whileUnlocked(deed));
   }
 
   #click(point) {
@@ -275,8 +280,8 @@ export class Editing {
     ]);
     return {
       ...Object.fromEntries([...choose, ...arrows]),
-      smaller: () => this.#sizeBrush(1 / BRUSH_STEP),
-      larger: () => this.#sizeBrush(BRUSH_STEP),
+      smaller: (event) => this.#size(-1, event),
+      larger: (event) => this.#size(1, event),
       "point-add": () => this.#pressAtCrosshair(0),
       "point-subtract": () => this.#pressAtCrosshair(2),
     };
@@ -287,6 +292,12 @@ export class Editing {
     this.hover.clear();
     this.#parts.onTool(name);
     return NAMES[name];
+  }
+
+  /** `[` and `]`: the brush's size where one is in hand, else the border of the mask. */
+  #size(step, event) {
+    if (BRUSHES.has(this.workspace.tool.name)) return this.#sizeBrush(BRUSH_STEP ** step);
+    return this.#whileUnlocked(() => this.#parts.border.move(step, Boolean(event?.repeat)));
   }
 
   #sizeBrush(factor) {

@@ -4,15 +4,19 @@
  */
 
 import {
+  borderWords,
   emptyHand,
   handFrom,
   withAnswer,
+  withBorder,
   withBox,
   withCandidate,
   withErased,
   withFailure,
   withHolesFilled,
   withPaint,
+  withPixelLess,
+  withPixelMore,
   withPrompt,
 } from "./hand.js";
 import { createHistory } from "./history.js";
@@ -28,6 +32,7 @@ import {
   instanceAt,
   instanceCursor,
   itemAt,
+  newProposals,
   openProposals,
   proposalStatus,
   sameCursor,
@@ -54,8 +59,10 @@ export class Editor {
 
   /** Start on another image; `work` = what is decided there already. */
   load({ task, proposals, work }) {
+    const { found = [], ...decided } = work ?? {};
+    const all = [...proposals, ...found.map((one, i) => Object.freeze({ ...one, index: proposals.length + i }))];
     this.#history.clear();
-    this.#store.set({ ...EMPTY_WORK, taskId: task.id, image: task.image, proposals, ...work });
+    this.#store.set({ ...EMPTY_WORK, taskId: task.id, image: task.image, proposals: all, ...decided });
     if (!this.#work.cursor) this.select(cursorAfter(this.#work));
   }
 
@@ -114,7 +121,21 @@ export class Editor {
       instances: instances.filter((one) => one !== instance),
     };
     this.#deed("reject", patch, index);
-    return `Proposal ${index + 1} rejected: recorded as a false positive.`;
+    const isRecorded = !this.#work.proposals[index].exemplars;
+    return `Proposal ${index + 1} rejected${isRecorded ? ": recorded as a false positive" : ""}.`;
+  }
+
+  /** What the model found with examples, as further proposals; one undo takes them off. */
+  addFound(found, exemplars) {
+    const { proposals } = this.#work;
+    const added = newProposals(this.#work, found);
+    if (!added.length) {
+      this.#store.set({ exemplars });
+      return "No more found: the model sees nothing else like this.";
+    }
+    const cursor = { kind: "proposal", key: added[0].index };
+    this.#deed("find more", { proposals: [...proposals, ...added], exemplars, cursor });
+    return `${added.length} more found: Enter accepts, X rejects, J and K walk.`;
   }
 
   /** Instances */
@@ -223,6 +244,22 @@ export class Editor {
     return null;
   }
 
+  /** The model's mask cut at another logit. Steps of one `gesture` (a key held down) are one undo. */
+  setBorder(border, mask, gesture) {
+    this.#deedOf(gesture, "looser or tighter", { hand: withBorder(this.#work.hand, border, mask) });
+    return `${borderWords(border)}.`;
+  }
+
+  /** Grow (1) or shrink (-1) the mask in hand, or the selected one, by a pixel. */
+  movePixel(step, gesture) {
+    const item = this.#work.hand ? null : itemAt(this.#work, this.#work.cursor);
+    const hand = this.#work.hand ?? (item && handFrom(item));
+    if (!hand) return "There is no mask to make tighter or looser: click an object first.";
+    const moved = step > 0 ? withPixelMore(hand, this.#work.image) : withPixelLess(hand, this.#work.image);
+    this.#deedOf(gesture, "grow or shrink", { hand: moved });
+    return `A pixel ${step > 0 ? "larger" : "smaller"} all around: the model can't draw this mask anew.`;
+  }
+
   fillHoles() {
     const { hand } = this.#work;
     if (!hand) return "Take a mask in hand first (R).";
@@ -245,10 +282,17 @@ export class Editor {
   }
 
   /** One gesture. `settled`: the proposal it was about (-1: none), from which the cursor walks on. */
-  #deed(label, patch, settled = null) {
+  #deed(label, patch, settled = null, gesture = null) {
     const after = settled === null ? patch : { ...patch, cursor: cursorAfter({ ...this.#work, ...patch }, settled) };
     const before = this.#store.set(after);
-    if (Object.keys(before).length) this.#history.record({ label, before, after });
+    if (Object.keys(before).length) this.#history.record({ label, gesture, before, after });
+  }
+
+  /** Part of a longer gesture: the first step is recorded, the others complete it. */
+  #deedOf(gesture, label, patch) {
+    if (this.#history.newest?.gesture !== gesture) return this.#deed(label, patch, null, gesture);
+    this.#store.set(patch);
+    return this.#history.amend(patch);
   }
 
   #newKey() {

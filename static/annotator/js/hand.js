@@ -3,12 +3,13 @@
  * every change makes a new one. Paint survives refinement: mask = (model + painted) - erased.
  */
 
-import { EMPTY_MASK, isEmpty, maskFillHoles, maskSubtract, maskUnion } from "./masks.js";
+import { EMPTY_MASK, isEmpty, maskFillHoles, maskGrow, maskShrink, maskSubtract, maskUnion } from "./masks.js";
 
 const BLANK = {
   prompts: [], // points {x, y, label} and boxes {box}, in the order given
   model: EMPTY_MASK,
   maskId: null,
+  border: 0, // steps that its border was moved by: above 0 looser, below 0 tighter than the model drew it
   score: null,
   modelVersion: null,
   candidates: [],
@@ -34,10 +35,12 @@ export function handFrom(item) {
   return composed({ ...BLANK, model: mask, prompts, origin, edited, score, modelVersion, replaces, proposal });
 }
 
-export const handIsEdited = (hand) => hand.edited || !isEmpty(hand.painted) || !isEmpty(hand.erased);
+export const handIsEdited = (hand) =>
+  hand.edited || hand.border !== 0 || !isEmpty(hand.painted) || !isEmpty(hand.erased);
 
 export function withPrompt(hand, point, token) {
-  const own = hand.origin === "exemplar" ? [] : hand.prompts; // the examples that found it lie on other objects
+  // The examples that found it lie on other objects.
+  const own = hand.origin === "exemplar" ? pointsOf(hand.prompts) : hand.prompts;
   return composed({ ...hand, prompts: [...own, point], token, state: "waiting" });
 }
 
@@ -51,8 +54,11 @@ export function withAnswer(hand, { candidates, modelVersion }) {
 
 export function withCandidate(hand, index) {
   const { mask, score, maskId } = hand.candidates[index];
-  return composed({ ...hand, candidate: index, model: mask, score, maskId });
+  return composed({ ...hand, candidate: index, model: mask, score, maskId, border: 0 });
 }
+
+/** The same mask of the model, cut at another logit. */
+export const withBorder = (hand, border, mask) => composed({ ...hand, border, model: mask });
 
 export const withFailure = (hand) => Object.freeze({ ...hand, state: "failed" });
 
@@ -65,6 +71,15 @@ export const withErased = (hand, mask) =>
 export function withHolesFilled(hand) {
   return withPaint(hand, maskSubtract(maskFillHoles(hand.mask), hand.mask));
 }
+
+export function borderWords(border) {
+  if (!border) return "As the model drew it";
+  return border > 0 ? `Looser ${border}` : `Tighter ${-border}`;
+}
+
+/** A pixel wider or narrower all around: for masks that no model can draw again. */
+export const withPixelMore = (hand, image) => withPaint(hand, maskSubtract(maskGrow(hand.mask, image), hand.mask));
+export const withPixelLess = (hand, image) => withErased(hand, maskSubtract(hand.mask, maskShrink(hand.mask, image)));
 
 export const boxesOf = (prompts) => prompts.flatMap((prompt) => (prompt.box ? [prompt.box] : []));
 export const pointsOf = (prompts) => prompts.filter((prompt) => !prompt.box);

@@ -4,6 +4,9 @@ export function createHistory(limit = 200) {
   let done = [];
   let undone = [];
   return {
+    get newest() {
+      return done.at(-1) ?? null;
+    },
     get canUndo() {
       return done.length > 0;
     },

@@ -1,5 +1,6 @@
 /** Starts the annotator's desk: reads the page's data-* attributes and wires the parts. */
 
+import { Border } from "./border.js";
 import { Clicker } from "./clicker.js";
 import { createCover } from "./cover.js";
 import { Desk } from "./desk.js";
@@ -7,6 +8,7 @@ import { Drafts } from "./drafts.js";
 import { Editing } from "./editing.js";
 import { Editor } from "./editor.js";
 import { Feed } from "./feed.js";
+import { Finder } from "./finder.js";
 import { Outbox } from "./outbox.js";
 import { bindActions, openPage, showModelState, showTool } from "./page.js";
 import { Panel } from "./panel.js";
@@ -39,11 +41,14 @@ const clicker = new Clicker({
   onMask,
   onSlow: () => say("The model is looking at this image …"),
 });
+const finder = new Finder({ api, store, editor, say, tell, onSlow: showSearch });
+const border = new Border({ api, store, editor, say, tell });
 const editing = new Editing({
   stage: role("stage"),
   store,
   editor,
   clicker,
+  border,
   settings,
   say,
   scene,
@@ -99,6 +104,11 @@ function onMask(startedAt) {
   say(`Mask in hand, score ${score.toFixed(2)}: Enter accepts${others}.`);
 }
 
+function showSearch(isSlow) {
+  if (isSlow) notices.show("similar", "info", "The model is looking for more like this …");
+  else notices.clear("similar");
+}
+
 function onDraftState({ kind, message }) {
   panel.setText("saved", kind === "saved" ? "Saved" : "Kept in this browser");
   if (kind === "saved") notices.clear("draft");
@@ -133,6 +143,7 @@ function bindFields() {
 }
 
 const actions = { ...desk.actions, help: () => page.sheet.show() };
+actions.similar = () => desk.decide(() => finder.find());
 actions.hover = () => {
   const sentence = desk.actions.hover();
   root.querySelector("[data-action=hover]")?.setAttribute("aria-pressed", String(settings.get("hover")));

@@ -4,6 +4,13 @@ import { EMPTY_MASK } from "./rle.js";
 
 export { EMPTY_MASK };
 
+const SIDES = [
+  [1, 0],
+  [-1, 0],
+  [0, 1],
+  [0, -1],
+];
+
 export const isEmpty = (mask) => !mask || mask.width === 0 || mask.height === 0;
 
 export function maskContains(mask, { x, y }) {
@@ -82,6 +89,32 @@ export function maskParts(mask) {
     parts.push(trimMask({ ...mask, bits }));
   }
   return parts.sort((a, b) => maskArea(b) - maskArea(a));
+}
+
+/** One pixel wider to each of the four sides, inside the image. */
+export function maskGrow(mask, image) {
+  if (isEmpty(mask)) return mask;
+  const grown = blankMask(withMargin(mask, image));
+  for (const [dx, dy] of [[0, 0], ...SIDES]) stampBits(grown, { ...mask, x: mask.x + dx, y: mask.y + dy }, 1);
+  return trimMask(grown);
+}
+
+/** One pixel narrower; where the mask ends at the image's edge, the object goes on and nothing is taken off. */
+export function maskShrink(mask, image) {
+  if (isEmpty(mask)) return mask;
+  const outside = blankMask(withMargin(mask, image));
+  outside.bits.fill(1);
+  stampBits(outside, mask, 0);
+  const left = { ...mask, bits: mask.bits.slice() };
+  for (const [dx, dy] of SIDES) stampBits(left, { ...outside, x: outside.x + dx, y: outside.y + dy }, 0);
+  return trimMask(left);
+}
+
+function withMargin(mask, image) {
+  const x = Math.max(0, mask.x - 1);
+  const y = Math.max(0, mask.y - 1);
+  const width = Math.min(image.width, mask.x + mask.width + 1) - x;
+  return { x, y, width, height: Math.min(image.height, mask.y + mask.height + 1) - y };
 }
 
 /** Cut away empty rows and columns. */

@@ -100,9 +100,10 @@ export class Panel {
     return this.#row(work, { kind: "instance", key }, words, "accepted", [["Remove", "✕", this.#deeds.onRemove]]);
   }
 
-  #proposalRow(work, { index, score }) {
+  #proposalRow(work, { index, score, exemplars }) {
     const status = proposalStatus(work, index);
-    const words = [`Proposal ${index + 1}`, score.toFixed(2), STATUS[status]].filter(Boolean).join(" · ");
+    const found = exemplars ? ORIGINS.exemplar : "";
+    const words = [`Proposal ${index + 1}`, score.toFixed(2), found, STATUS[status]].filter(Boolean).join(" · ");
     const { onAccept, onReject } = this.#deeds;
     const buttons =
       status === "open"

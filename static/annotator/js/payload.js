@@ -40,6 +40,8 @@ export function draftOf(state, activeSeconds) {
     instances: wireInstances(state.instances),
     links: state.instances.map(({ key, proposal, covers }) => ({ key, proposal, covers })),
     rejected_proposals: state.rejected,
+    found: state.proposals.filter(({ exemplars }) => exemplars).map(({ mask: _, ...rest }) => rest),
+    exemplars: state.exemplars,
     hand: handDraft(state.hand, state.image),
     active_seconds: Math.round(activeSeconds * 10) / 10,
   };
@@ -61,6 +63,8 @@ export function workFromDraft(payload) {
   return {
     instances: instancesFromWire(answer.instances, (i) => links[i] ?? {}),
     rejected: answer.rejected_proposals ?? [],
+    found: (payload.found ?? []).map((one) => ({ ...one, mask: maskFromWire(one.wire) })),
+    exemplars: payload.exemplars ?? [],
     hand: handFromDraft(payload.hand),
     cursor: null,
   };

@@ -1,5 +1,6 @@
 /** Starts the reviewer's desk: reads the page's data-* attributes and wires the parts. */
 
+import { Border } from "./border.js";
 import { Clicker } from "./clicker.js";
 import { createCover } from "./cover.js";
 import { Editing } from "./editing.js";
@@ -37,11 +38,13 @@ const clicker = new Clicker({
   onMask: (startedAt) => measurePainted("roost:click", startedAt),
   onSlow: () => say("The model is looking at this image …"),
 });
+const border = new Border({ api, store, editor, say, tell });
 const editing = new Editing({
   stage: role("stage"),
   store,
   editor,
   clicker,
+  border,
   settings,
   say,
   scene,

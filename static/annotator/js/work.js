@@ -1,7 +1,7 @@
 /** One person's work on one image as plain data, and the questions one asks of it. Pure. */
 
 import { emptyHand, handFrom, handIsEdited } from "./hand.js";
-import { maskContains, maskIou } from "./masks.js";
+import { isEmpty, maskContains, maskIou } from "./masks.js";
 import { maskFromWire, wireFromMask } from "./rle.js";
 
 const SAME_OBJECT_IOU = 0.5;
@@ -9,7 +9,8 @@ const SAME_OBJECT_IOU = 0.5;
 export const EMPTY_WORK = Object.freeze({
   taskId: null,
   image: null, // {width, height}
-  proposals: [], // [{index, score, stability, mask, wire, modelVersion}]
+  proposals: [], // [{index, score, stability, mask, wire, modelVersion, exemplars?}]; exemplars: found with these boxes
+  exemplars: [], // boxes of what was shown to the model as examples
   instances: [], // [{key, mask, wire, origin, prompts, modelVersion, score, edited, proposal, covers}]
   rejected: [], // indices of proposals called false positives
   hand: null,
@@ -67,14 +68,33 @@ export function itemAt(work, cursor) {
   return (
     proposal && {
       ...proposal,
-      prompts: [],
-      origin: "proposal",
+      ...originOf(proposal),
       edited: false,
       replaces: null,
       proposal: proposal.index,
     }
   );
 }
+
+const originOf = ({ exemplars }) =>
+  exemplars
+    ? { origin: "exemplar", prompts: exemplars.map((box) => ({ box })) }
+    : { origin: "proposal", prompts: [] };
+
+/** What of `found` lies on nothing that is accepted, rejected, proposed or in hand; best first, numbered on. */
+export function newProposals({ proposals, instances, hand }, found) {
+  const taken = [...proposals, ...instances, ...(hand ? [hand] : [])].map(({ mask }) => mask);
+  const added = [];
+  for (const one of found) {
+    if (isEmpty(one.mask) || taken.some((mask) => maskIou(mask, one.mask) > SAME_OBJECT_IOU)) continue;
+    taken.push(one.mask);
+    added.push(Object.freeze({ ...one, index: proposals.length + added.length }));
+  }
+  return added;
+}
+
+/** The proposals that came with the task: what was found later is no part of the stored prediction. */
+export const proposedAtFirst = (indices, { proposals }) => indices.filter((index) => !proposals[index].exemplars);
 
 /** The item under the cursor first, then the newest instance, then the best open proposal. */
 function itemUnder(work, isHit) {
@@ -106,9 +126,10 @@ export function handForErasing(work, stroke) {
 /** Instances and rejections after accepting these proposals as they are. */
 export function withAccepted(work, indices, newKey) {
   const added = indices.map((index) => {
-    const { mask, wire, score, modelVersion } = work.proposals[index];
-    const fixed = { origin: "proposal", prompts: [], edited: false, covers: [] };
-    return Object.freeze({ key: newKey(), mask, wire, score, modelVersion, proposal: index, ...fixed });
+    const proposal = work.proposals[index];
+    const { mask, wire, score, modelVersion } = proposal;
+    const fixed = { ...originOf(proposal), proposal: index, edited: false, covers: [] };
+    return Object.freeze({ key: newKey(), mask, wire, score, modelVersion, ...fixed });
   });
   const rejected = work.rejected.filter((index) => !indices.includes(index));
   return { instances: [...work.instances, ...added], rejected };
