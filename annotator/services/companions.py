@@ -35,7 +35,8 @@ def _ask_for_unseen(task: Task) -> None:
     version = task.project.serving_version_id
     open_task = Task.objects.filter(pair=OuterRef("pk"), state__in=Task.OPEN_STATES)
     unseen = Pair.objects.filter(image=task.pair.image_id, truth=Pair.Truth.UNSEEN).filter(~Exists(open_task))
-    wanted = unseen.exclude(image__split=Image.Split.HOLDOUT).order_by("pk").values_list("pk", flat=True)
+    asked_for = unseen.filter(concept__retired_at=None).exclude(image__split=Image.Split.HOLDOUT)
+    wanted = list(asked_for.order_by("pk").values_list("pk", flat=True))
     seen = Prediction.objects.filter(model_version=version, pair__in=wanted)
     presences = dict(seen.values_list("pair_id", "presence"))
     new = [
