@@ -22,7 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from mlbackend import wire
 from mlbackend.aliases import Aliases
 from mlbackend.errors import ApiError, bad_request
-from mlbackend.http import get_core, json_behind, read_body
+from mlbackend.http import get_core, json_behind, read_body, unless_gone
 from mlbackend.label_studio.fetch import Fetcher
 from mlbackend.label_studio.routes import health, label_studio_routes
 from mlbackend.label_studio.service import LabelStudioService
@@ -121,7 +121,8 @@ async def predict(request: Request) -> Response:
     concepts = request.app.state.settings.concepts
     parsed = wire.parse_predict(wire.parse_json(await read_body(request)), default_concepts=concepts)
     core = get_core(request)
-    return await json_behind(await core.engine.predict(await core.registry.get(parsed.model_version), parsed))
+    predictor = await core.registry.get(parsed.model_version)
+    return await json_behind(await unless_gone(request, core.engine.predict(predictor, parsed)))
 
 
 async def click(request: Request) -> Response:

@@ -30,8 +30,10 @@ class Core:
         metrics.gauge("roost_ready", lambda: float(registry.state()[0] == "ready"))
         metrics.gauge("roost_queue_depth_clicks", lambda: float(engine.clicks.depth()))
         metrics.gauge("roost_queue_depth_heavy", lambda: float(engine.heavy.depth()))
-        metrics.gauge("roost_hot_embedding_bytes", lambda: float(engine.store.hot.bytes))
-        metrics.gauge("roost_warm_embedding_bytes", lambda: float(engine.store.warm.bytes))
+        metrics.gauge("roost_heavy_calls", lambda: float(engine.heavy.calls))
+        metrics.gauge("roost_heavy_jobs", lambda: float(engine.heavy.jobs))
+        metrics.gauge("roost_hot_embedding_bytes", lambda: float(engine.encoder.store.hot.bytes))
+        metrics.gauge("roost_warm_embedding_bytes", lambda: float(engine.encoder.store.warm.bytes))
         metrics.gauge("roost_model_bytes", lambda: float(registry.bytes()))
         metrics.gauge("roost_gpu_memory_bytes", _gpu_bytes)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import functools
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,6 +16,7 @@ from mlbackend.errors import ApiError
 if TYPE_CHECKING:
     from mlbackend.core import Core
 
+T = TypeVar("T")
 MAX_BODY_BYTES = 1024 * 1024
 
 
@@ -27,6 +29,24 @@ async def read_body(request: Request, most_bytes: int = MAX_BODY_BYTES) -> bytes
             raise ApiError(413, "bad_request", f"The body is larger than {most_bytes} bytes.")
         chunks.append(chunk)
     return b"".join(chunks)
+
+
+async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """The work's value; when the client hangs up first, the work is cancelled. The request's body must be read."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise ApiError(499, "client_gone", "The client closed the connection before the answer was ready.")
+        return task.result()
+    finally:
+        task.cancel()
+        gone.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def json_behind(content: Any) -> Response:

@@ -34,40 +34,56 @@ class Urgency(IntEnum):
 
 @dataclass
 class HeavyJob:
-    """One unit of heavy work; raise_to() lets a person's click pull it forward while it still waits."""
+    """One unit of heavy work on one item; raise_to() lets a person's click pull it forward while it still waits.
 
-    run: Callable[[], Any]
+    run takes the items of a batch and answers one value for each. Jobs of one kind may share a call; None: never.
+    """
+
+    run: Callable[[list[Any]], Sequence[Any]]
+    item: Any
+    kind: Hashable | None
     urgency: Urgency
     future: Future[Any] = field(default_factory=Future)
+    waiting: bool = True
 
 
 class HeavyLane:
-    """A priority queue before one thread. Full queues answer 429 at once instead of growing."""
+    """A priority queue before one thread. Full queues answer 429 at once instead of growing.
 
-    def __init__(self, limits: dict[Urgency, int], *, threads: int = 1) -> None:
-        self._limits = limits
+    Up to `batch` jobs of one kind and urgency that wait at the same time share a call. Nobody waits for a batch to
+    fill, and what a person's click needs is done alone: a click waits for the call under way and no longer.
+    """
+
+    def __init__(self, limits: dict[Urgency, int], *, batch: int = 1, threads: int = 1) -> None:
+        self._limits, self._batch = limits, batch
         self._heap: list[tuple[int, int, HeavyJob]] = []
         self._numbers = itertools.count()
         self._waiting = dict.fromkeys(Urgency, 0)
         self._ready = threading.Condition()
         self._stopped = False
         self.mean_s = 0.1
+        self.calls = self.jobs = 0
         self._threads = [threading.Thread(target=self._work, name=f"heavy-{i}", daemon=True) for i in range(threads)]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, run: Callable[[], Any], urgency: Urgency) -> HeavyJob:
-        job = HeavyJob(run, urgency)
+    def submit(self, run: Callable[[list[Any]], Sequence[Any]], item: Any, urgency: Urgency, *,
+               kind: Hashable | None = None) -> HeavyJob:
+        """A job whose future may be cancelled while it waits."""
+        job = HeavyJob(run, item, kind, urgency)
         with self._ready:
             if self._waiting[urgency] >= self._limits[urgency]:
                 raise overloaded("images", self.mean_s * self._waiting[urgency])
+            self._waiting[urgency] += 1
             self._push(job)
+        job.future.add_done_callback(lambda _: self._leave(job))
         return job
 
     def raise_to(self, job: HeavyJob, urgency: Urgency) -> None:
         with self._ready:
-            if urgency < job.urgency and not job.future.running() and not job.future.done():
+            if job.waiting and urgency < job.urgency:
                 self._waiting[job.urgency] -= 1
+                self._waiting[urgency] += 1
                 job.urgency = urgency
                 self._push(job)  # the older entry is passed over when its turn comes
 
@@ -80,32 +96,55 @@ class HeavyLane:
             self._ready.notify_all()
 
     def _push(self, job: HeavyJob) -> None:
-        self._waiting[job.urgency] += 1
         heapq.heappush(self._heap, (job.urgency, next(self._numbers), job))
         self._ready.notify()
 
-    def _next(self) -> HeavyJob | None:
+    def _leave(self, job: HeavyJob) -> bool:
+        """Taken up or cancelled: it waits no longer. False if that was known."""
         with self._ready:
-            while True:
-                while not self._heap and not self._stopped:
-                    self._ready.wait()
-                if self._stopped:
-                    return None
-                urgency, _, job = heapq.heappop(self._heap)
-                if urgency != job.urgency or job.future.running() or job.future.done():
-                    continue
-                self._waiting[job.urgency] -= 1
-                if job.future.set_running_or_notify_cancel():
-                    return job
+            was_waiting, job.waiting = job.waiting, False
+            self._waiting[job.urgency] -= was_waiting
+            return was_waiting
+
+    def _next_batch(self) -> list[HeavyJob]:
+        """What to do now, empty when the lane was stopped."""
+        with self._ready:
+            while not self._stopped:
+                while self._heap:
+                    urgency, _, job = heapq.heappop(self._heap)
+                    if urgency == job.urgency and self._take(job):
+                        return [job, *self._mates(job)]
+                self._ready.wait()
+            return []
+
+    def _mates(self, first: HeavyJob) -> list[HeavyJob]:
+        if first.kind is None or first.urgency is Urgency.CLICK or self._batch == 1:
+            return []
+        mates: list[HeavyJob] = []
+        for urgency, _, job in sorted(self._heap, key=lambda entry: entry[:2]):
+            if len(mates) == self._batch - 1:
+                break
+            if job.kind == first.kind and urgency == job.urgency == first.urgency and self._take(job):
+                mates.append(job)
+        return mates
+
+    def _take(self, job: HeavyJob) -> bool:
+        return self._leave(job) and job.future.set_running_or_notify_cancel()
 
     def _work(self) -> None:
-        while (job := self._next()) is not None:
+        while batch := self._next_batch():
             start = time.monotonic()
             try:
-                job.future.set_result(job.run())
+                results = batch[0].run([job.item for job in batch])
+                for job, result in zip(batch, results, strict=True):
+                    job.future.set_result(result)
             except BaseException as error:
-                job.future.set_exception(error)
-            self.mean_s += 0.2 * (time.monotonic() - start - self.mean_s)
+                for job in batch:
+                    if not job.future.done():
+                        job.future.set_exception(error)
+            self.mean_s += 0.2 * ((time.monotonic() - start) / len(batch) - self.mean_s)
+            self.calls += 1
+            self.jobs += len(batch)
 
 
 @dataclass

@@ -121,34 +121,63 @@ class Predictor:
     def taught(self, concept: str) -> bool | None:
         return None if self.taught_words is None else concept.lower() in self.taught_words
 
-    @torch.inference_mode()
     def detect(
         self, tokens: Embedding, concepts: Sequence[str], *, score_threshold: float,
         exemplars: Sequence[Sequence[ExemplarBox]] = (),
     ) -> list[ConceptResult]:
         """All concepts on one image from one ViT pass. Presence is read before any threshold."""
-        vision = self.network.detector_features(self._on_device(tokens, "tokens")[None])
-        results: list[ConceptResult] = []
+        return self.detect_each([tokens], concepts, score_threshold=score_threshold, exemplars=exemplars)[0]
+
+    @torch.inference_mode()
+    def detect_each(
+        self, images: Sequence[Embedding], concepts: Sequence[str], *, score_threshold: float,
+        exemplars: Sequence[Sequence[ExemplarBox]] = (),
+    ) -> list[list[ConceptResult]]:
+        """The same of several images; those with few concepts share calls. Exemplars are boxes on a single image."""
+        if any(exemplars) and len(images) > 1:
+            raise ValueError("exemplars belong to one image")
+        together = max(1, PROMPTS_AT_ONCE // len(concepts))
+        results: list[list[ConceptResult]] = []
+        for start in range(0, len(images), together):
+            results += self._detect_group(images[start:start + together], concepts, score_threshold, exemplars)
+        return results
+
+    def _detect_group(self, images: Sequence[Embedding], concepts: Sequence[str], threshold: float,
+                      exemplars: Sequence[Sequence[ExemplarBox]]) -> list[list[ConceptResult]]:
+        vision = self.network.detector_features(torch.stack([self._on_device(image, "tokens") for image in images]))
+        results: list[list[ConceptResult]] = [[] for _ in images]
         at_once = 1 if any(exemplars) else PROMPTS_AT_ONCE
         for start in range(0, len(concepts), at_once):
             chunk = concepts[start:start + at_once]
             text = self._text(chunk)
             if exemplars and exemplars[start]:
-                text = with_exemplars(self.network, vision, text, exemplars[start], tokens.width_px, tokens.height_px)
-            results += self._detect_chunk(vision, tokens, chunk, text, score_threshold)
+                image = images[0]
+                text = with_exemplars(self.network, vision, text, exemplars[start], image.width_px, image.height_px)
+            for row, found in zip(results, self._detect_chunk(vision, images, chunk, text, threshold), strict=True):
+                row += found
         return results
 
-    def _detect_chunk(self, vision, tokens: Embedding, concepts: Sequence[str], text: TextFeatures,
-                      threshold: float) -> list[ConceptResult]:
-        found = self.network.detect(vision, text)
+    def _detect_chunk(self, vision, images: Sequence[Embedding], concepts: Sequence[str], text: TextFeatures,
+                      threshold: float) -> list[list[ConceptResult]]:
+        """Prompts in the order of images, and of concepts within an image."""
+        rows_P = None
+        if len(images) > 1:
+            rows_P = torch.arange(len(images), device=self.device).repeat_interleave(len(concepts))
+            text = text.rows(torch.arange(len(concepts), device=self.device).repeat(len(images)))
+        found = self.network.detect(vision, text, image_rows_P=rows_P)
         presence_P = found.presence_logits_P.float().sigmoid().cpu()
         query_PQ = found.query_logits_PQ.float().sigmoid().cpu()
-        scale = torch.tensor([tokens.width_px, tokens.height_px] * 2)
-        boxes_PQ4 = (found.boxes_xyxy_PQ4.float().cpu().clamp(0, 1) * scale)
+        boxes_PQ4 = found.boxes_xyxy_PQ4.float().cpu().clamp(0, 1)
         masks_PQHW = found.mask_logits_PQHW
         assert masks_PQHW is not None
-        return [self._concept_result(concept, float(presence_P[p]), query_PQ[p], boxes_PQ4[p], masks_PQHW[p], threshold)
-                for p, concept in enumerate(concepts)]
+        results = []
+        for i, image in enumerate(images):
+            scale = torch.tensor([image.width_px, image.height_px] * 2)
+            results.append([
+                self._concept_result(concept, float(presence_P[p]), query_PQ[p], boxes_PQ4[p] * scale, masks_PQHW[p],
+                                     threshold)
+                for p, concept in enumerate(concepts, start=i * len(concepts))])
+        return results
 
     def _concept_result(self, concept, presence, query_Q, boxes_Q4, masks_QHW, threshold) -> ConceptResult:
         kept = [int(q) for q in query_Q.argsort(descending=True, stable=True) if float(query_Q[q]) >= threshold]

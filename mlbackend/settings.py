@@ -41,6 +41,7 @@ class Settings:
     masks_mb: int = 256
     embeddings: Path | None = None
     shared_embeddings: Path | None = None
+    encode_batch: int = 0  # 0: by device
     click_queue: int = 64
     click_batch: int = 8
     click_wait_s: float = 8.0
@@ -110,6 +111,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         masks_mb=_integer(env, "ROOST_MASKS_MB", 256, 1),
         embeddings=_folder(env, "ROOST_EMBEDDINGS"),
         shared_embeddings=_folder(env, "ROOST_SHARED_EMBEDDINGS"),
+        encode_batch=_integer(env, "ROOST_ENCODE_BATCH", 0, 0, 64),
         click_queue=_integer(env, "ROOST_CLICK_QUEUE", 64, 1),
         click_wait_s=_integer(env, "ROOST_CLICK_WAIT_S", 8, 0, 3_600),
         click_batch=_integer(env, "ROOST_CLICK_BATCH", 8, 1, 64),

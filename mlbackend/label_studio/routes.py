@@ -10,7 +10,7 @@ from starlette.routing import Route
 
 from mlbackend import wire
 from mlbackend.errors import ApiError
-from mlbackend.http import get_core, json_behind, read_body
+from mlbackend.http import get_core, json_behind, read_body, unless_gone
 from mlbackend.label_studio.spool import TRAINING_EVENTS
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ async def predict(request: Request) -> Response:
     core = get_core(request)
     version = _version(request)
     predictor = await core.registry.get(version)
-    return await json_behind(await request.app.state.label_studio.predict(core.engine, predictor, version, body))
+    work = request.app.state.label_studio.predict(core.engine, predictor, version, body)
+    return await json_behind(await unless_gone(request, work))
 
 
 async def webhook(request: Request) -> Response:

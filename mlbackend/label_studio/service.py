@@ -59,7 +59,7 @@ class LabelStudioService:
         from mlbackend.lanes import Urgency
         control = config.mask_control()
         image = await self._image(engine, predictor, task, config)
-        embedding = (await engine.embedding("click", predictor, image, Urgency.CLICK)).embedding
+        embedding = (await engine.encoder.embedding("click", predictor, image, Urgency.CLICK)).embedding
         prompts = read_context(context, width_px=embedding.width_px, height_px=embedding.height_px)
         answer = await engine.click(predictor, ClickRequest(version, image, prompts.points, prompts.box_xyxy))
         regions = await self._run(_regions, answer["mask"], control, prompts.label, answer["score"])
@@ -105,12 +105,12 @@ class LabelStudioService:
         if not isinstance(url, str) or not 0 < len(url) <= 4_096:
             raise bad_request(f"The task has no image address under data.{config.image_key}.", "tasks")
         known = self._urls.get(url)
-        if known is not None and known[1] > time.monotonic() and await engine.has_image(predictor, known[0]):
+        if known is not None and known[1] > time.monotonic() and await engine.encoder.has_image(predictor, known[0]):
             return known[0]
         content = await self._run(self._fetcher.fetch, url)
         if not content:
             raise refused("it is empty")
-        image = engine.lend(content)
+        image = engine.encoder.lend(content)
         self._urls[url] = (image, time.monotonic() + URL_TRUSTED_S)
         while len(self._urls) > URLS_KEPT:
             self._urls.popitem(last=False)

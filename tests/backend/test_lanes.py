@@ -6,14 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from typing import Any
 
 import pytest
 import torch
 
 from mlbackend.desks import Desks
-from mlbackend.engine import spare_memory
 from mlbackend.errors import ApiError
 from mlbackend.lanes import ClickLane, HeavyLane, Urgency
+from mlbackend.stages import spare_memory
 
 WAIT_S = 10
 
@@ -29,6 +30,11 @@ class Gate:
         assert self.opened.wait(WAIT_S)
 
 
+def alone(work: Callable[[], Any]) -> Callable[[list[Any]], list[Any]]:
+    """Work on a batch of one."""
+    return lambda items: [work()]
+
+
 @pytest.fixture
 def heavy() -> Iterator[HeavyLane]:
     lane = HeavyLane({Urgency.CLICK: 8, Urgency.PREDICT: 8, Urgency.WARM: 2})
@@ -39,9 +45,9 @@ def heavy() -> Iterator[HeavyLane]:
 def run_in_order(heavy: HeavyLane, *wanted: Urgency, then: Callable[[list], None] = lambda jobs: None) -> list[int]:
     """Queue jobs behind a gate; the numbers in the order in which they ran."""
     gate, order = Gate(), []
-    heavy.submit(gate, Urgency.CLICK)
+    heavy.submit(alone(gate), None, Urgency.CLICK)
     assert gate.entered.wait(WAIT_S)
-    jobs = [heavy.submit(lambda i=i: order.append(i), urgency) for i, urgency in enumerate(wanted)]
+    jobs = [heavy.submit(alone(lambda i=i: order.append(i)), None, urgency) for i, urgency in enumerate(wanted)]
     then(jobs)
     gate.opened.set()
     for job in jobs:
@@ -61,9 +67,9 @@ def test_a_click_pulls_forward_what_was_warming(heavy: HeavyLane) -> None:
 
 def test_full_queue_is_refused_at_once_with_a_time_to_come_back(heavy: HeavyLane) -> None:
     def overfill(jobs: list) -> None:
-        heavy.submit(lambda: None, Urgency.WARM)
+        heavy.submit(list, None, Urgency.WARM)
         with pytest.raises(ApiError) as refusal:
-            heavy.submit(lambda: None, Urgency.WARM)
+            heavy.submit(list, None, Urgency.WARM)
         assert refusal.value.status == 429
         assert refusal.value.retry_after_s is not None
 
@@ -71,10 +77,70 @@ def test_full_queue_is_refused_at_once_with_a_time_to_come_back(heavy: HeavyLane
 
 
 def test_failing_work_fails_its_own_future_alone(heavy: HeavyLane) -> None:
-    broken = heavy.submit(lambda: 1 // 0, Urgency.PREDICT)
-    whole = heavy.submit(lambda: 7, Urgency.PREDICT)
+    broken = heavy.submit(alone(lambda: 1 // 0), None, Urgency.PREDICT)
+    whole = heavy.submit(alone(lambda: 7), None, Urgency.PREDICT)
     assert isinstance(broken.future.exception(WAIT_S), ZeroDivisionError)
     assert whole.future.result(WAIT_S) == 7
+
+
+class Encode:
+    """Records the items of each call."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def __call__(self, items: list[str]) -> list[str]:
+        self.calls.append(items)
+        return [item.upper() for item in items]
+
+
+@pytest.fixture
+def batching() -> Iterator[HeavyLane]:
+    lane = HeavyLane(dict.fromkeys(Urgency, 20), batch=3)
+    yield lane
+    lane.stop()
+
+
+def run_behind_a_gate(lane: HeavyLane, encode: Encode, *jobs: tuple[str, Urgency, str | None],
+                      cancel: str | None = None) -> dict[str, Any]:
+    """Queue (item, urgency, kind) behind a gate; the answers by item, cancelled ones left out."""
+    gate = Gate()
+    lane.submit(alone(gate), None, Urgency.CLICK)
+    assert gate.entered.wait(WAIT_S)
+    queued = {item: lane.submit(encode, item, urgency, kind=kind) for item, urgency, kind in jobs}
+    if cancel:
+        assert queued.pop(cancel).future.cancel()
+    gate.opened.set()
+    return {item: job.future.result(WAIT_S) for item, job in queued.items()}
+
+
+def test_mining_that_waits_together_shares_calls_within_the_limit(batching: HeavyLane) -> None:
+    encode = Encode()
+    answers = run_behind_a_gate(batching, encode, *((name, Urgency.PREDICT, "vit") for name in "abcd"))
+    assert encode.calls == [["a", "b", "c"], ["d"]]
+    assert answers == {"a": "A", "b": "B", "c": "C", "d": "D"}
+
+
+def test_only_work_of_one_kind_and_urgency_shares_a_call(batching: HeavyLane) -> None:
+    encode = Encode()
+    run_behind_a_gate(batching, encode, ("a", Urgency.PREDICT, "vit"), ("b", Urgency.PREDICT, "other vit"),
+                      ("c", Urgency.WARM, "vit"), ("d", Urgency.PREDICT, None), ("e", Urgency.PREDICT, None),
+                      ("f", Urgency.PREDICT, "vit"))
+    assert encode.calls == [["a", "f"], ["b"], ["d"], ["e"], ["c"]]
+
+
+def test_a_click_is_done_alone_and_next(batching: HeavyLane) -> None:
+    encode = Encode()
+    run_behind_a_gate(batching, encode, ("a", Urgency.PREDICT, "vit"), ("b", Urgency.PREDICT, "vit"),
+                      ("click", Urgency.CLICK, "vit"), ("another", Urgency.CLICK, "vit"))
+    assert encode.calls == [["click"], ["another"], ["a", "b"]]
+
+
+def test_cancelled_work_is_not_done_and_leaves_its_place(batching: HeavyLane) -> None:
+    encode = Encode()
+    run_behind_a_gate(batching, encode, *((name, Urgency.PREDICT, "vit") for name in "abc"), cancel="b")
+    assert encode.calls == [["a", "c"]]
+    assert batching.depth() == 0
 
 
 class Decoder:

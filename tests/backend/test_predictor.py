@@ -72,6 +72,31 @@ def test_concepts_asked_together_answer_as_they_do_alone(tiny: Predictor) -> Non
         assert result.presence == pytest.approx(alone.presence, abs=1e-5)
 
 
+def picture_pixels(predictor: Predictor, seeds: range) -> torch.Tensor:
+    return torch.stack([predictor.preprocess(noisy_picture(seed, width=WIDTH, height=HEIGHT)) for seed in seeds])
+
+
+def test_images_encoded_together_are_bit_equal_to_each_alone(tiny: Predictor) -> None:
+    together = tiny.encode(picture_pixels(tiny, range(8)), [(WIDTH, HEIGHT)] * 8)
+    for seed, embedding in enumerate(together):
+        assert torch.equal(embedding.tensors["tokens"], encode(tiny, seed).tensors["tokens"])
+
+
+def check_asked_together(predictor: Predictor, concepts: list[str], presence: float, logits: float) -> None:
+    images = [encode(predictor, seed) for seed in range(5)]
+    for image, results in zip(images, predictor.detect_each(images, concepts, score_threshold=0.0), strict=True):
+        for alone, together in zip(predictor.detect(image, concepts, score_threshold=0.0), results, strict=True):
+            assert together.concept == alone.concept
+            assert together.presence == pytest.approx(alone.presence, abs=presence)
+            masks = [torch.stack([i.mask_logits_hw for i in result.instances]) for result in (alone, together)]
+            assert torch.allclose(*masks, atol=logits)
+
+
+@pytest.mark.parametrize("concepts", [["chicken"], ["chicken", "duck", "rock"]])
+def test_images_asked_together_answer_as_they_do_alone(tiny: Predictor, concepts: list[str]) -> None:
+    check_asked_together(tiny, concepts, presence=1e-5, logits=1e-3)
+
+
 def test_points_boxes_negatives_and_earlier_mask_combine(tiny: Predictor) -> None:
     embedding = click_input(tiny)
     earlier = tiny.click([Prompt(embedding, (POSITIVE,))])[0][0].mask_logits_hw
@@ -130,3 +155,16 @@ def test_gpu_answers_as_the_cpu_does(tiny: Predictor, backend_var: Path) -> None
         expected_click, got_click = (p.click([Prompt(click_input(p), (POSITIVE,))])[0][0] for p in (tiny, gpu))
         assert got_click.score == pytest.approx(expected_click.score, abs=tolerance)
         assert got_click.mask_logits_hw.device.type == "cpu"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_gpu_answers_together_as_it_does_alone(backend_var: Path) -> None:
+    """The ViT in bf16, which rounds differently from one batch size to another."""
+    gpu = load_predictor(backend_var / "models" / "tiny", LoadOptions(device="cuda"))
+    together = gpu.encode(picture_pixels(gpu, range(8)), [(WIDTH, HEIGHT)] * 8)
+    for seed, embedding in enumerate(together):
+        alone = encode(gpu, seed).tensors["tokens"]
+        difference = (embedding.tensors["tokens"] - alone).norm() / alone.norm()
+        assert float(difference) < 0.02
+    check_asked_together(gpu, ["chicken"], presence=5e-3, logits=0.1)

@@ -1,0 +1,44 @@
+"""How work on the model is run: timed by stage, and with a device that is out of memory being overload."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import torch
+
+from mlbackend.errors import overloaded
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def timed(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
+    start = time.perf_counter()
+    value = function(*arguments)
+    return value, (time.perf_counter() - start) * 1e3
+
+
+def timed_shares(work: Callable[[list[Any]], Sequence[T]], items: list[Any]) -> list[tuple[T, float]]:
+    """The value for each item of a batch, and its share of the milliseconds that the batch took."""
+    values, spent_ms = timed(spare_memory, lambda: work(items))
+    return [(value, spent_ms / len(items)) for value in values]
+
+
+def stages_ms(start: float, **stages: float) -> dict[str, float]:
+    """The stages, "total" since start, and as "wait" what no stage accounts for."""
+    total = (time.perf_counter() - start) * 1e3
+    rows = {"wait": max(0.0, total - sum(stages.values())), **stages, "total": total}
+    return {stage: round(value, 2) for stage, value in rows.items()}
+
+
+def spare_memory(run: Callable[[], T]) -> T:
+    """Run on the model; a device that is out of memory is overload, and not the end of the server."""
+    try:
+        return run()
+    except torch.OutOfMemoryError:
+        log.exception("out of device memory")
+        torch.cuda.empty_cache()
+        raise overloaded("requests for the device's memory", 5.0) from None

@@ -1,0 +1,103 @@
+"""An embedding is made once for everybody who wants it, and for nobody when nobody does any more."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from mlbackend.encoding import Encoder, Found, embedding_key
+from mlbackend.lanes import HeavyLane, Urgency
+from mlbackend.metrics import Metrics
+from mlbackend.predictor import Predictor
+from mlbackend.settings import read_settings
+from tests.backend.support import store_picture
+
+WAIT_S = 10
+
+
+class Bench:
+    """An encoder whose lane is held up until open() is called."""
+
+    def __init__(self, var: Path, predictor: Predictor) -> None:
+        self.predictor, self.image = predictor, store_picture(var, 1)
+        self.lane = HeavyLane(dict.fromkeys(Urgency, 16))
+        self.pool = ThreadPoolExecutor(1)
+        self.encoder = Encoder(read_settings({"ROOST_VAR": str(var)}), Metrics(), self.lane, self.pool)
+        self._opened = threading.Event()
+        self.lane.submit(lambda items: [self._opened.wait(WAIT_S)], None, Urgency.CLICK)
+
+    def ask(self, urgency: Urgency, layer: str = "tokens") -> asyncio.Task[Found]:
+        return asyncio.ensure_future(self.encoder.embedding(layer, self.predictor, self.image, urgency))
+
+    async def queued(self, jobs: int) -> None:
+        async with asyncio.timeout(WAIT_S):
+            while self.lane.depth() != jobs:
+                await asyncio.sleep(0.005)
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def stop(self) -> None:
+        self.open()
+        self.lane.stop()
+        self.encoder.close()
+        self.pool.shutdown()
+
+
+@pytest.fixture
+def bench(tmp_path: Path, tiny: Predictor) -> Iterator[Bench]:
+    bench = Bench(tmp_path, tiny)
+    yield bench
+    bench.stop()
+
+
+async def give_up(task: asyncio.Task[Found]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+def test_encode_that_somebody_else_still_waits_for_goes_on(bench: Bench) -> None:
+    async def scenario() -> Found:
+        gone, stays = bench.ask(Urgency.PREDICT), bench.ask(Urgency.WARM)
+        await bench.queued(1)
+        await give_up(gone)
+        bench.open()
+        return await stays
+
+    assert asyncio.run(scenario()).how == "miss"
+
+
+@pytest.mark.parametrize("layer", ["tokens", "click"])
+def test_encode_that_nobody_waits_for_leaves_the_queue_and_can_be_asked_for_again(bench: Bench, layer: str) -> None:
+    async def scenario() -> Found:
+        tasks = [bench.ask(Urgency.PREDICT, layer), bench.ask(Urgency.WARM, layer)]
+        await bench.queued(1)
+        for task in tasks:
+            await give_up(task)
+        await bench.queued(0)
+        again = bench.ask(Urgency.PREDICT, layer)
+        await bench.queued(1)
+        bench.open()
+        return await again
+
+    assert asyncio.run(scenario()).how == "miss"
+
+
+def test_encode_that_a_click_waited_for_goes_on_without_it(bench: Bench) -> None:
+    async def scenario() -> None:
+        click = bench.ask(Urgency.CLICK)
+        await bench.queued(1)
+        await give_up(click)
+        bench.open()
+        key = embedding_key("tokens", bench.predictor, bench.image)
+        async with asyncio.timeout(WAIT_S):
+            while bench.encoder.store.hot.get(key) is None:
+                await asyncio.sleep(0.005)
+
+    asyncio.run(scenario())
