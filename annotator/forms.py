@@ -198,6 +198,9 @@ class ExportForm(PlainForm):
         choices=Image.Split.choices, required=False, widget=forms.CheckboxSelectMultiple, help_text="None: all of them."
     )
     with_images = forms.BooleanField(required=False, initial=True, label="Pack the images too")
+    with_retired = forms.BooleanField(
+        required=False, label="Retired concepts too", help_text="What was settled before they were retired."
+    )
 
 
 class ManyFilesInput(forms.ClearableFileInput):

@@ -8,8 +8,9 @@ from annotator.masks import rle_to_wire
 from annotator.ml_client import ConceptPrediction
 from annotator.models import Annotation, Image, Job, Prediction, Project, Task
 from annotator.selectors.access import Person, role_of
+from annotator.selectors.concepts import concepts_active
 from annotator.selectors.overview import loop_stations, project_counts
-from annotator.selectors.reviews import masks_difference
+from annotator.selectors.reviews import masks_difference, why_barred
 from annotator.selectors.tasks import (
     companions_of,
     draft_of,
@@ -39,7 +40,7 @@ def project_whole(project: Project, user: Person) -> dict[str, Any]:
     counts = project_counts(project=project, user=user)
     stations = loop_stations(project=project, counts=counts)
     return project_row(project, user) | {
-        "concepts": [concept_payload(concept) for concept in project.concepts.all()],
+        "concepts": [concept_payload(concept) for concept in concepts_active(project=project)],
         "thresholds": {name: getattr(project, name) for name in THRESHOLDS},
         "review_policy": project.review_policy,
         "stations": [{"key": one.key, "label": one.label, "count": one.count} for one in stations],
@@ -149,6 +150,7 @@ def review_row(annotation: Annotation, project: Project, user: Person) -> dict[s
         "task": annotation.task_id,
         "author": annotation.author.get_username(),
         "is_own": annotation.author_id == user.pk and not project.self_review_allowed,
+        "barred": why_barred(answer=annotation, user=user, project=project),
         "verdict": annotation.verdict,
         "submitted_at": annotation.created_at,
         "concept": annotation.pair.concept.name,

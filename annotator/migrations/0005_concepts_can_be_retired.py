@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='concept',
             name='merged_into',
-            field=models.ForeignKey(blank=True, help_text='Retired because it is this one', null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='merged', to='annotator.concept'),
+            field=models.ForeignKey(blank=True, help_text='It was another name for this', null=True, on_delete=django.db.models.deletion.RESTRICT, related_name='merged', to='annotator.concept'),
         ),
         migrations.AddField(
             model_name='concept',

@@ -92,7 +92,7 @@ class Concept(models.Model):
     colour = models.CharField(max_length=7, default="#0072b2", validators=[RegexValidator(r"^#[0-9a-f]{6}$")])
     retired_at = models.DateTimeField(null=True, blank=True)
     merged_into = models.ForeignKey(
-        "self", models.RESTRICT, null=True, blank=True, related_name="merged", help_text="Retired because it is this one"
+        "self", models.RESTRICT, null=True, blank=True, related_name="merged", help_text="It was another name for this"
     )
 
     class Meta:

@@ -9,6 +9,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from annotator.acquisition import Candidate
 from annotator.masks import rle_iou
 from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Project, Task
+from annotator.selectors.concepts import pairs_active
 
 BINS = 20
 PRESENCE_SCORE = 0.5  # the official metric's threshold: an instance from here on says «it is there»
@@ -29,13 +30,13 @@ def pairs_to_mine(*, project: Project) -> QuerySet[Pair]:
     """Unseen pairs outside the holdout, without a task that somebody works on."""
     waiting = tasks_withdrawable(project=project).values("pk")
     kept = Task.objects.filter(pair=OuterRef("pk"), state__in=Task.OPEN_STATES).exclude(pk__in=waiting)
-    unseen = Pair.objects.filter(project=project, truth=Pair.Truth.UNSEEN)
+    unseen = pairs_active(project=project).filter(truth=Pair.Truth.UNSEEN)
     return unseen.exclude(image__split=Image.Split.HOLDOUT).filter(~Exists(kept))
 
 
 def pairs_settled(*, project: Project) -> QuerySet[Pair]:
     """Pairs with a truth outside the holdout, for a second look of the model at what people said."""
-    known = Pair.objects.filter(project=project).exclude(truth=Pair.Truth.UNSEEN)
+    known = pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN)
     return known.exclude(image__split=Image.Split.HOLDOUT)
 
 

@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 
 from annotator.errors import RoostError
 from annotator.models import Deployment, GateDecision, ModelVersion, Project
+from annotator.selectors.concepts import concepts_active
 from annotator.services.models_folder import model_folder
 from annotator.services.promotion import deployment_stack
 
@@ -54,7 +55,8 @@ def untaught_concepts(*, project: Project) -> list[str]:
     taught = taught_words(project.serving_version)
     if taught is None:
         return []
-    return [name for name in project.concepts.values_list("name", flat=True) if name.lower() not in taught]
+    names = concepts_active(project=project).values_list("name", flat=True)
+    return [name for name in names if name.lower() not in taught]
 
 
 def taught_words(version: ModelVersion) -> frozenset[str] | None:

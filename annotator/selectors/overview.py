@@ -3,10 +3,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Q, QuerySet
 
 from annotator.models import GateDecision, Job, Membership, Pair, Project, Snapshot, Task, TrainingRun
 from annotator.selectors.access import RANK, Person
+from annotator.selectors.concepts import pairs_active
 from annotator.selectors.tasks import half_awaited
 
 
@@ -70,7 +71,7 @@ def project_counts(*, project: Project, user: Person) -> Counts:
     """Everything the picture and the advice need, in a fixed number of queries."""
     snapshot = project.snapshots.first()
     run = project.training_runs.select_related("version", "gate__challenger").first()
-    pairs = dict(project.pairs.order_by().values_list("truth").annotate(n=Count("id")))
+    pairs = dict(pairs_active(project=project).order_by().values_list("truth").annotate(n=Count("id")))
     return Counts(
         images=project.images.count(),
         unseen=pairs.get(Pair.Truth.UNSEEN, 0),
@@ -90,7 +91,8 @@ def _task_counts(project: Project, user: Person) -> dict[str, int]:
     state = Task.State
     found = dict(project.tasks.order_by().values_list("state").annotate(n=Count("id")))
     submitted = project.tasks.filter(~half_awaited(), state=state.SUBMITTED)
-    others = submitted if project.self_review_allowed else submitted.exclude(author_id=user.pk)
+    barred = Q(author_id=user.pk) | Q(twin_of__author_id=user.pk) | Q(twin__author_id=user.pk)
+    others = submitted if project.self_review_allowed else submitted.exclude(barred)
     return {
         "queued": found.get(state.QUEUED, 0),
         "claimed": found.get(state.CLAIMED, 0),
@@ -101,7 +103,7 @@ def _task_counts(project: Project, user: Person) -> dict[str, int]:
 
 
 def _new_pairs(project: Project, snapshot: Snapshot | None) -> int:
-    pairs = project.pairs.filter(truth_source=Pair.TruthSource.ANNOTATED)
+    pairs = pairs_active(project=project).filter(truth_source=Pair.TruthSource.ANNOTATED)
     return pairs.filter(settled_at__gt=snapshot.created_at).count() if snapshot else pairs.count()
 
 

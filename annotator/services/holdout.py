@@ -8,6 +8,7 @@ from django.db.models import Exists, OuterRef
 
 from annotator.errors import RoostError
 from annotator.models import Image, Pair, Project, Task
+from annotator.selectors.concepts import pairs_active
 from annotator.selectors.rounds import round_current
 
 from .audit import audit_record
@@ -22,7 +23,8 @@ def holdout_queue(*, project: Project, user: AbstractBaseUser, count: int) -> li
     if not 1 <= count <= MOST:
         raise RoostError(f"Queue between 1 and {MOST} holdout pairs at a time.", fields={"count": ["Out of range."]})
     open_task = Task.objects.filter(pair=OuterRef("pk"), state__in=Task.OPEN_STATES)
-    unseen = project.pairs.filter(image__split=Image.Split.HOLDOUT, truth=Pair.Truth.UNSEEN).filter(~Exists(open_task))
+    holdout = pairs_active(project=project).filter(image__split=Image.Split.HOLDOUT)
+    unseen = holdout.filter(~Exists(open_task), truth=Pair.Truth.UNSEEN)
     rows = sorted(unseen.values_list("pk", "image__sha256", "concept__name"), key=lambda row: _draw(row[1], row[2]))
     if not rows:
         words = "The holdout has no pair left to label; import images with the split «holdout» first."

@@ -7,6 +7,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from annotator.acquisition import audit_words
 from annotator.models import Annotation, Image, ModelVersion, Pair, Prediction, Project, Task
+from annotator.selectors.concepts import pairs_active
 from annotator.selectors.quality import overlap
 
 KNOWN = (Pair.TruthSource.ANNOTATED, Pair.TruthSource.DRAWN)
@@ -32,7 +33,7 @@ def honeypots_add(
 def _pairs(project: Project) -> QuerySet[Pair]:
     """Known pairs, the holdout left out as by all mining."""
     worked_on = Task.objects.filter(pair=OuterRef("pk"), state__in=Task.OPEN_STATES)
-    known = project.pairs.exclude(truth=Pair.Truth.UNSEEN).filter(truth_source__in=KNOWN)
+    known = pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN).filter(truth_source__in=KNOWN)
     return known.exclude(image__split=Image.Split.HOLDOUT).filter(~Exists(worked_on))
 
 

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from annotator.formats.records import Category, ImageRecord
 from annotator.masks import Rle
 from annotator.models import Concept, Image, Pair, Project, Task
+from annotator.selectors.concepts import concepts_active
 
 from .projects import concept_add
 
@@ -34,12 +35,17 @@ class TruthOutcome:
 def concept_map(
     *, project: Project, categories: Sequence[Category], create: bool, user: AbstractBaseUser | None
 ) -> ConceptMap:
-    """Match by name or synonym, whatever the case and the joints (`Fuse_Neutrals` is `fuse neutrals`)."""
-    known = {_plain(word): row for row in project.concepts.all() for word in (*row.synonyms, row.name)}
+    """Match by name or synonym, whatever the case and the joints (`Fuse_Neutrals` is `fuse neutrals`).
+
+    A retired concept is unknown, also where categories become concepts: who retired it meant it.
+    """
+    active = list(concepts_active(project=project))
+    known = {_plain(word): row for row in active for word in (*row.synonyms, row.name)}
+    retired = {_plain(row.name) for row in project.concepts.all()} - {_plain(row.name) for row in active}
     found = ConceptMap()
     for category in categories:
         concept = known.get(_plain(category.name))
-        if concept is None and create:
+        if concept is None and create and _plain(category.name) not in retired:
             concept = concept_add(project=project, name=_plain(category.name)[:80], user=user)
         if concept is None:
             found.unknown[category.name] = 0
@@ -50,8 +56,8 @@ def concept_map(
 
 def truth_write(*, record: ImageRecord, image: Image, concepts: ConceptMap, exhaustive: bool) -> TruthOutcome:
     """Settle the image's pairs that the record speaks of and nobody has looked at. Call it in a transaction."""
-    present, absent = _verdicts(record, concepts, exhaustive)
-    concepts.unknown.update(Counter(concepts.unknown) + Counter(_unknown(record, concepts)))
+    present, absent = verdicts_of(record, concepts, exhaustive)
+    concepts.unknown.update(Counter(concepts.unknown) + Counter(unknown_in(record, concepts)))
     instances = settled = kept = 0
     for concept, masks in present.items():
         rows = [_instance(mask) for mask in masks]
@@ -67,7 +73,7 @@ def truth_write(*, record: ImageRecord, image: Image, concepts: ConceptMap, exha
     return TruthOutcome(instances, settled, kept)
 
 
-def _verdicts(
+def verdicts_of(
     record: ImageRecord, concepts: ConceptMap, exhaustive: bool
 ) -> tuple[dict[Concept, list[Rle]], set[Concept]]:
     """Two categories may be one concept. One unreadable instance leaves its whole pair open: it is not exhaustive."""
@@ -89,7 +95,7 @@ def _settle(image: Image, concept: Concept, truth: str, instances: list[dict]) -
     )
 
 
-def _unknown(record: ImageRecord, concepts: ConceptMap) -> list[str]:
+def unknown_in(record: ImageRecord, concepts: ConceptMap) -> list[str]:
     return [one.category for one in record.instances if one.category in concepts.unknown]
 
 

@@ -30,6 +30,8 @@ def job_enqueue(
     """A waiting job, announced to the workers once the transaction commits; 409 if its kind is already under way."""
     try:
         with transaction.atomic():
+            # Whoever changes concepts holds the project's row: a job begins before that or after, never between.
+            Project.objects.select_for_update().only("pk").get(pk=project.pk)
             job = Job.objects.create(project=project, kind=kind, params=params or {}, created_by=created_by)
             audit_record(project=project, actor=created_by, action=f"job.{kind}", subject=f"job {job.pk}")
     except IntegrityError as error:

@@ -13,9 +13,10 @@ from django.db.models import F, Max
 from django.utils.text import slugify
 
 from annotator.errors import RoostError
-from annotator.models import ApiToken, Concept, Deployment, Membership, ModelVersion, Pair, Project, Task
+from annotator.models import ApiToken, Concept, Deployment, Membership, ModelVersion, Project, Task
 
 from .audit import audit_record
+from .concepts import concept_name, pairs_complete
 from .tasks import leases_lapsed_end
 
 # Okabe and Ito's palette: told apart by the colour-blind too.
@@ -94,12 +95,10 @@ def project_settings_update(*, project: Project, user: AbstractBaseUser, **chang
 @transaction.atomic
 def concept_add(*, project: Project, name: str, user: AbstractBaseUser | None, synonyms: Sequence[str] = ()) -> Concept:
     """A noun phrase to look for, with an unseen pair for every image there is. The same name again is the same row."""
-    name = " ".join(name.split()).lower()
-    if not name or len(name) > 80:
-        raise RoostError(
-            "A concept is a noun phrase of 1 to 80 characters.", fields={"concept": ["Empty or too long."]}
-        )
+    name = concept_name(name)
     if existing := project.concepts.filter(name=name).first():
+        if existing.retired_at:
+            raise RoostError(f"«{name}» is retired: bring it back under Settings.", fields={"name": ["Retired."]})
         return existing
     highest = project.concepts.aggregate(highest=Max("category_id"))["highest"] or 0
     concept = Concept.objects.create(
@@ -109,9 +108,7 @@ def concept_add(*, project: Project, name: str, user: AbstractBaseUser | None, s
         category_id=highest + 1,
         colour=COLOURS[highest % len(COLOURS)],
     )
-    images = project.images.values_list("pk", flat=True).iterator(chunk_size=500)
-    pairs = (Pair(project=project, image_id=image, concept=concept) for image in images)
-    Pair.objects.bulk_create(pairs, batch_size=500)
+    pairs_complete(concept)
     audit_record(project=project, actor=user, action="concept.add", subject=name)
     return concept
 

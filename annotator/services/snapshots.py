@@ -16,6 +16,7 @@ from django.db.models import Max
 from annotator.errors import RoostError
 from annotator.masks import rle_area, rle_box_xyxy
 from annotator.models import Image, Job, Pair, Project, Snapshot
+from annotator.selectors.concepts import concepts_active, pairs_active
 
 from .audit import audit_record
 from .jobs import JobContext, job_enqueue
@@ -51,15 +52,22 @@ def snapshot_folder(snapshot: Snapshot) -> Path:
     return settings.SNAPSHOTS_DIR / snapshot.content_hash
 
 
+def snapshot_images(snapshot: Snapshot) -> list[str]:
+    """The hashes of all its images, each once."""
+    files = [snapshot_folder(snapshot) / f"{split}.json" for split in Image.Split.values]
+    rows = (row for file in files for row in json.loads(file.read_text())["images"])
+    return sorted({row["file_name"] for row in rows})
+
+
 def _check_any(project: Project) -> None:
-    if not project.pairs.exclude(truth=Pair.Truth.UNSEEN).exists():
+    if not pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN).exists():
         words = "Nothing is approved yet: label some images, have them reviewed, then take the snapshot."
         raise RoostError(words, code="nothing_approved")
 
 
 def _document(project: Project, split: str) -> dict[str, list]:
     """One split in the order of image hash and category; a pair without annotations is an explicit negative."""
-    settled = project.pairs.exclude(truth=Pair.Truth.UNSEEN).filter(image__split=split)
+    settled = pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN).filter(image__split=split)
     ordered = settled.select_related("image", "concept").order_by("image__sha256", "concept__category_id")
     images: list[dict] = []
     annotations: list[dict] = []
@@ -120,7 +128,7 @@ def _hash(files: dict[str, bytes]) -> str:
 
 
 def _manifest(project: Project, content_hash: str, counts: dict, files: dict[str, bytes]) -> dict[str, Any]:
-    concepts = project.concepts.values("name", "category_id")
+    concepts = concepts_active(project=project).values("name", "category_id")
     return {
         "format": "sa-co",
         "content_hash": content_hash,

@@ -1,0 +1,109 @@
+"""What a project looks for, what it has stopped looking for, and what would come of merging two concepts."""
+
+from dataclasses import dataclass
+
+from django.db.models import Count, OuterRef, QuerySet, Subquery
+
+from annotator.models import Concept, Pair, Project, Task
+
+Truth, State = Pair.Truth, Task.State
+# A person has it in hand, or its answer is not decided yet.
+IN_HAND = (State.CLAIMED, State.SUBMITTED, State.RETURNED)
+
+
+def concepts_active(*, project: Project) -> QuerySet[Concept]:
+    return project.concepts.filter(retired_at=None)
+
+
+def pairs_active(*, project: Project) -> QuerySet[Pair]:
+    """Pairs of what is looked for. Nothing is joined where nothing is retired, so that counts read an index alone."""
+    retired = list(project.concepts.exclude(retired_at=None).values_list("pk", flat=True))
+    return project.pairs.exclude(concept__in=retired) if retired else project.pairs.all()
+
+
+@dataclass(frozen=True)
+class ConceptCounts:
+    """Pairs by truth; tasks that wait, and those that a person has in hand or whose answer is not decided."""
+
+    unseen: int
+    present: int
+    absent: int
+    queued: int
+    in_hand: int
+
+
+def concept_counts(concept: Concept) -> ConceptCounts:
+    pairs = dict(concept.pairs.order_by().values_list("truth").annotate(Count("id")))
+    tasks = dict(_tasks(concept).order_by().values_list("state").annotate(Count("id")))
+    return ConceptCounts(
+        unseen=pairs.get(Truth.UNSEEN, 0),
+        present=pairs.get(Truth.PRESENT, 0),
+        absent=pairs.get(Truth.ABSENT, 0),
+        queued=tasks.get(State.QUEUED, 0),
+        in_hand=sum(tasks.get(state, 0) for state in IN_HAND),
+    )
+
+
+@dataclass(frozen=True)
+class MergePlan:
+    """Pairs of the concept that stays, by what becomes of them; `in_hand`: tasks that stand in the way."""
+
+    moved: int
+    together: int
+    conflicts: int
+    queued: int
+    in_hand: int
+
+
+def merge_plan(*, concept: Concept, into: Concept) -> MergePlan:
+    """Counts only; services.concept_merge does it by the same queries."""
+    return MergePlan(
+        moved=pairs_moved(concept, into).count(),
+        together=pairs_together(concept, into).count(),
+        conflicts=pairs_in_conflict(concept, into).count(),
+        queued=tasks_made_void(concept, into).count(),
+        in_hand=tasks_in_the_way(concept, into).count(),
+    )
+
+
+def pairs_moved(concept: Concept, into: Concept) -> QuerySet[Pair]:
+    """Known under the one name alone: that holds for the other."""
+    return _with_other(concept, into).filter(truth=Truth.UNSEEN).exclude(other=Truth.UNSEEN)
+
+
+def pairs_together(concept: Concept, into: Concept) -> QuerySet[Pair]:
+    return _with_other(concept, into).filter(truth=Truth.PRESENT, other=Truth.PRESENT)
+
+
+def pairs_in_conflict(concept: Concept, into: Concept) -> QuerySet[Pair]:
+    """Present under one name and absent under the other."""
+    pairs = _with_other(concept, into)
+    return pairs.filter(truth=Truth.PRESENT, other=Truth.ABSENT) | pairs.filter(truth=Truth.ABSENT, other=Truth.PRESENT)
+
+
+def _with_other(concept: Concept, into: Concept) -> QuerySet[Pair]:
+    """Pairs of `into` with `.other`, the truth of the same image's pair of `concept`."""
+    other = Pair.objects.filter(concept=concept, image=OuterRef("image")).values("truth")
+    return Pair.objects.filter(concept=into).annotate(other=Subquery(other))
+
+
+def tasks_made_void(concept: Concept, into: Concept) -> QuerySet[Task]:
+    """Waiting tasks of the name that goes, and of the other where the pair changes."""
+    waiting = Task.objects.filter(project=concept.project_id, state=State.QUEUED)
+    return waiting.filter(pair__concept=concept) | waiting.filter(pair__in=_changing(concept, into).values("pk"))
+
+
+def tasks_in_the_way(concept: Concept, into: Concept) -> QuerySet[Task]:
+    held = Task.objects.filter(project=concept.project_id, state__in=IN_HAND)
+    return held.filter(pair__concept=concept) | held.filter(pair__in=_changing(concept, into).values("pk"))
+
+
+def _changing(concept: Concept, into: Concept) -> QuerySet[Pair]:
+    known = Pair.objects.filter(concept=concept).exclude(truth=Truth.UNSEEN)
+    both_absent = _with_other(concept, into).filter(truth=Truth.ABSENT, other=Truth.ABSENT)
+    same_images = Pair.objects.filter(concept=into, image__in=known.values("image"))
+    return same_images.exclude(pk__in=both_absent.values("pk"))
+
+
+def _tasks(concept: Concept) -> QuerySet[Task]:
+    return Task.objects.filter(project=concept.project_id, pair__concept=concept)
