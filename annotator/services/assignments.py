@@ -51,6 +51,7 @@ def _give_along(task: Task, member: AbstractBaseUser) -> None:
     """A companion follows where this member may have it; otherwise it goes back to where it came from."""
     state = task_resting_state(task)
     is_allowed = Task.objects.filter(pk=task.pk).exclude(own_twins(member)).exists()
-    owner = {State.QUEUED: {"assignee": member}, State.RETURNED: {"author": member}}.get(state, {})
+    owner = {State.QUEUED: "assignee", State.RETURNED: "author"}.get(State(state))
+    given = {owner: member} if owner and is_allowed else {}
     still = Task.objects.filter(pk=task.pk, state=State.CLAIMED, attempt=task.attempt)
-    still.update(state=state, holder=None, lease_until=None, updated_at=Now(), **(owner if is_allowed else {}))
+    still.update(state=state, holder=None, lease_until=None, updated_at=Now(), **given)
