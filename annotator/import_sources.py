@@ -1,4 +1,4 @@
-"""Where an import's files come from: a folder on this machine, or a zip that is read member by member, never unpacked.
+"""Where files come from: a folder of this machine, a bucket, or a zip that is read member by member, never unpacked.
 
 A zip from a stranger may lie about sizes, overlap its members to declare terabytes, climb out of its folder by name or
 carry links. Here names are only looked up, never used as paths, and bytes are counted as they come.
@@ -43,9 +43,15 @@ class ImportSource(Protocol):
 
 
 @contextmanager
-def source_opened(path: Path) -> Iterator[ImportSource]:
-    """A folder or a zip file; ImportRefusedError for anything else, and for a zip that is a trap as a whole."""
-    if path.is_dir():
+def source_opened(where: Path | str) -> Iterator[ImportSource]:
+    """A folder, a zip file or `s3://bucket/prefix`; ImportRefusedError for anything else, and for a zip that is a trap
+    as a whole."""
+    path = Path(where)
+    if str(where).startswith("s3://"):
+        from annotator.buckets import BucketSource
+
+        yield BucketSource(str(where))
+    elif path.is_dir():
         yield FolderSource(path)
     elif not path.is_file():
         raise ImportRefusedError(f"There is no file or folder {path.name} on the server.")
@@ -78,7 +84,10 @@ class FolderSource:
         self.names.sort()
 
     def open(self, name: str) -> BinaryIO:
-        return (self._root / name).open("rb")
+        path = self._root / name
+        if path.resolve() != path:  # swapped since the walk
+            raise ImportRefusedError("It is a link or lies behind one; links are not followed.")
+        return path.open("rb")
 
 
 class ZipSource:

@@ -8,7 +8,7 @@ from django.conf import settings
 from PIL import Image as Pixels
 from PIL import ImageOps
 
-from annotator.services.image_store import image_path
+from annotator.services.image_store import image_file
 
 # A request is answered with the next size up, so that nobody can fill the disk with a thousand sizes.
 SIDES_PX = (320, 1024, 2048)
@@ -19,7 +19,7 @@ def preview_path(sha256: str, *, side_px: int) -> Path:
     side = next((known for known in SIDES_PX if known >= side_px), SIDES_PX[-1])
     path = settings.VAR_DIR / "previews" / str(side) / sha256[:2] / f"{sha256}.webp"
     if not path.exists():
-        _make(image_path(sha256), path, side)
+        _make(image_file(sha256), path, side)
     return path
 
 

@@ -1,4 +1,8 @@
-"""Originals on disk, byte for byte under their SHA-256, and the rows that know them."""
+"""Originals, byte for byte under their SHA-256, and the rows that know them.
+
+They lie in IMAGES_DIR. With ROOST_IMAGES_BUCKET they lie in that bucket as well, before any row knows them, and the
+folder is this machine's copy: what is not in it is fetched when it is asked for.
+"""
 
 import atexit
 import errno
@@ -11,7 +15,7 @@ import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,8 +23,10 @@ from typing import Protocol
 from django.conf import settings
 from django.db import transaction
 
+from annotator import buckets
 from annotator.errors import ImportRefusedError, RoostError
 from annotator.models import Image, Pair, Project
+from annotator.selectors.concepts import concepts_active
 
 from .splits import split_for
 
@@ -56,24 +62,32 @@ class StoredFile:
 
 
 def image_path(sha256: str) -> Path:
+    """Where it lies, or would lie, on this machine."""
     return settings.IMAGES_DIR / sha256[:2] / sha256
 
 
-def image_file_store(*, stream: Readable) -> StoredFile:
-    """Take a file in: hash while copying, decode in a child, move to its name. ImportRefusedError says why not."""
-    folder = settings.IMAGES_DIR / "incoming"
-    folder.mkdir(parents=True, exist_ok=True)
-    incoming = folder / uuid.uuid4().hex
+def image_file(sha256: str) -> Path:
+    """The file, fetched from the bucket if this machine does not have it; FileNotFoundError if nobody has."""
+    path = image_path(sha256)
+    if not path.exists():
+        if not settings.IMAGES_BUCKET:
+            raise FileNotFoundError(path)
+        _fetch(sha256, path)
+    return path
+
+
+def image_file_store(*, stream: Readable, announce: Callable[[str], object] = lambda sha256: None) -> StoredFile:
+    """Take a file in: hash while copying, decode in a child, move to its name. ImportRefusedError says why not.
+
+    `announce` is told the hash before a file that was not here gets its name.
+    """
+    incoming = _incoming()
     try:
         sha256, size = _copied(stream, incoming)
         found = _prober.probe(incoming)
         if "refused" in found:
             raise ImportRefusedError(found["refused"])
-        target = image_path(sha256)
-        is_new = not target.exists()
-        if is_new:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(incoming, target)
+        is_new = _put_in_place(sha256, incoming, announce)
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFullError(f"There is no room left in {settings.VAR_DIR}; free some, then start again.") from error
@@ -81,6 +95,86 @@ def image_file_store(*, stream: Readable) -> StoredFile:
     finally:
         incoming.unlink(missing_ok=True)
     return StoredFile(sha256=sha256, bytes=size, is_new=is_new, **found)
+
+
+def _incoming() -> Path:
+    folder = settings.IMAGES_DIR / "incoming"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / uuid.uuid4().hex
+
+
+def _put_in_place(sha256: str, incoming: Path, announce: Callable[[str], object]) -> bool:
+    """Here and, if there is one, in the bucket; whether it was in neither."""
+    target = image_path(sha256)
+    here, there = target.exists(), _in_bucket(sha256)
+    if not (here or there):
+        announce(sha256)
+    if not here:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(incoming, target)
+    if settings.IMAGES_BUCKET and not there:
+        place, key = _object(sha256)
+        buckets.object_put(place, key, target)
+    return not (here or there)
+
+
+def _object(sha256: str) -> tuple[buckets.Place, str]:
+    """The folder's layout, so that `aws s3 sync` of either to the other is right."""
+    place = buckets.place_named(settings.IMAGES_BUCKET)
+    return place, f"{place.prefix}{sha256[:2]}/{sha256}"
+
+
+def _in_bucket(sha256: str) -> bool:
+    return bool(settings.IMAGES_BUCKET) and buckets.object_exists(*_object(sha256))
+
+
+def _fetch(sha256: str, target: Path) -> None:
+    """Into place only when its bytes have the hash that they are named by."""
+    place, key = _object(sha256)
+    incoming, digest = _incoming(), hashlib.sha256()
+    try:
+        with buckets.object_opened(place, key) as stream, incoming.open("wb") as file:
+            while chunk := stream.read(CHUNK_BYTES):
+                digest.update(chunk)
+                file.write(chunk)
+        if digest.hexdigest() != sha256:
+            words = f"s3://{place.bucket}/{key} has other bytes than its name says; delete it, then import it again."
+            raise buckets.BucketError(words)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(incoming, target)
+    except buckets.ObjectAbsentError:
+        raise FileNotFoundError(f"s3://{place.bucket}/{key}") from None
+    finally:
+        incoming.unlink(missing_ok=True)
+
+
+def images_fetch(*, sha256s: Iterable[str], tell: Callable[[int, int], object]) -> None:
+    """Have these on this machine, for a process that reads the folder; `tell(done, total)` may raise to stop."""
+    absent = [sha256 for sha256 in sha256s if not image_path(sha256).exists()]
+    for done, sha256 in enumerate(absent):
+        tell(done, len(absent))
+        try:
+            image_file(sha256)
+        except FileNotFoundError as error:
+            raise RoostError(f"The image {error} is gone; bring it back from a backup, or import it again.") from error
+
+
+def image_file_remove(sha256: str, *, is_wanted: Callable[[], bool]) -> bool:
+    """Take a file out, here and in the bucket, and put it back if somebody wants it by then; whether it is gone."""
+    target, aside = image_path(sha256), _incoming()
+    if not target.exists():
+        return True
+    os.replace(target, aside)
+    place_key = _object(sha256) if settings.IMAGES_BUCKET else None
+    if place_key:
+        buckets.object_delete(*place_key)
+    if is_wanted():
+        os.replace(aside, target)
+        if place_key:
+            buckets.object_put(*place_key, target)
+        return False
+    aside.unlink()
+    return True
 
 
 def image_add(
@@ -110,7 +204,7 @@ def image_rows_add(*, project: Project, images: Sequence[NewImage]) -> dict[str,
     known = {row.sha256: row for row in project.images.filter(sha256__in=wanted)}
     rows = [_row(project, new) for sha256, new in wanted.items() if sha256 not in known]
     created = Image.objects.bulk_create(rows)
-    concepts = list(project.concepts.values_list("pk", flat=True))
+    concepts = list(concepts_active(project=project).values_list("pk", flat=True))
     pairs = [Pair(project=project, image=row, concept_id=concept) for row in created for concept in concepts]
     Pair.objects.bulk_create(pairs)
     return {**{sha: (row, False) for sha, row in known.items()}, **{row.sha256: (row, True) for row in created}}

@@ -1,24 +1,23 @@
 """Imports as jobs: images, or images with a COCO document's truth; every file that is refused is reported with why."""
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from annotator.errors import ImportRefusedError, JobCancelled, RoostError
 from annotator.formats.records import Dataset, ImageRecord, Problem
-from annotator.import_sources import ImportSource, source_opened
+from annotator.import_sources import ImportSource
 from annotator.models import Image, Job, Project
 
 from .image_store import NewImage, holdout_draw, image_file_store, image_rows_add
 from .import_documents import documents_read
 from .import_truth import ConceptMap, concept_map, truth_write
 from .jobs import JobContext, job_enqueue
+from .named_sources import source_name, source_of_job, upload_delete
 
 KINDS = ("images", "coco")
 ROWS_A_COMMIT = 200
@@ -38,7 +37,7 @@ def import_start(
     create_concepts: bool = False,
     holdout_share: float = 0.0,
 ) -> Job:
-    """Queue an import of a folder or zip.
+    """Queue an import of a folder, a zip or `s3://bucket/prefix`; who may name which is the caller's question.
 
     `split`: for all images; else the export's own, else by hash. `exhaustive`: the importer vouches that every image
     was fully checked for every category, so that what is not annotated is absent. `create_concepts`: categories that
@@ -53,7 +52,7 @@ def import_start(
         "path": str(upload_path),
         "kind": kind,
         "split": split or None,
-        "source": source or Path(upload_path).name,
+        "source": source or source_name(upload_path),
         "exhaustive": exhaustive,
         "create_concepts": create_concepts,
         "holdout_share": holdout_share,
@@ -66,28 +65,28 @@ def import_run(context: JobContext) -> dict[str, Any]:
 
     The upload stays only for another try, after a worker that died or was stopped.
     """
-    path = Path(context.job.params["path"])
+    where = context.job.params["path"]
     try:
-        report = _import(context, path)
+        report = _import(context, where)
     except RoostError:
-        _delete_upload(path)
+        upload_delete(where)
         raise
     except JobCancelled:
         if context.stop_reason == "cancelled":
-            _delete_upload(path)
+            upload_delete(where)
         raise
-    _delete_upload(path)
+    upload_delete(where)
     return report
 
 
-def _import(context: JobContext, path: Path) -> dict[str, Any]:
-    with source_opened(path) as source:
+def _import(context: JobContext, where: str) -> dict[str, Any]:
+    with source_of_job(context.job.params) as source:
         tally = _Tally()
         tally.add_problems(source.problems)
         dataset = _dataset(source, context.job.params["kind"])
         tally.add_problems(dataset.problems)
         if not dataset.images:
-            raise ImportRefusedError(f"There is no image in {path.name}. {tally.first_reasons()}".strip())
+            raise ImportRefusedError(f"There is no image in {source_name(where)}. {tally.first_reasons()}".strip())
         concepts = concept_map(
             project=context.job.project,
             categories=dataset.categories,
@@ -211,13 +210,3 @@ def _write_truth(job: Job, record: ImageRecord, image: Image, concepts: ConceptM
     tally.instances += outcome.instances
     tally.settled += outcome.settled
     tally.kept += outcome.kept
-
-
-def _delete_upload(path: Path) -> None:
-    """An upload has done its work; a folder that the server's owner named is theirs."""
-    if not path.resolve().is_relative_to(settings.UPLOADS_DIR):
-        return
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

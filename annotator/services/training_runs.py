@@ -22,10 +22,11 @@ from annotator.models import (
 from annotator.trainer_process import run_trainer
 
 from .audit import audit_record
+from .image_store import images_fetch
 from .jobs import JobContext, job_enqueue
 from .models_folder import model_folder, model_folder_register
 from .run_log import RunLog
-from .snapshots import snapshot_create, snapshot_folder
+from .snapshots import snapshot_create, snapshot_folder, snapshot_images
 
 # What a person may set; paths and the gate's policy are the project's own.
 TUNABLE = (
@@ -150,10 +151,18 @@ def _data(run: TrainingRun) -> dict[str, str]:
 
 def _train(context: JobContext, run: TrainingRun) -> dict[str, Any]:
     config = _data(run) | {"base_model": str(model_folder(run.base_version))} | run.config
+    _fetch_images(context, run.snapshot)
     log = RunLog(run, context, verb="train")
     manifest = run_trainer("train", config, run_folder(run), log.take, context.should_stop)
     log.save()
     return manifest
+
+
+def _fetch_images(context: JobContext, snapshot: Snapshot) -> None:
+    """The trainer reads a folder: what only the bucket holds is fetched first."""
+    if settings.IMAGES_BUCKET:
+        wanted = snapshot_images(snapshot)
+        images_fetch(sha256s=wanted, tell=lambda done, of: context.progress(0.0, f"{done} of {of} images fetched"))
 
 
 def _register(run: TrainingRun, manifest: dict[str, Any]) -> None:

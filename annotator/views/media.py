@@ -1,14 +1,14 @@
 """Image files, for members of a project that has them: GET /media/<slug>/<sha256>[?preview=<side in pixels>]."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse
 from django.views.decorators.http import require_safe
 
+from annotator.buckets import BucketError
 from annotator.previews import preview_path
 from annotator.selectors.access import image_for
-from annotator.services.image_store import image_path
+from annotator.services.image_store import image_file
 
 MEDIA_TYPES = {"image/jpeg", "image/png", "image/webp", "image/bmp"}
 # A file is named by its content, so it never changes under its address.
@@ -25,20 +25,14 @@ def media(request: HttpRequest, slug: str, sha256: str) -> HttpResponse:
     tag = f'"{sha256}-{side}"'
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
-    if side:
-        return _file(_existing(preview_path, sha256, side_px=int(side)), "image/webp", tag)
-    media_type = image.media_type if image.media_type in MEDIA_TYPES else "application/octet-stream"
-    return _file(_existing(image_path, sha256), media_type, tag)
-
-
-def _existing(find: Callable[..., Path], sha256: str, **size: int) -> Path:
     try:
-        path = find(sha256, **size)
+        path = preview_path(sha256, side_px=int(side)) if side else image_file(sha256)
     except FileNotFoundError:
         raise Http404 from None
-    if not path.exists():
-        raise Http404
-    return path
+    except BucketError as error:
+        return _refused(str(error), error.code, error.http_status)
+    media_type = image.media_type if image.media_type in MEDIA_TYPES else "application/octet-stream"
+    return _file(path, "image/webp" if side else media_type, tag)
 
 
 def _file(path: Path, media_type: str, tag: str) -> FileResponse:
@@ -49,5 +43,5 @@ def _file(path: Path, media_type: str, tag: str) -> FileResponse:
     return response
 
 
-def _refused(message: str) -> JsonResponse:
-    return JsonResponse({"error": {"code": "bad_request", "message": message}}, status=400)
+def _refused(message: str, code: str = "bad_request", status: int = 400) -> JsonResponse:
+    return JsonResponse({"error": {"code": code, "message": message}}, status=status)

@@ -66,3 +66,23 @@ def tiny_barn(backend, barn) -> factories.Barn:
     barn.project.serving_version = factories.make_version("tiny")
     barn.project.save()
     return barn
+
+
+@pytest.fixture(scope="session")
+def s3_process():
+    """One S3 server for all tests; each takes buckets of its own."""
+    from tests.s3_server import s3_server
+
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_process, settings, monkeypatch):
+    """The S3 server, and settings and credentials that lead to it."""
+    from tests.s3_server import CREDENTIALS
+
+    settings.S3_ENDPOINT = s3_process.url
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    return s3_process
