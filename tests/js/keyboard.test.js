@@ -64,3 +64,20 @@ test("garbage in the browser's storage is as good as nothing", () => {
   const keymap = createKeymap(DESK_SHORTCUTS, "desk", memory({ "roost:keys:desk": "{half" }));
   assert.equal(keymap.actionOf("Space"), "submit");
 });
+
+test("a key that was chosen before a newer table used it keeps its meaning", () => {
+  const keymap = createKeymap(DESK_SHORTCUTS, "desk", memory({ "roost:keys:desk": '{"absent": ["1"]}' }));
+  assert.equal(keymap.actionOf("1"), "absent");
+  assert.deepEqual(keymap.keysOf("concept-1"), []);
+  assert.equal(keymap.actionOf("2"), "concept-2");
+});
+
+test("digits choose concepts at the desk, and one picture pixel a screen pixel has one key on both desks", () => {
+  assert.deepEqual(
+    [1, 9].map((digit) => createKeymap(DESK_SHORTCUTS, "desk", memory()).actionOf(pressed(String(digit)))),
+    ["concept-1", "concept-9"],
+  );
+  for (const table of [DESK_SHORTCUTS, REVIEW_SHORTCUTS]) {
+    assert.equal(createKeymap(table, "any", memory()).actionOf(pressed("Z", { shiftKey: true })), "zoom-actual");
+  }
+});

@@ -29,7 +29,10 @@ export const ariaKey = (name) => (name === "+" ? "Plus" : name.replace("Ctrl", "
 export function createKeymap(table, name, storage) {
   const key = STORAGE_KEY + name;
   let own = readOwn(storage, key);
-  const keysOf = (action) => own[action] ?? table.find((row) => row.action === action)?.keys ?? [];
+  // What the person chose goes before what the table says, also where a newer table gives that key to something else.
+  const isChosen = (pressed) => Object.values(own).some((keys) => keys.includes(pressed));
+  const asCame = (action) => table.find((row) => row.action === action)?.keys ?? [];
+  const keysOf = (action) => own[action] ?? asCame(action).filter((key) => !isChosen(key));
   return {
     table,
     keysOf,

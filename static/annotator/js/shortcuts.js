@@ -28,12 +28,16 @@ const TOOLS = [
 const VIEW = [
   row("zoom-object", ["Z"], "View", "Zoom to the object"),
   row("zoom-fit", ["0"], "View", "Fit the picture"),
-  row("zoom-actual", ["1"], "View", "One picture pixel on one screen pixel"),
+  row("zoom-actual", ["Shift+Z"], "View", "One picture pixel on one screen pixel"),
   row("zoom-in", ["+", "="], "View", "Zoom in"),
   row("zoom-out", ["-"], "View", "Zoom out"),
   row("hide-masks", ["U"], "View", "Hide or show the masks"),
   row("help", ["?"], "View", "Show the keys"),
 ];
+
+const CONCEPTS = [1, 2, 3, 4, 5, 6, 7, 8, 9].map((number) =>
+  row(`concept-${number}`, [String(number)], "Several concepts", `Concept ${number} in hand`),
+);
 
 const KEYBOARD_POINTER = [
   row("pointer-left", ["ArrowLeft", "Shift+ArrowLeft"], "Without a mouse", "Cross-hair left (Shift: far)"),
@@ -58,7 +62,11 @@ export const DESK_SHORTCUTS = Object.freeze([
   row("absent", ["N"], "Finish", "Not in this image: submit that and go on"),
   row("submit", ["Space", "Ctrl+Enter"], "Finish", "Submit and go on"),
   row("skip", ["S"], "Finish", "Skip: back to the queue, behind the others"),
+  ...CONCEPTS,
+  row("copy", ["D"], "Several concepts", "Copy the selected instance to another concept"),
+  row("move", ["Shift+D"], "Several concepts", "Move the selected instance to another concept"),
   ...TOOLS,
+  row("merge", ["G"], "Tools", "Merge the selected instance with the one selected next: press twice"),
   row("hover", ["H"], "View", "Preview the mask under the pointer, on or off"),
   ...VIEW,
   ...KEYBOARD_POINTER,
@@ -77,6 +85,7 @@ export const REVIEW_SHORTCUTS = Object.freeze([
   row("accept", ["Enter"], "While mending", "Accept the mask in hand"),
   row("take", ["T"], "While mending", "Take the selected instance in hand"),
   row("select", ["G"], "While mending", "Select the next instance"),
+  row("merge", ["Shift+G"], "While mending", "Merge the selected instance with the one selected next: press twice"),
   row("delete", ["Delete"], "While mending", "Remove the selected instance"),
   row("drop", ["Escape"], "While mending", "Drop the mask in hand; stop mending"),
   ...TOOLS.filter((entry) => entry.action !== "undo"),
