@@ -16,18 +16,22 @@ import numpy as np
 import pytest
 from django.conf import settings as django_settings
 from django.contrib.sessions.backends.db import SessionStore
+from django.db import connection
 from PIL import Image as PillowImage
 from playwright.sync_api import Browser, Page, sync_playwright
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 from annotator import ml_client
-from annotator.models import Pair, Task
+from annotator.models import Annotation, Pair, Task
 from annotator.services.image_store import image_add
 from tests import factories
 from tests.processes import wait_until
 from training.demo.scenes import Scene, draw_scene
 
+CHICKENS = 2_000_003  # seeds of drawn easy scenes, found by looking
+ALSO_CHICKENS = 2_000_007
+DEAD_BACKEND = "http://127.0.0.1:9"
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("ROOST_CHROMIUM", "/usr/bin/chromium")
 # Playwright's loop runs in the test's own thread; the ORM is used between its calls, never inside them.
@@ -120,6 +124,27 @@ class Stage:
         page = self.page_for(user or self.barn.annotator, "desk/")
         page.get_by_role("button", name="Start").click()
         return Desk(page)
+
+
+@pytest.fixture
+def stage(live_server, barn, settings, backend_url, chromium) -> Iterator[Stage]:
+    settings.MLBACKEND_URL = backend_url
+    made = Stage(barn, live_server.url, chromium, [])
+    yield made
+    for context in chromium.contexts:
+        context.close()
+    assert made.troubles == []
+    connection.close()
+
+
+def chickens_of(scene: Scene) -> list[np.ndarray]:
+    return [mask for concept, mask in scene.instances if concept == "chicken"]
+
+
+def submitted(count: int = 1) -> Annotation:
+    """The newest annotation once there are `count`."""
+    wait_until(lambda: Annotation.objects.count() == count)
+    return Annotation.objects.latest("pk")
 
 
 def _session(user: object) -> str:
