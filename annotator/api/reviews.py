@@ -1,5 +1,7 @@
 """Reviews: the waiting list, one answer, the decision."""
 
+from dataclasses import asdict
+
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
@@ -7,7 +9,9 @@ from rest_framework.response import Response
 
 from annotator.models import Membership
 from annotator.selectors.access import annotation_for, annotation_to_review, project_for
+from annotator.selectors.certain import answers_certain
 from annotator.selectors.reviews import annotations_waiting
+from annotator.services.bulk_reviews import reviews_approve
 from annotator.services.reviews import review_decide
 
 from . import schema, serializers
@@ -24,6 +28,24 @@ def reviews(request: Request, slug: str) -> Response:
     project = project_for(request.user, slug, Membership.Role.REVIEWER)
     waiting = annotations_waiting(project=project)[:PAGE]
     return Response([review_row(annotation, project, request.user) for annotation in waiting])
+
+
+@extend_schema(responses=answers(200, schema.WaitingReview(many=True)))
+@api_view(["GET"])
+def certain(request: Request, slug: str) -> Response:
+    """Those of them that the serving model agrees with confidently and the caller may approve together."""
+    project = project_for(request.user, slug, Membership.Role.REVIEWER)
+    found, _ = answers_certain(project=project, user=request.user)
+    return Response([review_row(annotation, project, request.user) for annotation in found])
+
+
+@extend_schema(request=serializers.Approval, responses=answers(200, schema.Approved))
+@api_view(["POST"])
+def approve(request: Request, slug: str) -> Response:
+    """Approve near-certain answers together; each that can't be is skipped, with the reason."""
+    project = project_for(request.user, slug, Membership.Role.REVIEWER)
+    outcomes = reviews_approve(project=project, reviewer=request.user, **checked(request, serializers.Approval))
+    return Response({"results": [asdict(one) for one in outcomes]})
 
 
 @extend_schema(responses=answers(200, schema.AnnotatedTask))

@@ -237,6 +237,19 @@ class Stored(serializers.Serializer):
     feedback = Feedback(required=False)
 
 
+class Outcome(serializers.Serializer):
+    """`code` and `message` say why it was skipped; empty when it was approved."""
+
+    annotation = serializers.IntegerField()
+    approved = serializers.BooleanField()
+    code = serializers.CharField(allow_blank=True)
+    message = serializers.CharField(allow_blank=True)
+
+
+class Approved(serializers.Serializer):
+    results = Outcome(many=True)
+
+
 class Reviewed(serializers.Serializer):
     review = serializers.IntegerField()
     state = serializers.CharField()

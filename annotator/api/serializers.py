@@ -105,6 +105,12 @@ class ReviewDecision(serializers.Serializer):
     instances = serializers.ListField(child=serializers.DictField(), allow_null=True, default=None)
 
 
+class Approval(serializers.Serializer):
+    annotations = serializers.ListField(
+        child=serializers.IntegerField(min_value=1, max_value=MAX_ID), min_length=1, max_length=200
+    )
+
+
 class Mine(serializers.Serializer):
     settled = serializers.BooleanField(default=False)
     challenger = serializers.BooleanField(default=False)

@@ -3,29 +3,44 @@
 from collections.abc import Sequence
 
 import numpy as np
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
 from annotator.masks import decode_rle
 from annotator.models import Annotation, Project, Task
+from annotator.selectors.access import Person
 from annotator.selectors.tasks import half_awaited
 
 
 def annotations_waiting(*, project: Project) -> QuerySet[Annotation]:
     """The newest revisions without a decision, oldest first; a reopened one counts again once its lease is over.
 
-    Of a pair that two people label blindly neither shows before both have answered. `.is_double`: there are two.
+    Of a pair that two people label blindly neither shows before both have answered. `.is_double`: there are two, and
+    `.first_author`, `.second_author` gave them.
     """
     lapsed = Q(task__state=Task.State.CLAIMED, task__lease_until__lte=Now())
     newer = Annotation.objects.filter(task=OuterRef("task"), revision__gt=OuterRef("revision"))
     return (
         Annotation.objects.filter(Q(task__state=Task.State.SUBMITTED) | lapsed, task__project=project)
         .filter(~Exists(newer), review__isnull=True, task__in=Task.objects.filter(~half_awaited(), project=project))
-        .annotate(is_double=Q(task__twin_of__isnull=False) | Q(task__twin__isnull=False))
+        .annotate(
+            is_double=Q(task__twin_of__isnull=False) | Q(task__twin__isnull=False),
+            first_author=F("task__twin_of__author"),
+            second_author=F("task__twin__author"),
+        )
         .select_related("author", "pair__image", "pair__concept", "task")
         .defer("instances", "rejected_proposals", "pair__instances")
         .order_by("created_at", "pk")
     )
+
+
+def why_barred(*, answer: Annotation, user: Person, project: Project) -> str | None:
+    """Why this person may not decide on a waiting answer, in the words of the list; None if they may."""
+    if project.self_review_allowed:
+        return None
+    if answer.author_id == user.pk:
+        return "your own"
+    return "you gave the other answer" if user.pk in (answer.first_author, answer.second_author) else None
 
 
 def masks_difference(*, before: Sequence[dict], after: Sequence[dict]) -> dict | None:

@@ -1,6 +1,5 @@
 """Two people label the same pair without seeing each other: who does, and what becomes of their answers."""
 
-import hashlib
 from collections.abc import Sequence
 
 from django.db.models.functions import Now
@@ -10,7 +9,7 @@ from annotator.selectors.quality import overlap
 from annotator.selectors.tasks import half_of
 
 from .pairs import pair_settle
-from .review_policy import review_is_due
+from .review_policy import review_is_due, task_is_sampled
 
 # From this mean overlap on two answers with the same verdict agree.
 SAME_ANSWER_IOU = 0.8
@@ -21,14 +20,10 @@ def doubles_add(*, project: Project, tasks: Sequence[Task]) -> list[Task]:
     if not project.double_share or project.memberships.filter(user__is_active=True).count() < 2:
         return []
     copied = ("project", "pair_id", "model_version", "lane", "reasons", "priority", "round")
-    chosen = [task for task in tasks if _draw(task.pk) < project.double_share]
+    share = project.double_share
+    chosen = [task for task in tasks if task_is_sampled(task_id=task.pk, share=share, draw="double")]
     seconds = [Task(blind=1, twin_of=task, **{name: getattr(task, name) for name in copied}) for task in chosen]
     return Task.objects.bulk_create(seconds)
-
-
-def _draw(task_id: int) -> float:
-    """0..1 by the task's id, so that nobody can redo it until it suits them."""
-    return int.from_bytes(hashlib.sha256(f"double {task_id}".encode()).digest()[:8], "big") / 2**64
 
 
 def double_is_due(*, annotation: Annotation) -> bool:

@@ -23,10 +23,9 @@ def review_is_due(*, annotation: Annotation) -> bool:
     return differs_from_proposal(annotation=annotation, task=task)
 
 
-def task_is_sampled(*, task_id: int, share: float) -> bool:
-    """A draw that nobody can redo until it suits them: the task's id decides."""
-    draw = int.from_bytes(hashlib.sha256(f"review {task_id}".encode()).digest()[:8], "big") / 2**64
-    return draw < share
+def task_is_sampled(*, task_id: int, share: float, draw: str = "review") -> bool:
+    """A draw that nobody can redo until it suits them: the task's id decides. Draws of other names are independent."""
+    return int.from_bytes(hashlib.sha256(f"{draw} {task_id}".encode()).digest()[:8], "big") / 2**64 < share
 
 
 def differs_from_proposal(*, annotation: Annotation, task: Task) -> bool:

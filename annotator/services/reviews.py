@@ -30,13 +30,17 @@ def review_decide(
     pin: dict | None = None,
     verdict: str | None = None,
     instances: Sequence[dict] | None = None,
+    together: bool = False,
 ) -> Review:
-    """Decide once; the later of two reviewers gets 409. `fix` wants a verdict and instances with wire masks."""
+    """Decide once; the later of two reviewers gets 409. `fix` wants a verdict and instances with wire masks.
+
+    `together`: the audit log tells that it was approved among others, see `bulk_reviews.reviews_approve`.
+    """
     if decision not in Decision.values:
         raise RoostError("The decision must be approve, fix or send_back.", fields={"decision": ["Unknown."]})
     if decision == Decision.SEND_BACK and not comment.strip():
         raise RoostError("Say what should change: sending back needs a comment.", fields={"comment": ["Empty."]})
-    _check_not_own(annotation, reviewer)
+    review_check_open(annotation=annotation, reviewer=reviewer)
     review = Review(
         annotation=annotation,
         reviewer=reviewer,
@@ -45,7 +49,14 @@ def review_decide(
         pin=point_checked(pin, where="The pin") if pin is not None else None,
     )
     fixed = _fixed(annotation, reviewer, verdict, instances) if decision == Decision.FIX else None
-    return _store(review, fixed)
+    return _store(review, fixed, together)
+
+
+def review_check_open(*, annotation: Annotation, reviewer: AbstractBaseUser) -> None:
+    """Refuses what this person may not decide on, and what is decided already."""
+    _check_not_own(annotation, reviewer)
+    if _is_superseded(annotation):
+        raise _too_late(annotation)
 
 
 def _check_not_own(annotation: Annotation, reviewer: AbstractBaseUser) -> None:
@@ -75,7 +86,7 @@ def _fixed(
 
 
 @transaction.atomic
-def _store(review: Review, fixed: Annotation | None) -> Review:
+def _store(review: Review, fixed: Annotation | None, together: bool) -> Review:
     task_id = review.annotation.task_id
     state = Task.State.RETURNED if review.decision == Decision.SEND_BACK else Task.State.APPROVED
     leases_lapsed_end(project=review.annotation.task.project)
@@ -92,6 +103,7 @@ def _store(review: Review, fixed: Annotation | None) -> Review:
         pair_settle(annotation=fixed or review.annotation)
         half_close(task=review.annotation.task, answer=fixed or review.annotation)
     details = {"decision": review.decision, "comment": review.comment, "annotation": review.annotation_id}
+    details |= {"together": True} if together else {}
     project = review.annotation.task.project
     audit_record(project=project, actor=review.reviewer, action="review.decide", subject=task_id, **details)
     return review

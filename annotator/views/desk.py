@@ -22,7 +22,7 @@ def desk(request: HttpRequest, project: Project, task_id: int | None = None) -> 
 @project_page(REVIEWER)
 def reviews(request: HttpRequest, project: Project) -> HttpResponse:
     rows, more = reviews_page(project=project, user=request.user, after=whole_number(request.GET.get("after")))
-    first = next((row for row in rows if not row.is_own), None)
+    first = next((row for row in rows if not row.barred), None)
     return page(request, "reviews.html", {"rows": rows, "more": more, "first": first}, project=project)
 
 

@@ -27,7 +27,7 @@ TABS = (
     ("Images", "images", ANNOTATOR, ()),
     ("Queue", "queue", ANNOTATOR, ()),
     ("Desk", "desk", ANNOTATOR, ("desk-task",)),
-    ("Review", "reviews", REVIEWER, ("review",)),
+    ("Review", "reviews", REVIEWER, ("review", "reviews-certain")),
     ("Data", "snapshots", ANNOTATOR, ()),
     ("Training", "training", ANNOTATOR, ("run",)),
     ("Models", "models", ANNOTATOR, ()),

@@ -3,7 +3,21 @@
 from django.contrib.auth import views as auth_views
 from django.urls import include, path, reverse_lazy
 
-from . import account, deeds, desk, fragments, images, jobs, people, projects, public, queue, registry, settings
+from . import (
+    account,
+    deeds,
+    desk,
+    fragments,
+    images,
+    jobs,
+    people,
+    projects,
+    public,
+    queue,
+    registry,
+    reviews,
+    settings,
+)
 from . import training as runs
 
 PROJECT = [
@@ -18,6 +32,8 @@ PROJECT = [
     path("desk/", desk.desk, name="desk"),
     path("desk/<int:task_id>/", desk.desk, name="desk-task"),
     path("review/", desk.reviews, name="reviews"),
+    path("review/certain/", reviews.certain, name="reviews-certain"),
+    path("review/certain/button/", reviews.certain_button, name="certain-button"),
     path("review/<int:annotation_id>/", desk.review, name="review"),
     path("snapshots/", registry.snapshots, name="snapshots"),
     path("snapshots/take/", deeds.take_snapshot, name="snapshot-take"),

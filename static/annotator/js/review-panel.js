@@ -53,7 +53,7 @@ export class ReviewPanel {
   showList(rows, currentId) {
     this.#setTexts({ waiting: String(rows.length) });
     const items = rows.map((row) => {
-      const words = `${row.concept} · ${row.image.name} · ${row.author}${row.is_own ? " (yours)" : ""}`;
+      const words = `${row.concept} · ${row.image.name} · ${row.author}${row.barred ? ` (${row.barred})` : ""}`;
       const item = listRow(words, row.id === currentId, () => this.#onOpen(row.id));
       item.firstChild.classList.add("truncate");
       if (row.id === currentId) item.firstChild.setAttribute("aria-current", "true");

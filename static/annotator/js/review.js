@@ -73,7 +73,7 @@ export class ReviewDesk {
       if (error.status !== 403) return cover.show("trouble", error.message);
       this.#isAuthorLooking = true;
     }
-    const first = annotationId ?? this.#rows.find((row) => !row.is_own)?.id ?? this.#rows[0]?.id;
+    const first = annotationId ?? this.#rows.find((row) => !row.barred)?.id ?? this.#rows[0]?.id;
     return first ? this.#open(first, performance.now()) : this.#end();
   }
 
@@ -149,7 +149,8 @@ export class ReviewDesk {
   #whyReadOnly(task) {
     if (this.#isAuthorLooking) return "Only reviewers decide; this is your answer as they see it.";
     if (task.state !== "submitted") return "This one is decided already, or its author has taken it back.";
-    return this.#rows[this.#place()]?.is_own ? "This is your own work: somebody else reviews it." : null;
+    const barred = this.#rows[this.#place()]?.barred;
+    return barred ? `Somebody else decides on this one: ${barred}.` : null;
   }
 
   /** The two neighbours in the list are made ready; those further off are let go. */

@@ -1,0 +1,74 @@
+"""Answers that the serving model agrees with confidently: approved together, looked at rather than read."""
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from annotator.batches import batched
+from annotator.models import Annotation, Prediction, Project, Task
+from annotator.models.annotations import Verdict
+from annotator.selectors.access import Person
+from annotator.selectors.mining import PRESENCE_SCORE
+from annotator.selectors.reviews import annotations_waiting, why_barred
+from annotator.services.review_policy import lowest_matched_iou, task_is_sampled
+
+GRID = 48
+# Masks of so many waiting answers are compared for one grid at most; the next press goes on where this one ended.
+MOST_COMPARED = 400
+COMPARED_AT_ONCE = 60
+# What a model's doubt queued. A random audit measures the model, so the model must not vouch for it; the holdout judges
+# models; a second look contradicts somebody already.
+LANES = (Task.Lane.BAND, Task.Lane.DISAGREEMENT, Task.Lane.BORDERLINE, Task.Lane.FILL)
+
+
+def answers_certain(
+    *, project: Project, user: Person, after: int | None = None
+) -> tuple[list[Annotation], int | None]:
+    """At most GRID near-certain answers that this person may decide on, oldest first; and the id to go on from."""
+    waiting = _agreeing(project).order_by("pk")
+    waiting = waiting.filter(pk__gt=after) if after else waiting
+    found: list[Annotation] = []
+    last = None
+    for answers in batched(waiting[:MOST_COMPARED], COMPARED_AT_ONCE):
+        predictions = _predictions(project, answers)
+        for answer in answers:
+            if len(found) == GRID:
+                return found, last
+            last = answer.pk
+            if why_barred(answer=answer, user=user, project=project) is None and _is_certain(
+                answer, predictions[answer.pair_id], project
+            ):
+                found.append(answer)
+    return found, last if waiting.filter(pk__gt=last or 0).exists() else None
+
+
+def answer_is_certain(*, answer: Annotation) -> bool:
+    """Whether this one may be approved together with others now; the same rule for one."""
+    project = answer.task.project
+    row = _agreeing(project).filter(pk=answer.pk).first()
+    return row is not None and _is_certain(row, _predictions(project, [row])[row.pair_id], project)
+
+
+def _agreeing(project: Project) -> QuerySet[Annotation]:
+    """First answers whose verdict the serving model shares with confidence; masks are compared afterwards."""
+    seen = Prediction.objects.filter(pair=OuterRef("pair"), model_version=project.serving_version_id)
+    present = Q(verdict=Verdict.PRESENT, presence__gte=project.bulk_score)
+    absent = Q(verdict=Verdict.ABSENT, presence__lte=1 - project.bulk_score)
+    waiting = annotations_waiting(project=project).filter(revision=1, is_double=False, task__lane__in=LANES)
+    waiting = waiting.annotate(presence=Subquery(seen.values("presence")[:1])).filter(present | absent)
+    return waiting.defer(None).defer("pair__instances")
+
+
+def _predictions(project: Project, answers: list[Annotation]) -> dict[int, Prediction]:
+    pairs = [answer.pair_id for answer in answers]
+    rows = Prediction.objects.filter(model_version=project.serving_version_id, pair__in=pairs).defer("feature")
+    return {row.pair_id: row for row in rows}
+
+
+def _is_certain(answer: Annotation, prediction: Prediction, project: Project) -> bool:
+    """The model detects as many instances, is sure of each, and draws them alike; and chance has not kept it back."""
+    if task_is_sampled(task_id=answer.task_id, share=project.bulk_look_share, draw="look"):
+        return False
+    detected = [one for one in prediction.instances if one["score"] >= PRESENCE_SCORE]
+    masks = [one["mask"] for one in answer.instances]
+    if len(masks) != len(detected) or any(one["score"] < project.bulk_score for one in detected):
+        return False
+    return not masks or lowest_matched_iou(masks, [one["mask"] for one in detected]) >= project.bulk_iou

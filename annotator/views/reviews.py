@@ -1,0 +1,46 @@
+"""Near-certain answers as a grid: looked at together, approved together."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_safe
+
+from annotator.masks import rle_to_wire
+from annotator.models import Project
+from annotator.selectors.certain import GRID, answers_certain
+from annotator.services.bulk_reviews import reviews_approve
+
+from .shell import REVIEWER, page, project_page, refusals_told, whole_number
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@project_page(REVIEWER)
+def certain(request: HttpRequest, project: Project) -> HttpResponse:
+    """The grid; POST approves what is selected and shows the next."""
+    if request.method == "POST":
+        return _approve(request, project)
+    rows, more = answers_certain(project=project, user=request.user, after=whole_number(request.GET.get("after")))
+    masks = [[rle_to_wire(one["mask"]) for one in row.instances] for row in rows]
+    context = {"rows": rows, "more": more, "masks": masks, "is_on": project.bulk_look_share < 1}
+    return page(request, "reviews_certain.html", context, project=project)
+
+
+def _approve(request: HttpRequest, project: Project) -> HttpResponse:
+    chosen = [pk for text in request.POST.getlist("answer") if (pk := whole_number(text)) is not None]
+    with refusals_told(request):
+        outcomes = reviews_approve(project=project, reviewer=request.user, annotations=chosen)
+        approved = sum(one.approved for one in outcomes)
+        messages.success(request, f"{approved} approved." if approved else "None was approved.")
+        for sentence in dict.fromkeys(one.message for one in outcomes if not one.approved):
+            count = sum(one.message == sentence for one in outcomes)
+            messages.warning(request, f"{count} skipped. {sentence}")
+    return redirect("reviews-certain", project.slug)
+
+
+@require_safe
+@project_page(REVIEWER)
+def certain_button(request: HttpRequest, project: Project) -> HttpResponse:
+    """Apart from the list, because it compares masks: the way to the grid, if there is anything on it."""
+    rows, _ = answers_certain(project=project, user=request.user)
+    context = {"project": project, "count": len(rows), "is_full": len(rows) == GRID}
+    return render(request, "fragments/certain_button.html", context)

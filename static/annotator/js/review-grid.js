@@ -1,0 +1,93 @@
+/** The grid of near-certain answers: their masks over the previews, arrow keys from one to the next, a live count. */
+
+import { outlineLoops } from "./outline.js";
+import { maskFromWire } from "./rle.js";
+
+const FILL = 0.35;
+const LINE_PX = 2;
+
+/** `loops` in image pixels; `scale`: canvas pixels an image pixel. */
+function drawLoops(context, loops, { colour, scale, ratio }) {
+  context.beginPath();
+  for (const [x, y, ...rest] of loops) {
+    context.moveTo(x * scale, y * scale);
+    for (let at = 0; at < rest.length; at += 2) context.lineTo(rest[at] * scale, rest[at + 1] * scale);
+    context.closePath();
+  }
+  context.globalAlpha = FILL;
+  context.fillStyle = colour;
+  context.fill("evenodd");
+  context.globalAlpha = 1;
+  // A light and a dark line: one of them is seen on any picture.
+  for (const [style, width] of [
+    ["rgb(0 0 0 / 65%)", LINE_PX + 2],
+    ["#ffffff", LINE_PX],
+    [colour, LINE_PX - 0.5],
+  ]) {
+    context.strokeStyle = style;
+    context.lineWidth = width * ratio;
+    context.stroke();
+  }
+}
+
+function showMasks(canvas, masks) {
+  const outlines = masks.map((mask) => outlineLoops(maskFromWire(mask)));
+  new ResizeObserver(() => {
+    const ratio = window.devicePixelRatio || 1;
+    canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
+    canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
+    const look = { colour: canvas.dataset.colour, scale: canvas.width / Number(canvas.dataset.width), ratio };
+    for (const loops of outlines) drawLoops(canvas.getContext("2d"), loops, look);
+  }).observe(canvas);
+}
+
+/** Which card lies one step that way: up and down by what the screen shows, not by the order alone. */
+export function neighbour(boxes, from, key) {
+  if (key === "ArrowRight") return Math.min(from + 1, boxes.length - 1);
+  if (key === "ArrowLeft") return Math.max(from - 1, 0);
+  const down = key === "ArrowDown" ? 1 : -1;
+  const middle = (box) => box.left + box.width / 2;
+  const beyond = boxes.map((box, at) => ({ at, box })).filter(({ box }) => (box.top - boxes[from].top) * down > 1);
+  if (!beyond.length) return from;
+  const row = down * Math.min(...beyond.map(({ box }) => box.top * down));
+  const inRow = beyond.filter(({ box }) => Math.abs(box.top - row) < 1);
+  const away = ({ box }) => Math.abs(middle(box) - middle(boxes[from]));
+  return inRow.reduce((best, one) => (away(one) < away(best) ? one : best)).at;
+}
+
+function start(form) {
+  const ticks = [...form.querySelectorAll("input[name=answer]")];
+
+  function count() {
+    const chosen = ticks.filter((tick) => tick.checked).length;
+    form.querySelector("[data-count]").textContent = String(chosen);
+    form.querySelector("[data-told]").textContent = `${chosen} of ${ticks.length} selected`;
+    form.querySelector("button[type=submit]").disabled = chosen === 0;
+  }
+
+  form.addEventListener("change", count);
+  form.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-select]");
+    if (!button) return;
+    for (const tick of ticks) tick.checked = button.dataset.select === "all";
+    count();
+  });
+  form.addEventListener("keydown", (event) => {
+    const at = ticks.indexOf(event.target);
+    if (at < 0 || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key.toLowerCase() === "o") location.assign(ticks[at].dataset.open);
+    if (!event.key.startsWith("Arrow")) return;
+    event.preventDefault();
+    const boxes = ticks.map((tick) => tick.closest("label").getBoundingClientRect());
+    ticks[neighbour(boxes, at, event.key)].focus();
+  });
+  count(); // the browser may have kept ticks over a reload
+  ticks[0].focus({ preventScroll: true });
+}
+
+const form = globalThis.document?.getElementById("certain-form");
+if (form) {
+  const masks = JSON.parse(document.getElementById("certain-masks").textContent);
+  for (const canvas of form.querySelectorAll("canvas[data-answer]")) showMasks(canvas, masks[canvas.dataset.answer]);
+  start(form);
+}
