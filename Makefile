@@ -25,7 +25,7 @@ $(VENV)/installed: requirements.txt constraints.txt | $(VENV)/bin/python
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt constraints.txt $(VENV)/installed
+$(VENV)/installed-dev: requirements-dev.txt requirements-scale.txt constraints.txt $(VENV)/installed
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
 
@@ -36,6 +36,7 @@ $(VAR)/static-collected: $(VENV)/installed $(STATIC_FILES)
 
 test: system-packages check node_modules/.package-lock.json
 	$(BIN)/python -m pytest
+	$(BIN)/python -m tests.services
 
 check: $(VENV)/installed-dev check-js
 	$(BIN)/ruff check .
@@ -49,12 +50,15 @@ node_modules/.package-lock.json: package.json package-lock.json
 	@if ! command -v npm >/dev/null; then echo "npm is not here: the accessibility test will be skipped"; \
 	else npm ci --silent || echo "npm could not install axe-core: the accessibility test will be skipped"; fi
 
-# Tests want a browser, a JavaScript engine and jemalloc; only root on Debian gets them installed, others are told.
+# Tests want a browser, a JavaScript engine, jemalloc, Postgres and Redis (they start servers of their own); only root
+# on Debian gets them installed, others are told.
 system-packages:
 	@missing=""; \
 	command -v node >/dev/null || missing="$$missing nodejs"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	ls /usr/lib/*/libjemalloc.so.2 >/dev/null 2>&1 || missing="$$missing libjemalloc2"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$$missing postgresql"; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \

@@ -91,7 +91,8 @@ def _running(command: list[str], folder: Path, is_ready: Callable[[], bool], end
     try:
         deadline = time.monotonic() + START_SECONDS
         while not is_ready():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")
+            assert process.poll() is None, log.read_text(errors="replace")
+            assert time.monotonic() < deadline, f"not ready within {START_SECONDS} s: {command[-1]}"
             time.sleep(0.05)
         yield
     finally:
@@ -121,7 +122,8 @@ def _as(user: pwd.struct_passwd | None, command: list[str]) -> list[str]:
     """As that user, and not outliving this process."""
     if user is None:
         return child_command(command)
-    return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups", "--pdeathsig=INT", *command]
+    identity = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+    return ["setpriv", *identity, "--pdeathsig=INT", *command]
 
 
 def _pongs(port: int) -> bool:
