@@ -10,6 +10,7 @@ from annotator.masks import rle_to_wire
 from annotator.models import Annotation, Pair, Review, Task
 from annotator.selectors.agreement_page import agreements_of
 from annotator.selectors.mining import tasks_withdrawable
+from annotator.selectors.overview import project_counts
 from annotator.selectors.queue_page import lane_counts
 from annotator.selectors.reviews import annotations_waiting
 from annotator.services.assignments import task_reassign
@@ -123,6 +124,19 @@ def test_nobody_chooses_between_the_own_answer_and_another_s(twice):
     with pytest.raises(RoostError, match="other answer"):
         review_decide(annotation=first, reviewer=twice.reviewer, decision="approve")
     assert states() == ["submitted", "submitted"]
+
+
+def test_other_half_s_person_is_told_why_and_not_led_there(twice, signed_in, api):
+    first = answer(twice, twice.annotator)
+    answer(twice, twice.reviewer, None)
+    page = signed_in(twice.reviewer).get(reverse("reviews", args=["barn"]))
+    assert page.context["first"] is None
+    assert "you gave the other answer" in page.content.decode()
+    assert reverse("review", args=["barn", first.pk]) not in page.content.decode()
+    rows = api(twice.reviewer).get(reverse("api-reviews", args=["barn"])).json()
+    assert [row["barred"] for row in rows] == ["you gave the other answer", "your own"]
+    assert project_counts(project=twice.project, user=twice.reviewer).reviewable == 0
+    assert project_counts(project=twice.project, user=twice.admin).reviewable == 2
 
 
 def test_answer_shows_alone_once_the_project_labels_nothing_twice(twice):
