@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from annotator.masks import rle_to_wire
 from annotator.ml_client import ConceptPrediction
-from annotator.models import Annotation, Image, Job, Prediction, Project, Task
+from annotator.models import Annotation, Concept, Image, Job, Prediction, Project, Task
 from annotator.selectors.access import Person, role_of
 from annotator.selectors.concepts import concepts_active
 from annotator.selectors.overview import loop_stations, project_counts
@@ -51,6 +51,16 @@ def project_whole(project: Project, user: Person) -> dict[str, Any]:
 
 def concept_payload(concept: Any) -> dict[str, Any]:
     return {"id": concept.pk, "number": concept.category_id, "name": concept.name, "colour": concept.colour}
+
+
+def concept_whole(concept: Concept) -> dict[str, Any]:
+    into = concept.merged_into
+    return concept_payload(concept) | {
+        "synonyms": concept.synonyms,
+        "category_id": concept.category_id,
+        "retired_at": concept.retired_at,
+        "merged_into": into.pk if into else None,
+    }
 
 
 def image_payload(image: Image, slug: str) -> dict[str, Any]:

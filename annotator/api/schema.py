@@ -44,6 +44,21 @@ class Concept(serializers.Serializer):
     colour = serializers.CharField()
 
 
+class WholeConcept(Concept):
+    synonyms = serializers.ListField(child=serializers.CharField())
+    category_id = serializers.IntegerField()
+    retired_at = serializers.DateTimeField(allow_null=True)
+    merged_into = serializers.IntegerField(allow_null=True)
+
+
+class MergePlan(serializers.Serializer):
+    moved = serializers.IntegerField()
+    together = serializers.IntegerField()
+    conflicts = serializers.IntegerField()
+    queued = serializers.IntegerField()
+    in_hand = serializers.IntegerField()
+
+
 class Reason(serializers.Serializer):
     kind = serializers.CharField()
     value = serializers.FloatField()

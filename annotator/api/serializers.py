@@ -127,6 +127,17 @@ class Retrain(serializers.Serializer):
     force = serializers.BooleanField(default=False)
 
 
+class Rename(serializers.Serializer):
+    name = serializers.CharField(max_length=80)
+    keep_synonym = serializers.BooleanField(default=True)
+    ask_again = serializers.BooleanField(default=True)
+
+
+class Merge(serializers.Serializer):
+    into = serializers.IntegerField(min_value=0, max_value=MAX_ID)
+    preview = serializers.BooleanField(default=False)
+
+
 class Promote(serializers.Serializer):
     version = serializers.CharField(max_length=64)
     override_reason = serializers.CharField(allow_blank=True, default="", max_length=500)

@@ -3,7 +3,7 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
-from . import jobs, projects, reviews, tasks, unknown
+from . import concepts, jobs, projects, reviews, tasks, unknown
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
@@ -13,6 +13,11 @@ urlpatterns = [
     path("projects/<slug:slug>/reviews/", reviews.reviews, name="api-reviews"),
     path("projects/<slug:slug>/reviews/certain", reviews.certain, name="api-certain"),
     path("projects/<slug:slug>/reviews/approve", reviews.approve, name="api-approve"),
+    path("projects/<slug:slug>/concepts/", concepts.concepts, name="api-concepts"),
+    path("projects/<slug:slug>/concepts/<int:concept_id>/rename", concepts.rename, name="api-concept-rename"),
+    path("projects/<slug:slug>/concepts/<int:concept_id>/merge", concepts.merge, name="api-concept-merge"),
+    path("projects/<slug:slug>/concepts/<int:concept_id>/retire", concepts.retire, name="api-concept-retire"),
+    path("projects/<slug:slug>/concepts/<int:concept_id>/restore", concepts.restore, name="api-concept-restore"),
     path("projects/<slug:slug>/mine", projects.mine, name="api-mine"),
     path("projects/<slug:slug>/suspects", projects.suspected, name="api-suspects"),
     path("projects/<slug:slug>/snapshots", projects.snapshots, name="api-snapshots"),

@@ -5,21 +5,23 @@ import json
 import os
 import uuid
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from annotator.errors import RoostError
 from annotator.formats.records import Category, ImageRecord, Instance, unique_names
-from annotator.models import Image, Job, Pair, Project
+from annotator.models import Concept, Image, Job, Pair, Project
+from annotator.selectors.concepts import concepts_active
 
 from .export_layouts import LAYOUTS
-from .image_store import image_path
+from .image_store import image_file
 from .jobs import JobContext, job_enqueue
 
 FORMATS = tuple(LAYOUTS)
@@ -33,16 +35,20 @@ def export_start(
     format: str = "coco",
     splits: Sequence[str] = (),
     with_images: bool = True,
+    with_retired: bool = False,
 ) -> Job:
-    """Queue an export of the splits named, or all; refused when nothing is settled yet."""
+    """Queue an export of the splits named, or all; refused when nothing is settled yet.
+
+    `with_retired`: concepts that are asked for no more, too; never one that became another, whose truth is there.
+    """
     if format not in LAYOUTS:
         words = f"An export is one of {', '.join(LAYOUTS)}, not {format!r}."
         raise RoostError(words, fields={"format": ["Unknown."]})
     if unknown := sorted(set(splits) - set(Image.Split.values)):
         raise RoostError(f"There is no split {unknown[0]!r}.", fields={"splits": ["Unknown."]})
-    if not _settled(project, splits).exists():
+    if not _settled(project, splits, with_retired).exists():
         raise RoostError("Nothing is approved or imported here yet, so there is nothing to export.")
-    params = {"format": format, "splits": list(splits), "with_images": with_images}
+    params = {"format": format, "splits": list(splits), "with_images": with_images, "with_retired": with_retired}
     return job_enqueue(project=project, kind=Job.Kind.EXPORT, params=params, created_by=user)
 
 
@@ -80,8 +86,9 @@ class _Exported:
 def _write(context: JobContext, archive: zipfile.ZipFile) -> dict[str, Any]:
     project, params = context.job.project, context.job.params
     layout = LAYOUTS[params["format"]]
-    categories = [Category(row.category_id, row.name) for row in project.concepts.all()]
-    exported = list(_exported(context, project, params["splits"]))
+    concepts = list(_concepts(project, params.get("with_retired", False)))
+    categories = [Category(row.category_id, row.name) for row in concepts]
+    exported = list(_exported(context, project, params))
     names = unique_names([one.record for one in exported])
     splits = sorted({str(one.record.split) for one in exported})
     files: dict[str, str] = {}
@@ -91,30 +98,38 @@ def _write(context: JobContext, archive: zipfile.ZipFile) -> dict[str, Any]:
     if params["with_images"]:
         for number, (one, name) in enumerate(zip(exported, names, strict=True)):
             context.progress_of(len(exported) + number, 2 * len(exported), "images read and packed")
-            archive.write(image_path(one.sha256), layout.image_path(one.record, name), zipfile.ZIP_STORED)
+            archive.write(image_file(one.sha256), layout.image_path(one.record, name), zipfile.ZIP_STORED)
     manifest = _manifest(project, params, exported, files, layout.notes)
     archive.writestr("manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False), zipfile.ZIP_DEFLATED)
     return manifest
 
 
-def _settled(project: Project, splits: Sequence[str]) -> Any:
-    pairs = project.pairs.exclude(truth=Pair.Truth.UNSEEN)
+def _concepts(project: Project, with_retired: bool) -> QuerySet[Concept]:
+    return project.concepts.filter(merged_into=None) if with_retired else concepts_active(project=project)
+
+
+def _settled(project: Project, splits: Sequence[str], with_retired: bool) -> QuerySet[Pair]:
+    pairs = project.pairs.filter(concept__in=_concepts(project, with_retired)).exclude(truth=Pair.Truth.UNSEEN)
     return pairs.filter(image__split__in=splits) if splits else pairs
 
 
-def _exported(context: JobContext, project: Project, splits: Sequence[str]) -> Iterator[_Exported]:
+def _exported(context: JobContext, project: Project, params: dict[str, Any]) -> Iterator[_Exported]:
     """Every image with a settled pair, in the order of its hash."""
-    ids = list(_settled(project, splits).order_by("image__sha256").values_list("image_id", flat=True).distinct())
+    with_retired = params.get("with_retired", False)
+    wanted = set(_concepts(project, with_retired).values_list("pk", flat=True))
+    settled = _settled(project, params["splits"], with_retired)
+    ids = list(settled.order_by("image__sha256").values_list("image_id", flat=True).distinct())
     for start in range(0, len(ids), IMAGES_A_READ):
         context.progress_of(start, 2 * len(ids), "images read and packed")
         batch = Image.objects.filter(pk__in=ids[start : start + IMAGES_A_READ]).order_by("sha256")
         for image in batch.prefetch_related("pairs__concept"):
-            yield _Exported(_record(image), image.sha256)
+            yield _Exported(_record(image, wanted), image.sha256)
 
 
-def _record(image: Image) -> ImageRecord:
+def _record(image: Image, concepts: Collection[int]) -> ImageRecord:
     record = ImageRecord(image.sha256, image.width, image.height, image.split, image.original_name)
-    for pair in sorted(image.pairs.all(), key=lambda pair: pair.concept.category_id):
+    pairs = [pair for pair in image.pairs.all() if pair.concept_id in concepts]
+    for pair in sorted(pairs, key=lambda pair: pair.concept.category_id):
         if pair.truth == Pair.Truth.PRESENT:
             record.instances += [Instance(pair.concept.name, instance["mask"]) for instance in pair.instances]
         elif pair.truth == Pair.Truth.ABSENT:

@@ -162,9 +162,10 @@ def images_fetch(*, sha256s: Iterable[str], tell: Callable[[int, int], object]) 
 def image_file_remove(sha256: str, *, is_wanted: Callable[[], bool]) -> bool:
     """Take a file out, here and in the bucket, and put it back if somebody wants it by then; whether it is gone."""
     target, aside = image_path(sha256), _incoming()
-    if not target.exists():
+    try:
+        os.replace(target, aside)
+    except FileNotFoundError:
         return True
-    os.replace(target, aside)
     place_key = _object(sha256) if settings.IMAGES_BUCKET else None
     if place_key:
         buckets.object_delete(*place_key)

@@ -33,7 +33,7 @@ TABS = (
     ("Models", "models", ANNOTATOR, ()),
     ("Jobs", "jobs", ANNOTATOR, ("job",)),
     ("People", "people", REVIEWER, ()),
-    ("Settings", "settings", ADMIN, ()),
+    ("Settings", "settings", ADMIN, ("concept",)),
     ("Audit", "audit", ADMIN, ()),
 )
 

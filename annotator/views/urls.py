@@ -5,6 +5,7 @@ from django.urls import include, path, reverse_lazy
 
 from . import (
     account,
+    concepts,
     deeds,
     desk,
     fragments,
@@ -56,8 +57,12 @@ PROJECT = [
     path("people/leases/<int:task_id>/release/", people.release, name="lease-release"),
     path("people/tasks/<int:task_id>/reassign/", people.reassign, name="task-reassign"),
     path("settings/", settings.settings, name="settings"),
-    path("settings/concepts/", settings.add_concept, name="concept-add"),
-    path("settings/concepts/<int:concept_id>/", settings.change_concept, name="concept-change"),
+    path("settings/concepts/", concepts.add, name="concept-add"),
+    path("settings/concepts/<int:concept_id>/", concepts.concept, name="concept"),
+    path("settings/concepts/<int:concept_id>/rename/", concepts.rename, name="concept-rename"),
+    path("settings/concepts/<int:concept_id>/merge/", concepts.merge, name="concept-merge"),
+    path("settings/concepts/<int:concept_id>/retire/", concepts.retire, name="concept-retire"),
+    path("settings/concepts/<int:concept_id>/restore/", concepts.restore, name="concept-restore"),
     path("audit/", registry.audit, name="audit"),
     path("loop/", projects.loop_fragment, name="loop-fragment"),
 ]

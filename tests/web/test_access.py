@@ -13,7 +13,7 @@ from tests import factories
 
 OPEN = {"api-schema", "api-unknown"}
 METHODS = {"api-projects": ("get",), "api-project": ("get",), "api-reviews": ("get",), "api-task": ("get",)}
-METHODS |= {"api-annotation": ("get",), "api-job": ("get",), "api-draft": ("put", "delete")}
+METHODS |= {"api-concepts": ("get",), "api-annotation": ("get",), "api-job": ("get",), "api-draft": ("put", "delete")}
 # The least role that is not told 403. Everything else of a stranger's project is 404.
 POLICY = {
     "api-projects": "anybody",
@@ -33,6 +33,11 @@ POLICY = {
     "api-review": "reviewer",
     "api-job": "annotator",
     "api-job-cancel": "admin",
+    "api-concepts": "annotator",
+    "api-concept-rename": "admin",
+    "api-concept-merge": "admin",
+    "api-concept-retire": "admin",
+    "api-concept-restore": "admin",
     "api-mine": "admin",
     "api-suspects": "admin",
     "api-snapshots": "admin",
@@ -52,7 +57,8 @@ def rows(barn) -> dict[str, object]:
     task = factories.make_task(barn.project, holder=barn.admin)
     done = factories.make_annotation(factories.make_task(barn.project), barn.admin)
     job = factories.make_job(barn.project, state="succeeded")
-    return {"slug": barn.project.slug, "task_id": task.pk, "annotation_id": done.pk, "job_id": job.pk}
+    ids = {"task_id": task.pk, "annotation_id": done.pk, "job_id": job.pk, "concept_id": barn.chicken.pk}
+    return {"slug": barn.project.slug, **ids}
 
 
 def call(client, name: str, method: str, ids: dict):
@@ -72,7 +78,7 @@ def test_signed_out_is_401(rows, api, name, method):
 
 @pytest.mark.parametrize(("name", "method"), [one for one in OPERATIONS if one[0] != "api-projects"])
 def test_outsider_gets_404_for_a_row_that_exists_and_for_one_that_does_not(barn, rows, api, name, method):
-    missing = {"slug": "nowhere", "task_id": 10**6, "annotation_id": 10**6, "job_id": 10**6}
+    missing = dict.fromkeys(("task_id", "annotation_id", "job_id", "concept_id"), 10**6) | {"slug": "nowhere"}
     foreign, absent = (call(api(barn.outsider), name, method, ids) for ids in (rows, missing))
     assert (foreign.status_code, absent.status_code) == (404, 404)
     assert foreign.json() == absent.json()

@@ -220,3 +220,28 @@ def test_snapshot_taken_before_a_merge_stays_as_it_was(barn, hen, image_known):
     before = (snapshot_folder(snapshot) / "train.json").read_bytes()
     merge(barn, hen)
     assert (snapshot_folder(snapshot) / "train.json").read_bytes() == before
+
+
+def test_api_previews_a_merge_and_then_does_it(barn, hen, image_known, api):
+    image_known("present", "unseen")
+    address = f"/api/v1/projects/barn/concepts/{hen.pk}/merge"
+    body = {"into": barn.chicken.pk}
+    plan = {"moved": 1, "together": 0, "conflicts": 0, "queued": 0, "in_hand": 0}
+    assert api(barn.admin).post(address, body | {"preview": True}, format="json").json() == plan
+    hen.refresh_from_db()
+    assert hen.retired_at is None
+    assert api(barn.admin).post(address, body, format="json").json() == plan
+    listed = {row["name"]: row for row in api(barn.annotator).get("/api/v1/projects/barn/concepts/").json()}
+    assert (listed["hen"]["merged_into"], listed["hen"]["category_id"]) == (barn.chicken.pk, 2)
+    assert listed["chicken"]["synonyms"] == ["hen"]
+
+
+def test_api_renames_retires_and_brings_back(barn, hen, api):
+    def post(deed: str, body: dict | None = None):
+        return api(barn.admin).post(f"/api/v1/projects/barn/concepts/{hen.pk}/{deed}", body or {}, format="json")
+
+    assert post("rename", {"name": "duck"}).json()["name"] == "duck"
+    assert post("rename", {"name": "chicken"}).status_code == 400
+    assert post("retire").json()["retired_at"]
+    assert post("retire").json()["error"]["code"] == "retired"
+    assert post("restore").json()["retired_at"] is None

@@ -45,14 +45,18 @@ POLICY = {
     "task-reassign": ("reviewer", POST),
     "settings": ("admin", BOTH),
     "concept-add": ("admin", POST),
-    "concept-change": ("admin", POST),
+    "concept": ("admin", BOTH),
+    "concept-rename": ("admin", POST),
+    "concept-merge": ("admin", POST),
+    "concept-retire": ("admin", POST),
+    "concept-restore": ("admin", POST),
     "audit": ("admin", GET),
     "loop-fragment": ("annotator", GET),
 }
 RANK = ["annotator", "reviewer", "admin"]
 NAMES = [pattern.name for pattern in PROJECT]
-PAGES = [name for name in NAMES if "get" in POLICY[name][1]]
-DEEDS = [name for name in NAMES if "post" in POLICY[name][1]]
+PAGES = [name for name in NAMES if "get" in POLICY.get(name, ("", ()))[1]]
+DEEDS = [name for name in NAMES if "post" in POLICY.get(name, ("", ()))[1]]
 
 
 @pytest.fixture
@@ -171,7 +175,8 @@ def test_rows_of_another_project_are_unknown_in_this_one(barn, ids, signed_in):
     here = {**ids, "slug": other.slug}
     for name in ("job", "run", "review", "snapshot-download", "export-download"):
         assert signed_in(barn.admin).get(address(name, here)).status_code == 404
-    for name in ("job-cancel", "lease-release", "task-reassign", "concept-change", "run-promote", "member-change"):
+    deeds = ("job-cancel", "lease-release", "task-reassign", "concept", "concept-merge", "run-promote", "member-change")
+    for name in deeds:
         assert signed_in(barn.admin).post(address(name, here)).status_code == 404
 
 

@@ -178,7 +178,7 @@ def test_concept_without_a_name_is_refused(barn, signed_in):
 
 
 def test_concept_s_colour_and_synonyms_change_but_not_its_name(barn, signed_in):
-    address = reverse("concept-change", args=["barn", barn.chicken.pk])
+    address = reverse("concept", args=["barn", barn.chicken.pk])
     signed_in(barn.admin).post(address, {"colour": "#AA0000", "synonyms": "Hen, hen , cock", "name": "goat"})
     concept = Concept.objects.get(pk=barn.chicken.pk)
     assert (concept.name, concept.colour, concept.synonyms) == ("chicken", "#aa0000", ["hen", "cock"])
@@ -186,7 +186,7 @@ def test_concept_s_colour_and_synonyms_change_but_not_its_name(barn, signed_in):
 
 @pytest.mark.parametrize("colour", ["red", "#12", "#zzzzzz", "url(x)", ""])
 def test_colour_that_is_none_is_refused(barn, signed_in, colour):
-    signed_in(barn.admin).post(reverse("concept-change", args=["barn", barn.chicken.pk]), {"colour": colour})
+    signed_in(barn.admin).post(reverse("concept", args=["barn", barn.chicken.pk]), {"colour": colour})
     assert Concept.objects.get(pk=barn.chicken.pk).colour == barn.chicken.colour
 
 

@@ -1,0 +1,118 @@
+"""One concept: how it is drawn and called, whether it is asked for, and which other one it really is."""
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods, require_POST
+
+from annotator.forms import ConceptForm, ConceptLookForm, RenameForm, SettingsForm
+from annotator.models import Concept, Project
+from annotator.selectors.concepts import concept_counts, concepts_active, merge_plan
+from annotator.services.concept_merge import concept_merge
+from annotator.services.concepts import concept_rename, concept_restore, concept_retire, concept_update
+from annotator.services.projects import concept_add
+
+from .settings import settings_page
+from .shell import ADMIN, page, project_page, refusals_told, whole_number
+
+
+@require_POST
+@project_page(ADMIN)
+def add(request: HttpRequest, project: Project) -> HttpResponse:
+    form = ConceptForm(request.POST)
+    if form.is_valid():
+        with refusals_told(request, form):
+            concept = concept_add(project=project, user=request.user, **form.cleaned_data)
+            messages.success(request, f"Every image now has a pair with «{concept.name}» that nobody has looked at.")
+            return redirect("settings", project.slug)
+    return settings_page(request, project, SettingsForm(instance=project), form)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@project_page(ADMIN)
+def concept(request: HttpRequest, project: Project, concept_id: int) -> HttpResponse:
+    """GET looks, with ?into=<id> also at what a merge would do; POST changes colour and synonyms."""
+    row = _concept(project, concept_id)
+    if request.method != "POST":
+        return _page(request, row, RenameForm(initial={"name": row.name}))
+    form = ConceptLookForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "A colour is # and six of 0-9, a-f.")
+    else:
+        with refusals_told(request):
+            concept_update(concept=row, user=request.user, **form.cleaned_data)
+            messages.success(request, f"«{row.name}» is changed.")
+    return redirect("concept", project.slug, row.pk)
+
+
+@require_POST
+@project_page(ADMIN)
+def rename(request: HttpRequest, project: Project, concept_id: int) -> HttpResponse:
+    row, form = _concept(project, concept_id), RenameForm(request.POST)
+    if form.is_valid():
+        with refusals_told(request, form):
+            dropped = concept_rename(concept=row, user=request.user, **form.cleaned_data)
+            again = f" Mine again: {dropped:,} scores of the old name were dropped." if dropped else ""
+            messages.success(request, f"«{row.name}» has a new name.{again}")
+            return redirect("concept", project.slug, row.pk)
+    return _page(request, row, form, status=400)
+
+
+@require_POST
+@project_page(ADMIN)
+def merge(request: HttpRequest, project: Project, concept_id: int) -> HttpResponse:
+    row, into = _concept(project, concept_id), _other(project, request.POST.get("into"))
+    with refusals_told(request):
+        done = concept_merge(concept=row, into=into, user=request.user)
+        counts = f"{done.moved:,} pairs moved over, {done.together:,} wait for review, {done.conflicts:,} in the queue"
+        messages.success(request, f"«{row.name}» is «{into.name}» now: {counts}.")
+        return redirect("concept", project.slug, into.pk)
+    return redirect("concept", project.slug, row.pk)
+
+
+@require_POST
+@project_page(ADMIN)
+def retire(request: HttpRequest, project: Project, concept_id: int) -> HttpResponse:
+    row = _concept(project, concept_id)
+    with refusals_told(request):
+        withdrawn = concept_retire(concept=row, user=request.user)
+        messages.success(request, f"«{row.name}» is asked for no more; {withdrawn:,} waiting tasks were withdrawn.")
+    return redirect("concept", project.slug, row.pk)
+
+
+@require_POST
+@project_page(ADMIN)
+def restore(request: HttpRequest, project: Project, concept_id: int) -> HttpResponse:
+    row = _concept(project, concept_id)
+    with refusals_told(request):
+        added = concept_restore(concept=row, user=request.user)
+        messages.success(request, f"«{row.name}» is back, with {added:,} images that came meanwhile. Mine again.")
+    return redirect("concept", project.slug, row.pk)
+
+
+def _concept(project: Project, concept_id: int) -> Concept:
+    row = project.concepts.filter(pk=concept_id).select_related("merged_into").first()
+    if row is None:
+        raise Http404
+    return row
+
+
+def _other(project: Project, text: str | None) -> Concept:
+    number = whole_number(text)
+    if number is None:
+        raise Http404
+    return _concept(project, number)
+
+
+def _page(request: HttpRequest, row: Concept, form: RenameForm, status: int = 200) -> HttpResponse:
+    project = row.project
+    into = _other(project, request.GET["into"]) if request.GET.get("into") else None
+    context = {
+        "concept": row,
+        "counts": concept_counts(row),
+        "form": form,
+        "others": concepts_active(project=project).exclude(pk=row.pk),
+        "into": into,
+        "plan": merge_plan(concept=row, into=into) if into and into.pk != row.pk else None,
+    }
+    return page(request, "concept.html", context, project=project, status=status)
