@@ -16,6 +16,7 @@ from .records import Category, ImageRecord, Instance, Problem
 
 BRUSH, ABSENT, IMAGE = "brush", "absent", "image"
 CHANNELS = 4
+SHAPES = ("brush", "polygon", "rectangle", "ellipse", "bitmask")  # so named when they carry no label
 
 
 def label_config(categories: Sequence[Category]) -> str:
@@ -38,8 +39,13 @@ def write(image: ImageRecord, *, url: str) -> dict:
     return {"data": {"image": url, "name": image.name}, "annotations": [{"result": results}]}
 
 
-def read(task: Any) -> tuple[ImageRecord, list[Problem]]:
-    """The newest annotation of an exported task: brushes, polygons, and the choices of `absent`."""
+def read(task: Any, *, size_px: tuple[int, int] | None = None) -> tuple[ImageRecord, list[Problem]]:
+    """The newest annotation of an exported task: brushes, polygons, and the choices of `absent`.
+
+    `size_px`: the image's width and height, where they are known; else Label Studio's word for them is taken.
+    Keypoints are prompts and no objects; any other labelled shape is an object without a mask, hence a problem. What
+    further controls say (texts, ratings, relations) is not about masks and is left out.
+    """
     try:
         url, annotations = task["data"]["image"], task["annotations"]
         results = annotations[-1]["result"] if annotations else []
@@ -47,31 +53,46 @@ def read(task: Any) -> tuple[ImageRecord, list[Problem]]:
         raise ImportRefusedError("This is no Label Studio task with data.image and annotations.") from None
     if not isinstance(url, str) or not isinstance(results, list):
         raise ImportRefusedError("This is no Label Studio task with data.image and annotations.")
-    width, height = _size(results)
+    width, height = size_px or _size(results)
     name = url.rsplit("/", 1)[-1]
     image, problems = ImageRecord(name, width, height, name=str(task["data"].get("name") or name)), []
     for number, result in enumerate((one for one in results if isinstance(one, dict)), start=1):
         try:
             _read_result(result, image)
         except MaskError as error:
+            image.unsure.update(_labels(result))
             problems.append(Problem(f"{name}, result {number}", str(error)))
     return image, problems
 
 
 def _read_result(result: dict, image: ImageRecord) -> None:
-    value, kind = result.get("value"), result.get("type")
-    if not isinstance(value, dict):
-        raise MaskError("It has no value.")
+    value, kind = result.get("value"), str(result.get("type"))
     if kind == "choices" and result.get("from_name") == ABSENT:
-        image.absent += [choice for choice in value.get("choices", []) if isinstance(choice, str)]
+        image.absent += _strings(value, kind)
+    if kind in SHAPES:
+        raise MaskError("It has no label.")
+    if not kind.endswith("labels") or kind == "keypointlabels":
         return
-    labels = value.get(kind) if isinstance(kind, str) else None
-    if kind not in ("brushlabels", "polygonlabels") or not isinstance(labels, list) or len(labels) != 1:
-        raise MaskError(f"A result of the type {str(kind)[:20]!r} is no labelled mask.")
+    if kind not in ("brushlabels", "polygonlabels"):
+        raise MaskError(f"A result of the type {kind[:20]!r} is no mask.")
+    if not isinstance(value, dict) or len(_labels(result)) != 1:
+        raise MaskError("It must have one label.")
     if (result.get("original_width"), result.get("original_height")) != (image.width_px, image.height_px):
         raise MaskError("Its size is not the image's.")
+    if result.get("image_rotation"):
+        raise MaskError("It was drawn on a rotated view; turn the image back and draw it again.")
     mask = _unbrushed(value, image) if kind == "brushlabels" else _polygon(value, image)
-    image.instances.append(Instance(str(labels[0]), mask))
+    image.instances.append(Instance(_labels(result)[0], mask))
+
+
+def _labels(result: dict) -> list[str]:
+    """The names on a labelled shape; Label Studio keeps them under the name of its type."""
+    return _strings(result.get("value"), str(result.get("type")))
+
+
+def _strings(value: Any, key: str) -> list[str]:
+    found = value.get(key) if isinstance(value, dict) else None
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def _size(results: list) -> tuple[int, int]:

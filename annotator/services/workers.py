@@ -14,6 +14,7 @@ from django.db.utils import DatabaseError
 
 from . import job_context
 from .jobs import jobs_sweep
+from .label_studio_spool import label_studio_sweep
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ def _look_after_jobs(name: str) -> None:
 
 def _sweep() -> None:
     try:
-        rung = jobs_sweep()
+        rung = jobs_sweep() + label_studio_sweep()
     except DatabaseError:
         log.warning("The sweeper could not read the jobs; trying again.", exc_info=True)
         connection.close()

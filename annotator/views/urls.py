@@ -19,6 +19,7 @@ from . import (
     reviews,
     settings,
 )
+from . import label_studio
 from . import training as runs
 
 PROJECT = [
@@ -63,6 +64,9 @@ PROJECT = [
     path("settings/concepts/<int:concept_id>/merge/", concepts.merge, name="concept-merge"),
     path("settings/concepts/<int:concept_id>/retire/", concepts.retire, name="concept-retire"),
     path("settings/concepts/<int:concept_id>/restore/", concepts.restore, name="concept-restore"),
+    path("settings/label-studio/", label_studio.label_studio, name="label-studio"),
+    path("settings/label-studio/pull/", label_studio.pull, name="label-studio-pull"),
+    path("settings/label-studio/remove/", label_studio.unlink, name="label-studio-unlink"),
     path("audit/", registry.audit, name="audit"),
     path("loop/", projects.loop_fragment, name="loop-fragment"),
 ]

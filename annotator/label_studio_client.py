@@ -1,0 +1,265 @@
+"""The one door to a Label Studio: its API through the SDK, its images by HTTP. Every failure is a LabelStudioError.
+
+Address and token come from the settings and go nowhere else: the token is sent to ROOST_LS_URL alone. What comes back
+is another machine's word: shapes are checked here, contents by whoever uses them.
+"""
+
+import ipaddress
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import httpx
+from django.conf import settings
+
+from annotator.checked_http import ForbiddenAddress, Network, TooMuch, checked_client
+from annotator.errors import RoostError
+
+PAGE_TASKS = 50
+ANSWER_BYTES = 512 * 1024**2  # a task travels with every mask that was ever drawn on it
+TOKEN_SECONDS = 120.0
+MASK_CONTROLS = ("brushlabels", "polygonlabels")
+NOT_SET = "Label Studio is not set up here: start Roost with ROOST_LS_URL and ROOST_LS_TOKEN (docs/label-studio.md)."
+
+
+class LabelStudioError(RoostError):
+    """Label Studio is away or refuses; to be tried again."""
+
+    code = "label_studio"
+    http_status = 502
+
+
+class LabelStudioUnknown(LabelStudioError):
+    """There is no such thing in Label Studio, or this token may not see it."""
+
+    code = "label_studio_unknown"
+
+
+class LabelStudioImageError(RoostError):
+    """A task's image can't be had; asking again at once is of no use."""
+
+    code = "label_studio_image"
+
+
+@dataclass(frozen=True)
+class StudioProject:
+    """`labels`: what its brush and polygon tools draw; `image_key`: the field of a task's data with the image."""
+
+    number: int
+    title: str
+    made_at: datetime
+    image_key: str
+    labels: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StudioTask:
+    """`annotations` are as Label Studio sent them, submitted and skipped ones; drafts are not among them."""
+
+    number: int
+    data: dict[str, Any]
+    annotations: tuple[dict[str, Any], ...]
+
+
+def is_set_up() -> bool:
+    return bool(settings.LABEL_STUDIO_URL and settings.LABEL_STUDIO_TOKEN)
+
+
+class LabelStudioClient:
+    """One client serves one request or job."""
+
+    def __init__(self) -> None:
+        if not is_set_up():
+            raise LabelStudioError(NOT_SET, code="label_studio_not_set_up", http_status=400)
+        networks = _networks()
+        self._http = checked_client(networks=networks, max_bytes=settings.LABEL_STUDIO_IMAGE_BYTES)
+        self._sdk = _asked(lambda: _sdk(checked_client(networks=networks, max_bytes=ANSWER_BYTES)))
+        self._emails: dict[int, str] | None = None
+        self._access: tuple[str, float] = ("", 0.0)
+
+    def project(self, number: int) -> StudioProject:
+        """LabelStudioUnknown when there is none; a RoostError says what its labelling interface lacks."""
+        row = _asked(lambda: self._sdk.projects.get(number))
+        return _project(row.dict())
+
+    def task(self, number: int, *, project: int) -> StudioTask | None:
+        """None when it is gone, or another project's."""
+        try:
+            row = _asked(lambda: self._sdk.tasks.get(str(number))).dict()
+        except LabelStudioUnknown:
+            return None
+        return _task(row) if row.get("project") == project else None
+
+    def tasks_after(self, number: int, *, project: int) -> list[StudioTask]:
+        """The next tasks by number, at most PAGE_TASKS; empty at the end."""
+        later = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": number}
+        query = {"filters": {"conjunction": "and", "items": [later]}, "ordering": ["tasks:id"]}
+        page = _asked(
+            lambda: self._sdk.tasks.list(
+                project=project, query=json.dumps(query), page=1, page_size=PAGE_TASKS, fields="all"
+            )
+        )
+        tasks = [_task(row.dict()) for row in page.items or ()]
+        numbers = [task.number for task in tasks]
+        if numbers != sorted(set(numbers)) or any(one <= number for one in numbers):
+            raise LabelStudioError("Label Studio listed its tasks in another order than asked for.")
+        return tasks
+
+    def email(self, person: Any) -> str:
+        """Of an annotation's `completed_by`, a number or a person; "" when it can't be told."""
+        if isinstance(person, dict):
+            return str(person.get("email") or "")
+        if self._emails is None:
+            rows = _asked(self._sdk.users.list)
+            self._emails = {row.id: str(row.email or "") for row in rows}
+        return self._emails.get(person, "")
+
+    def image(self, address: str) -> BytesIO:
+        """The bytes behind a task's image; LabelStudioImageError with the reason."""
+        target = _target(address)
+        # Label Studio answers 406 to anything narrower than */*.
+        headers = {"Accept": "*/*"} | ({"Authorization": self._authorization()} if _is_label_studio(target) else {})
+        try:
+            answer = self._http.get(target.geturl(), headers=headers)
+        except (TooMuch, ForbiddenAddress) as error:
+            raise _image_refused(f"{error}") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            if _is_label_studio(target):
+                raise _away(error) from error
+            raise _image_refused(f"its server can't be read ({type(error).__name__})") from error
+        if answer.status_code != 200:
+            raise _image_refused(f"its server answered {answer.status_code}{_hint(answer.status_code)}")
+        return BytesIO(answer.content)
+
+    def _authorization(self) -> str:
+        """A legacy token as it is; a personal access token (a JWT) is exchanged for a short-lived one."""
+        token = settings.LABEL_STUDIO_TOKEN
+        if token.count(".") != 2:
+            return f"Token {token}"
+        if self._access[1] < time.monotonic():
+            answer = _asked(lambda: self._sdk.tokens.refresh(refresh=token))
+            self._access = (answer.access, time.monotonic() + TOKEN_SECONDS)
+        return f"Bearer {self._access[0]}"
+
+
+def _sdk(client: httpx.Client) -> Any:
+    """The SDK's generated part alone: its extensions would load pandas and OpenCV."""
+    from label_studio_sdk.base_client import LabelStudioBase
+
+    url, token = settings.LABEL_STUDIO_URL, settings.LABEL_STUDIO_TOKEN
+    return LabelStudioBase(base_url=url, api_key=token, httpx_client=client, max_retries=1)
+
+
+def _asked(call: Callable[[], Any]) -> Any:
+    """The SDK's failures as sentences."""
+    from label_studio_sdk.core.api_error import ApiError
+
+    try:
+        return call()
+    except ApiError as error:
+        raise _refusal(error.status_code) from error
+    except ForbiddenAddress as error:
+        words = "ROOST_LS_URL leads to an address of a private network; name that network in ROOST_LS_NETWORKS."
+        raise LabelStudioError(words) from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _away(error) from error
+    except ValueError as error:
+        raise LabelStudioError("ROOST_LS_URL answers, but not as a Label Studio does: is the address right?") from error
+
+
+def _refusal(status: int | None) -> LabelStudioError:
+    if status == 404:
+        return LabelStudioUnknown("Label Studio has no such project or task, or ROOST_LS_TOKEN may not see it.")
+    if status in (401, 403):
+        return LabelStudioError(f"Label Studio does not accept ROOST_LS_TOKEN ({status}): set a token that is valid.")
+    return LabelStudioError(f"Label Studio answered {status}{_hint(status)}. It will be asked again.")
+
+
+def _away(error: Exception) -> LabelStudioError:
+    words = f"Label Studio can't be reached ({type(error).__name__}): does it run, and is ROOST_LS_URL right?"
+    return LabelStudioError(words, http_status=503)
+
+
+def _hint(status: int | None) -> str:
+    return " (a redirect, which is not followed)" if status in (301, 302, 303, 307, 308) else ""
+
+
+def _image_refused(reason: str) -> LabelStudioImageError:
+    return LabelStudioImageError(f"Its image can't be fetched: {reason}.")
+
+
+def _networks() -> list[Network]:
+    try:
+        return [ipaddress.ip_network(text) for text in settings.LABEL_STUDIO_NETWORKS]
+    except ValueError as error:
+        raise LabelStudioError(f"ROOST_LS_NETWORKS: {error}.") from error
+
+
+def _project(row: dict[str, Any]) -> StudioProject:
+    """Label Studio parses its own labelling interface; here is looked for what can be pulled."""
+    controls = row.get("parsed_label_config")
+    drawing = [one for one in _controls(controls) if str(one.get("type")).lower() in MASK_CONTROLS]
+    keys = {key for one in drawing for key in _image_keys(one)}
+    labels = [label for one in drawing for label in one.get("labels") or () if isinstance(label, str)]
+    if not labels or not keys:
+        words = "Its labelling interface has no BrushLabels or PolygonLabels on an image: there would be no masks."
+        raise RoostError(words, code="label_studio_no_masks")
+    if len(keys) > 1:
+        raise RoostError("Its tasks have more than one image; Roost reads one a task.", code="label_studio_images")
+    number, made_at = row.get("id"), row.get("created_at")
+    if type(number) is not int or not isinstance(made_at, datetime):
+        raise LabelStudioError("Label Studio's answer names no project.")
+    title = str(row.get("title") or "")[:200]
+    return StudioProject(number, title, made_at, keys.pop(), tuple(dict.fromkeys(labels)))
+
+
+def _controls(value: Any) -> Iterator[dict[str, Any]]:
+    yield from (one for one in (value.values() if isinstance(value, dict) else ()) if isinstance(one, dict))
+
+
+def _image_keys(control: dict[str, Any]) -> list[str]:
+    inputs = [one for one in control.get("inputs") or () if isinstance(one, dict) and one.get("type") == "Image"]
+    return [one["value"] for one in inputs if isinstance(one.get("value"), str)]
+
+
+def _task(row: dict[str, Any]) -> StudioTask:
+    number, data, annotations = row.get("id"), row.get("data"), row.get("annotations") or []
+    if type(number) is not int or not isinstance(data, dict) or not isinstance(annotations, list):
+        raise LabelStudioError("Label Studio's answer is no task.")
+    return StudioTask(number, data, tuple(one for one in annotations if isinstance(one, dict)))
+
+
+def _target(address: str) -> SplitResult:
+    """Label Studio's own paths, its own host, and the hosts of ROOST_LS_HOSTS; nothing else is fetched from."""
+    if address.startswith("/") and not address.startswith("//"):
+        address = settings.LABEL_STUDIO_URL + address
+    try:
+        target = urlsplit(address)
+        _ = target.port
+    except ValueError:
+        raise _image_refused("its address is not valid") from None
+    if target.scheme not in ("http", "https") or not target.hostname or target.username or target.password:
+        raise _image_refused("only plain http and https addresses are fetched; let Label Studio presign or proxy it")
+    if not (_is_label_studio(target) or _names(target) & settings.LABEL_STUDIO_HOSTS):
+        raise _image_refused(f"“{target.hostname}” is neither Label Studio's host nor among ROOST_LS_HOSTS")
+    return target
+
+
+def _is_label_studio(target: SplitResult) -> bool:
+    base = urlsplit(settings.LABEL_STUDIO_URL)
+    return (target.scheme, target.hostname, _port(target)) == (base.scheme, base.hostname, _port(base))
+
+
+def _port(target: SplitResult) -> int:
+    return target.port or (443 if target.scheme == "https" else 80)
+
+
+def _names(target: SplitResult) -> set[str]:
+    """The ways in which ROOST_LS_HOSTS may name this host."""
+    host = (target.hostname or "").lower()
+    return {f"{host}:{_port(target)}"} | ({host} if target.port is None else set())

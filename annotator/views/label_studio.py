@@ -1,0 +1,46 @@
+"""The bond to a project in Label Studio: what it is, how it is made, undone and used."""
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods, require_POST
+
+from annotator.forms import LabelStudioForm
+from annotator.label_studio_client import is_set_up
+from annotator.models import Project
+from annotator.selectors.label_studio import link_card
+from annotator.services.label_studio_links import link_create, link_remove, pull_start
+
+from .shell import ADMIN, page, posted, project_page, refusals_told
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@project_page(ADMIN)
+def label_studio(request: HttpRequest, project: Project) -> HttpResponse:
+    """What is linked; POST links, after Label Studio was asked whether it can be."""
+    form = LabelStudioForm(posted(request), project=project, initial={"author": request.user.pk})
+    if request.method == "POST" and form.is_valid():
+        with refusals_told(request, form):
+            link = link_create(project=project, user=request.user, **form.cleaned_data)
+            messages.success(request, f"Linked to «{link.title}». Pull everything to fetch what is there already.")
+            return redirect("label-studio", project.slug)
+    context = {"form": form, "card": link_card(project=project), "is_set_up": is_set_up()}
+    return page(request, "label_studio.html", context, project=project, status=400 if form.errors else 200)
+
+
+@require_POST
+@project_page(ADMIN)
+def unlink(request: HttpRequest, project: Project) -> HttpResponse:
+    with refusals_told(request):
+        link_remove(project=project, user=request.user)
+        messages.success(request, "The link is removed; the answers stay.")
+    return redirect("label-studio", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def pull(request: HttpRequest, project: Project) -> HttpResponse:
+    with refusals_told(request):
+        job = pull_start(project=project, user=request.user)
+        return redirect("job", project.slug, job.pk)
+    return redirect("label-studio", project.slug)
