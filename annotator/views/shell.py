@@ -33,7 +33,7 @@ TABS = (
     ("Models", "models", ANNOTATOR, ()),
     ("Jobs", "jobs", ANNOTATOR, ("job",)),
     ("People", "people", REVIEWER, ()),
-    ("Settings", "settings", ADMIN, ("concept",)),
+    ("Settings", "settings", ADMIN, ("concept", "label-studio")),
     ("Audit", "audit", ADMIN, ()),
 )
 

@@ -11,6 +11,7 @@ from . import (
     fragments,
     images,
     jobs,
+    label_studio,
     people,
     projects,
     public,

@@ -1,4 +1,4 @@
-"""As much of a Label Studio as the pull asks for, over real HTTP; tests/backend/test_label_studio_real.py asks a real one.
+"""As much of a Label Studio as the pull asks for, over HTTP; tests/backend/test_label_studio_real.py asks a real one.
 
 Shapes are those of Label Studio 1.23.2: `completed_by` is a person in one task and a number in a list.
 """
@@ -146,8 +146,11 @@ class _Handler(BaseHTTPRequestHandler):
         (least,) = wanted["filters"]["items"]
         assert (least["filter"], least["operator"], wanted["ordering"]) == ("filter:tasks:id", "greater", ["tasks:id"])
         project, size = int(query["project"][0]), int(query["page_size"][0])
-        rows = sorted((row for row in self.world.tasks.values() if row["project"] == project), key=lambda row: row["id"])
-        later = [row for row in rows if row["id"] > least["value"]]
+        later = [
+            row
+            for number, row in sorted(self.world.tasks.items())
+            if row["project"] == project and number > least["value"]
+        ]
         return {"tasks": later[:size], "total": len(later), "total_annotations": 0, "total_predictions": 0}
 
     def _answer(self, status: int, body: Any) -> None:

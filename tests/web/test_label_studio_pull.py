@@ -211,7 +211,8 @@ def test_author_is_the_member_with_that_address_and_else_the_one_named(link, stu
     studio.annotate(first, [brush(blob())], by=5)
     studio.annotate(second, [brush(blob())], by=6)
     pull(link)
-    assert list(Annotation.objects.order_by("pk").values_list("author__username", flat=True)) == ["reviewer", "annotator"]
+    authors = [answer.author for answer in Annotation.objects.order_by("pk")]
+    assert authors == [barn.reviewer, barn.annotator]
 
 
 def test_ground_truth_counts_before_the_newest_and_skipped_ones_not_at_all(link, studio):

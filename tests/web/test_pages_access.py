@@ -50,6 +50,9 @@ POLICY = {
     "concept-merge": ("admin", POST),
     "concept-retire": ("admin", POST),
     "concept-restore": ("admin", POST),
+    "label-studio": ("admin", BOTH),
+    "label-studio-pull": ("admin", POST),
+    "label-studio-unlink": ("admin", POST),
     "audit": ("admin", GET),
     "loop-fragment": ("annotator", GET),
 }
