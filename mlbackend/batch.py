@@ -63,7 +63,8 @@ def predict_folder(settings: Settings, source: Path, out: Path, *, version: str,
 
 def _read_ahead(source: Path, max_pixels: int) -> Iterator[tuple[str, np.ndarray | ImageError]]:
     """Decode a few pictures ahead of the model, in the order of their names."""
-    paths = sorted(path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = (path for path in source.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    paths = sorted(found, key=lambda path: path.relative_to(source).as_posix())
     with ThreadPoolExecutor(2) as pool:
         waiting = [pool.submit(_decode, path, max_pixels) for path in paths[:READ_AHEAD]]
         for number, path in enumerate(paths):
