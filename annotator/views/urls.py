@@ -20,7 +20,6 @@ from . import (
     reviews,
     settings,
 )
-from . import label_studio
 from . import training as runs
 
 PROJECT = [
