@@ -26,6 +26,7 @@ RUNNERS = {
     Job.Kind.SNAPSHOT: "annotator.services.snapshots.snapshot_run",
     Job.Kind.RETRAIN: "annotator.services.training_runs.retrain_run",
     Job.Kind.EXPORT: "annotator.services.exports.export_run",
+    Job.Kind.PREDICT: "annotator.services.prediction_jobs.predict_run",
     Job.Kind.LABEL_STUDIO: "annotator.services.label_studio_pull.label_studio_run",
 }
 BUG = "Roost failed in a way it did not foresee ({error}). The worker's log has the details; start the job again."

@@ -20,7 +20,7 @@ __all__ = ["JobCancelled", "JobContext", "job_cancel", "job_enqueue", "job_ring"
 
 log = logging.getLogger(__name__)
 
-QUEUES: dict[str, str] = {Job.Kind.MINE: "inference", Job.Kind.RETRAIN: "training"}
+QUEUES: dict[str, str] = {Job.Kind.MINE: "inference", Job.Kind.PREDICT: "inference", Job.Kind.RETRAIN: "training"}
 DIED = "The worker died {attempts} times while it was on this job. See the worker's log, then start the job again."
 
 
