@@ -35,9 +35,12 @@ PASSED_ON = {400, 404, 409, 422, 429, 503}
 class ImageRef(Protocol):
     """What the client needs of an image row; sizes in pixels after the EXIF transpose."""
 
-    sha256: str
-    width: int
-    height: int
+    @property
+    def sha256(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,89 @@
+"""Pictures that lie in the image store only while the model looks at them.
+
+The ML backend reads images by content hash from the store, and from nowhere else. So a picture that is to be predicted
+on is put there through the same door as an import's, and taken out again if it was not there before. A note under
+VAR_DIR/guests tells guests from images; it is written before the file gets its name, so that a killed run leaves none
+behind for good.
+
+No import loses a file by this. An import's job is RUNNING before it stores a file and until its rows are committed; a
+guest is taken out first, and only then is looked for such a job, and for a row: where there is either, it is put back.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from django.conf import settings
+
+from annotator.errors import RoostError
+from annotator.models import Image, Job, Project
+
+from .image_store import Readable, StoredFile, image_file_remove, image_file_store
+
+log = logging.getLogger(__name__)
+
+# Each new guest touches its run's folder; a run that has not for so long is dead. If not, it stores the file again.
+DEAD_AFTER_SECONDS = 3600
+
+
+class Guests:
+    """One run's. `store` may be called from several threads, `remove` from the one that has the database."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def store(self, stream: Readable) -> StoredFile:
+        return image_file_store(stream=stream, announce=self._note)
+
+    def remove(self, sha256s: Iterable[str]) -> None:
+        """Those of them that are guests of this run, unless somebody has come to want them."""
+        for sha256 in sha256s:
+            note = self._folder / sha256
+            if note.exists() and (_is_image(sha256) or self._is_gone(sha256)):
+                note.unlink(missing_ok=True)
+
+    def see_off(self) -> None:
+        """The end: take out all that are left. What can't be taken out now stays noted for the next run."""
+        try:
+            self.remove(sorted(path.name for path in self._folder.iterdir()))
+            self._folder.rmdir()
+        except (RoostError, OSError) as error:  # an import runs, or the bucket is away
+            log.warning("Some pictures stay in the image store until the next prediction: %s", error)
+
+    @staticmethod
+    def _is_gone(sha256: str) -> bool:
+        """While an import runs, nothing is taken out; the end of the run, or the next one, comes back to it."""
+        if _imports_run():
+            return False
+        return image_file_remove(sha256, is_wanted=lambda: _imports_run() or _is_image(sha256))
+
+    def _note(self, sha256: str) -> None:
+        (self._folder / sha256).touch()
+
+
+@contextmanager
+def guests_received() -> Iterator[Guests]:
+    """Guests for one run; what it leaves behind in a hurry, and what killed runs left, is taken out here."""
+    root = settings.VAR_DIR / "guests"
+    folder = root / uuid.uuid4().hex
+    folder.mkdir(parents=True)
+    for other in root.iterdir():
+        if time.time() - other.stat().st_mtime > DEAD_AFTER_SECONDS:
+            Guests(other).see_off()
+    guests = Guests(folder)
+    try:
+        yield guests
+    finally:
+        guests.see_off()
+
+
+def _is_image(sha256: str) -> bool:
+    projects = list(Project.objects.values_list("pk", flat=True))  # the index is by project first
+    return Image.objects.filter(project__in=projects, sha256=sha256).exists()
+
+
+def _imports_run() -> bool:
+    return Job.objects.filter(kind=Job.Kind.IMPORT, state=Job.State.RUNNING).exists()

@@ -1,0 +1,151 @@
+"""Predictions as jobs: a person names a source that the server's owner has opened, or uploads a zip; a zip comes out."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.files.uploadedfile import UploadedFile
+
+from annotator.errors import JobCancelled, RoostError
+from annotator.models import Job, Project
+from annotator.selectors.concepts import concepts_active
+from annotator.selectors.models_page import versions_of
+from annotator.uploads import upload_keep
+
+from .jobs import JobContext, job_enqueue
+from .named_sources import source_allowed, source_name, source_of_job, upload_delete
+from .prediction_journal import DOCUMENTS
+from .predictions import Wish, predictions_write
+
+MAX_CONCEPTS, MAX_CONCEPT_CHARACTERS = 64, 80  # what the ML backend takes in one request
+REPORTED_REFUSALS = 500
+# A failed job's half stays so long for the same wish to go on with.
+KEEP_HALVES_SECONDS = 7 * 24 * 3600
+
+
+def predict_start(
+    *,
+    project: Project,
+    user: AbstractBaseUser | None,
+    source: str = "",
+    upload: UploadedFile | None = None,
+    version: str = "",
+    concepts: Sequence[str] = (),
+    threshold: float = 0.5,
+) -> Job:
+    """Queue predictions on a source, or on an uploaded zip; by default with the project's own version and concepts."""
+    if bool(source) == bool(upload):
+        raise RoostError("Name a folder or bucket, or send a zip: one of the two.", fields={"source": ["One of two."]})
+    params = {
+        "version": _version(project, version),
+        "concepts": _concepts(project, concepts),
+        "threshold": threshold,
+        "path": source_allowed(source) if source else "",
+        "named": source,
+        "named_by_person": bool(source),
+    }
+    if upload:
+        params |= {"path": str(upload_keep([upload])), "named": str(upload.name)[:200]}
+    return job_enqueue(project=project, kind=Job.Kind.PREDICT, params=params, created_by=user)
+
+
+def predict_run(context: JobContext) -> dict[str, Any]:
+    """The job's work. After a worker that died or was stopped, or when asked for again after a failure, it goes on."""
+    params = context.job.params
+    half = _half_folder(context.job)
+    _sweep_halves()
+    try:
+        with source_of_job(params) as source:
+            wish = Wish(params["version"], params["concepts"], params["threshold"])
+            tell = _teller(context)
+            manifest = predictions_write(source=source, named=params["named"], wish=wish, out=half, tell=tell)
+        name, size = _packed(context.job, half)
+    except RoostError:
+        upload_delete(params["path"])
+        raise
+    except JobCancelled:
+        if context.stop_reason == "cancelled":
+            upload_delete(params["path"])
+            shutil.rmtree(half, ignore_errors=True)
+        raise
+    upload_delete(params["path"])
+    shutil.rmtree(half)
+    refused = manifest.pop("refused")
+    left_out = {"refused": refused[:REPORTED_REFUSALS], "more_refused": max(len(refused) - REPORTED_REFUSALS, 0)}
+    return {"file": name, "bytes": size, **manifest, **left_out}
+
+
+def prediction_file(*, job: Job) -> Path:
+    """Where a finished job's zip lies; RoostError when there is none (any more)."""
+    name = job.report.get("file") if job.kind == Job.Kind.PREDICT else None
+    path = settings.EXPORTS_DIR / str(name)
+    if not name or not path.is_file():
+        raise RoostError("This job has no file to download; predict again.", code="no_file", http_status=404)
+    return path
+
+
+def _version(project: Project, name: str) -> str:
+    known = [row.name for row in versions_of(project=project)] if name else []
+    if name and name not in known:
+        words = f"This project has no version {name!r}; it has {', '.join(known)}."
+        raise RoostError(words, code="unknown_version", fields={"version": ["Unknown."]})
+    return name or project.serving_version.name
+
+
+def _concepts(project: Project, names: Sequence[str]) -> list[str]:
+    chosen = list(dict.fromkeys(" ".join(name.split()) for name in names)) or [
+        row.name for row in concepts_active(project=project)
+    ]
+    if not chosen or not all(0 < len(name) <= MAX_CONCEPT_CHARACTERS for name in chosen) or len(chosen) > MAX_CONCEPTS:
+        words = f"Name 1 to {MAX_CONCEPTS} noun phrases of at most {MAX_CONCEPT_CHARACTERS} characters to look for."
+        raise RoostError(words, fields={"concepts": [words]})
+    return chosen
+
+
+def _teller(context: JobContext) -> Any:
+    def tell(done: int, of: int, what: str, seconds_left: float | None) -> None:
+        context.progress(0.98 * done / of, f"{done} of {of} {what}", seconds_left)
+
+    return tell
+
+
+def _half_folder(job: Job) -> Path:
+    """One for each wish, so that a second job of the same goes on; an upload is a wish of its own."""
+    wish = json.dumps([job.project_id, job.params], sort_keys=True).encode()
+    return settings.VAR_DIR / "predictions" / hashlib.sha256(wish).hexdigest()[:16]
+
+
+def _sweep_halves() -> None:
+    root = settings.VAR_DIR / "predictions"
+    for folder in root.iterdir() if root.exists() else ():
+        if time.time() - folder.stat().st_mtime > KEEP_HALVES_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _packed(job: Job, folder: Path) -> tuple[str, int]:
+    """The documents as one zip among the exports; written beside, renamed when whole."""
+    name = f"{job.project.slug}-{job.pk}-predictions.zip"
+    settings.EXPORTS_DIR.mkdir(parents=True, exist_ok=True)
+    unfinished = settings.EXPORTS_DIR / f".{name}.{uuid.uuid4().hex[:8]}"
+    try:
+        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
+            for document in DOCUMENTS:
+                archive.write(folder / document, document)
+        os.replace(unfinished, settings.EXPORTS_DIR / name)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    return name, (settings.EXPORTS_DIR / name).stat().st_size
+
+
+def prediction_source(job: Job) -> str:
+    """For a list: the last part of the folder or bucket, or the zip's name."""
+    return source_name(job.params.get("named", ""))

@@ -1,0 +1,208 @@
+"""A source of pictures in, SA-Co predictions out: store, ask, write down, take out again, a few images at once."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from annotator import ml_client
+from annotator.batches import batched
+from annotator.errors import BackendError, ImportRefusedError, JobCancelled
+from annotator.import_sources import ImportSource
+from annotator.masks import rle_box_xyxy
+from annotator.ml_client import ImagePrediction
+
+from .image_store import StoredFile
+from .imports import IMAGE_ENDINGS
+from .mining import WAITS_SECONDS, WORTH_WAITING
+from .prediction_guests import Guests, guests_received
+from .prediction_journal import Journal, Question, documents_write, names_hash
+
+IMAGES_A_CALL = 8
+# One call is answered while the next waits at the backend; pictures are fetched and checked ahead of both.
+CALLS_AT_ONCE, CALLS_AHEAD = 2, 3
+FETCHES_AT_ONCE, FETCHES_AHEAD = 4, 24
+TELL_EVERY_SECONDS = 1.0
+
+T = TypeVar("T")
+R = TypeVar("R")
+# (images done, of how many, what goes on, seconds left)
+Tell = Callable[[int, int, str, float | None], object]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What to ask of each picture; `threshold`: least instance score, presence included."""
+
+    version: str
+    concepts: Sequence[str]
+    threshold: float
+
+
+def predictions_write(*, source: ImportSource, named: str, wish: Wish, out: Path, tell: Tell) -> dict[str, Any]:
+    """Ask about every picture and write the documents to `out`; the manifest.
+
+    Stopped half-way and called again with the same it goes on. `tell` is called every second or so, and may raise
+    JobCancelled.
+    """
+    names = [name for name in source.names if name.lower().endswith(IMAGE_ENDINGS)]
+    if not names:
+        raise ImportRefusedError(f"There is no picture in {named}: no name ends in {', '.join(IMAGE_ENDINGS)}.")
+    run = _Run(source, wish, len(names), tell)
+    weights, concepts = run.weights_hash(), list(wish.concepts)
+    question = Question(named, wish.version, weights, concepts, wish.threshold, len(names), names_hash(names))
+    with Journal(out, question) as journal:
+        with guests_received() as guests:
+            run.go_on(journal, names, guests)
+        not_pictures = len(source.names) - len(names) + len(source.problems)
+        manifest = documents_write(journal, out, not_pictures=not_pictures)
+        journal.delete()
+    return manifest
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A file of the source: stored, or with the reason why it is not."""
+
+    name: str
+    stored: StoredFile | None
+    reason: str = ""
+
+
+class _Run:
+    def __init__(self, source: ImportSource, wish: Wish, of: int, tell: Tell) -> None:
+        self._source, self._wish, self._tell = source, wish, tell
+        self._done, self._of = 0, of
+        self._seconds_left: float | None = None
+        self._note = ""
+        self._stopped = threading.Event()
+        self._guests: Guests
+
+    def weights_hash(self) -> str:
+        """Loading the version says at once whether there is one, and which weights answer."""
+        rows = self._in_order(self._load, [self._wish.version], at_once=1, ahead=1)
+        try:
+            return str(next(rows).get("weights_hash"))
+        except BaseException:
+            self._stopped.set()
+            raise
+
+    def go_on(self, journal: Journal, names: Sequence[str], guests: Guests) -> None:
+        """Behind what the journal has already."""
+        self._guests, self._done, first = guests, journal.done, journal.done
+        began_at = told_at = time.monotonic()
+        pictures = self._in_order(self._store, names[first:], at_once=FETCHES_AT_ONCE, ahead=FETCHES_AHEAD)
+        batches = batched(pictures, IMAGES_A_CALL)
+        calls = self._in_order(self._ask, batches, at_once=CALLS_AT_ONCE, ahead=CALLS_AHEAD, linger=False)
+        try:
+            for answered in calls:
+                now = time.monotonic()
+                spent, told_at = now - told_at, now
+                journal.append(row | {"seconds": round(spent / len(answered), 4)} for row, _ in answered)
+                guests.remove(sha256 for _, sha256 in answered if sha256)
+                self._done = journal.done
+                self._seconds_left = (now - began_at) / (self._done - first) * (self._of - self._done)
+                self._say()
+        finally:
+            self._stopped.set()
+            calls.close()
+            pictures.close()
+
+    def _load(self, version: str) -> dict[str, Any]:
+        return self._patiently(lambda: ml_client.version_load(version=version))
+
+    def _store(self, name: str) -> _Picture:
+        try:
+            with self._source.open(name) as stream:
+                return _Picture(name, self._guests.store(stream))
+        except ImportRefusedError as error:
+            return _Picture(name, None, str(error))
+        except (KeyError, OSError):
+            return _Picture(name, None, "It is not there any more, or can't be read.")
+
+    def _ask(self, pictures: Sequence[_Picture]) -> list[tuple[dict[str, Any], str]]:
+        """A journal row for each picture, and its hash where it was stored."""
+        stored = [picture.stored for picture in pictures if picture.stored]
+        answers = {one.image: one for one in self._answers(stored)}
+        return [self._row(picture, answers) for picture in pictures]
+
+    def _row(self, picture: _Picture, answers: dict[str, ImagePrediction]) -> tuple[dict[str, Any], str]:
+        stored = picture.stored
+        if stored is None:
+            return {"file": picture.name, "reason": picture.reason}, ""
+        answer = answers[stored.sha256]
+        if answer.failure and not self._stopped.is_set():
+            # Another run may have taken the same picture out as its own guest: once more, with the file put back.
+            again = self._store(picture.name).stored
+            answer = self._answers([again])[0] if again else answer
+        if answer.failure:
+            return {"file": picture.name, "reason": answer.failure}, stored.sha256
+        pairs = [self._pair(answer, concept) for concept in self._wish.concepts]
+        return {"file": picture.name, "width": stored.width, "height": stored.height, "pairs": pairs}, stored.sha256
+
+    def _pair(self, answer: ImagePrediction, concept: str) -> dict[str, Any]:
+        found = answer.concepts[concept]
+        instances = []
+        for one in found.instances:
+            if one.score >= self._wish.threshold:
+                x0, y0, x1, y1 = rle_box_xyxy(one.mask)
+                box = [x0, y0, x1 - x0, y1 - y0]
+                instances.append({"score": one.score, "bbox": box, "segmentation": dict(one.mask)})
+        return {"presence": found.presence, "instances": instances}
+
+    def _answers(self, images: Sequence[StoredFile]) -> list[ImagePrediction]:
+        if not images:
+            return []
+        wish = self._wish
+        asked: dict[str, Any] = {"concepts": wish.concepts, "score_threshold": wish.threshold}
+        return self._patiently(lambda: ml_client.predict(model_version=wish.version, images=images, **asked))
+
+    def _patiently(self, call: Callable[[], R]) -> R:
+        """Waits while the backend is busy or starts; that it is busy is no failure, however long it lasts."""
+        waits = deque(WAITS_SECONDS)
+        while True:
+            try:
+                return call()
+            except BackendError as error:
+                words = str(error).removesuffix(ml_client.BY_HAND).strip()
+                if error.code not in WORTH_WAITING or not waits:
+                    raise BackendError(words, code=error.code, http_status=error.http_status) from error
+                seconds = error.retry_after_seconds or waits[0]
+                if error.code != "overloaded":
+                    waits.popleft()
+                self._note = f"waiting for the ML backend: {words}"
+                if self._stopped.wait(seconds):
+                    raise JobCancelled("stopped") from error
+            finally:
+                self._note = ""
+
+    def _in_order(
+        self, work: Callable[[T], R], items: Iterable[T], *, at_once: int, ahead: int, linger: bool = True
+    ) -> Generator[R, None, None]:
+        """Results in the order of the items, `at_once` of them made at a time, `ahead` begun before they are needed.
+
+        Left early it waits for what is under way; with `linger` off, a call may end by itself.
+        """
+        begun: deque[Future[R]] = deque()
+        pool = ThreadPoolExecutor(at_once)
+        try:
+            for item in items:
+                begun.append(pool.submit(work, item))
+                if len(begun) >= ahead:
+                    yield self._result(begun.popleft())
+            while begun:
+                yield self._result(begun.popleft())
+        finally:
+            pool.shutdown(wait=linger, cancel_futures=True)
+
+    def _result(self, future: Future[R]) -> R:
+        while not wait([future], TELL_EVERY_SECONDS).done:
+            self._say()
+        return future.result()
+
+    def _say(self) -> None:
+        self._tell(self._done, self._of, self._note or "images", self._seconds_left)
