@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from annotator.models import Job, Membership
 from annotator.selectors.access import project_for, projects_of
+from annotator.selectors.progress import settled_since
 from annotator.services.holdout import holdout_queue
 from annotator.services.mining import mining_start
 from annotator.services.promotion import version_named, version_promote, version_rollback
@@ -34,6 +35,16 @@ def projects(request: Request) -> Response:
 def project(request: Request, slug: str) -> Response:
     """One project: counts a station, thresholds, serving version, the caller's role."""
     return Response(project_whole(project_for(request.user, slug), request.user))
+
+
+@extend_schema(parameters=[serializers.Since], responses=answers(200, schema.Progress))
+@api_view(["GET"])
+def progress(request: Request, slug: str) -> Response:
+    """How many tasks the caller has answered here since a moment: midnight where they sit, for the daily goal."""
+    asked = serializers.Since(data=request.query_params)
+    asked.is_valid(raise_exception=True)
+    worked_in = project_for(request.user, slug)
+    return Response({"settled": settled_since(project=worked_in, user=request.user, **asked.validated_data)})
 
 
 @extend_schema(request=serializers.Mine, responses=answers(202, schema.Job))

@@ -183,6 +183,10 @@ class Station(serializers.Serializer):
     count = serializers.CharField(allow_null=True)
 
 
+class Progress(serializers.Serializer):
+    settled = serializers.IntegerField()
+
+
 class ProjectRow(serializers.Serializer):
     slug = serializers.CharField()
     name = serializers.CharField()

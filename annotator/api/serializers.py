@@ -12,6 +12,10 @@ class Claim(serializers.Serializer):
     after = serializers.IntegerField(allow_null=True, default=None, min_value=0, max_value=MAX_ID)
 
 
+class Since(serializers.Serializer):
+    since = serializers.DateTimeField()
+
+
 class Attempt(serializers.Serializer):
     attempt = serializers.IntegerField(min_value=0, max_value=2**31 - 1)
 

@@ -18,6 +18,7 @@ urlpatterns = [
     path("projects/<slug:slug>/concepts/<int:concept_id>/merge", concepts.merge, name="api-concept-merge"),
     path("projects/<slug:slug>/concepts/<int:concept_id>/retire", concepts.retire, name="api-concept-retire"),
     path("projects/<slug:slug>/concepts/<int:concept_id>/restore", concepts.restore, name="api-concept-restore"),
+    path("projects/<slug:slug>/progress", projects.progress, name="api-progress"),
     path("projects/<slug:slug>/mine", projects.mine, name="api-mine"),
     path("projects/<slug:slug>/suspects", projects.suspected, name="api-suspects"),
     path("projects/<slug:slug>/snapshots", projects.snapshots, name="api-snapshots"),

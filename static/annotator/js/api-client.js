@@ -88,6 +88,7 @@ export const isAbort = (error) => error.name === "AbortError";
 export const paths = {
   claim: (slug) => `/api/v1/projects/${slug}/claim`,
   project: (slug) => `/api/v1/projects/${slug}/`,
+  progress: (slug, since) => `/api/v1/projects/${slug}/progress?since=${encodeURIComponent(since.toISOString())}`,
   reviews: (slug) => `/api/v1/projects/${slug}/reviews/`,
   task: (id, verb) => `/api/v1/tasks/${id}${verb ? `/${verb}` : ""}`,
   annotation: (id, verb) => `/api/v1/annotations/${id}${verb ? `/${verb}` : ""}`,

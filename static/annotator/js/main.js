@@ -9,6 +9,7 @@ import { Editing } from "./editing.js";
 import { Editor } from "./editor.js";
 import { Feed } from "./feed.js";
 import { Finder } from "./finder.js";
+import { createGoal } from "./goal.js";
 import { Outbox } from "./outbox.js";
 import { bindActions, openPage, showModelState, showTool } from "./page.js";
 import { Panel } from "./panel.js";
@@ -66,10 +67,14 @@ const outbox = new Outbox({
   api,
   kept: page.outgoing,
   before: (id) => drafts.close(id),
-  onDone: (item, answer) => desk.submitted(item, answer),
+  onDone: (item, answer) => {
+    desk.submitted(item, answer);
+    void goal.refresh();
+  },
   onRefused: (item, error) => notices.show(`refused-${item.taskId}`, "error", `Not taken: ${error.message}`),
   onState: onOutboxState,
 });
+const goal = createGoal({ api, slug, role, settings });
 const feed = new Feed({ api, slug, outbox, onPicture: () => editing.workspace.invalidate("image") });
 const panel = new Panel(root, {
   onSelect: (cursor) => editor.select(cursor),
@@ -151,6 +156,8 @@ actions.hover = () => {
 };
 bindActions(page, actions);
 bindFields();
+void goal.refresh();
+document.addEventListener("visibilitychange", () => !document.hidden && goal.refresh());
 const isReload = performance.getEntriesByType("navigation")[0]?.type === "reload";
 if (taskId || (isReload && session.values.started)) desk.start(taskId ? Number(taskId) : null);
 else cover.show("start");

@@ -52,6 +52,7 @@ export class Panel {
     this.setText("model", proposal?.model_version ?? "none: no proposals for this image");
     this.setText("serving", task.serving_version);
     this.setText("presence", proposal ? proposal.presence.toFixed(2) : "–");
+    this.setText("position", String(queue?.position ?? "–"));
     this.setText("waiting", String(queue?.waiting ?? "–"));
     this.setText("saved", "");
     this.#role("reasons").replaceChildren(...task.reasons.map(({ words }) => element("li", { textContent: words })));

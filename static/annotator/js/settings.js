@@ -1,6 +1,6 @@
 /** A person's own choices at the desk, kept in this browser. */
 
-const DEFAULTS = { brush: 14, threshold: 0.5, hover: true };
+const DEFAULTS = { brush: 14, threshold: 0.5, hover: true, goal: null };
 
 export function createSettings(kept) {
   const values = { ...DEFAULTS, ...kept.get("desk") };
