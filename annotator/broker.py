@@ -20,6 +20,15 @@ from kombu.utils.encoding import bytes_to_str, str_to_bytes
 from kombu.utils.json import dumps, loads
 
 POLLING_SECONDS = 0.05
+# A message unacknowledged for longer than the visibility timeout is delivered again; job rows make that harmless, but
+# noisy. A Redis that is silent, not gone, must hold up neither a page nor the sweeper.
+REDIS_OPTIONS = {
+    "visibility_timeout": 12 * 3600,
+    "socket_connect_timeout": 2,
+    "socket_timeout": 2,
+    "socket_keepalive": True,
+    "retry_on_timeout": False,
+}
 
 
 def broker_options(folder: Path) -> dict:

@@ -6,7 +6,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from annotator.broker import broker_options
+from annotator.broker import REDIS_OPTIONS, broker_options
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("ROOST_VAR", BASE_DIR / "var")).resolve()
@@ -205,6 +205,7 @@ CELERY_TASK_DEFAULT_QUEUE = "default"
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0.2, "interval_max": 0.2}
 CELERY_BROKER_CONNECTION_TIMEOUT = 2
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker outlives a broker that is away for long
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 if CELERY_BROKER_URL.startswith("fsatomic://"):
@@ -212,8 +213,7 @@ if CELERY_BROKER_URL.startswith("fsatomic://"):
     # Control messages to workers that died would pile up as files for ever.
     CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 elif CELERY_BROKER_URL.startswith("redis"):
-    # A message unacked for longer than this is delivered again; job rows make that harmless, but noisy.
-    CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 12 * 3600, "socket_connect_timeout": 2}
+    CELERY_BROKER_TRANSPORT_OPTIONS = REDIS_OPTIONS
 
 # What runs the verbs of docs/contracts.md, "Trainer".
 TRAINER_COMMAND = shlex.split(os.environ.get("ROOST_TRAINER_COMMAND", "")) or [sys.executable, "-m", "training"]

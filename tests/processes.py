@@ -22,14 +22,18 @@ def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
 
 @contextmanager
 def celery_worker(
-    name: str, *, queues: str = "default", app: str = "tests.slow_jobs", lease_seconds: int = 2
+    name: str, *, queues: str = "default", app: str = "tests.slow_jobs", lease_seconds: int = 2, **settings: str
 ) -> Iterator[subprocess.Popen]:
-    """A worker process of its own on the test's database and broker; killed at the end, if it still lives."""
+    """A worker process of its own on the test's database and broker; killed at the end, if it still lives.
+
+    `settings`: more environment variables, for instance another broker.
+    """
     environment = {
         **os.environ,
         "DJANGO_SETTINGS_MODULE": "annotator.settings",
         "ROOST_JOB_LEASE_SECONDS": str(lease_seconds),
         "PYTHONPATH": str(ROOT),
+        **settings,
     }
     options = ["-P", "threads", "-c", "1", "-Q", queues, "-n", f"{name}@test", "--without-gossip", "--without-mingle"]
     log = Path(os.environ["ROOST_VAR"]) / f"{name}.log"

@@ -70,15 +70,11 @@ def postgres_server(*options: str) -> Iterator[str]:
 
 
 @contextmanager
-def redis_server(port: int | None = None) -> Iterator[str]:
-    """An empty Redis that keeps nothing on disk; yields its URL. With `port`, where an earlier one was."""
-    program = shutil.which("redis-server")
-    if program is None:
-        raise ServiceMissing("no redis-server here (Debian: apt-get install redis-server)")
-    port = port or free_port()
+def redis_server(port: int) -> Iterator[str]:
+    """An empty Redis that keeps nothing on disk; yields its URL."""
     with tempfile.TemporaryDirectory(prefix="roost-redis-") as folder:
-        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        command = child_command([*command, "--dir", folder])
+        switches = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", folder]
+        command = child_command(["redis-server", *switches])
         with _running(command, Path(folder), lambda: _pongs(port), signal.SIGKILL):
             yield f"redis://127.0.0.1:{port}/0"
 
