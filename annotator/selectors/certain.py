@@ -1,11 +1,15 @@
 """Answers that the serving model agrees with confidently: approved together, looked at rather than read."""
 
+from dataclasses import dataclass
+
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
+from annotator.agreement import wilson_interval
 from annotator.batches import batched
-from annotator.models import Annotation, Prediction, Project, Task
+from annotator.models import Annotation, Prediction, Project, Review, Task
 from annotator.models.annotations import Verdict
 from annotator.selectors.access import Person
+from annotator.selectors.label_checks import LEAST
 from annotator.selectors.mining import PRESENCE_SCORE
 from annotator.selectors.reviews import annotations_waiting, why_barred
 from annotator.services.review_policy import lowest_matched_iou, task_is_sampled
@@ -14,9 +18,8 @@ GRID = 48
 # Masks of so many waiting answers are compared for one grid at most; the next press goes on where this one ended.
 MOST_COMPARED = 400
 COMPARED_AT_ONCE = 60
-# What a model's doubt queued. A random audit measures the model, so the model must not vouch for it; the holdout judges
-# models; a second look contradicts somebody already.
-LANES = (Task.Lane.BAND, Task.Lane.DISAGREEMENT, Task.Lane.BORDERLINE, Task.Lane.FILL)
+# The holdout judges models and is never chosen by one; a second look contradicts somebody already.
+LANES = tuple(lane for lane in Task.Lane.values if lane not in (Task.Lane.MANUAL, Task.Lane.SUSPECT))
 
 
 def answers_certain(
@@ -33,18 +36,45 @@ def answers_certain(
             if len(found) == GRID:
                 return found, last
             last = answer.pk
-            if why_barred(answer=answer, user=user, project=project) is None and _is_certain(
-                answer, predictions[answer.pair_id], project
-            ):
+            is_mine = why_barred(answer=answer, user=user, project=project) is None
+            if is_mine and not _is_kept_back(answer, project) and _agrees(answer, predictions[answer.pair_id], project):
                 found.append(answer)
     return found, last if waiting.filter(pk__gt=last or 0).exists() else None
 
 
 def answer_is_certain(*, answer: Annotation) -> bool:
-    """Whether this one may be approved together with others now; the same rule for one."""
+    """Whether the serving model confidently says the same as this waiting answer."""
     project = answer.task.project
     row = _agreeing(project).filter(pk=answer.pk).first()
-    return row is not None and _is_certain(row, _predictions(project, [row])[row.pair_id], project)
+    return row is not None and _agrees(row, _predictions(project, [row])[row.pair_id], project)
+
+
+def answer_is_offered(*, answer: Annotation) -> bool:
+    """Whether it may be approved together with others: near-certain, and not drawn to be looked at one by one."""
+    return not _is_kept_back(answer, answer.task.project) and answer_is_certain(answer=answer)
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """Near-certain answers that reviewers decided one by one, and how many of those they changed or sent back."""
+
+    changed: int
+    total: int
+
+    @property
+    def share(self) -> float | None:
+        return self.changed / self.total if self.total >= LEAST else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return wilson_interval(self.changed, self.total)
+
+
+def certain_looked_at(*, project: Project) -> LookedAt:
+    """What the draw for eyes found: it tells how often a near-certain answer is wrong, whoever approved the others."""
+    looked = Review.objects.filter(annotation__task__project=project, near_certain=True, together=False)
+    decisions = list(looked.filter(reviewer__isnull=False).values_list("decision", flat=True))
+    return LookedAt(sum(one != Review.Decision.APPROVE for one in decisions), len(decisions))
 
 
 def _agreeing(project: Project) -> QuerySet[Annotation]:
@@ -63,10 +93,12 @@ def _predictions(project: Project, answers: list[Annotation]) -> dict[int, Predi
     return {row.pair_id: row for row in rows}
 
 
-def _is_certain(answer: Annotation, prediction: Prediction, project: Project) -> bool:
-    """The model detects as many instances, is sure of each, and draws them alike; and chance has not kept it back."""
-    if task_is_sampled(task_id=answer.task_id, share=project.bulk_look_share, draw="look"):
-        return False
+def _is_kept_back(answer: Annotation, project: Project) -> bool:
+    return task_is_sampled(task_id=answer.task_id, share=project.bulk_look_share, draw="look")
+
+
+def _agrees(answer: Annotation, prediction: Prediction, project: Project) -> bool:
+    """The model detects as many instances, is sure of each, and draws them alike."""
     detected = [one for one in prediction.instances if one["score"] >= PRESENCE_SCORE]
     masks = [one["mask"] for one in answer.instances]
     if len(masks) != len(detected) or any(one["score"] < project.bulk_score for one in detected):

@@ -34,6 +34,12 @@ def pairs_to_mine(*, project: Project) -> QuerySet[Pair]:
     return unseen.exclude(image__split=Image.Split.HOLDOUT).filter(~Exists(kept))
 
 
+def pairs_to_review(*, project: Project) -> QuerySet[Pair]:
+    """Pairs outside the holdout whose answers wait for a reviewer: a model that has not learnt from them may vouch."""
+    waiting = Task.objects.filter(project=project, state=Task.State.SUBMITTED)
+    return Pair.objects.filter(pk__in=waiting.values("pair")).exclude(image__split=Image.Split.HOLDOUT)
+
+
 def pairs_settled(*, project: Project) -> QuerySet[Pair]:
     """Pairs with a truth outside the holdout, for a second look of the model at what people said."""
     known = pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN)

@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 
 from annotator.errors import RoostError
 from annotator.models import Annotation, Project, Review
-from annotator.selectors.certain import answer_is_certain
+from annotator.selectors.certain import answer_is_offered
 
 from .reviews import review_check_open, review_decide
 
@@ -42,7 +42,7 @@ def _approve(annotation: Annotation | None, pk: int, reviewer: AbstractBaseUser)
         if annotation is None:
             raise RoostError("There is no such answer in this project.", code="unknown_annotation")
         review_check_open(annotation=annotation, reviewer=reviewer)
-        if not answer_is_certain(answer=annotation):
+        if not answer_is_offered(answer=annotation):
             raise RoostError(NOT_CERTAIN, code="not_certain")
         review_decide(annotation=annotation, reviewer=reviewer, decision=Review.Decision.APPROVE, together=True)
     except RoostError as error:

@@ -21,6 +21,7 @@ from annotator.selectors.mining import (
     images_unscored,
     pairs_settled,
     pairs_to_mine,
+    pairs_to_review,
     presence_counts,
     tasks_withdrawable,
 )
@@ -70,7 +71,8 @@ def mining_run(context: JobContext) -> dict:
     project, params = context.job.project, context.job.params
     version = ModelVersion.objects.get(name=params["model_version"])
     honeypots = honeypots_draw(project=project, seed=context.job.pk)
-    looked_at = project.pairs.filter(Q(pk__in=pairs_to_mine(project=project).values("pk")) | Q(pk__in=honeypots))
+    wanted = Q(pk__in=pairs_to_mine(project=project)) | Q(pk__in=honeypots) | Q(pk__in=pairs_to_review(project=project))
+    looked_at = project.pairs.filter(wanted)
     if params.get("settled"):
         looked_at = project.pairs.filter(Q(pk__in=looked_at.values("pk")) | Q(pk__in=pairs_settled(project=project)))
     skipped = Prediction.objects.filter(model_version=version, pair__in=looked_at).count()

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 
 from annotator.errors import ConflictError, RoostError
 from annotator.models import Annotation, Review, Task
+from annotator.selectors.certain import answer_is_certain
 from annotator.selectors.tasks import half_of
 
 from .audit import audit_record
@@ -34,7 +35,7 @@ def review_decide(
 ) -> Review:
     """Decide once; the later of two reviewers gets 409. `fix` wants a verdict and instances with wire masks.
 
-    `together`: the audit log tells that it was approved among others, see `bulk_reviews.reviews_approve`.
+    `together`: approved among others, see `bulk_reviews.reviews_approve`.
     """
     if decision not in Decision.values:
         raise RoostError("The decision must be approve, fix or send_back.", fields={"decision": ["Unknown."]})
@@ -47,9 +48,11 @@ def review_decide(
         decision=decision,
         comment=comment.strip(),
         pin=point_checked(pin, where="The pin") if pin is not None else None,
+        near_certain=answer_is_certain(answer=annotation),
+        together=together,
     )
     fixed = _fixed(annotation, reviewer, verdict, instances) if decision == Decision.FIX else None
-    return _store(review, fixed, together)
+    return _store(review, fixed)
 
 
 def review_check_open(*, annotation: Annotation, reviewer: AbstractBaseUser) -> None:
@@ -86,7 +89,7 @@ def _fixed(
 
 
 @transaction.atomic
-def _store(review: Review, fixed: Annotation | None, together: bool) -> Review:
+def _store(review: Review, fixed: Annotation | None) -> Review:
     task_id = review.annotation.task_id
     state = Task.State.RETURNED if review.decision == Decision.SEND_BACK else Task.State.APPROVED
     leases_lapsed_end(project=review.annotation.task.project)
@@ -103,7 +106,7 @@ def _store(review: Review, fixed: Annotation | None, together: bool) -> Review:
         pair_settle(annotation=fixed or review.annotation)
         half_close(task=review.annotation.task, answer=fixed or review.annotation)
     details = {"decision": review.decision, "comment": review.comment, "annotation": review.annotation_id}
-    details |= {"together": True} if together else {}
+    details |= {"together": True} if review.together else {}
     project = review.annotation.task.project
     audit_record(project=project, actor=review.reviewer, action="review.decide", subject=task_id, **details)
     return review

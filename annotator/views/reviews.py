@@ -7,7 +7,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from annotator.masks import rle_to_wire
 from annotator.models import Project
-from annotator.selectors.certain import GRID, answers_certain
+from annotator.selectors.certain import GRID, answers_certain, certain_looked_at
 from annotator.services.bulk_reviews import reviews_approve
 
 from .shell import REVIEWER, page, project_page, refusals_told, whole_number
@@ -21,7 +21,13 @@ def certain(request: HttpRequest, project: Project) -> HttpResponse:
         return _approve(request, project)
     rows, more = answers_certain(project=project, user=request.user, after=whole_number(request.GET.get("after")))
     masks = [[rle_to_wire(one["mask"]) for one in row.instances] for row in rows]
-    context = {"rows": rows, "more": more, "masks": masks, "is_on": project.bulk_look_share < 1}
+    context = {
+        "rows": rows,
+        "more": more,
+        "masks": masks,
+        "is_on": project.bulk_look_share < 1,
+        "looked": certain_looked_at(project=project),
+    }
     return page(request, "reviews_certain.html", context, project=project)
 
 

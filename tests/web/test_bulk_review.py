@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 
 from annotator.models import Annotation, AuditEvent, Pair, Review, Task
-from annotator.selectors.certain import answers_certain
+from annotator.selectors.certain import answers_certain, certain_looked_at
 from annotator.services.bulk_reviews import reviews_approve
 from annotator.services.doubles import doubles_add
 from annotator.services.review_policy import task_is_sampled
@@ -54,8 +54,6 @@ def test_answers_that_the_model_shares_with_confidence_are_near_certain(barn):
         {"detected": ()},
         {"box": None},
         {"box": None, "presence": 0.3, "detected": ()},
-        {"lane": Task.Lane.AUDIT},
-        {"lane": Task.Lane.HONEYPOT},
         {"lane": Task.Lane.SUSPECT},
         {"lane": Task.Lane.MANUAL},
     ],
@@ -105,6 +103,18 @@ def test_share_kept_back_for_eyes_is_about_what_was_set(barn):
     barn.project.bulk_look_share = 1.0
     answer(barn)
     assert offered(barn) == []
+
+
+def test_draw_for_eyes_tells_how_often_near_certain_answers_are_wrong(barn, signed_in):
+    for number in range(10):
+        fields = {"decision": "send_back", "comment": "No."} if number < 2 else {"decision": "approve"}
+        review_decide(annotation=answer(barn), reviewer=barn.reviewer, **fields)
+    review_decide(annotation=answer(barn, HALF), reviewer=barn.reviewer, decision="send_back", comment="No.")
+    reviews_approve(project=barn.project, reviewer=barn.reviewer, annotations=[answer(barn).pk])
+    found = certain_looked_at(project=barn.project)
+    assert (found.changed, found.total) == (2, 10)
+    # Wilson, 2 of 10: 0.057 to 0.510.
+    assert "20 %; 95 % interval 6 % – 51 %" in signed_in(barn.reviewer).get(GRID).content.decode()
 
 
 def test_each_approved_one_has_its_review_and_record_and_settles_its_pair(barn):
