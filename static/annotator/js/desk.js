@@ -1,36 +1,50 @@
 /** The annotator's desk: tasks in, decisions out, nothing lost on the way. Each part knows its own job. */
 
+import { Answering } from "./answering.js";
 import { isAbort, paths } from "./api-client.js";
 import { createActiveClock } from "./clock.js";
-import { askWhichDraft } from "./dialogs.js";
+import { conceptOf, decisionOf } from "./concepts.js";
+import { Drafting } from "./drafting.js";
+import { startHeartbeat } from "./heartbeat.js";
+import { createTimes } from "./times.js";
 import { measurePainted } from "./timing.js";
-import { draftOf, handDraft, handFromDraft, wireInstances, workFromDraft } from "./payload.js";
-import { newUuid } from "./session.js";
-import { EMPTY_WORK, openProposals, proposedAtFirst } from "./work.js";
+import { EMPTY_WORK } from "./work.js";
 
-const DECIDING = ["accept", "take", "split", "delete", "candidate", "fill-holes", "redo"];
+const DECIDING = ["accept", "take", "split", "merge", "delete", "candidate", "fill-holes", "redo"];
+const NUMBERS = Array.from({ length: 99 }, (_, i) => i + 1); // of concepts that have a button
+const LISTED = ["taskId", "instances", "rejected", "proposals", "absent", "cursor", "pending"];
 const COVER_AFTER_MS = 400;
-const HEARTBEAT_MS = 30_000;
-const DOUBLE_PRESS_MS = 300; // nobody has looked at the next image by then
 const LOOKING_ON = "You only look at this task: it is answered, or not leased to you.";
 const UNLEASED =
   "This task is not leased to you: clicks are not answered, but your answer is taken while it is still free.";
-const LEFT_OPEN = "still undecided: Enter accepts, X rejects. Space once more submits without deciding.";
 
 export class Desk {
   #parts;
-  #current = null; // {task, picture, proposals, earlier}
+  #current = null; // {task, picture, members}, see feed.js
   #busy = false; // between two tasks
   #loading = false; // the store is being filled: nothing to save
-  #submittedAt = -Infinity;
-  #warned = null; // what the person was asked to confirm by pressing the same key again
   #clock = createActiveClock(() => performance.now());
+  #times = createTimes(this.#clock);
+  #counterparts;
+  #drafting;
+  #answering;
 
-  /** `parts`: api, store, editor, editing, feed, drafts, outbox, panel, notices, session, settings, cover, … */
+  /** `parts`: api, store, editor, editing, feed, drafts, outbox, panel, strip, notices, session, settings, cover, … */
   constructor(parts) {
     this.#parts = parts;
+    this.#counterparts = parts.editing.counterparts;
+    this.#drafting = new Drafting({ ...parts, times: this.#times });
+    const current = () => this.#current;
+    this.#answering = new Answering({
+      ...parts,
+      times: this.#times,
+      counterparts: this.#counterparts,
+      current,
+      whyNot: () => this.lockedReason,
+      onSent: (event) => this.#goOn(event),
+    });
     parts.store.subscribe((state, changed) => this.#onState(state, changed));
-    setInterval(() => this.#beat(), HEARTBEAT_MS);
+    startHeartbeat({ ...parts, current, onLost: (id, error) => this.#onBeatFailed(id, error) });
     setInterval(() => this.#showSession(), 1000);
     document.addEventListener("visibilitychange", () => document.hidden && this.#clock.hide());
     for (const sign of ["pointermove", "pointerdown", "keydown", "wheel"]) {
@@ -41,16 +55,20 @@ export class Desk {
 
   get actions() {
     const { editor, editing, settings } = this.#parts;
+    const counterparts = this.#counterparts;
+    const numbers = NUMBERS.map((n) => [`concept-${n}`, () => this.decide(() => counterparts.number(n))]);
     const deciding = DECIDING.map((name) => [name, () => this.decide(editing.actions[name])]);
     return {
       ...editing.actions,
-      ...Object.fromEntries(deciding),
+      ...Object.fromEntries([...deciding, ...numbers]),
       next: () => editor.move(1),
       previous: () => editor.move(-1),
       reject: () => this.decide(() => editor.reject()),
       "auto-accept": () => this.decide(() => editor.autoAccept(settings.get("threshold"))),
-      absent: (event) => this.#submitAbsent(event),
-      submit: (event) => this.#submitPresent(event),
+      copy: () => this.decide(() => counterparts.transfer("copy")),
+      move: () => this.decide(() => counterparts.transfer("move")),
+      absent: (event) => this.#answering.absent(event),
+      submit: (event) => this.#submit(event),
       skip: (event) => this.#skip(event),
       undo: () => this.#undo(),
       hover: () => this.#toggleHover(),
@@ -74,7 +92,13 @@ export class Desk {
   get lockedReason() {
     if (this.#busy) return "A moment: the next image is on its way.";
     if (!this.#current) return "There is no task on the desk.";
-    return mayAnswer(this.#current.task) ? null : LOOKING_ON;
+    return mayAnswer(this.#inHand.task) ? null : LOOKING_ON;
+  }
+
+  /** Of what is on the desk, the concept in hand: {task, proposals, earlier}. */
+  get #inHand() {
+    const { taskId } = this.#parts.store.state;
+    return this.#current.members.find(({ task }) => task.id === taskId);
   }
 
   async start(taskId = null, startedAt = performance.now()) {
@@ -109,18 +133,18 @@ export class Desk {
   }
 
   async #show(prepared, startedAt) {
-    const { store, editor, drafts, editing, panel, cover, scene, notices, say } = this.#parts;
-    const { task, picture, proposals, earlier } = prepared;
+    const { store, editor, editing, cover, scene, notices, say } = this.#parts;
+    const { task, picture, members } = prepared;
     this.#current?.picture.close();
     this.#current = prepared;
-    const { payload, hand, other } = drafts.open(task);
-    const work = workFromDraft(payload) ?? { ...earlier, hand: handFromDraft(hand) };
-    Object.assign(scene, { picture, colour: task.concept.colour, pin: task.returned?.pin ?? null });
-    this.#clock.restart(payload?.active_seconds ?? 0);
-    this.#fill(() => editor.load({ task, proposals, work }));
+    const { works, seconds, others } = this.#drafting.open(members);
+    const taskId = firstInHand(prepared, works);
+    scene.picture = picture;
+    this.#times.start(seconds, taskId);
+    this.#fill(() => editor.open({ taskId, image: task.image, works, group: members.map(conceptRow) }));
     cover.hide();
     notices.clear("lease");
-    panel.showTask(task);
+    this.#showConcept();
     this.#showLooking(task);
     editing.show();
     editing.workspace.paintNow();
@@ -128,7 +152,15 @@ export class Desk {
     this.#prefetch();
     say(introOf(prepared, store.state));
     picture.ready.catch((error) => notices.show("picture", "error", error.message));
-    if (other) void this.#chooseOlder(task.id, other, payload);
+    if (others.length) void this.#drafting.chooseOlder(others, (id, payload) => this.takeUp(id, payload));
+  }
+
+  /** The panel and the stage as the concept in hand wants them. */
+  #showConcept() {
+    const { scene, panel } = this.#parts;
+    const { task } = this.#inHand;
+    Object.assign(scene, { colour: task.concept.colour, pin: task.returned?.pin ?? null });
+    panel.showTask(task);
   }
 
   /** A task opened by its address may be nobody's, somebody else's or already answered. */
@@ -139,7 +171,7 @@ export class Desk {
     const claim = () => void this.#goTo(() => feed.take(null), performance.now());
     const buttons = [["Start with the queue", claim]];
     if (task.state === "submitted")
-      buttons.unshift(["Reopen it", () => void this.#reopen(task.id, task.annotation?.id)]);
+      buttons.unshift(["Reopen it", () => void this.#reopen([task.id])]);
     notices.show("looking", "info", mayAnswer(task) ? UNLEASED : LOOKING_ON, buttons);
   }
 
@@ -147,103 +179,49 @@ export class Desk {
     this.#loading = true;
     deed();
     this.#loading = false;
+    this.#drafting.settle();
     this.#parts.panel.showWork(this.#parts.store.state);
-  }
-
-  /** This browser holds work that never reached the server, which has newer work from elsewhere. */
-  async #chooseOlder(taskId, mine, theirs) {
-    if ((await this.choose({ payload: theirs }, mine)) === "mine") this.takeUp(taskId, mine, { save: true });
+    this.#parts.strip.show(this.#parts.store.state);
   }
 
   /** The dialog for two states of one draft. */
-  choose(theirs, mine = null) {
-    const { dialogs, store } = this.#parts;
-    const ours = mine ? (mine.instances?.length ?? 0) : store.state.instances.length;
-    const texts = {
-      mine: `Keep mine: ${counted(ours)}`,
-      theirs: `Take the other: ${counted(theirs.payload?.instances?.length ?? 0)}`,
-    };
-    return askWhichDraft(dialogs.draft, texts);
+  choose(stored) {
+    return this.#drafting.choose(stored);
   }
 
-  /** Another state of the draft takes the place of what is on screen. */
-  takeUp(taskId, payload, { save = false } = {}) {
-    const { store, editor, drafts, editing } = this.#parts;
-    if (taskId !== this.#current?.task.id) return;
-    const { task, proposals } = this.#current;
-    this.#fill(() => editor.load({ task, proposals, work: workFromDraft(payload) ?? {} }));
-    editing.workspace.invalidate();
-    if (save) drafts.save(taskId, draftOf(store.state, this.#clock.seconds));
+  /** Another state of a draft takes the place of what is on screen; true where its task is still there. */
+  takeUp(taskId, payload) {
+    const member = this.#current?.members.find(({ task }) => task.id === taskId);
+    if (!member) return false;
+    this.#fill(() => this.#drafting.takeUp(member, payload));
+    this.#parts.editing.workspace.invalidate();
+    return true;
   }
 
   #onState(state, changed) {
     if (this.#loading || state.taskId === null) return;
-    this.#warned = null;
-    const { drafts, panel } = this.#parts;
-    const isSettled = ["instances", "rejected", "proposals"].some((key) => changed.has(key));
-    if (isSettled || changed.has("cursor")) panel.showWork(state);
-    if (isSettled) drafts.save(state.taskId, draftOf(state, this.#clock.seconds));
-    if (changed.has("hand")) drafts.saveHand(state.taskId, handDraft(state.hand, state.image));
+    const { panel, strip } = this.#parts;
+    if (changed.has("taskId")) this.#turnTo(state.taskId);
+    if (LISTED.some((key) => changed.has(key))) panel.showWork(state);
+    strip.show(state);
+    this.#drafting.save(state);
   }
 
-  #submitPresent(event) {
-    const { store, editor } = this.#parts;
+  /** Another concept is in hand, by choice or by undo. */
+  #turnTo(taskId) {
+    this.#times.turnTo(taskId);
+    this.#parts.editing.hover.clear();
+    this.#showConcept();
+  }
+
+  #submit(event) {
     if (this.isIdle && !this.#busy) return void this.start(null, event?.timeStamp);
-    const reason = this.#whyNotSubmit();
-    if (reason) return reason;
-    if (store.state.hand?.state === "waiting") return "The model is still drawing; a moment.";
-    if (store.state.hand) editor.acceptHand();
-    if (store.state.hand) return "The mask in hand is empty: click the object, or drop it with Esc.";
-    if (!store.state.instances.length) return "Nothing is accepted yet. If it is not in this image, press N.";
-    const open = openProposals(store.state).length;
-    if (open && this.#warned !== "open")
-      return this.#warn("open", `${open} proposal${open > 1 ? "s are" : " is"} ${LEFT_OPEN}`);
-    return this.#submit("present", event);
+    return this.#answering.present(event);
   }
 
-  #submitAbsent(event) {
-    const { store } = this.#parts;
-    const reason = this.#whyNotSubmit();
-    if (reason) return reason;
-    const { instances, hand } = store.state;
-    if ((instances.length || hand) && this.#warned !== "absent") {
-      return this.#warn(
-        "absent",
-        `You have ${counted(instances.length + (hand ? 1 : 0))}. N once more drops that and says: not in this image.`,
-      );
-    }
-    return this.#submit("absent", event);
-  }
-
-  #whyNotSubmit() {
-    const isDoublePress = performance.now() - this.#submittedAt < DOUBLE_PRESS_MS;
-    return isDoublePress ? "Pressed twice? This is the next image already." : this.lockedReason;
-  }
-
-  #warn(about, sentence) {
-    this.#warned = about;
-    return sentence;
-  }
-
-  #submit(verdict, event) {
-    const { store, outbox, session, feed } = this.#parts;
-    const { task } = this.#current;
-    const isAbsent = verdict === "absent";
-    const { instances, rejected, proposals } = store.state;
-    const seconds = this.#clock.seconds;
-    this.#submittedAt = performance.now();
-    outbox.add(task.id, {
-      attempt: task.attempt,
-      concept: task.concept.name,
-      client_uuid: newUuid(),
-      verdict,
-      instances: isAbsent ? [] : wireInstances(instances),
-      rejected_proposals: proposedAtFirst(isAbsent ? proposals.map(({ index }) => index) : rejected, store.state),
-      active_seconds: seconds,
-    });
-    session.count({ instances: isAbsent ? 0 : instances.length, activeSeconds: seconds });
-    void this.#goTo(() => feed.take(task.id), event?.timeStamp ?? performance.now());
-    return isAbsent ? "Not in the image: submitted." : `Submitted: ${counted(instances.length)}.`;
+  #goOn(event) {
+    const { id } = this.#current.task;
+    void this.#goTo(() => this.#parts.feed.take(id), event?.timeStamp ?? performance.now());
   }
 
   async #skip(event) {
@@ -276,23 +254,24 @@ export class Desk {
     if (this.#busy) return;
     await outbox.flush();
     const last = session.takeLast();
-    if (last) await this.#reopen(last.taskId, last.annotation);
+    if (last.length) await this.#reopen(last);
     else say("There is nothing to undo.");
   }
 
-  async #reopen(taskId, annotationId) {
+  /** The first of these that is not decided yet; with it comes back what was answered in one pass with it. */
+  async #reopen(taskIds) {
     const { api, feed, say } = this.#parts;
-    let task;
-    try {
-      task = await api.post(paths.task(taskId, "reopen"));
-    } catch (error) {
-      return void say(error.message);
+    let trouble;
+    for (const id of taskIds) {
+      try {
+        const task = await api.post(paths.task(id, "reopen"));
+        feed.drop(); // the server freed it: nobody holds more than two
+        return this.#goTo(() => feed.prepare(task, { isReopened: true }), performance.now());
+      } catch (error) {
+        trouble = error.message;
+      }
     }
-    feed.drop(); // the server freed it: nobody holds more than two
-    await this.#goTo(
-      async () => ({ ...(await feed.prepare(task, annotationId)), isReopened: true }),
-      performance.now(),
-    );
+    return void say(trouble);
   }
 
   #toggleHover() {
@@ -306,7 +285,7 @@ export class Desk {
   submitted(item, answer) {
     const { drafts, session, notices } = this.#parts;
     drafts.forget(item.taskId);
-    session.sent(item.taskId, answer.annotation?.id ?? answer.annotation);
+    session.sent(item.taskId, item.pass);
     notices.clear("outbox");
     if (answer.feedback) notices.show("feedback", answer.feedback.verdict_right ? "info" : "warning", answer.feedback.words);
     this.#prefetch();
@@ -315,16 +294,6 @@ export class Desk {
   #prefetch() {
     const { feed, outbox } = this.#parts;
     if (this.#current && !outbox.count) feed.prefetch(this.#current.task.id);
-  }
-
-  async #beat() {
-    const { api, feed } = this.#parts;
-    const ahead = await Promise.resolve(feed.next).catch(() => null);
-    for (const prepared of [this.#current, ahead]) {
-      if (prepared?.task.state !== "claimed") continue;
-      const { id, attempt } = prepared.task;
-      await api.post(paths.task(id, "heartbeat"), { attempt }).catch((error) => this.#onBeatFailed(id, error));
-    }
   }
 
   #onBeatFailed(taskId, error) {
@@ -337,7 +306,7 @@ export class Desk {
 
   #showSession() {
     const { panel, session } = this.#parts;
-    const taskSeconds = this.#current ? this.#clock.seconds : 0;
+    const taskSeconds = this.#current ? this.#times.total : 0;
     const { tasks, instances, activeSeconds } = session.values;
     panel.showSession({
       tasks,
@@ -353,10 +322,21 @@ export class Desk {
 const mayAnswer = ({ state, attempt }) =>
   state === "claimed" || (["queued", "returned"].includes(state) && attempt > 0);
 
-const counted = (count) => `${count} ${count === 1 ? "instance" : "instances"}`;
+const conceptRow = ({ task: { id, concept } }) => Object.freeze({ taskId: id, ...concept });
 
-function introOf({ task, earlier, isReopened }, { proposals, instances, hand }) {
+/** What was asked for by its address, else the queue's own choice, unless that is decided already and another is not. */
+function firstInHand({ task, members, first }, works) {
+  if (first && works[first]) return first;
+  const ids = [task.id, ...members.map((one) => one.task.id)];
+  return ids.find((id) => decisionOf(works[id]) === "undecided") ?? task.id;
+}
+
+function introOf({ members, isReopened }, state) {
+  const { task, earlier } = members.find((one) => one.task.id === state.taskId);
+  const { proposals, instances, hand } = state;
   const hasDraft = (instances.length > 0 || hand) && instances !== earlier?.instances;
   const came = isReopened ? "Reopened: " : task.returned ? "Sent back to you: " : "";
-  return `${came}${task.concept.name}, ${proposals.length} proposed.${hasDraft ? " Your draft is back." : ""}`;
+  const beside = members.length > 1 ? ` and ${members.length - 1} more to decide` : "";
+  const { name } = conceptOf(state);
+  return `${came}${name}${beside}, ${proposals.length} proposed.${hasDraft ? " Your draft is back." : ""}`;
 }

@@ -13,7 +13,7 @@ export class Drafts {
   #tracks = new Map(); // task id -> {version, payload, dirty, sending, timer, tries, closed}
 
   /**
-   * `parts`: api, kept (this browser's copy), choose(stored) -> "mine" or "theirs", onTheirs(taskId, payload) to take
+   * `parts`: api, kept (this browser's copy), choose({taskId, payload}) -> "mine" or "theirs", onTheirs(taskId, payload) to take
    * the other tab's state up, onState({kind: "saved" | "waiting" | "refused", message}).
    */
   constructor(parts) {
@@ -114,7 +114,7 @@ export class Drafts {
   async #settle(taskId, track, sent, { version, payload }) {
     // Our own earlier try whose answer got lost is no conflict.
     if (JSON.stringify(payload) === JSON.stringify(sent)) return this.#stored(taskId, track, sent, version);
-    if (payload && (await this.#parts.choose({ version, payload })) === "theirs") {
+    if (payload && (await this.#parts.choose({ taskId, payload })) === "theirs") {
       Object.assign(track, { version, payload, dirty: false });
       this.#mirror(taskId, track);
       return this.#parts.onTheirs(taskId, payload);

@@ -3,6 +3,7 @@
  * names of the shortcut table to deeds; a deed answers with a sentence for the status line, or nothing.
  */
 
+import { Counterparts } from "./counterparts.js";
 import { createHover } from "./hover.js";
 import { maskContains } from "./masks.js";
 import { drawLive, drawPicture, drawSettled } from "./render.js";
@@ -21,13 +22,14 @@ const BRUSH_LIMITS = [1, 200]; // CSS pixels of radius: zooming in makes the bru
 const ARROW_CSS_PX = 12;
 const ARROW_FAR = 6;
 const ZOOM_STEP = 1.4;
-const SETTLED_KEYS = ["proposals", "instances", "rejected", "image"];
+const SETTLED_KEYS = ["proposals", "instances", "rejected", "absent", "parked", "image"];
 const ARROWS = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1] };
 const NAMES = { point: "Point and box.", brush: "Brush.", eraser: "Eraser.", polygon: "Polygon.", pan: "Move." };
 
 export class Editing {
   workspace;
   hover;
+  counterparts;
   #parts;
   #tools;
   #preview = null; // the mask under a resting pointer
@@ -41,6 +43,7 @@ export class Editing {
    */
   constructor(parts) {
     this.#parts = parts;
+    this.counterparts = new Counterparts(parts);
     this.workspace = this.#makeWorkspace();
     this.hover = createHover({
       clicker: parts.clicker,
@@ -64,6 +67,7 @@ export class Editing {
       redo: () => this.#redo(),
       take: () => editor.take(),
       split: () => editor.split(),
+      merge: () => this.counterparts.merge(),
       delete: () => editor.remove(),
       candidate: () => editor.cycleCandidate(),
       "fill-holes": () => editor.fillHoles(),
@@ -114,10 +118,18 @@ export class Editing {
     const statusOf = (index) => proposalStatus(store.state, index);
     drawSettled(canvas, store.state, {
       colour: scene.colour,
+      others: this.#otherConcepts(),
       statusOf,
       isHidden: this.#isHidden || scene.hidesSettled,
     });
     scene.drawMore?.("settled", canvas);
+  }
+
+  /** What is marked under the concepts that are not in hand: [{colour, instances}]. */
+  #otherConcepts() {
+    const { group, parked } = this.#parts.store.state;
+    const others = group.filter(({ taskId }) => taskId in parked);
+    return others.map(({ taskId, colour }) => ({ colour, instances: parked[taskId].instances }));
   }
 
   #paintLive(canvas) {

@@ -39,6 +39,7 @@ import {
   stopsOf,
   withAccepted,
   withHandAccepted,
+  workFrom,
 } from "./work.js";
 
 const SELECT_FIRST = "Select a proposal or an instance first (J, K or the list).";
@@ -59,11 +60,14 @@ export class Editor {
 
   /** Start on another image; `work` = what is decided there already. */
   load({ task, proposals, work }) {
-    const { found = [], ...decided } = work ?? {};
-    const all = [...proposals, ...found.map((one, i) => Object.freeze({ ...one, index: proposals.length + i }))];
+    this.open({ taskId: task.id, image: task.image, works: { [task.id]: workFrom(proposals, work) } });
+  }
+
+  /** Start on another image with one or more concepts: `works` = {task id: work}, `taskId` the one in hand. */
+  open({ taskId, image, works, group = [] }) {
+    const { [taskId]: chosen, ...parked } = works;
     this.#history.clear();
-    this.#store.set({ ...EMPTY_WORK, taskId: task.id, image: task.image, proposals: all, ...decided });
-    if (!this.#work.cursor) this.select(cursorAfter(this.#work));
+    this.#store.set({ ...EMPTY_WORK, taskId, image, group, ...chosen, parked: Object.freeze(parked) });
   }
 
   select(cursor) {
@@ -92,7 +96,7 @@ export class Editor {
     if (["accepted", "covered"].includes(proposalStatus(this.#work, index))) return "This proposal is settled already.";
     this.#deed(
       "accept proposal",
-      withAccepted(this.#work, [index], () => this.#newKey()),
+      withAccepted(this.#work, [index], () => this.newKey()),
       index,
     );
     return `Proposal ${index + 1} accepted.`;
@@ -104,7 +108,7 @@ export class Editor {
     const indices = chosen.map(({ index }) => index);
     this.#deed(
       "auto-accept",
-      withAccepted(this.#work, indices, () => this.#newKey()),
+      withAccepted(this.#work, indices, () => this.newKey()),
       -1,
     );
     return `${chosen.length} accepted with a score of ${threshold.toFixed(2)} or more.`;
@@ -161,7 +165,7 @@ export class Editor {
     const parts = instance ? maskParts(instance.mask) : [];
     if (parts.length < 2) return "Select an instance that has parts which do not touch.";
     const made = parts.map((mask) => {
-      const own = { key: this.#newKey(), mask, wire: wireFromMask(mask, image), edited: true };
+      const own = { key: this.newKey(), mask, wire: wireFromMask(mask, image), edited: true };
       return Object.freeze({ ...instance, ...own });
     });
     this.#deed("split", {
@@ -177,16 +181,23 @@ export class Editor {
     const { hand } = this.#work;
     if (hand.state === "waiting") return "The model is still drawing; a moment.";
     if (isEmpty(hand.mask)) return "The mask in hand is empty; click the object, or drop it with Esc.";
-    const patch = withHandAccepted(this.#work, () => this.#newKey());
+    const patch = withHandAccepted(this.#work, () => this.newKey());
     this.#deed("accept", patch, -1);
     const place = patch.instances.findIndex((one) => one.mask === hand.mask);
     return `Instance ${place + 1} accepted.`;
   }
 
   drop() {
+    if (this.#work.pending) return this.#giveUp();
     if (!this.#work.hand) return null;
     this.#deed("drop", { hand: null });
     return "Mask dropped.";
+  }
+
+  /** What waited for its counterpart (counterparts.js) waits no more. */
+  #giveUp() {
+    this.#store.set({ pending: null });
+    return "Given up.";
   }
 
   /** A click: adds to the mask in hand, or starts one. Answers null when the model is to be asked. */
@@ -270,15 +281,29 @@ export class Editor {
   /** Undo */
 
   undo() {
-    const entry = this.#history.undo();
-    if (entry) this.#store.set(entry.before);
-    return entry && `Undone: ${entry.label}.`;
+    if (!this.#history.canUndo) return null;
+    let entry = this.#history.undo();
+    for (; entry.isSilent; entry = this.#history.undo()) this.#store.set(entry.before);
+    this.#store.set(entry.before);
+    return `Undone: ${entry.label}.`;
   }
 
   redo() {
-    const entry = this.#history.redo();
-    if (entry) this.#store.set(entry.after);
-    return entry && `Done again: ${entry.label}.`;
+    if (!this.#history.canRedo) return null;
+    let entry = this.#history.redo();
+    for (; entry.isSilent; entry = this.#history.redo()) this.#store.set(entry.after);
+    this.#store.set(entry.after);
+    return `Done again: ${entry.label}.`;
+  }
+
+  /** A deed that another module has worked out, as one gesture. */
+  apply(label, patch, { isSilent = false } = {}) {
+    const before = this.#store.set(patch);
+    if (Object.keys(before).length) this.#history.record({ label, before, after: patch, isSilent });
+  }
+
+  newKey() {
+    return `i${Date.now().toString(36)}${(this.#keys++).toString(36)}`;
   }
 
   /** One gesture. `settled`: the proposal it was about (-1: none), from which the cursor walks on. */
@@ -293,9 +318,5 @@ export class Editor {
     if (this.#history.newest?.gesture !== gesture) return this.#deed(label, patch, null, gesture);
     this.#store.set(patch);
     return this.#history.amend(patch);
-  }
-
-  #newKey() {
-    return `i${Date.now().toString(36)}${(this.#keys++).toString(36)}`;
   }
 }

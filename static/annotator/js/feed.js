@@ -12,7 +12,11 @@ export class Feed {
   #parts;
   #next = null; // promise of the prepared next task, or of null when none is left
 
-  /** `parts`: api, slug, outbox, onPicture(). A prepared task is {task, picture, proposals, earlier}. */
+  /**
+   * `parts`: api, slug, outbox, onPicture(). What is prepared is {task, picture, members, first}: the task with, in one
+   * pass, its companions as `members` = [{task, proposals, earlier}] by their concepts' numbers; `first`: which of them
+   * is asked for by its address, or null.
+   */
   constructor(parts) {
     this.#parts = parts;
   }
@@ -41,7 +45,8 @@ export class Feed {
     const { api, slug } = this.#parts;
     const task = await api.get(paths.task(taskId));
     const claimed = FREE.has(task.state) ? await api.post(paths.claim(slug), { after: null }) : null;
-    return this.prepare(claimed?.id === task.id ? claimed : task);
+    const isAmong = claimed && wholeTasks(claimed).some(({ id }) => id === task.id);
+    return { ...(await this.prepare(isAmong ? claimed : task)), first: task.id };
   }
 
   /** Let the prepared task go; its lease runs out, or the next claim finds it. */
@@ -53,13 +58,20 @@ export class Feed {
     this.#next = null;
   }
 
-  /** `answered`: the annotation that a reopened task had; one that was sent back names its own. */
-  async prepare(task, answered = null) {
+  /** `isReopened`: with the answers that its author takes back; what was sent back names its own. */
+  async prepare(task, { isReopened = false } = {}) {
     const picture = createPicture(task.image, { onChange: this.#parts.onPicture });
-    const proposals = proposalsOf(task);
-    const earlier = await this.#earlierAnswer(task, task.returned?.annotation ?? answered, proposals);
+    const asked = wholeTasks(task).filter(({ id }) => id === task.id || !this.#parts.outbox.holds(id));
+    asked.sort((a, b) => a.concept.number - b.concept.number);
+    const members = await Promise.all(asked.map((one) => this.#member(one, isReopened)));
     await picture.ready.catch(() => {}); // shown without its pixels, with the reason
-    return { task, picture, proposals, earlier };
+    return { task, picture, members, isReopened, first: null };
+  }
+
+  async #member(task, isReopened) {
+    const proposals = proposalsOf(task);
+    const answered = isReopened ? task.annotation?.id : null;
+    return { task, proposals, earlier: await this.#earlierAnswer(task, task.returned?.annotation ?? answered, proposals) };
   }
 
   /** Submissions go first: a task whose answer is on the way would be handed out once more. */
@@ -76,6 +88,12 @@ export class Feed {
     if (!annotationId || task.draft) return null;
     const { annotation } = await this.#parts.api.get(paths.annotation(annotationId));
     const instances = linkedToProposals(instancesFromWire(annotation.instances), proposals);
-    return { instances, rejected: annotation.rejected_proposals };
+    return { instances, rejected: annotation.rejected_proposals, absent: annotation.verdict === "absent" };
   }
+}
+
+/** A task and its companions, each as if it had come alone. */
+function wholeTasks(task) {
+  const { project, image, queue, serving_version, companions = [] } = task;
+  return [task, ...companions.map((one) => ({ ...one, project, image, queue, serving_version }))];
 }

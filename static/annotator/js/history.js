@@ -1,4 +1,7 @@
-/** Undo and redo: one gesture, one entry of {label, before, after}, both patches of the store's top-level keys. */
+/**
+ * Undo and redo: one gesture, one entry of {label, before, after}, both patches of the store's top-level keys. An entry
+ * with `isSilent` (a turn to another concept) is no deed of its own: it goes and comes with the deed before it.
+ */
 
 export function createHistory(limit = 200) {
   let done = [];
@@ -8,10 +11,10 @@ export function createHistory(limit = 200) {
       return done.at(-1) ?? null;
     },
     get canUndo() {
-      return done.length > 0;
+      return done.some((entry) => !entry.isSilent);
     },
     get canRedo() {
-      return undone.length > 0;
+      return undone.some((entry) => !entry.isSilent);
     },
     /** A new gesture forgets what was undone before it. */
     record(entry) {

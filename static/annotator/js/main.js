@@ -16,6 +16,7 @@ import { Panel } from "./panel.js";
 import { createSession } from "./session.js";
 import { DESK_SHORTCUTS } from "./shortcuts.js";
 import { createStore } from "./store.js";
+import { Strip } from "./strip.js";
 import { measurePainted } from "./timing.js";
 import { EMPTY_WORK } from "./work.js";
 
@@ -93,6 +94,7 @@ const desk = new Desk({
   drafts,
   outbox,
   panel,
+  strip: new Strip({ root: role("concepts"), transfers: role("transfers"), keymap: page.keymap }),
   notices,
   session,
   settings,

@@ -30,8 +30,9 @@ export class Outbox {
     return this.#items().some((item) => item.taskId === taskId);
   }
 
-  add(taskId, body) {
-    this.#parts.kept.set(body.client_uuid, { taskId, body, at: Date.now() });
+  /** `pass`: the task that stands for all that is decided on this image in one pass. */
+  add(taskId, body, pass = taskId) {
+    this.#parts.kept.set(body.client_uuid, { taskId, body, pass, at: Date.now() });
     return this.flush();
   }
 

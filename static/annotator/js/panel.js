@@ -13,6 +13,7 @@ const LANES = {
   companion: "Same image, in one pass",
 };
 const ORIGINS = { proposal: "proposal", click: "clicked", drawn: "drawn", exemplar: "by example" };
+const PENDING = { merge: "to merge", copy: "to copy", move: "to move" };
 const STATUS = { open: "", rejected: "false positive", covered: "replaced by yours" };
 
 export const element = (tag, properties = {}, ...children) => {
@@ -96,8 +97,9 @@ export class Panel {
   }
 
   #instanceRow(work, { key, origin, edited, score }, i) {
+    const waits = work.pending?.key === key ? ` · ${PENDING[work.pending.deed]}` : "";
     const scored = score === null ? "" : ` · ${score.toFixed(2)}`;
-    const words = `${i + 1} · ${ORIGINS[origin]}${edited ? ", edited" : ""}${scored}`;
+    const words = `${i + 1} · ${ORIGINS[origin]}${edited ? ", edited" : ""}${scored}${waits}`;
     return this.#row(work, { kind: "instance", key }, words, "accepted", [["Remove", "✕", this.#deeds.onRemove]]);
   }
 

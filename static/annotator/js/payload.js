@@ -3,6 +3,7 @@
 import { emptyHand, handFrom, handIsEdited } from "./hand.js";
 import { isEmpty } from "./masks.js";
 import { maskFromWire, wireFromMask } from "./rle.js";
+import { proposedAtFirst } from "./work.js";
 
 /** Instances as docs/web.md's I. */
 export const wireInstances = (instances) =>
@@ -14,6 +15,18 @@ export const wireInstances = (instances) =>
     score: score === null ? null : Math.min(1, Math.max(0, score)),
     edited,
   }));
+
+/** A submission: what is decided about one concept, without the lease's attempt and the uuid. */
+export function answerOf(work, { isAbsent, concept, seconds }) {
+  const rejected = isAbsent ? work.proposals.map(({ index }) => index) : work.rejected;
+  return {
+    concept: concept.name,
+    verdict: isAbsent ? "absent" : "present",
+    instances: isAbsent ? [] : wireInstances(work.instances),
+    rejected_proposals: proposedAtFirst(rejected, work),
+    active_seconds: seconds,
+  };
+}
 
 /** I -> instances of the editor; `extra(i)` adds what I does not carry. */
 export function instancesFromWire(rows, extra = () => ({})) {
@@ -43,6 +56,7 @@ export function draftOf(state, activeSeconds) {
     found: state.proposals.filter(({ exemplars }) => exemplars).map(({ mask: _, ...rest }) => rest),
     exemplars: state.exemplars,
     hand: handDraft(state.hand, state.image),
+    ...(state.absent ? { absent: true } : {}),
     active_seconds: Math.round(activeSeconds * 10) / 10,
   };
 }
@@ -66,6 +80,7 @@ export function workFromDraft(payload) {
     found: (payload.found ?? []).map((one) => ({ ...one, mask: maskFromWire(one.wire) })),
     exemplars: payload.exemplars ?? [],
     hand: handFromDraft(payload.hand),
+    absent: Boolean(payload.absent),
     cursor: null,
   };
 }

@@ -17,12 +17,16 @@ export function drawPicture({ context, view, screen }, picture, image) {
   context.drawImage(picture.bitmap, 0, 0, image.width, image.height);
 }
 
-export function drawSettled(canvas, state, { colour, statusOf, isHidden }) {
+export function drawSettled(canvas, state, { colour, others, statusOf, isHidden }) {
   const { context, view, screen, unit } = canvas;
   begin(context, view, screen);
   if (isHidden) return;
   const seen = (mask) => maskIsVisible(mask, view, screen);
   const pixel = unit / view.scale;
+  for (const other of others) {
+    const look = otherLook(other.colour);
+    for (const { mask } of other.instances) if (seen(mask)) drawMask(context, mask, look, pixel);
+  }
   for (const { index, mask } of state.proposals) {
     if (statusOf(index) === "open" && seen(mask)) drawMask(context, mask, proposalLook(colour), pixel);
   }
@@ -33,8 +37,10 @@ export function drawSettled(canvas, state, { colour, statusOf, isHidden }) {
 
 const proposalLook = (colour) => ({ colour, fill: 0.12, width: 1.5, dash: [5, 4] });
 const instanceLook = (colour) => ({ colour, fill: 0.35, width: 2 });
+const otherLook = (colour) => ({ colour, fill: 0.15, width: 1.25, alpha: 0.6 }); // of a concept that is not in hand
 const rejectedLook = { colour: SUBTRACT_COLOUR, fill: 0.1, width: 2, dash: [2, 4] };
 const previewLook = { colour: HAND_COLOUR, fill: 0.2, width: 1.5, dash: [3, 3] };
+const pendingLook = { colour: HAND_COLOUR, width: 3, dash: [2, 3] }; // waits for the instance or concept to go with it
 const handLook = { colour: HAND_COLOUR, fill: 0.35, width: 2.5 };
 
 function begin(context, view, screen) {
@@ -67,6 +73,8 @@ export function drawLive(canvas, state, scene) {
   if (!scene.isHidden) {
     if (scene.preview && !isEmpty(scene.preview)) drawMask(context, scene.preview, previewLook, pixel);
     if (scene.selected && !state.hand) drawSelected(canvas, scene.selected);
+    const waiting = state.pending && state.instances.find((one) => one.key === state.pending.key);
+    if (waiting) drawMask(context, waiting.mask, pendingLook, pixel);
     if (state.hand) drawMask(context, state.hand.mask, handLook, pixel);
   }
   scene.tool?.draw?.(canvas);

@@ -46,7 +46,7 @@ export class ReviewDesk {
   get actions() {
     const { editing, editor } = this.#parts;
     const layers = Object.keys(LAYERS).map((layer) => [`layer-${layer}`, () => this.#setLayer(layer)]);
-    const mending = ["accept", "take", "split", "delete", "fill-holes", "candidate", "undo", "redo"].map((name) => [
+    const mending = ["accept", "take", "split", "merge", "delete", "fill-holes", "candidate", "undo", "redo"].map((name) => [
       name,
       () => this.#mending(editing.actions[name]),
     ]);
@@ -246,7 +246,7 @@ export class ReviewDesk {
 
   #drop() {
     const { store, editing, editor } = this.#parts;
-    if (!this.#isMending || store.state.hand) return editing.actions.drop();
+    if (!this.#isMending || store.state.hand || store.state.pending) return editing.actions.drop();
     const { task, proposals, instances } = this.#current;
     this.#isMending = false;
     editor.load({ task, proposals, work: { instances, rejected: task.annotation.rejected_proposals } });

@@ -4,6 +4,7 @@ const REOPENABLE = 10;
 
 export function createSession(kept) {
   const values = { started: false, tasks: 0, instances: 0, activeSeconds: 0, sent: [], ...kept.get("session") };
+  values.sent = values.sent.map((one) => ({ pass: one.taskId, ...one }));
   const save = () => kept.set("session", values);
   return {
     values,
@@ -17,15 +18,20 @@ export function createSession(kept) {
       values.activeSeconds += activeSeconds;
       save();
     },
-    sent(taskId, annotation) {
-      values.sent = [...values.sent.filter((one) => one.taskId !== taskId), { taskId, annotation }].slice(-REOPENABLE);
+    /** `pass` tells which answers were one pass over an image: they are reopened together. */
+    sent(taskId, pass = taskId) {
+      const all = [...values.sent.filter((one) => one.taskId !== taskId), { taskId, pass }];
+      const last = [...new Set(all.map((one) => one.pass))].slice(-REOPENABLE);
+      values.sent = all.filter((one) => last.includes(one.pass));
       save();
     },
+    /** The task to reopen, with all that was answered in its pass. */
     takeLast() {
-      const last = values.sent.at(-1) ?? null;
-      values.sent = values.sent.slice(0, -1);
+      const last = values.sent.at(-1)?.pass ?? null;
+      const taken = values.sent.filter((one) => one.pass === last).map((one) => one.taskId);
+      values.sent = values.sent.filter((one) => one.pass !== last);
       save();
-      return last;
+      return taken;
     },
   };
 }

@@ -1,7 +1,7 @@
 /** One person's work on one image as plain data, and the questions one asks of it. Pure. */
 
 import { emptyHand, handFrom, handIsEdited } from "./hand.js";
-import { isEmpty, maskContains, maskIou } from "./masks.js";
+import { isEmpty, maskContains, maskIou, maskUnion } from "./masks.js";
 import { maskFromWire, wireFromMask } from "./rle.js";
 
 const SAME_OBJECT_IOU = 0.5;
@@ -15,7 +15,20 @@ export const EMPTY_WORK = Object.freeze({
   rejected: [], // indices of proposals called false positives
   hand: null,
   cursor: null, // {kind: "proposal" | "instance", key}
+  absent: false, // said to be not in this image, where several concepts are decided in one pass
+  group: [], // [{taskId, number, name, colour}] of all concepts that are decided in this pass
+  parked: Object.freeze({}), // task id -> work, of those that are not in hand (concepts.js)
+  pending: null, // {deed: "merge" | "copy" | "move", key}: an instance that waits for its counterpart to be named
 });
+
+/** One concept's work as it is taken up: its proposals, what was found later, and what is decided. */
+export function workFrom(proposals, work) {
+  const { found = [], ...decided } = work ?? {};
+  const all = [...proposals, ...found.map((one, i) => Object.freeze({ ...one, index: proposals.length + i }))];
+  const { exemplars, instances, rejected, hand, absent } = EMPTY_WORK;
+  const whole = { exemplars, instances, rejected, hand, absent, ...decided, proposals: all };
+  return Object.freeze({ ...whole, cursor: whole.cursor ?? cursorAfter(whole) });
+}
 
 /** Proposals of a task, decoded. */
 export function proposalsOf(task) {
@@ -25,9 +38,9 @@ export function proposalsOf(task) {
   );
 }
 
-/** open, accepted, rejected, or covered: a mask accepted by hand lies on the same object. */
-export function proposalStatus({ instances, rejected }, index) {
-  if (rejected.includes(index)) return "rejected";
+/** open, accepted, rejected (all are, where the concept is absent), or covered: an accepted mask lies on the object. */
+export function proposalStatus({ instances, rejected, absent }, index) {
+  if (absent || rejected.includes(index)) return "rejected";
   if (instances.some((one) => one.proposal === index)) return "accepted";
   return instances.some((one) => one.covers.includes(index)) ? "covered" : "open";
 }
@@ -132,7 +145,7 @@ export function withAccepted(work, indices, newKey) {
     return Object.freeze({ key: newKey(), mask, wire, score, modelVersion, ...fixed });
   });
   const rejected = work.rejected.filter((index) => !indices.includes(index));
-  return { instances: [...work.instances, ...added], rejected };
+  return { instances: [...work.instances, ...added], rejected, absent: false };
 }
 
 /** Instances and rejections after accepting the mask in hand, in the place of the instance that it mends. */
@@ -142,6 +155,7 @@ export function withHandAccepted(work, newKey) {
   const isNew = !instances.some(({ key }) => key === instance.key);
   return {
     hand: null,
+    absent: false,
     instances: isNew ? [...instances, instance] : instances.map((one) => (one.key === instance.key ? instance : one)),
     rejected: rejected.filter((index) => index !== instance.proposal),
   };
@@ -167,7 +181,23 @@ function instanceFromHand(work, key) {
   });
 }
 
-const coveredBy = (mask, proposals) =>
+/** Two instances as one: the first, with the pixels and the clicks of both. */
+export function withMerged(work, first, second) {
+  const mask = maskUnion(first.mask, second.mask);
+  const covers = [...first.covers, ...second.covers, ...coveredBy(mask, openProposals(work)), second.proposal];
+  const merged = Object.freeze({
+    ...first,
+    mask,
+    wire: wireFromMask(mask, work.image),
+    prompts: [...first.prompts, ...second.prompts],
+    edited: true,
+    covers: [...new Set(covers)].filter((index) => index !== null && index !== first.proposal),
+  });
+  const instances = work.instances.map((one) => (one === first ? merged : one)).filter((one) => one !== second);
+  return { instances, cursor: instanceCursor(merged) };
+}
+
+export const coveredBy = (mask, proposals) =>
   proposals.filter((proposal) => maskIou(proposal.mask, mask) > SAME_OBJECT_IOU).map(({ index }) => index);
 
 /** Instances that came from the server alone, tied again to the proposals that they settle. */
