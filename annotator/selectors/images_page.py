@@ -4,9 +4,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Case, Count, Exists, OuterRef, QuerySet, Value, When
+from django.db.models import Count, Exists, OuterRef, QuerySet
 
-from annotator.models import Image, Pair, Project, Task
+from annotator.models import Image, Pair, Project
+from annotator.selectors.access import Person
+from annotator.selectors.told import with_truth_told
 
 PAGE = 48
 
@@ -22,37 +24,40 @@ class ImageFilter:
     before: int | None = None
 
 
-def images_page(*, project: Project, wanted: ImageFilter) -> tuple[list[Image], int | None]:
-    """Images with `.known` = [Pair, …]; and the id to go on from, None at the end."""
-    images = project.images.all()
-    images = images.filter(split=wanted.split) if wanted.split else images
-    images = images.filter(source=wanted.source) if wanted.source else images
-    images = images.filter(id__lt=wanted.before) if wanted.before else images
-    if wanted.truth or wanted.concept:
-        images = images.filter(Exists(_pairs(wanted)))
-    rows = list(images.order_by("-id")[: PAGE + 1])
+def images_page(*, project: Project, wanted: ImageFilter, user: Person) -> tuple[list[Image], int | None]:
+    """Images with `.known` = [Pair, …], `.told` the truth that this person may know; and the id to go on from."""
+    found = images_found(project=project, wanted=wanted, user=user)
+    found = found.filter(id__lt=wanted.before) if wanted.before else found
+    rows = list(found.order_by("-id")[: PAGE + 1])
     shown = rows[:PAGE]
-    _add_pairs(shown)
+    _add_pairs(shown, project, user)
     return shown, shown[-1].pk if len(rows) > PAGE else None
 
 
-def _pairs(wanted: ImageFilter) -> QuerySet[Pair]:
-    pairs = _with_truth_told(Pair.objects.filter(image_id=OuterRef("pk")))
-    pairs = pairs.filter(told=wanted.truth) if wanted.truth else pairs
+def images_found(*, project: Project, wanted: ImageFilter, user: Person) -> QuerySet[Image]:
+    """All that the filter lets through."""
+    images = project.images.all()
+    images = images.filter(split=wanted.split) if wanted.split else images
+    images = images.filter(source=wanted.source) if wanted.source else images
+    if wanted.truth or wanted.concept:
+        images = images.filter(Exists(_pairs(project, wanted, user)))
+    return images
+
+
+def _pairs(project: Project, wanted: ImageFilter, user: Person) -> QuerySet[Pair]:
+    pairs = Pair.objects.filter(image_id=OuterRef("pk"))
+    if wanted.truth:
+        pairs = with_truth_told(pairs, project=project, user=user).filter(told=wanted.truth)
     return pairs.filter(concept_id=wanted.concept) if wanted.concept else pairs
 
 
-def _with_truth_told(pairs: QuerySet[Pair]) -> QuerySet[Pair]:
-    """`.told`: the truth; while a person is asked for a known one, it passes for «not looked at»."""
-    tested = Task.objects.filter(pair=OuterRef("pk"), lane=Task.Lane.HONEYPOT, state__in=Task.OPEN_STATES)
-    return pairs.annotate(told=Case(When(Exists(tested), then=Value(Pair.Truth.UNSEEN)), default="truth"))
-
-
-def _add_pairs(images: Sequence[Image]) -> None:
+def _add_pairs(images: Sequence[Image], project: Project, user: Person) -> None:
     pairs = Pair.objects.filter(image__in=[image.pk for image in images]).select_related("concept")
-    rows = _with_truth_told(pairs).only("image_id", "concept__name", "concept__colour").order_by("concept_id")
+    rows = with_truth_told(pairs, project=project, user=user).exclude(
+        concept__retired_at__isnull=False, told=Pair.Truth.UNSEEN
+    )
     known = defaultdict(list)
-    for pair in rows:
+    for pair in rows.only("image_id", "concept__name", "concept__colour").order_by("concept__category_id"):
         pair.truth = pair.told
         known[pair.image_id].append(pair)
     for image in images:

@@ -61,6 +61,10 @@ def lane_shown(task: Task) -> str:
     return Task.Lane.AUDIT if task.lane == Task.Lane.HONEYPOT else task.lane
 
 
+def lane_words(task: Task) -> str:
+    return str(Task.Lane(lane_shown(task)).label)
+
+
 def prediction_of(task: Task) -> Prediction | None:
     """The prediction whose instances the task proposes."""
     return Prediction.objects.filter(pair=task.pair_id, model_version=task.model_version_id).first()

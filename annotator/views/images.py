@@ -3,11 +3,13 @@
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_safe
 
 from annotator.forms import ImportForm
 from annotator.models import Image, Job, Pair, Project
-from annotator.selectors.access import has_role
+from annotator.selectors.access import has_role, image_for
+from annotator.selectors.concepts import concepts_active
+from annotator.selectors.image_page import image_known, image_layers, neighbours
 from annotator.selectors.images_page import ImageFilter, images_page, sources_of, split_counts
 from annotator.selectors.jobs_page import newest_job
 from annotator.services.imports import import_start
@@ -57,22 +59,50 @@ def _go(request: HttpRequest, name: str, *args: object) -> HttpResponse:
 
 def _page(request: HttpRequest, project: Project, form: ImportForm, status: int = 200) -> HttpResponse:
     wanted = _filter(request)
-    rows, more = images_page(project=project, wanted=wanted)
+    rows, more = images_page(project=project, wanted=wanted, user=request.user)
     job = newest_job(project=project, kind=Job.Kind.IMPORT)
     context = {
         "form": form,
         "images": rows,
         "more": more,
         "wanted": wanted,
+        "asked": _asked(request),
         "splits": split_counts(project=project),
         "sources": sources_of(project=project),
         "truths": Pair.Truth.choices,
-        "concepts": project.concepts.all(),
+        "concepts": concepts_active(project=project),
         "job": job,
         "importing": job is not None and job.state in Job.IN_FLIGHT,
         "may_import": has_role(user=request.user, project=project, role=ADMIN),
     }
     return page(request, "images.html", context, project=project, status=status)
+
+
+@require_safe
+@project_page()
+def image(request: HttpRequest, project: Project, sha256: str) -> HttpResponse:
+    """One image with its masks and history; the list's filter goes with it from one to the next."""
+    row, wanted = image_for(request.user, project.slug, sha256), _filter(request)
+    known = image_known(image=row, project=project, user=request.user)
+    before, after = neighbours(image=row, project=project, wanted=wanted, user=request.user)
+    context = {
+        "image": row,
+        "known": known,
+        "drawing": {"width": row.width, "height": row.height, "layers": image_layers(known)},
+        "any_predicted": any(one.predicted for one in known),
+        "is_holdout": row.split == Image.Split.HOLDOUT,
+        "before": before,
+        "after": after,
+        "asked": _asked(request),
+    }
+    return page(request, "image.html", context, project=project)
+
+
+def _asked(request: HttpRequest) -> str:
+    """The filter as an address carries it on, without the place in the list."""
+    kept = request.GET.copy()
+    kept.pop("before", None)
+    return kept.urlencode()
 
 
 def _filter(request: HttpRequest) -> ImageFilter:

@@ -24,7 +24,7 @@ ANNOTATOR, REVIEWER, ADMIN = Membership.Role.ANNOTATOR, Membership.Role.REVIEWER
 # (label, address, least role, further addresses that light the same tab)
 TABS = (
     ("Home", "project", ANNOTATOR, ()),
-    ("Images", "images", ANNOTATOR, ()),
+    ("Images", "images", ANNOTATOR, ("image",)),
     ("Queue", "queue", ANNOTATOR, ()),
     ("Desk", "desk", ANNOTATOR, ("desk-task",)),
     ("Review", "reviews", REVIEWER, ("review", "reviews-certain")),

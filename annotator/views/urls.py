@@ -25,6 +25,7 @@ from . import training as runs
 PROJECT = [
     path("", projects.project_home, name="project"),
     path("images/", images.images, name="images"),
+    path("images/<str:sha256>/", images.image, name="image"),
     path("queue/", queue.queue, name="queue"),
     path("queue/histogram/", queue.histogram, name="queue-histogram"),
     path("queue/band/", deeds.set_band, name="band-set"),

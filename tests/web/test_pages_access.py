@@ -13,6 +13,7 @@ GET, POST, BOTH = ("get",), ("post",), ("get", "post")
 POLICY = {
     "project": ("annotator", GET),
     "images": ("annotator", BOTH),  # posting is the admins'
+    "image": ("annotator", GET),
     "queue": ("annotator", GET),
     "queue-histogram": ("annotator", GET),
     "queue-checks": ("annotator", GET),
@@ -83,6 +84,7 @@ def ids(barn, settings) -> dict[str, object]:
         "number": run.number,
         "user_id": barn.annotator.pk,
         "concept_id": barn.chicken.pk,
+        "sha256": task.pair.image.sha256,
         "name": "train.json",
     }
 

@@ -10,14 +10,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from annotator.models import Image, Job
+from annotator.models import Image, Job, Project, Review, Task
+from annotator.selectors.image_page import image_known
 from annotator.selectors.images_page import PAGE, ImageFilter, images_page
 from annotator.uploads import upload_keep
 from tests import factories
 
 
 def found(barn, **wanted) -> list[str]:
-    rows, _ = images_page(project=barn.project, wanted=ImageFilter(**wanted))
+    rows, _ = images_page(project=barn.project, wanted=ImageFilter(**wanted), user=barn.admin)
     return [row.original_name for row in rows]
 
 
@@ -48,8 +49,8 @@ def test_pages_of_images_hold_every_image_once(barn):
         for n in range(PAGE + 5)
     ]
     Image.objects.bulk_create(rows)
-    first, more = images_page(project=barn.project, wanted=ImageFilter())
-    second, end = images_page(project=barn.project, wanted=ImageFilter(before=more))
+    first, more = images_page(project=barn.project, wanted=ImageFilter(), user=barn.admin)
+    second, end = images_page(project=barn.project, wanted=ImageFilter(before=more), user=barn.admin)
     assert (len(first), len(second), end) == (PAGE, 5, None)
     assert len({row.pk for row in [*first, *second]}) == PAGE + 5
 
@@ -156,3 +157,93 @@ def test_uploading_script_gets_the_address_to_open(barn, signed_in):
 
 def test_annotators_see_no_import_form(barn, signed_in):
     assert b"data-upload" not in signed_in(barn.annotator).get(reverse("images", args=["barn"])).content
+
+
+@pytest.fixture
+def marked(barn):
+    """A pair with one mask, answered and approved by somebody else than the barn's annotator."""
+    pair = factories.make_pair(barn.project, truth="present")
+    other = factories.make_member(barn.project)
+    annotation = factories.make_annotation(factories.make_task(barn.project, pair), other)
+    Review.objects.create(annotation=annotation, reviewer=barn.reviewer, decision="approve", comment="Well seen")
+    Task.objects.update(state=Task.State.APPROVED)
+    return pair
+
+
+def address_of(image) -> str:
+    return reverse("image", args=["barn", image.sha256])
+
+
+def known_of(pair, user):
+    [known] = image_known(image=pair.image, project=pair.project, user=user)
+    return known
+
+
+def told(known) -> list[str]:
+    return [event.words for event in known.history]
+
+
+def test_image_page_shows_masks_who_settled_them_and_the_history(barn, marked, signed_in):
+    page = signed_in(barn.reviewer).get(reverse("image", args=["barn", marked.image.sha256])).content.decode()
+    known = known_of(marked, barn.reviewer)
+    assert (known.truth, len(known.instances)) == ("present", 1)
+    assert known.settled_by == marked.annotations.get().author.username
+    assert told(known) == ["Approve: Well seen", "Answered «in the image» with 1 mask", "Queued: presence in the band"]
+    assert reverse("review", args=["barn", marked.annotations.get().pk]) in page
+    assert "presence 0.50, 1 proposed" in page
+
+
+def test_annotator_sees_the_truth_but_not_how_others_answered(barn, marked):
+    known = known_of(marked, barn.annotator)
+    assert (known.truth, known.history) == ("present", [])
+
+
+@pytest.mark.parametrize("role", ["annotator", "reviewer", "admin"])
+def test_truth_and_history_are_kept_back_while_a_known_answer_is_asked_for(barn, marked, role):
+    factories.make_task(barn.project, marked, lane=Task.Lane.HONEYPOT)
+    known = known_of(marked, getattr(barn, role))
+    assert (known.truth, known.instances, known.settled_by) == ("unseen", [], "")
+    assert told(known) == ["Queued: random audit"]
+
+
+def test_annotator_who_may_be_tested_sees_only_what_they_answered(barn, marked, signed_in):
+    Project.objects.update(honeypot_share=0.1)
+    marked.project.refresh_from_db()
+    own = factories.make_pair(marked.project, truth="absent")
+    factories.make_annotation(factories.make_task(marked.project, own), barn.annotator, "absent")
+    assert known_of(marked, barn.annotator).truth == "unseen"
+    assert known_of(own, barn.annotator).truth == "absent"
+    assert known_of(marked, barn.reviewer).truth == "present"
+    found = signed_in(barn.annotator).get(reverse("images", args=["barn"]), {"truth": "present"})
+    assert marked.image.original_name not in found.content.decode()
+
+
+def test_blind_answer_is_kept_back_until_the_second_is_in(barn):
+    Project.objects.update(double_share=1.0)
+    first = factories.make_task(barn.project)
+    answer = factories.make_annotation(first, barn.annotator)
+    second = factories.make_task(barn.project, first.pair, blind=1, twin_of=first)
+    assert told(known_of(first.pair, barn.reviewer)) == ["Queued: presence in the band"]
+    assert answer.pk in [event.annotation for event in known_of(first.pair, barn.annotator).history]
+    factories.make_annotation(second, barn.admin, "absent")
+    assert len(known_of(first.pair, barn.reviewer).history) == 3
+
+
+def test_what_the_model_sees_in_the_holdout_is_not_shown(barn, signed_in):
+    pair = factories.make_pair(barn.project, image=factories.make_image(barn.project, split="holdout"))
+    factories.make_prediction(pair)
+    known = known_of(pair, barn.admin)
+    assert (known.presence, known.predicted) == (None, [])
+
+
+def test_neighbours_follow_the_list_and_its_filter(barn, signed_in):
+    kinds = ("train", "val", "train", "holdout", "train")
+    first, _, middle, _, last = (factories.make_image(barn.project, split=split) for split in kinds)
+    page = signed_in(barn.annotator).get(address_of(middle), {"split": "train"}).content.decode()
+    assert f'data-key="ArrowLeft" aria-keyshortcuts="ArrowLeft" href="{address_of(last)}?split=train"' in page
+    assert f'href="{address_of(first)}?split=train"' in page
+
+
+def test_image_of_another_project_is_unknown(barn, signed_in):
+    other = factories.make_image(factories.make_project(name="Other"))
+    assert signed_in(barn.admin).get(reverse("image", args=["barn", other.sha256])).status_code == 404

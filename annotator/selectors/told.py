@@ -1,0 +1,33 @@
+"""What a person may be told about a pair: a tested or blind answer is only worth something if nobody has seen it."""
+
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
+
+from annotator.models import Annotation, Membership, Pair, Project, Task
+from annotator.selectors.access import Person, role_of
+from annotator.selectors.tasks import half_awaited
+
+
+def with_truth_told(pairs: QuerySet[Pair], *, project: Project, user: Person) -> QuerySet[Pair]:
+    """`.told`: the truth as this person may know it.
+
+    It passes for «not looked at» while anybody is asked for it as a known answer; and to annotators of a project that
+    asks for known answers, unless they have answered it themselves: any other may be asked of them.
+    """
+    tested = Task.objects.filter(pair=OuterRef("pk"), lane=Task.Lane.HONEYPOT, state__in=Task.OPEN_STATES)
+    secret = Q(Exists(tested))
+    if project.honeypot_share > 0 and role_of(user=user, project=project) == Membership.Role.ANNOTATOR:
+        secret |= ~Exists(Annotation.objects.filter(pair=OuterRef("pk"), author_id=user.pk))
+    return pairs.annotate(told=Case(When(secret, then=Value(Pair.Truth.UNSEEN)), default="truth"))
+
+
+def answers_told(*, pairs: QuerySet[Pair], project: Project, user: Person) -> QuerySet[Annotation]:
+    """Answers to these pairs that this person may read: their own; and for reviewers everybody's, unless the pair is
+    being asked as a known one or waits for its second blind answer."""
+    answers = Annotation.objects.filter(pair__in=pairs.values("pk"))
+    own = Q(author_id=user.pk)
+    if role_of(user=user, project=project) == Membership.Role.ANNOTATOR:
+        return answers.filter(own)
+    same_pair = Task.objects.filter(pair=OuterRef("pair"))
+    tested = same_pair.filter(lane=Task.Lane.HONEYPOT, state__in=Task.OPEN_STATES)
+    awaited = same_pair.filter(half_awaited(), state=Task.State.SUBMITTED)
+    return answers.filter(own | (~Exists(tested) & ~Exists(awaited)))
