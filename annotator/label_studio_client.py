@@ -168,7 +168,7 @@ def _asked(call: Callable[[], Any]) -> Any:
         raise LabelStudioError(words) from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _away(error) from error
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:  # the SDK builds its rows without looking at them
         raise LabelStudioError("ROOST_LS_URL answers, but not as a Label Studio does: is the address right?") from error
 
 

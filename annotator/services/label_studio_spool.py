@@ -85,7 +85,7 @@ def event_read(path: Path) -> Event:
     if not isinstance(value, dict):
         raise EventRefused("it is no event")
     action = value.get("action")
-    if action not in ANNOTATION_EVENTS | {START_TRAINING}:
+    if not isinstance(action, str) or action not in ANNOTATION_EVENTS | {START_TRAINING}:
         raise EventRefused("its action is unknown")
     if action == START_TRAINING and value.get("authenticated") is not True:
         raise EventRefused("it asks for training without the backend's token")

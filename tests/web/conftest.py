@@ -12,6 +12,7 @@ from django.conf import settings as django_settings
 
 from annotator.models import Image
 from tests import factories
+from tests.web.label_studio_fixtures import link, studio, studio_server  # noqa: F401
 
 if TYPE_CHECKING:
     from tests.backend.support import Client

@@ -10,57 +10,14 @@ from pycocotools import mask as coco
 from annotator.models import Annotation, AuditEvent, Image, Job, LabelStudioBell, Pair, Task
 from annotator.services.image_store import image_add
 from annotator.services.job_runner import job_run
-from annotator.services.label_studio_links import bells_ring, link_create, pull_start
+from annotator.services.label_studio_links import bells_ring
 from annotator.services.reviews import review_decide
 from annotator.services.tasks import task_claim
 from tests import factories
-from tests.web.label_studio_stand_in import TOKEN, StandIn, brush, running_stand_in
+from tests.web.label_studio_fixtures import SIZE, blob, picture, pull
+from tests.web.label_studio_stand_in import brush, running_stand_in
 
 pytestmark = pytest.mark.django_db
-SIZE = factories.SIZE_PX
-
-
-@pytest.fixture(scope="module")
-def server():
-    with running_stand_in() as studio:
-        yield studio
-
-
-@pytest.fixture
-def studio(server, settings) -> StandIn:
-    settings.LABEL_STUDIO_URL, settings.LABEL_STUDIO_TOKEN = server.url, TOKEN
-    settings.LABEL_STUDIO_NETWORKS = ["127.0.0.0/8"]
-    server.failing = 0
-    server.asked.clear()
-    return server
-
-
-@pytest.fixture
-def link(barn, studio):
-    return link_create(project=barn.project, user=barn.admin, number=studio.add_project(), author=barn.annotator)
-
-
-def picture(seed: int) -> bytes:
-    return factories.image_bytes(seed=1000 + seed)
-
-
-def blob(x: int = 2, y: int = 3, w: int = 7, h: int = 5) -> np.ndarray:
-    mask = np.zeros((SIZE, SIZE), dtype=bool)
-    mask[y : y + h, x : x + w] = True
-    return mask
-
-
-def pull(link, *numbers: int) -> dict:
-    """Ring for these tasks, or for all, and do the job; its report."""
-    if numbers:
-        bells_ring(link=link, numbers=list(numbers))
-        job = Job.objects.create(project=link.project, kind=Job.Kind.LABEL_STUDIO)
-    else:
-        job = pull_start(project=link.project, user=link.linked_by)
-    assert job_run(job_id=job.pk)
-    job.refresh_from_db()
-    assert job.state == Job.State.SUCCEEDED, job.reason
-    return job.report
 
 
 def decoded(annotation: Annotation) -> list[np.ndarray]:
