@@ -23,6 +23,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"mlbackend: {error}", file=sys.stderr)
         return 2
     os.environ.setdefault("OMP_NUM_THREADS", str(settings.torch_threads))
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(settings.var / "torchinductor"))  # else a temporary folder
     verbs = {"predict": predict, "golden": record_golden}
     return verbs[options.verb](settings, options) if options.verb in verbs else serve(settings)
 

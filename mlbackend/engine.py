@@ -12,12 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import torch
-
 from mlbackend.answers import feature_base64, wire_candidates, wire_concepts
 from mlbackend.desks import Desks
 from mlbackend.embeddings import Embedding
-from mlbackend.encoding import Encoder, Found
+from mlbackend.encoding import Encoder, Found, encode_batch
 from mlbackend.errors import ApiError, overloaded, overtaken
 from mlbackend.kept import KeptMask, KeptMasks
 from mlbackend.lanes import ClickLane, HeavyLane, Urgency
@@ -31,7 +29,6 @@ from mlbackend.wire import ClickRequest, MaskRequest, PredictRequest, check_box_
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-BATCH_ON_A_GPU = 8
 
 
 class Engine:
@@ -209,12 +206,6 @@ class Engine:
         self.metrics.count("roost_embedding_lookups_total", call=call, result=how)
         for stage, value in stages.items():
             self.metrics.observe_ms("roost_request_ms", value, call=call, stage=stage)
-
-
-def encode_batch(settings: Settings) -> int:
-    """Images a ViT pass. On a CPU a batch is no faster and makes a click wait longer."""
-    on_gpu = settings.device != "cpu" and torch.cuda.is_available()
-    return settings.encode_batch or (BATCH_ON_A_GPU if on_gpu else 1)
 
 
 @dataclass(frozen=True)

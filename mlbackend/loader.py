@@ -25,8 +25,6 @@ class LoadOptions:
     device: str = "auto"
     dtype: str = "auto"
     image_size_px: int | None = None
-    torch_compile: bool = False
-    hub_token: str | None = None
 
     def resolve_device(self) -> torch.device:
         if self.device == "auto":
@@ -70,7 +68,7 @@ def load_predictor(folder: Path, options: LoadOptions, *, share_with: list[Predi
                            "copy the version again")
     click_hash = click_input_hash(network, backbone_hash)
     vit_dtype = options.resolve_vit_dtype(device)
-    _place(network, device, vit_dtype, backbone_hash, share_with or [], options.torch_compile)
+    _place(network, device, vit_dtype, backbone_hash, share_with or [])
     words = manifest.get("taught_words")
     return Predictor(
         network=network, tokenizer=load_tokenizer(folder), backbone_hash=backbone_hash, click_hash=click_hash,
@@ -116,7 +114,7 @@ def _check_image_size(network: Sam3Network, asked_px: int | None) -> None:
 
 
 def _place(network: Sam3Network, device: torch.device, vit_dtype: torch.dtype, backbone_hash: str,
-           loaded: list[Predictor], compiled: bool) -> None:
+           loaded: list[Predictor]) -> None:
     """Share an equal ViT or convert our own; everything but the ViT stays in fp32."""
     twin = next((other for other in loaded if other.backbone_hash == backbone_hash
                  and other.device == device and other.vit_dtype == vit_dtype), None)
@@ -124,8 +122,6 @@ def _place(network: Sam3Network, device: torch.device, vit_dtype: torch.dtype, b
         backbone = twin.network.detector.vision_encoder.backbone
     else:
         backbone = network.detector.vision_encoder.backbone.to(device, vit_dtype)
-        if compiled:
-            backbone = torch.compile(backbone)
     network.detector.vision_encoder.backbone = backbone
     network.tracker.vision_encoder.backbone = backbone
     for module in (network.detector, network.tracker):

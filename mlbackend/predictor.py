@@ -98,6 +98,11 @@ class Predictor:
         """Part of every embedding's key: what was done to the pixels, and the ViT's arithmetic."""
         return f"square{self.network.image_size_px}-{str(self.vit_dtype).removeprefix('torch.')}"
 
+    @property
+    def compiled(self) -> bool:
+        """Whether its ViT went through torch's compiler (compiled.py)."""
+        return hasattr(self.network.detector.vision_encoder.backbone, "_orig_mod")
+
     def preprocess(self, image_HWC: np.ndarray) -> torch.Tensor:
         return preprocess(image_HWC, self.network.image_size_px)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from mlbackend.encoding import encode_batch
 from mlbackend.errors import ApiError, unknown_version
 from mlbackend.golden import check_golden
 from mlbackend.loader import LoadOptions, load_predictor, parameter_bytes, read_manifest, resolve_source
@@ -46,8 +47,7 @@ class Registry:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._options = LoadOptions(settings.device, settings.dtype, settings.image_size_px, settings.torch_compile,
-                                    settings.hub_token)
+        self._options = LoadOptions(settings.device, settings.dtype, settings.image_size_px)
         self._loaded: OrderedDict[str, Loaded] = OrderedDict()
         self._loading: dict[str, asyncio.Task[Predictor]] = {}
         self._failures: dict[str, Failure] = {}
@@ -117,7 +117,7 @@ class Registry:
         predictor = loaded.predictor
         words = None if predictor.taught_words is None else sorted(predictor.taught_words)
         return {"version": version, "backbone_hash": predictor.backbone_hash, "weights_hash": predictor.weights_hash,
-                "loaded": True, "device": str(predictor.device),
+                "loaded": True, "device": str(predictor.device), "vit": "compiled" if predictor.compiled else "eager",
                 "click_decoder": "torch" if predictor.decoder is None else "onnxruntime",
                 "bytes": parameter_bytes(predictor), "taught_words": words}
 
@@ -174,6 +174,9 @@ class Registry:
             raise WeightsError(f"version '{version}' has no weights at {folder}; there are: {', '.join(self.names())}")
         fingerprint = _fingerprint(folder)
         predictor = load_predictor(folder, self._options, share_with=others)
+        if self._settings.torch_compile:
+            from mlbackend.compiled import compile_vit
+            compile_vit(predictor, batch=encode_batch(self._settings))
         check_golden(predictor, folder)
         if self._settings.onnx_click:
             from mlbackend.onnx_decoder import attach_onnx_decoder
