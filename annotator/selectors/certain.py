@@ -1,5 +1,6 @@
 """Answers that the serving model agrees with confidently: approved together, looked at rather than read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
@@ -23,10 +24,10 @@ LANES = tuple(lane for lane in Task.Lane.values if lane not in (Task.Lane.MANUAL
 
 
 def answers_certain(
-    *, project: Project, user: Person, after: int | None = None
+    *, project: Project, user: Person, after: int | None = None, without: Sequence[int] = ()
 ) -> tuple[list[Annotation], int | None]:
     """At most GRID near-certain answers that this person may decide on, oldest first; and the id to go on from."""
-    waiting = _agreeing(project).order_by("pk")
+    waiting = _agreeing(project).exclude(pk__in=without).order_by("pk")
     waiting = waiting.filter(pk__gt=after) if after else waiting
     found: list[Annotation] = []
     last = None

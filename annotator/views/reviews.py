@@ -12,6 +12,8 @@ from annotator.services.bulk_reviews import reviews_approve
 
 from .shell import REVIEWER, page, project_page, refusals_told, whole_number
 
+MOST_LEFT_OUT = 500
+
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @project_page(REVIEWER)
@@ -19,7 +21,8 @@ def certain(request: HttpRequest, project: Project) -> HttpResponse:
     """The grid; POST approves what is selected and shows the next."""
     if request.method == "POST":
         return _approve(request, project)
-    rows, more = answers_certain(project=project, user=request.user, after=whole_number(request.GET.get("after")))
+    after, left_out = whole_number(request.GET.get("after")), _left_out(request, project)
+    rows, more = answers_certain(project=project, user=request.user, after=after, without=left_out)
     masks = [[rle_to_wire(one["mask"]) for one in row.instances] for row in rows]
     context = {
         "rows": rows,
@@ -31,8 +34,19 @@ def certain(request: HttpRequest, project: Project) -> HttpResponse:
     return page(request, "reviews_certain.html", context, project=project)
 
 
+def _left_out(request: HttpRequest, project: Project) -> list[int]:
+    """What this person has taken out of the grid: shown again it would be selected, and the next press approve it."""
+    return request.session.get(f"left_out_{project.pk}", [])
+
+
+def _numbers(request: HttpRequest, name: str) -> list[int]:
+    return [pk for text in request.POST.getlist(name) if (pk := whole_number(text)) is not None]
+
+
 def _approve(request: HttpRequest, project: Project) -> HttpResponse:
-    chosen = [pk for text in request.POST.getlist("answer") if (pk := whole_number(text)) is not None]
+    chosen = _numbers(request, "answer")
+    left_out = [*_left_out(request, project), *(pk for pk in _numbers(request, "shown") if pk not in chosen)]
+    request.session[f"left_out_{project.pk}"] = left_out[-MOST_LEFT_OUT:]
     with refusals_told(request):
         outcomes = reviews_approve(project=project, reviewer=request.user, annotations=chosen)
         approved = sum(one.approved for one in outcomes)
@@ -47,6 +61,6 @@ def _approve(request: HttpRequest, project: Project) -> HttpResponse:
 @project_page(REVIEWER)
 def certain_button(request: HttpRequest, project: Project) -> HttpResponse:
     """Apart from the list, because it compares masks: the way to the grid, if there is anything on it."""
-    rows, _ = answers_certain(project=project, user=request.user)
+    rows, _ = answers_certain(project=project, user=request.user, without=_left_out(request, project))
     context = {"project": project, "count": len(rows), "is_full": len(rows) == GRID}
     return render(request, "fragments/certain_button.html", context)

@@ -176,10 +176,19 @@ def test_grid_approves_what_is_left_selected(barn, signed_in):
     browser = signed_in(barn.reviewer)
     page = browser.get(GRID).content.decode()
     assert page.count('name="answer"') == page.count("checked") == 2
-    text = browser.post(GRID, {"answer": [chosen.pk]}, follow=True).content.decode()
+    form = {"answer": [chosen.pk], "shown": [left_out.pk, chosen.pk]}
+    text = browser.post(GRID, form, follow=True).content.decode()
     assert "1 approved" in text
     assert list(Review.objects.values_list("annotation", flat=True)) == [chosen.pk]
-    assert left_out.pk in offered(barn)
+
+
+def test_what_was_left_out_is_not_offered_to_the_same_person_again(barn, signed_in):
+    left_out = answer(barn)
+    browser = signed_in(barn.reviewer)
+    browser.post(GRID, {"shown": [left_out.pk]})
+    assert 'name="answer"' not in browser.get(GRID).content.decode()
+    assert 'name="answer"' in signed_in(barn.admin).get(GRID).content.decode()
+    assert browser.get(reverse("reviews", args=["barn"])).context["first"] == left_out
 
 
 def test_grid_says_what_was_skipped(barn, signed_in):
