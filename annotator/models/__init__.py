@@ -4,7 +4,7 @@ from .annotations import Annotation, Draft, Review
 from .images import Image, Pair, Prediction
 from .jobs import AuditEvent, Job
 from .label_studio import LabelStudioAnswer, LabelStudioBell, LabelStudioLink, LabelStudioTask
-from .people import ApiToken, Concept, Membership, Project
+from .people import ApiToken, Concept, Invitation, Membership, Project
 from .registry import Deployment, Evaluation, GateDecision, ModelVersion, Snapshot, TrainingRun
 from .tasks import Task
 
@@ -18,6 +18,7 @@ __all__ = [
     "Evaluation",
     "GateDecision",
     "Image",
+    "Invitation",
     "Job",
     "LabelStudioAnswer",
     "LabelStudioBell",
