@@ -273,7 +273,7 @@ test("active time counts for the concept in hand", () => {
 
 test("answers of one pass are reopened together, the last ten passes at most", () => {
   const session = createSession({ get: () => null, set: () => {} });
-  for (let image = 1; image <= 11; image++) for (const concept of [0, 1]) session.sent(10 * image + concept, 10 * image);
+  for (let image = 10; image <= 110; image += 10) for (const one of [0, 1]) session.sent(image + one, image);
   assert.deepEqual(session.takeLast(), [110, 111]);
   for (let image = 10; image >= 2; image--) session.takeLast();
   assert.deepEqual(session.takeLast(), []);

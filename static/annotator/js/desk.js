@@ -29,7 +29,7 @@ export class Desk {
   #drafting;
   #answering;
 
-  /** `parts`: api, store, editor, editing, feed, drafts, outbox, panel, strip, notices, session, settings, cover, … */
+  /** `parts`: api, store, editor, editing, feed, drafts, outbox, panel, strip, notices, session, settings, … */
   constructor(parts) {
     this.#parts = parts;
     this.#counterparts = parts.editing.counterparts;
@@ -287,7 +287,8 @@ export class Desk {
     drafts.forget(item.taskId);
     session.sent(item.taskId, item.pass);
     notices.clear("outbox");
-    if (answer.feedback) notices.show("feedback", answer.feedback.verdict_right ? "info" : "warning", answer.feedback.words);
+    const { feedback } = answer;
+    if (feedback) notices.show("feedback", feedback.verdict_right ? "info" : "warning", feedback.words);
     this.#prefetch();
   }
 
@@ -324,7 +325,7 @@ const mayAnswer = ({ state, attempt }) =>
 
 const conceptRow = ({ task: { id, concept } }) => Object.freeze({ taskId: id, ...concept });
 
-/** What was asked for by its address, else the queue's own choice, unless that is decided already and another is not. */
+/** What was asked for by its address, else the queue's own choice, unless that is decided and another is not. */
 function firstInHand({ task, members, first }, works) {
   if (first && works[first]) return first;
   const ids = [task.id, ...members.map((one) => one.task.id)];

@@ -76,7 +76,7 @@ export class Drafting {
   }
 }
 
-/** A concept's work: its draft, else the earlier answer. Alone, «absent» is no state to come back to: N submits it. */
+/** A concept's work: its draft, else the earlier answer. Alone there is no «absent» to come back to: N submits. */
 function workOf({ payload, hand, earlier, proposals }, isPass) {
   const work = workFromDraft(payload) ?? { ...earlier, hand: handFromDraft(hand) };
   return workFrom(proposals, { ...work, absent: isPass && Boolean(work.absent) });

@@ -13,8 +13,8 @@ export class Drafts {
   #tracks = new Map(); // task id -> {version, payload, dirty, sending, timer, tries, closed}
 
   /**
-   * `parts`: api, kept (this browser's copy), choose({taskId, payload}) -> "mine" or "theirs", onTheirs(taskId, payload) to take
-   * the other tab's state up, onState({kind: "saved" | "waiting" | "refused", message}).
+   * `parts`: api, kept (this browser's copy), choose({taskId, payload}) -> "mine" or "theirs", onTheirs(taskId,
+   * payload) to take the other tab's state up, onState({kind: "saved" | "waiting" | "refused", message}).
    */
   constructor(parts) {
     this.#parts = parts;

@@ -70,8 +70,8 @@ export class Feed {
 
   async #member(task, isReopened) {
     const proposals = proposalsOf(task);
-    const answered = isReopened ? task.annotation?.id : null;
-    return { task, proposals, earlier: await this.#earlierAnswer(task, task.returned?.annotation ?? answered, proposals) };
+    const answered = task.returned?.annotation ?? (isReopened ? task.annotation?.id : null);
+    return { task, proposals, earlier: await this.#earlierAnswer(task, answered, proposals) };
   }
 
   /** Submissions go first: a task whose answer is on the way would be handed out once more. */

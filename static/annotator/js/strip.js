@@ -1,6 +1,6 @@
 /** The concepts of an image that is decided in one pass: number, colour, name and what is decided, as buttons. */
 
-import { conceptOf, decisionOf, isPass, workOn } from "./concepts.js";
+import { decisionOf, isPass, workOn } from "./concepts.js";
 import { labelButtons } from "./keyboard.js";
 import { element } from "./panel.js";
 
@@ -31,7 +31,8 @@ export class Strip {
 
   #build(state) {
     this.#group = state.group;
-    const made = isPass(state) ? state.group.map(({ taskId }) => [taskId, conceptButton(conceptOf(state, taskId))]) : [];
+    const shown = isPass(state) ? state.group : [];
+    const made = shown.map((one) => [one.taskId, conceptButton(one)]);
     this.#buttons = new Map(made);
     this.#root.replaceChildren(...made.map(([, { button }]) => button));
     labelButtons(this.#root, this.#keymap);
