@@ -79,6 +79,10 @@ class BandForm(PlainForm):
     presence_high = forms.FloatField(min_value=0, max_value=1)
 
 
+class HoldoutForm(PlainForm):
+    count = forms.IntegerField(label="Holdout pairs", min_value=1, max_value=1000)
+
+
 class MemberForm(PlainForm):
     username = forms.CharField(
         label="Name", max_length=150, help_text="An account that exists, or a new one: its password is shown once."

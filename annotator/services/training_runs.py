@@ -108,7 +108,7 @@ def _check_trainable(snapshot: Snapshot) -> None:
                 "said «not in this image»), then start again."
             )
             if split == "holdout":
-                sentence += " Mining never queues the holdout; POST /api/v1/projects/<slug>/holdout does, at random."
+                sentence += " Mining never queues the holdout: a button on the training page does, at random."
             raise RoostError(sentence, code=code)
 
 

@@ -6,9 +6,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from annotator.forms import BandForm, ExportForm, RetrainForm
+from annotator.forms import BandForm, ExportForm, HoldoutForm, RetrainForm
 from annotator.models import Project
 from annotator.services.exports import export_start
+from annotator.services.holdout import holdout_queue
 from annotator.services.mining import mining_start
 from annotator.services.projects import project_settings_update
 from annotator.services.promotion import version_promote, version_rollback
@@ -38,6 +39,18 @@ def queue_suspects(request: HttpRequest, project: Project) -> HttpResponse:
             request, f"{len(tasks)} suspected label errors wait in the queue; their truth stays meanwhile."
         )
     return redirect("queue", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def queue_holdout(request: HttpRequest, project: Project) -> HttpResponse:
+    form = HoldoutForm(request.POST)
+    if form.is_valid():
+        with refusals_told(request):
+            tasks = holdout_queue(project=project, user=request.user, count=form.cleaned_data["count"])
+            messages.success(request, f"{len(tasks)} holdout pairs wait in the queue, drawn at random.")
+    _tell_errors(request, form)
+    return redirect("training", project.slug)
 
 
 @require_POST

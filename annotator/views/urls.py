@@ -45,6 +45,7 @@ PROJECT = [
     path("exports/<int:job_id>/", jobs.export_download, name="export-download"),
     path("training/", runs.training, name="training"),
     path("training/start/", deeds.retrain, name="retrain"),
+    path("training/holdout/", deeds.queue_holdout, name="holdout-queue"),
     path("training/<int:number>/", runs.run, name="run"),
     path("training/<int:number>/series/", runs.series, name="run-series"),
     path("training/<int:number>/promote/", deeds.promote, name="run-promote"),

@@ -1,9 +1,11 @@
 """How the holdout gets its labels: at random, by hand, without proposals."""
 
 import pytest
+from django.urls import reverse
 
 from annotator.errors import RoostError
 from annotator.models import Image, Task
+from annotator.selectors.holdout import Holdout, holdout_state
 from annotator.services.holdout import holdout_queue
 from annotator.services.mining import mining_start
 from tests import factories
@@ -60,3 +62,34 @@ def test_admin_queues_over_the_api(barn, api):
     pairs(barn, Image.Split.HOLDOUT, 2)
     answer = api(barn.admin).post("/api/v1/projects/barn/holdout", {"count": 5}, format="json")
     assert answer.json() == {"queued": 2}
+
+
+def test_training_page_says_what_the_holdout_lacks_and_queues_it(barn, signed_in):
+    pairs(barn, Image.Split.HOLDOUT, 3)
+    factories.make_pair(
+        barn.project, image=factories.make_image(barn.project, split=Image.Split.HOLDOUT), truth="absent"
+    )
+    browser, page = signed_in(barn.admin), reverse("training", args=["barn"])
+    assert "the gate can't judge by it" in browser.get(page).content.decode()
+    text = browser.post(reverse("holdout-queue", args=["barn"]), {"count": "2"}, follow=True).content.decode()
+    assert "2 holdout pairs wait in the queue" in text
+    assert holdout_state(project=barn.project) == Holdout(positives=0, negatives=1, unseen=3, waiting=2)
+
+
+@pytest.mark.parametrize("count", ["0", "1001", "x", ""])
+def test_holdout_form_with_no_such_count_queues_nothing_and_says_so(barn, signed_in, count):
+    pairs(barn, Image.Split.HOLDOUT, 1)
+    page = signed_in(barn.admin).post(reverse("holdout-queue", args=["barn"]), {"count": count}, follow=True)
+    assert 'role="alert"' in page.content.decode()
+    assert not Task.objects.exists()
+
+
+def test_holdout_is_the_admins_to_queue(barn, signed_in):
+    pairs(barn, Image.Split.HOLDOUT, 1)
+    assert signed_in(barn.reviewer).post(reverse("holdout-queue", args=["barn"]), {"count": 1}).status_code == 403
+    assert "holdout-count" not in signed_in(barn.reviewer).get(reverse("training", args=["barn"])).content.decode()
+
+
+def test_few_of_either_are_called_small(barn):
+    assert not Holdout(positives=29, negatives=500, unseen=0, waiting=0).is_comfortable
+    assert Holdout(positives=30, negatives=30, unseen=0, waiting=0).is_comfortable

@@ -23,6 +23,9 @@ POLICY = {
     "desk": ("annotator", GET),
     "desk-task": ("annotator", GET),
     "reviews": ("reviewer", GET),
+    "reviews-certain": ("reviewer", BOTH),
+    "certain-button": ("reviewer", GET),
+    "holdout-queue": ("admin", POST),
     "review": ("reviewer", GET),  # or its author
     "snapshots": ("annotator", GET),
     "snapshot-take": ("admin", POST),

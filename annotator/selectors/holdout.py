@@ -1,0 +1,47 @@
+"""How much of the holdout is labelled: without positives and negatives the gate can't judge, with few only roughly."""
+
+from dataclasses import dataclass
+
+from django.db.models import Count
+
+from annotator.models import Image, Pair, Project, Task
+from annotator.selectors.concepts import pairs_active
+
+# With fewer of either the bootstrap's interval is so wide that hardly any gain passes.
+COMFORTABLE = 30
+
+
+@dataclass(frozen=True)
+class Holdout:
+    """Pairs of the holdout by truth; `waiting`: in the queue or at a desk."""
+
+    positives: int
+    negatives: int
+    unseen: int
+    waiting: int
+
+    @property
+    def can_judge(self) -> bool:
+        return bool(self.positives and self.negatives)
+
+    @property
+    def is_comfortable(self) -> bool:
+        return min(self.positives, self.negatives) >= COMFORTABLE
+
+    @property
+    def comfortable(self) -> int:
+        return COMFORTABLE
+
+    @property
+    def left(self) -> int:
+        """What a press of the button could still queue."""
+        return max(self.unseen - self.waiting, 0)
+
+
+def holdout_state(*, project: Project) -> Holdout:
+    pairs = pairs_active(project=project).filter(image__split=Image.Split.HOLDOUT)
+    found = dict(pairs.order_by().values_list("truth").annotate(n=Count("id")))
+    asked = project.tasks.filter(lane=Task.Lane.MANUAL, state__in=Task.OPEN_STATES)
+    waiting = asked.filter(pair__image__split=Image.Split.HOLDOUT).count()
+    truth = Pair.Truth
+    return Holdout(found.get(truth.PRESENT, 0), found.get(truth.ABSENT, 0), found.get(truth.UNSEEN, 0), waiting)
