@@ -19,6 +19,7 @@ from annotator.models import (
     Concept,
     Deployment,
     Image,
+    Invitation,
     Job,
     Membership,
     ModelVersion,
@@ -68,6 +69,12 @@ def make_member(project: Project, user=None, role: str = Membership.Role.ANNOTAT
     user = user or make_user()
     Membership.objects.create(project=project, user=user, role=role)
     return user
+
+
+def make_invitation(project: Project, by, role: str = Membership.Role.ANNOTATOR, **fields) -> Invitation:
+    """An open one, whose token nobody knows."""
+    fields = {"token_sha256": uuid.uuid4().hex * 2, "expires_at": timezone.now() + timedelta(days=1), **fields}
+    return Invitation.objects.create(project=project, role=role, created_by=by, **fields)
 
 
 def make_concept(project: Project, name: str = "chicken", **fields) -> Concept:

@@ -9,10 +9,11 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 
 from annotator.errors import RoostError
-from annotator.models import Project
+from annotator.models import Membership, Project
 
 from .audit import audit_record
 from .projects import member_set
+from .tasks import leases_lapsed_end
 
 
 @transaction.atomic
@@ -34,6 +35,33 @@ def member_invite(
         )
     member_set(project=project, member=member, role=role, user=user)
     return member, password
+
+
+@transaction.atomic
+def account_switch(*, project: Project, member: AbstractBaseUser, active: bool, user: AbstractBaseUser) -> None:
+    """Close an account, or open it again: nobody logs in with it and its scripts are refused, what it did stays.
+
+    An account is one everywhere, so this takes an admin of every project that its owner is a member of.
+    """
+    _check_may_switch(member, user)
+    type(member).objects.filter(pk=member.pk).update(is_active=active)
+    for other in Project.objects.filter(memberships__user=member):
+        leases_lapsed_end(project=other)
+    action = "account.activate" if active else "account.deactivate"
+    audit_record(project=project, actor=user, action=action, subject=member.get_username())
+
+
+def _check_may_switch(member: AbstractBaseUser, user: AbstractBaseUser) -> None:
+    if member.pk == user.pk:
+        raise RoostError("You can't close your own account; another admin can.")
+    if user.is_superuser:
+        return
+    if member.is_superuser:
+        raise RoostError("This account administers the whole site; only another such account can close it.")
+    own = Membership.objects.filter(user=user, role=Membership.Role.ADMIN).values("project")
+    if member.memberships.exclude(project__in=own).exists():
+        name = member.get_username()
+        raise RoostError(f"{name} works in projects too that you are no admin of. Take them out of this one instead.")
 
 
 def _check_username(username: str) -> None:

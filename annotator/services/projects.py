@@ -118,7 +118,7 @@ def member_set(*, project: Project, member: AbstractBaseUser, role: str | None, 
     """Give a person a role, or none: then their leases are freed. The last admin stays."""
     if role not in {*Membership.Role.values, None}:
         raise RoostError(f"There is no role {role!r}.", fields={"role": ["annotator, reviewer or admin."]})
-    admins = project.memberships.select_for_update().filter(role=Membership.Role.ADMIN)
+    admins = project.memberships.select_for_update().filter(role=Membership.Role.ADMIN, user__is_active=True)
     if role != Membership.Role.ADMIN and [row.user_id for row in admins] == [member.pk]:
         raise RoostError("A project needs an admin; make somebody else admin first.")
     if role is None:

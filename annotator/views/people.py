@@ -2,18 +2,21 @@
 
 from django.contrib import messages
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import AbstractBaseUser
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from annotator.forms import MemberForm
+from annotator.forms import InvitationForm, MemberForm
 from annotator.models import Membership, Project
 from annotator.selectors.access import has_role
 from annotator.selectors.agreement_page import agreements_of
 from annotator.selectors.people_page import members_active, people_of
 from annotator.selectors.quality import NEWEST, figures_of
 from annotator.services.assignments import task_reassign
-from annotator.services.people import member_invite
+from annotator.services.invitations import invitation_create, invitation_revoke, invitations_open
+from annotator.services.people import account_switch, member_invite
 from annotator.services.projects import member_set
 from annotator.services.tasks import lease_release_by_admin
 
@@ -42,22 +45,71 @@ def add(request: HttpRequest, project: Project) -> HttpResponse:
     return _page(request, project, form, status=400)
 
 
+@require_POST
+@project_page(ADMIN)
+def invite(request: HttpRequest, project: Project) -> HttpResponse:
+    """A link for one person, shown on the answer and never again."""
+    form = InvitationForm(request.POST)
+    if form.is_valid():
+        with refusals_told(request, form):
+            token = invitation_create(project=project, user=request.user, **form.cleaned_data)
+            link = request.build_absolute_uri(reverse("join", args=[token]))
+            return _page(request, project, MemberForm(), link=link, link_for=form.cleaned_data["note"])
+    return _page(request, project, MemberForm(), status=400, invitation_form=form)
+
+
+@require_POST
+@project_page(ADMIN)
+def revoke(request: HttpRequest, project: Project, invitation_id: int) -> HttpResponse:
+    invitation = project.invitations.filter(pk=invitation_id, used_at=None).first()
+    if invitation is None:
+        raise Http404
+    invitation_revoke(invitation=invitation, user=request.user)
+    messages.success(request, f"The link for {invitation.note or 'nobody in particular'} is no good any more.")
+    return redirect("people", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def switch(request: HttpRequest, project: Project, user_id: int) -> HttpResponse:
+    """Close a member's account, or open it again."""
+    member = _member(project, user_id)
+    active = request.POST.get("active") == "yes"
+    with refusals_told(request):
+        account_switch(project=project, member=member, active=active, user=request.user)
+        words = "can log in again" if active else "can't log in any more; what they held is free"
+        messages.success(request, f"{member.get_username()} {words}.")
+    return redirect("people", project.slug)
+
+
 def _page(request: HttpRequest, project: Project, form: MemberForm, status: int = 200, **more: object) -> HttpResponse:
-    rows, members = people_of(project=project), members_active(project=project)
-    context = {"people": rows, "members": members, "form": form, "roles": Membership.Role.choices, **more}
+    context = {
+        "people": people_of(project=project),
+        "members": members_active(project=project),
+        "form": form,
+        "invitation_form": InvitationForm(),
+        "invitations": invitations_open().filter(project=project).select_related("created_by"),
+        "roles": Membership.Role.choices,
+        **more,
+    }
     response = page(request, "people.html", context, project=project, status=status)
-    if more.get("password"):
+    if more.get("password") or more.get("link"):
         response["Cache-Control"] = "no-store"
     return response
+
+
+def _member(project: Project, user_id: int) -> AbstractBaseUser:
+    member = get_user_model().objects.filter(pk=user_id, memberships__project=project).first()
+    if member is None:
+        raise Http404
+    return member
 
 
 @require_POST
 @project_page(ADMIN)
 def change(request: HttpRequest, project: Project, user_id: int) -> HttpResponse:
     """Another role, or none: out of the project."""
-    member = get_user_model().objects.filter(pk=user_id, memberships__project=project).first()
-    if member is None:
-        raise Http404
+    member = _member(project, user_id)
     with refusals_told(request):
         member_set(project=project, member=member, role=request.POST.get("role") or None, user=request.user)
         messages.success(request, f"{member.get_username()}: {request.POST.get('role') or 'no longer a member'}.")

@@ -47,6 +47,9 @@ POLICY = {
     "people-figures": ("reviewer", GET),
     "lease-release": ("reviewer", POST),
     "task-reassign": ("reviewer", POST),
+    "account-switch": ("admin", POST),
+    "invitation-create": ("admin", POST),
+    "invitation-revoke": ("admin", POST),
     "settings": ("admin", BOTH),
     "concept-add": ("admin", POST),
     "concept": ("admin", BOTH),
@@ -93,6 +96,7 @@ def ids(barn, settings) -> dict[str, object]:
 
 
 def address(name: str, ids: dict) -> str:
+        "invitation_id": factories.make_invitation(barn.project, barn.admin).pk,
     # Most numbers are a run's; a snapshot's is 1 as well.
     wanted = next(pattern for pattern in PROJECT if pattern.name == name).pattern.converters
     return reverse(name, kwargs={"slug": ids["slug"], **{key: ids[key] for key in wanted}})

@@ -267,7 +267,8 @@ def test_export_button_starts_a_job_with_the_choices(barn, signed_in):
     factories.make_pair(barn.project, truth="present")
     form = {"format": "yolo", "splits": ["train", "val"], "with_images": "on"}
     signed_in(barn.reviewer).post(reverse("export", args=["barn"]), form)
-    assert barn.project.jobs.get().params == {"format": "yolo", "splits": ["train", "val"], "with_images": True}
+    chosen = {"format": "yolo", "splits": ["train", "val"], "with_images": True, "with_retired": False}
+    assert barn.project.jobs.get().params == chosen
 
 
 def test_wrong_export_starts_nothing(barn, signed_in):
