@@ -91,12 +91,12 @@ def ids(barn, settings) -> dict[str, object]:
         "user_id": barn.annotator.pk,
         "concept_id": barn.chicken.pk,
         "sha256": task.pair.image.sha256,
+        "invitation_id": factories.make_invitation(barn.project, barn.admin).pk,
         "name": "train.json",
     }
 
 
 def address(name: str, ids: dict) -> str:
-        "invitation_id": factories.make_invitation(barn.project, barn.admin).pk,
     # Most numbers are a run's; a snapshot's is 1 as well.
     wanted = next(pattern for pattern in PROJECT if pattern.name == name).pattern.converters
     return reverse(name, kwargs={"slug": ids["slug"], **{key: ids[key] for key in wanted}})
