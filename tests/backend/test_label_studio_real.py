@@ -1,10 +1,12 @@
-"""A real Label Studio uses this backend: attach, click, store, submit, webhook, batch pre-labels, start training.
+"""A real Label Studio uses this backend: attach, click, store, submit, webhook, batch pre-labels, start training; and
+the web side pulls from it what its annotators said.
 
 Installed on request into a cache folder: ROOST_TEST_LABEL_STUDIO=1 (see tests/backend/label_studio_server.py).
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterator
@@ -14,16 +16,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.core.management import call_command
 from label_studio_sdk.converter.brush import decode_rle
+from pycocotools.mask import decode as coco_decode
 
+from annotator.models import Annotation, Job, LabelStudioLink
+from annotator.services.job_runner import job_run
+from annotator.services.label_studio_spool import label_studio_sweep
 from tests.backend.label_studio_server import LabelStudio, running_label_studio
 from tests.backend.support import Client, free_port, noisy_picture, png_bytes, served
+from tests.factories import Barn
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.slow]
 WIDTH, HEIGHT = 160, 120
 CONFIG = """<View>
   <Image name="img" value="$image"/>
   <BrushLabels name="brush" toName="img"><Label value="Chicken"/><Label value="Duck"/></BrushLabels>
+  <PolygonLabels name="outline" toName="img"><Label value="Chicken"/></PolygonLabels>
   <KeyPointLabels name="points" toName="img" smart="true"><Label value="Chicken"/></KeyPointLabels>
   <RectangleLabels name="boxes" toName="img" smart="true"><Label value="Chicken"/></RectangleLabels>
 </View>"""
@@ -149,3 +158,98 @@ def test_image_that_cannot_be_fetched_is_an_error_and_no_empty_mask(world: World
                                {"task": task, "context": {"result": [point]}})
     assert answer.get("errors")
     assert "data" not in answer
+
+
+# The other half: what is annotated there comes to the web side, which asks the same Label Studio.
+
+
+@pytest.fixture
+def linked(world: World, barn: Barn, settings: Any) -> LabelStudioLink:
+    """The barn, linked to Label Studio's project; whatever lay in the spool before is gone."""
+    settings.LABEL_STUDIO_URL, settings.LABEL_STUDIO_TOKEN = world.studio.url, world.studio.token
+    settings.LABEL_STUDIO_NETWORKS, settings.LABEL_STUDIO_SPOOL = ["127.0.0.0/8", "::1/128"], world.spool
+    call_command("label_studio", "barn", link=world.project, author="annotator")
+    for path in world.spool.glob("*.json"):
+        path.unlink()
+    return LabelStudioLink.objects.get()
+
+
+def drained(world: World, action: str) -> dict[str, Any]:
+    """Wait for the webhook, then do what a worker's sweeper and its job do; the job's report."""
+    assert world.events(action)
+    (number,) = label_studio_sweep()
+    job_run(job_id=number)
+    job = Job.objects.get(pk=number)
+    assert job.state == Job.State.SUCCEEDED, job.reason
+    assert not list(world.spool.glob("*.json"))
+    return job.report
+
+
+def regions(world: World) -> list[dict[str, Any]]:
+    """A mask that the model drew, and a polygon by hand: the left half of the picture."""
+    polygon = {"id": "p" * 10, "from_name": "outline", "to_name": "img", "type": "polygonlabels", "image_rotation": 0,
+               "original_width": WIDTH, "original_height": HEIGHT,
+               "value": {"points": [[0, 0], [50, 0], [50, 100], [0, 100]], "polygonlabels": ["Chicken"]}}
+    return [*world.click((30, 40, True))["result"], polygon]
+
+
+def masks_of(annotation: Annotation) -> list[np.ndarray]:
+    stored = [one["mask"] for one in annotation.instances]
+    return [coco_decode({**mask, "counts": mask["counts"].encode()}).astype(bool) for mask in stored]
+
+
+@pytest.mark.django_db
+def test_submitted_work_waits_for_review_follows_its_changes_and_goes_with_its_deletion(
+    world: World, linked: LabelStudioLink
+) -> None:
+    drawn = regions(world)
+    task = world.tasks[0]
+    made = world.studio.call("POST", f"/api/tasks/{task}/annotations", {"result": drawn, "lead_time": 4.5})
+    report = drained(world, "ANNOTATION_CREATED")
+    assert (report["added"], report["images_added"], report["left"]) == (1, 1, [])
+    answer = Annotation.objects.get()
+    half = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    half[:, : WIDTH // 2] = True
+    for found, sent in zip(masks_of(answer), [alpha(drawn[0]) > 0, half], strict=True):
+        assert (found == sent).all()
+    assert (answer.task.state, answer.author.get_username(), answer.active_seconds) == ("submitted", "annotator", 4.5)
+    uploaded = png_bytes(noisy_picture(0, width=WIDTH, height=HEIGHT))
+    assert answer.pair.image.sha256 == hashlib.sha256(uploaded).hexdigest()
+    world.studio.call("PATCH", f"/api/annotations/{made['id']}", {"result": drawn[1:]})
+    assert drained(world, "ANNOTATION_UPDATED")["changed"] == 1
+    assert [len(row.instances) for row in Annotation.objects.order_by("revision")] == [2, 1]
+    world.studio.call("DELETE", f"/api/annotations/{made['id']}")
+    assert drained(world, "ANNOTATIONS_DELETED")["withdrawn"] == 1
+    assert [task.state for task in linked.project.tasks.all()] == ["withdrawn"]
+
+
+@pytest.mark.django_db
+def test_pull_fetches_all_tasks_page_by_page_with_a_personal_access_token(
+    world: World, linked: LabelStudioLink, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotator.label_studio_client.PAGE_TASKS", 1)
+    settings.LABEL_STUDIO_TOKEN = world.studio.call("POST", "/api/token/", {})["token"]
+    assert settings.LABEL_STUDIO_TOKEN.count(".") == 2
+    made = [world.studio.call("POST", f"/api/tasks/{task}/annotations", {"result": regions(world)[1:]})["id"]
+            for task in world.tasks]
+    call_command("label_studio", "barn", pull=True, here=True)
+    assert Annotation.objects.count() == len(world.tasks)
+    call_command("label_studio", "barn", pull=True, here=True)
+    assert Job.objects.first().report["unchanged"] == len(world.tasks)
+    for number in made:
+        world.studio.call("DELETE", f"/api/annotations/{number}")
+
+
+@pytest.mark.django_db
+def test_two_presses_of_start_training_are_asked_for_once(
+    world: World, linked: LabelStudioLink, settings: Any
+) -> None:
+    for _ in range(2):
+        world.studio.call("POST", f"/api/ml/{world.ml}/train", {})
+    assert len(world.events("START_TRAINING")) == 2
+    assert label_studio_sweep() == []
+    settings.LABEL_STUDIO_TRAIN_SECONDS = 0
+    (number,) = label_studio_sweep()
+    job_run(job_id=number)
+    assert "Nothing is approved yet" in Job.objects.get(pk=number).report["training"]
+    assert label_studio_sweep() == []

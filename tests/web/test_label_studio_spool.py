@@ -79,24 +79,23 @@ def test_event_that_names_as_many_ids_as_are_kept_rings_for_everything(link, spo
     assert list(link.bells.values_list("number", flat=True)) == [0]
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"{",
-        b"[" * 100_000,
-        b"[1]",
-        b'{"action": "DROP_TABLES", "project": 1, "tasks": [], "annotations": []}',
-        b'{"action": "ANNOTATION_CREATED", "project": "1", "tasks": [], "annotations": []}',
-        b'{"action": "ANNOTATION_CREATED", "project": null, "tasks": [], "annotations": []}',
-        b'{"action": "ANNOTATION_CREATED", "project": 1, "tasks": [true], "annotations": []}',
-        b'{"action": "ANNOTATION_CREATED", "project": 1, "tasks": [-8], "annotations": []}',
-        b'{"action": "ANNOTATION_CREATED", "project": 1, "tasks": 8, "annotations": []}',
-        b'{"action": ["ANNOTATION_CREATED"], "project": 1, "tasks": [], "annotations": []}',
-        b'{"action": "START_TRAINING", "project": 1, "tasks": [], "annotations": [], "authenticated": "true"}',
-        b" " * 100_000,
-    ],
-    ids=["cut", "deep", "list", "action", "text-id", "no-project", "bool", "negative", "no-list", "list-action", "forged-authority", "large"],
-)
+BROKEN = {
+    "cut": b"{",
+    "deep": b"[" * 100_000,
+    "list": b"[1]",
+    "action": b'{"action": "DROP_TABLES", "project": 1, "tasks": [], "annotations": []}',
+    "list as action": b'{"action": ["ANNOTATION_CREATED"], "project": 1, "tasks": [], "annotations": []}',
+    "text as id": b'{"action": "ANNOTATION_CREATED", "project": "1", "tasks": [], "annotations": []}',
+    "no project": b'{"action": "ANNOTATION_CREATED", "project": null, "tasks": [], "annotations": []}',
+    "bool as id": b'{"action": "ANNOTATION_CREATED", "project": 1, "tasks": [true], "annotations": []}',
+    "negative id": b'{"action": "ANNOTATION_CREATED", "project": 1, "tasks": [-8], "annotations": []}',
+    "no list": b'{"action": "ANNOTATION_CREATED", "project": 1, "tasks": 8, "annotations": []}',
+    "forged": b'{"action": "START_TRAINING", "project": 1, "tasks": [], "annotations": [], "authenticated": 1}',
+    "large": b" " * 100_000,
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
 def test_broken_event_is_put_aside_and_holds_nothing_up(link, spool, content, caplog):
     (spool / "00-broken.json").write_bytes(content)
     drop(spool, 7, project=link.number, tasks=[8])
