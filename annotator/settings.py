@@ -245,5 +245,5 @@ IMAGES_BUCKET = os.environ.get("ROOST_IMAGES_BUCKET", "")
 SOURCES = _list("ROOST_SOURCES", "")
 BUCKETS = _list("ROOST_BUCKETS", "")
 
-MAX_IMAGE_PIXELS = int(os.environ.get("ROOST_MAX_IMAGE_PIXELS", str(64_000_000)))
+MAX_IMAGE_PIXELS = int(os.environ.get("ROOST_MAX_IMAGE_PIXELS", str(100_000_000)))
 MAX_UPLOAD_BYTES = int(os.environ.get("ROOST_MAX_UPLOAD_BYTES", str(2 * 1024**3)))

@@ -47,7 +47,7 @@ class Settings:
     click_wait_s: float = 8.0
     predict_queue: int = 256
     warm_queue: int = 2_048
-    max_image_pixels: int = 89_000_000
+    max_image_pixels: int = 100_000_000
     concepts: tuple[str, ...] = ()
     ls_url: str | None = None
     ls_hosts: tuple[str, ...] = ()
@@ -117,7 +117,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         click_batch=_integer(env, "ROOST_CLICK_BATCH", 8, 1, 64),
         predict_queue=_integer(env, "ROOST_PREDICT_QUEUE", 256, 16),
         warm_queue=_integer(env, "ROOST_WARM_QUEUE", 2_048, 1),
-        max_image_pixels=_integer(env, "ROOST_MAX_IMAGE_PIXELS", 89_000_000, 1),
+        max_image_pixels=_integer(env, "ROOST_MAX_IMAGE_PIXELS", 100_000_000, 1),
         concepts=_words(env, "ROOST_CONCEPTS"),
         ls_url=env.get("ROOST_LS_URL") or None,
         ls_networks=_words(env, "ROOST_LS_NETWORKS"),

@@ -37,7 +37,7 @@ class FeatureStore:
         *,
         read_also: str | Path | None = None,
         memory_mib: int = 1024,
-        max_pixels: int = 64_000_000,
+        max_pixels: int = 100_000_000,
     ) -> None:
         self.model = model
         self._images = Path(images)
