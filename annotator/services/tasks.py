@@ -92,7 +92,8 @@ def lease_release_by_admin(*, task: Task, admin: AbstractBaseUser) -> None:
 
 def leases_lapsed_end(*, project: Project) -> None:
     """Put back every task whose lease is over or whose holder is deactivated. Call it inside a transaction."""
-    Task.objects.filter(project=project, assignee__is_active=False).update(assignee=None)
+    gone = Membership.objects.filter(project=project, user__is_active=False).values("user")
+    Task.objects.filter(project=project, assignee__in=gone).update(assignee=None)
     lapsed = Task.objects.filter(project=project, state=Task.State.CLAIMED).filter(
         Q(lease_until__lte=Now()) | Q(holder__is_active=False)
     )
