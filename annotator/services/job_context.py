@@ -18,6 +18,8 @@ from annotator.models import Job
 log = logging.getLogger(__name__)
 
 PROGRESS_EVERY_SECONDS = 1.0
+# The same for the log, which is kept.
+TELL_EVERY_SECONDS = 10.0
 # Set when this worker process shuts down: its jobs stop, and go back to the queue.
 worker_stops = threading.Event()
 
@@ -30,7 +32,7 @@ class JobContext:
         self.stop_reason = ""
         self._stop = threading.Event()
         self._ended = threading.Event()
-        self._written_at = 0.0
+        self._written_at = self._told_at = 0.0
         self._began_at = time.monotonic()
         self._thread = threading.Thread(target=self._keep_lease, name=f"lease of job {job.pk}", daemon=True)
 
@@ -50,6 +52,9 @@ class JobContext:
             return
         self._written_at = time.monotonic()
         self._write(progress=min(max(fraction, 0.0), 1.0), message=message[:300], eta_seconds=eta_seconds)
+        if time.monotonic() - self._told_at >= TELL_EVERY_SECONDS and message:
+            self._told_at = time.monotonic()
+            log.info("%3.0f %%  %s", 100 * fraction, message)
 
     def progress_of(self, done: int, total: int, what: str) -> None:
         """So many of so many equal pieces; the time left is told from the pace so far."""

@@ -17,6 +17,7 @@ from annotator.errors import JobCancelled, RoostError
 from annotator.models import Job
 
 from .job_context import JobContext
+from .job_log import job_log
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ RUNNERS = {
     Job.Kind.PREDICT: "annotator.services.prediction_jobs.predict_run",
     Job.Kind.LABEL_STUDIO: "annotator.services.label_studio_pull.label_studio_run",
 }
-BUG = "Roost failed in a way it did not foresee ({error}). The worker's log has the details; start the job again."
+BUG = "Roost failed in a way it did not foresee ({error}). The job's log has the details; start the job again."
 
 
 def job_run(*, job_id: int) -> bool:
@@ -37,11 +38,12 @@ def job_run(*, job_id: int) -> bool:
     job = job_take(job_id=job_id)
     if job is None:
         return False
-    log.info("job %s (%s) begins, attempt %s", job.pk, job.kind, job.attempt)
-    with JobContext(job) as context:
-        _finish(context, *_outcome(context, import_string(RUNNERS[Job.Kind(job.kind)])))
-    job.refresh_from_db()
-    log.info("job %s (%s): %s %s", job.pk, job.kind, job.state, job.reason)
+    with job_log(job):
+        log.info("job %s (%s) begins, attempt %s", job.pk, job.kind, job.attempt)
+        with JobContext(job) as context:
+            _finish(context, *_outcome(context, import_string(RUNNERS[Job.Kind(job.kind)])))
+        job.refresh_from_db()
+        log.info("job %s (%s): %s %s", job.pk, job.kind, job.state, job.reason)
     return True
 
 

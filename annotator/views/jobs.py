@@ -2,11 +2,12 @@
 
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotator.models import Job, Project
 from annotator.selectors.access import job_for
+from annotator.selectors.job_log import job_log_parts
 from annotator.selectors.jobs_page import jobs_page
 from annotator.services.exports import export_file
 from annotator.services.jobs import job_cancel
@@ -29,6 +30,15 @@ def job(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
     row = project_job(request, project, job_id)
     context = {"job": row, "in_flight": row.state in Job.IN_FLIGHT, "run": getattr(row, "training_run", None)}
     return page(request, "job.html", context, project=project)
+
+
+@require_safe
+@project_page(ADMIN)
+def job_log(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
+    """The newest lines, for admins: they name folders and, after a failure, where in the code it happened."""
+    row = project_job(request, project, job_id)
+    context = {"project": project, "job": row, "parts": job_log_parts(job=row), "in_flight": row.state in Job.IN_FLIGHT}
+    return render(request, "fragments/job_log.html", context)
 
 
 @require_POST

@@ -14,14 +14,14 @@ __all__ = ["busy_barn", "chromium", "ids", "stage"]
 
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 # What a page asks for and shows inside itself, and files: they are looked at there, or not at all.
-PARTS = {"queue-histogram", "queue-checks", "people-figures", "loop-fragment", "run-series"}
+PARTS = {"queue-histogram", "queue-checks", "people-figures", "loop-fragment", "run-series", "job-log"}
 FILES = {"snapshot-download", "export-download"}
 DESKS = {"desk", "desk-task", "review"}
 COMMON = ("home", "password", "tokens", "keys")
 # All rules once; dark differs from light in nothing but colours, and an admin sees all that there is to colour.
 ALL_RULES: dict = {}
 COLOURS = {"runOnly": ["color-contrast"]}
-STILL = """() => !document.querySelector('.status-asking') && !document.body.innerText.includes('counting …')
+STILL = """() => !document.querySelector('.status-asking') && !/(counting|reading) …/.test(document.body.innerText)
     && [...document.images].every(image => image.complete || image.loading === 'lazy')"""
 
 

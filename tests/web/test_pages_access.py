@@ -41,6 +41,7 @@ POLICY = {
     "rollback": ("admin", POST),
     "jobs": ("annotator", GET),
     "job": ("annotator", GET),
+    "job-log": ("admin", GET),
     "job-cancel": ("admin", POST),
     "people": ("reviewer", BOTH),  # posting is the admins'
     "member-change": ("admin", POST),

@@ -4,7 +4,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotator.models import Job
+from annotator.selectors.job_log import job_log_parts
 from annotator.selectors.jobs_page import PAGE, jobs_page
+from annotator.services.job_log import job_log_path
+from annotator.services.job_runner import job_run
+from annotator.services.training_runs import run_folder
 from tests import factories
 
 
@@ -104,3 +108,33 @@ def test_jobs_of_one_kind(barn, signed_in):
     mine = factories.make_job(barn.project, Job.Kind.MINE)
     rows, _ = jobs_page(project=barn.project, kind="mine")
     assert [row.pk for row in rows] == [mine.pk]
+
+
+def test_log_shows_what_the_worker_said_about_this_job_to_admins(barn, signed_in):
+    other, job = (factories.make_job(barn.project, Job.Kind.SNAPSHOT) for _ in range(2))
+    for one in (other, job):
+        job_log_path(one).unlink(missing_ok=True)
+        job_run(job_id=one.pk)
+    text = signed_in(barn.admin).get(reverse("job-log", args=["barn", job.pk])).content.decode()
+    assert f"job {job.pk} (snapshot) begins, attempt 1" in text
+    assert "WARNING job" in text  # nothing is approved, so it was refused
+    assert "Nothing is approved yet" in text
+    assert f"job {other.pk} " not in text
+    assert "hx-trigger" not in text
+
+
+def test_log_of_a_retrain_has_the_trainer_s_lines_and_only_the_newest(barn, signed_in):
+    run = factories.make_training_run(barn.project)
+    run_folder(run).mkdir(parents=True, exist_ok=True)
+    (run_folder(run) / "log.txt").write_text("".join(f"line {n:06d} of the trainer\n" for n in range(5000)))
+    text = dict(job_log_parts(job=run.job))["Trainer"]
+    lines = text.splitlines()
+    assert lines[0] == "… earlier lines are in the file"
+    assert (lines[1].startswith("line "), lines[-1]) == (True, "line 004999 of the trainer")
+    assert len(text) < 70_000
+
+
+def test_log_of_a_job_that_left_none_says_so(barn, signed_in):
+    job = factories.make_job(barn.project, state=Job.State.SUCCEEDED)
+    job_log_path(job).unlink(missing_ok=True)
+    assert "has left lines" in signed_in(barn.admin).get(reverse("job-log", args=["barn", job.pk])).content.decode()
