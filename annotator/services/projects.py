@@ -19,8 +19,8 @@ from .audit import audit_record
 from .concepts import concept_name, pairs_complete
 from .tasks import leases_lapsed_end
 
-# Okabe and Ito's palette: told apart by the colour-blind too.
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#f0e442", "#000000")
+# Okabe and Ito's palette: told apart by the colour-blind too. Yellow comes last: the mask in hand is drawn in one.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#000000", "#f0e442")
 SETTINGS = (
     "name",
     "presence_low",

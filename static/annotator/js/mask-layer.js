@@ -7,7 +7,7 @@ import { isEmpty } from "./masks.js";
 import { outlineLoops } from "./outline.js";
 import { boxesTouch, visibleBox } from "./viewport.js";
 
-const HALO = { dark: "rgb(0 0 0 / 65%)", light: "rgb(255 255 255 / 85%)" };
+export const HALO = Object.freeze({ dark: "rgb(0 0 0 / 70%)", light: "rgb(255 255 255 / 65%)" });
 const paths = new WeakMap();
 
 export function maskPath(mask) {
@@ -30,9 +30,9 @@ function pathOfLoops(loops) {
 }
 
 /**
- * Fill and outline one mask. `look` = {colour, fill (alpha), width (css px), dash, alpha (of the outline)}. The canvas
- * must have the view's matrix set. Every outline has a dark and within it a light halo: whatever the ground, one of the
- * two stands out from it, also where the colour itself does not.
+ * Fill and outline one mask. `look` = {colour, fill (alpha), width (css px), dash, isDimmed}. The canvas must have the
+ * view's matrix set. Every outline has a dark and within it a light halo: whatever the ground, one of the two stands
+ * out from it, also where the colour itself does not.
  */
 export function drawMask(context, mask, look, unit) {
   if (isEmpty(mask)) return;
@@ -44,9 +44,8 @@ export function drawMask(context, mask, look, unit) {
     context.globalAlpha = 1;
   }
   context.lineJoin = "round";
-  context.globalAlpha = look.alpha ?? 1;
-  stroke(context, path, HALO.dark, (look.width + 3.5) * unit, []);
-  stroke(context, path, HALO.light, (look.width + (look.dash ? 0 : 1.5)) * unit, []);
+  stroke(context, path, HALO.dark, (look.width + (look.isDimmed ? 1.5 : 3)) * unit, []);
+  if (!look.isDimmed) stroke(context, path, HALO.light, (look.width + (look.dash ? 0 : 1.25)) * unit, []);
   stroke(
     context,
     path,
@@ -54,7 +53,6 @@ export function drawMask(context, mask, look, unit) {
     look.width * unit,
     (look.dash ?? []).map((length) => length * unit),
   );
-  context.globalAlpha = 1;
 }
 
 function stroke(context, path, style, width, dash) {

@@ -37,7 +37,7 @@ export function drawSettled(canvas, state, { colour, others, statusOf, isHidden 
 
 const proposalLook = (colour) => ({ colour, fill: 0.12, width: 1.5, dash: [5, 4] });
 const instanceLook = (colour) => ({ colour, fill: 0.35, width: 2 });
-const otherLook = (colour) => ({ colour, fill: 0.15, width: 1.25, alpha: 0.6 }); // of a concept that is not in hand
+const otherLook = (colour) => ({ colour, fill: 0.18, width: 1.5, isDimmed: true }); // of a concept that is not in hand
 const rejectedLook = { colour: SUBTRACT_COLOUR, fill: 0.1, width: 2, dash: [2, 4] };
 const previewLook = { colour: HAND_COLOUR, fill: 0.2, width: 1.5, dash: [3, 3] };
 const pendingLook = { colour: HAND_COLOUR, width: 3, dash: [2, 3] }; // waits for the instance or concept to go with it
