@@ -1,12 +1,13 @@
 """What waits in the queue and why: counts a lane, a page of tasks, how sure the model is of what nobody has seen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from django.db.models import Count, F, Q, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Floor
 
 from annotator.models import Pair, Prediction, Project, Task
+from annotator.selectors.concepts import pairs_active
 
 PAGE = 50
 # Counted finely, so that a band can be tried out to two places; shown in bars of five.
@@ -24,12 +25,21 @@ STATES = {
 
 @dataclass(frozen=True)
 class QueueFilter:
-    """`state` a key of STATES; `lane` and `concept` empty for all; `after` the last row of the page before."""
+    """`state` a key of STATES; the rest empty for all. `person` holds it, answered it or has it kept for them; presence
+    as the model gave it whose proposals the task shows. `after`: the last row of the page before."""
 
     state: str = "queued"
     lane: str = ""
     concept: int | None = None
+    person: int | None = None
+    presence_low: float | None = None
+    presence_high: float | None = None
     after: tuple[int, float, int] | None = None
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether anything but the place in the list is chosen."""
+        return replace(self, after=None) != QueueFilter()
 
 
 @dataclass(frozen=True)
@@ -52,6 +62,8 @@ def queue_page(*, project: Project, wanted: QueueFilter) -> QueuePage:
     tasks = project.tasks.filter(state__in=STATES[wanted.state])
     tasks = tasks.filter(lane__in=_lanes(wanted.lane)) if wanted.lane else tasks
     tasks = tasks.filter(pair__concept_id=wanted.concept) if wanted.concept else tasks
+    tasks = tasks.filter(_concerns(wanted.person)) if wanted.person else tasks
+    tasks = _within(tasks, wanted.presence_low, wanted.presence_high)
     tasks = _beyond(tasks, wanted.after).order_by("skips", "-priority", "id")
     related = tasks.select_related("pair__image", "pair__concept", "holder", "author", "assignee").defer(
         "pair__instances"
@@ -64,6 +76,17 @@ def queue_page(*, project: Project, wanted: QueueFilter) -> QueuePage:
 
 def _lanes(lane: str) -> tuple[str, ...]:
     return (lane, Task.Lane.HONEYPOT) if lane == Task.Lane.AUDIT else (lane,)
+
+
+def _concerns(person: int) -> Q:
+    return Q(holder=person) | Q(author=person) | Q(assignee=person)
+
+
+def _within(tasks: QuerySet[Task], low: float | None, high: float | None) -> QuerySet[Task]:
+    if low is None and high is None:
+        return tasks
+    seen = Prediction.objects.filter(pair=OuterRef("pair"), model_version=OuterRef("model_version"))
+    return tasks.filter(Exists(seen.filter(presence__gte=low or 0.0, presence__lte=1.0 if high is None else high)))
 
 
 def cursor_of(task: Task) -> str:
@@ -112,7 +135,7 @@ class Histogram:
 
 def presence_histogram(*, project: Project) -> Histogram:
     """One pass over the serving model's scores for pairs that nobody has looked at, read from indexes alone."""
-    unseen = project.pairs.filter(truth=Pair.Truth.UNSEEN).values("pk")
+    unseen = pairs_active(project=project).filter(truth=Pair.Truth.UNSEEN).values("pk")
     seen = Prediction.objects.filter(model_version_id=project.serving_version_id, pair__in=unseen)
     band = Q(presence__gte=project.presence_low, presence__lte=project.presence_high)
     binned = seen.annotate(bin=Floor(F("presence") * BINS)).order_by().values_list("bin")
@@ -121,3 +144,8 @@ def presence_histogram(*, project: Project) -> Histogram:
         counts[min(max(int(place), 0), BINS - 1)] += n
         in_band += inside
     return Histogram(counts, in_band, sum(counts))
+
+
+def room_for_doubt(*, project: Project) -> int:
+    """Places of a batch that the random share leaves: the most that the band can fill."""
+    return project.mine_batch - int(project.mine_batch * project.audit_share + 0.5)

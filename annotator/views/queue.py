@@ -19,6 +19,7 @@ from annotator.selectors.queue_page import (
     parse_cursor,
     presence_histogram,
     queue_page,
+    room_for_doubt,
 )
 
 from .shell import ADMIN, page, project_page, whole_number
@@ -58,7 +59,8 @@ def queue(request: HttpRequest, project: Project) -> HttpResponse:
 def histogram(request: HttpRequest, project: Project) -> HttpResponse:
     """Apart from the page, because it reads every score: the page stands while a large project is counted."""
     found = presence_histogram(project=project)
-    chart = {"counts": found.counts, "bar": BINS_A_BAR, "low": project.presence_low, "high": project.presence_high}
+    band = {"low": project.presence_low, "high": project.presence_high}
+    chart = {"counts": found.counts, "bar": BINS_A_BAR, "room": room_for_doubt(project=project), **band}
     is_admin = has_role(user=request.user, project=project, role=ADMIN)
     context = {"project": project, "histogram": found, "chart": chart, "is_admin": is_admin}
     return render(request, "fragments/histogram.html", context)
@@ -85,5 +87,17 @@ def _filter(request: HttpRequest) -> QueueFilter:
         state=state if state in STATES else "queued",
         lane=lane if lane in Task.Lane.values and lane != Task.Lane.HONEYPOT else "",
         concept=whole_number(asked.get("concept")),
+        person=whole_number(asked.get("person")),
+        presence_low=_fraction(asked.get("presence_low")),
+        presence_high=_fraction(asked.get("presence_high")),
         after=parse_cursor(asked.get("after", "")),
     )
+
+
+def _fraction(text: str | None) -> float | None:
+    """0..1, or None for anything else."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None

@@ -1,5 +1,7 @@
 """The queue's page: order, reasons, filters, the histogram, and a steady number of queries."""
 
+import re
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -86,6 +88,71 @@ def test_histogram_counts_unseen_pairs_of_the_serving_version(barn):
     bars = [(low, n) for low, _, n in histogram.rows if n]
     assert bars == [(0.0, 2), (0.05, 1), (0.4, 1), (0.6, 1), (0.95, 1)]
     assert (histogram.in_band, histogram.total) == (2, 6)
+
+
+def shown(barn, **wanted) -> set[str]:
+    return set(names(queue_page(project=barn.project, wanted=QueueFilter(**wanted))))
+
+
+def test_person_filter_finds_what_they_hold_answered_or_get_next(barn):
+    task(barn, "kept", assignee=barn.annotator)
+    task(barn, "free")
+    task(barn, "held", holder=barn.annotator)
+    factories.make_annotation(task(barn, "answered"), barn.annotator)
+    who = barn.annotator.pk
+    assert shown(barn, person=who) == {"kept"}
+    assert shown(barn, person=who, state="claimed") == {"held"}
+    assert shown(barn, person=who, state="submitted") == {"answered"}
+    assert shown(barn, person=barn.reviewer.pk) == set()
+
+
+def test_presence_filter_reads_the_score_of_the_model_that_proposes(barn):
+    for name, presence in (("low", 0.2), ("edge", 0.4), ("high", 0.9)):
+        row = task(barn, name, predicted=False)
+        factories.make_prediction(row.pair, presence)
+        factories.make_prediction(row.pair, 0.3, model_version=factories.make_version("older"))
+    task(barn, "unscored", predicted=False)
+    assert shown(barn, presence_low=0.4) == {"edge", "high"}
+    assert shown(barn, presence_high=0.4) == {"low", "edge"}
+    assert shown(barn, presence_low=0.3, presence_high=0.5) == {"edge"}
+
+
+def test_filters_of_the_address_reach_the_page_and_bad_ones_are_no_filter(barn, signed_in):
+    row = task(barn, "one", assignee=barn.annotator)
+    factories.make_concept(barn.project, "duck")
+    address = reverse("queue", args=["barn"])
+    browser = signed_in(barn.reviewer)
+    asked = {"person": barn.annotator.pk, "presence_low": "0.45", "presence_high": "0.55", "concept": barn.chicken.pk}
+    assert browser.get(address, asked).context["found"].tasks == [row]
+    assert browser.get(address, asked | {"presence_low": "0.51"}).context["found"].tasks == []
+    for bad in ({"presence_low": "x"}, {"presence_high": "nan"}, {"presence_low": "2"}, {"person": "-1"}):
+        assert browser.get(address, bad).context["found"].tasks == [row]
+
+
+def test_pages_of_a_filtered_queue_keep_the_filter(barn, signed_in):
+    image = factories.make_image(barn.project)
+    concepts = [factories.make_concept(barn.project, f"thing {n}") for n in range(PAGE + 1)]
+    pairs = [factories.make_pair(barn.project, concept, image) for concept in concepts]
+    Task.objects.bulk_create(Task(project=barn.project, pair=pair, lane="band", assignee=barn.admin) for pair in pairs)
+    page = signed_in(barn.admin).get(reverse("queue", args=["barn"]), {"person": barn.admin.pk})
+    link = re.search(r'href="(\?[^"]*after=[^"]*)"', page.content.decode())[1].replace("&amp;", "&")
+    second = signed_in(barn.admin).get(reverse("queue", args=["barn"]) + link)
+    assert len(second.context["found"].tasks) == 1
+    assert second.context["wanted"].person == barn.admin.pk
+
+
+def test_challenger_is_offered_to_mining_only_where_there_is_one(barn, signed_in):
+    address, admin = reverse("queue", args=["barn"]), signed_in(barn.admin)
+    assert 'name="challenger"' not in admin.get(address).content.decode()
+    factories.make_version("barn-v2", project=barn.project)
+    page = admin.get(address).content.decode()
+    assert 'name="challenger"' in page
+    assert "Ask barn-v2 as well" in page
+    assert 'name="challenger"' not in signed_in(barn.annotator).get(address).content.decode()
+    factories.make_pair(barn.project)
+    admin.post(reverse("mine", args=["barn"]), {"challenger": "on", "settled": "on"})
+    params = barn.project.jobs.get().params
+    assert (params["challenger"], params["settled"]) == ("barn-v2", True)
 
 
 def test_histogram_of_another_project_stays_there(barn):

@@ -1,0 +1,210 @@
+"""How long does each page take with 100,000 images? `python -m bench.pages [--images 100000] [--folder DIR]`
+
+Builds a project of that size in an own database (kept in DIR, and used again, when one is given), then asks for every
+page and fragment as an admin through Django's own test client: server time without the network, the median and the
+worst of seven. Nothing is read from or written to the real database.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import statistics
+import sys
+import tempfile
+import time
+import uuid
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+
+REPEATS = 7
+ROWS_A_WRITE = 2000
+SIDE_PX = 640
+PROJECT = ("", "loop/", "images/", "queue/", "queue/histogram/", "queue/checks/", "desk/", "review/", "review/certain/")
+ADDRESSES = (
+    *PROJECT,
+    *("queue/?state=approved", "queue/?state=queued&presence_low=0.55&presence_high=0.6", "queue/?person=1"),
+    *("images/?truth=absent", "snapshots/", "training/", "models/", "jobs/", "people/", "people/figures/"),
+    *("settings/", "audit/"),
+)
+API = ("/api/v1/projects/big/", "/api/v1/projects/big/reviews/", "/")
+
+
+def build(images: int) -> None:
+    """One in three settled, 2,000 in the queue, 600 to review, 40 in hand: as after some months."""
+    from django.contrib.auth import get_user_model
+    from django.core.management import call_command
+
+    from annotator.models import Project
+
+    call_command("collectstatic", verbosity=0, interactive=False)
+    call_command("migrate", verbosity=0)
+    if Project.objects.exists():
+        return
+    people = [get_user_model().objects.create_user(name) for name in ("admin", "ann", "ben", "cleo", "rex")]
+    project = _project(people)
+    print(f"building a project of {images:,} images …", file=sys.stderr)
+    _images(project, images)
+    _pairs(project)
+    _predictions(project, np.random.default_rng(0))
+    _work(project, people, np.random.default_rng(1))
+
+
+def _project(people):
+    from annotator.models import Membership
+    from annotator.services.projects import project_create
+
+    project = project_create(name="Big", concepts=["chicken"], user=people[0])
+    roles = ("annotator", "annotator", "annotator", "reviewer")
+    rows = [Membership(project=project, user=user, role=role) for user, role in zip(people[1:], roles, strict=True)]
+    Membership.objects.bulk_create(rows)
+    return project
+
+
+def _images(project, count: int) -> None:
+    from annotator.models import Image
+
+    def row(number: int) -> Image:
+        sha256 = hashlib.sha256(str(number).encode()).hexdigest()
+        split = "holdout" if number % 20 == 0 else "val" if number % 10 == 1 else "train"
+        more = {"media_type": "image/jpeg", "bytes": 90_000, "source": f"camera {number % 7}", "split": split}
+        names = {"sha256": sha256, "original_name": f"frame-{number:06d}.jpg"}
+        return Image(project=project, width=SIDE_PX, height=SIDE_PX, **names, **more)
+
+    Image.objects.bulk_create((row(number) for number in range(count)), batch_size=ROWS_A_WRITE)
+
+
+def _pairs(project) -> None:
+    """Two pairs an image: one concept is scored, the other was added lately."""
+    from annotator.models import Pair
+    from annotator.services.projects import concept_add
+
+    chicken = project.concepts.get()
+    images = project.images.values_list("pk", flat=True)
+    rows = (Pair(project=project, image_id=image, concept=chicken) for image in images)
+    Pair.objects.bulk_create(rows, batch_size=ROWS_A_WRITE)
+    concept_add(project=project, name="feeder", user=None)
+
+
+def _predictions(project, rng: np.random.Generator) -> None:
+    """Features as long as SAM 3's; two masks each; a U of presence scores, as models have it."""
+    from annotator.masks import encode_mask
+    from annotator.models import Pair, Prediction
+
+    mask_HW = np.zeros((SIDE_PX, SIDE_PX), dtype=np.uint8)
+    mask_HW[100:300, 200:400] = 1
+    rle, feature = encode_mask(mask_HW), rng.normal(size=1024).astype(np.float16).tobytes()
+
+    def row(pair: int) -> Prediction:
+        presence = float(rng.beta(0.4, 0.4))
+        shared = {"mask": rle, "box": [200, 100, 400, 300], "stability": 0.9}
+        instances = [shared | {"score": presence * query, "query_score": query} for query in (0.95, 0.6)]
+        fields = {"presence": presence, "instances": instances, "min_stability": 0.9, "feature": feature}
+        return Prediction(pair_id=pair, model_version_id=project.serving_version_id, **fields)
+
+    pairs = Pair.objects.filter(project=project, concept__name="chicken").exclude(image__split="holdout")
+    rows = (row(pair) for pair in pairs.values_list("pk", flat=True).order_by("pk"))
+    Prediction.objects.bulk_create(rows, batch_size=ROWS_A_WRITE)
+
+
+def _work(project, people, rng: np.random.Generator) -> None:
+    """Tasks, answers and reviews on the first third of what is scored."""
+    from django.utils import timezone
+
+    from annotator.models import Annotation, AuditEvent, Pair, Prediction, Review, Task
+
+    scored = list(Prediction.objects.values_list("pair_id", "presence", "instances").order_by("pk"))
+    settled, waiting = scored[: len(scored) // 3], scored[len(scored) // 3 :]
+    states = ["queued"] * 2000 + ["submitted"] * 600 + ["claimed"] * 40 + ["returned"] * 100 + ["withdrawn"] * 5000
+    chosen = [(*row, "approved") for row in settled] + [(*row, state) for row, state in zip(waiting, states)]  # noqa: B905
+    lanes = ("band", "borderline", "fill", "audit")
+    now = timezone.now()
+    tasks, answers = [], []
+    for number, (pair, presence, instances, state) in enumerate(chosen):
+        author = people[1 + number % 3]
+        task = Task(
+            project=project, pair_id=pair, model_version_id=project.serving_version_id, state=state,
+            lane=lanes[int(rng.integers(4))], priority=float(rng.random()), attempt=1,
+            reasons=[{"kind": "band", "value": presence, "words": f"The model gives {presence:.2f}."}],
+            author=author if state in ("approved", "submitted", "returned") else None,
+            holder=author if state == "claimed" else None,
+            lease_until=now + timedelta(hours=9) if state == "claimed" else None,
+        )  # fmt: skip
+        tasks.append(task)
+        if task.author is not None:
+            there = bool(rng.random() < presence)
+            said = [
+                {"mask": one["mask"], "origin": "proposal", "prompts": [], "edited": False, "score": one["score"]}
+                for one in instances
+            ]
+            answers.append(
+                Annotation(
+                    task=task, pair_id=pair, author=author, revision=1, client_uuid=uuid.uuid4(),
+                    verdict="present" if there else "absent", instances=said if there else [], active_seconds=3.0,
+                )  # fmt: skip
+            )
+    Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE)
+    Annotation.objects.bulk_create(answers, batch_size=ROWS_A_WRITE)
+    decided = [one for one in answers if one.task.state in ("approved", "returned")]
+    words = {"approved": ("approve", ""), "returned": ("send_back", "Mind the tail.")}
+    reviews = [
+        Review(annotation=one, reviewer=people[4], decision=words[one.task.state][0], comment=words[one.task.state][1])
+        for one in decided
+    ]
+    Review.objects.bulk_create(reviews, batch_size=ROWS_A_WRITE)
+    for verdict in ("present", "absent"):
+        pairs = [one.pair_id for one in decided if one.task.state == "approved" and one.verdict == verdict]
+        for at in range(0, len(pairs), 500):
+            some = Pair.objects.filter(pk__in=pairs[at : at + 500])
+            some.update(truth=verdict, truth_source="annotated", settled_at=now, round=1)
+    events = [AuditEvent(project=project, actor=one.author, action="task.submit", subject="x") for one in answers]
+    AuditEvent.objects.bulk_create(events, batch_size=ROWS_A_WRITE)
+
+
+def measure() -> list[tuple[str, int, float, float, float]]:
+    """(address, status, median ms, worst ms, median of the process's own CPU ms) of each."""
+    from django.contrib.auth import get_user_model
+    from django.test import Client
+
+    client = Client(SERVER_NAME="127.0.0.1")
+    client.force_login(get_user_model().objects.get(username="admin"))
+    rows = []
+    for address in (*(f"/p/big/{one}" for one in ADDRESSES), *API):
+        status = client.get(address).status_code
+        wall, cpu = [], []
+        for _ in range(REPEATS):
+            started = time.perf_counter(), time.process_time()
+            client.get(address)
+            wall.append(1000 * (time.perf_counter() - started[0]))
+            cpu.append(1000 * (time.process_time() - started[1]))
+        rows.append((address, status, statistics.median(wall), max(wall), statistics.median(cpu)))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=100_000)
+    parser.add_argument("--folder", type=Path, default=None)
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="roost-pages-") as fresh:
+        folder = asked.folder or Path(fresh)
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ["ROOST_VAR"] = str(folder)
+        os.environ["DJANGO_SETTINGS_MODULE"] = "annotator.settings"
+        import django
+
+        django.setup()
+        build(asked.images)
+        load = os.getloadavg()[0]
+        print(f"{asked.images:,} images, of {REPEATS}, load {load:.1f} on {os.cpu_count()} cores")
+        print(f"{'page':62} {'median':>9} {'worst':>9} {'own CPU':>9}")
+        for address, status, median, worst, cpu in measure():
+            shown = address if status == 200 else f"{address} ({status})"
+            print(f"{shown:62} {median:6.0f} ms {worst:6.0f} ms {cpu:6.0f} ms")
+
+
+if __name__ == "__main__":
+    main()
