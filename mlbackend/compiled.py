@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 import torch
-from torch import nn
 
 from mlbackend.predictor import Predictor
 
@@ -44,7 +44,7 @@ def compile_vit(predictor: Predictor, *, batch: int) -> bool:
     return True
 
 
-def _use(predictor: Predictor, backbone: nn.Module) -> None:
+def _use(predictor: Predictor, backbone: Any) -> None:
     predictor.network.detector.vision_encoder.backbone = backbone
     predictor.network.tracker.vision_encoder.backbone = backbone
 

@@ -40,20 +40,32 @@ class LoadOptions:
 
 
 def resolve_source(source: str, *, hub_token: str | None = None) -> Path:
-    """A local folder as it is; a hub id (`facebook/sam3`) downloaded to the hub's own cache."""
+    """A local folder as it is; a hub id (`facebook/sam3`) downloaded to the hub's cache, which serves offline too."""
     folder = Path(source).expanduser()
     if folder.is_dir():
         return folder
     if not HUB_ID.fullmatch(source):
         raise WeightsError(f"'{source}' is neither a folder here nor a hub id such as facebook/sam3")
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.utils import disable_progress_bars
+    disable_progress_bars()
+    log.info("%s: asking the hub at %s; the first time its weights are downloaded", source, constants.ENDPOINT)
+    otherwise = "or set ROOST_BASE_MODEL to a local folder"
     try:
         return Path(snapshot_download(source, token=hub_token, allow_patterns=HUB_FILES))
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    except GatedRepoError as error:
+        why = "the token in HF_TOKEN has no access to it" if hub_token else "HF_TOKEN is not set"
         raise WeightsError(
-            f"'{source}' cannot be fetched from the hub ({reason}). It may be gated: accept its licence, set HF_TOKEN, "
-            "or set ROOST_BASE_MODEL to a local folder") from error
+            f"'{source}' is gated and {why}: accept its licence at {constants.ENDPOINT}/{source} with your account and "
+            f"set HF_TOKEN to a token of that account, {otherwise}") from error
+    except RepositoryNotFoundError as error:
+        raise WeightsError(f"the hub has no '{source}', or hides it from {'this' if hub_token else 'requests without'} "
+                           f"HF_TOKEN: check ROOST_BASE_MODEL, set HF_TOKEN, {otherwise}") from error
+    except Exception as error:  # no network, a full disk: the hub's client raises many types
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise WeightsError(f"'{source}' cannot be fetched from the hub and its cache does not hold it ({reason}): "
+                           f"connect this machine to {constants.ENDPOINT} once, {otherwise}") from error
 
 
 def load_predictor(folder: Path, options: LoadOptions, *, share_with: list[Predictor] | None = None) -> Predictor:

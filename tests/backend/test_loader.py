@@ -93,12 +93,6 @@ def test_source_that_is_neither_folder_nor_hub_id_is_refused(source: str) -> Non
         resolve_source(source)
 
 
-def test_unreachable_hub_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    with pytest.raises(WeightsError, match="set HF_TOKEN, or set ROOST_BASE_MODEL"):
-        resolve_source("facebook/sam3")
-
-
 def test_cuda_without_a_gpu_is_refused() -> None:
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
