@@ -6,6 +6,7 @@ leads nowhere else. Addresses that are not public need to be allowed by network;
 
 import ipaddress
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 
@@ -40,7 +41,8 @@ class _CheckedTransport(httpx.BaseTransport):
     def __init__(self, networks: Sequence[Network], max_bytes: int) -> None:
         self._networks, self._max_bytes = networks, max_bytes
         # No connection is kept: one to an address would serve every name that shares it.
-        self._inner = httpx.HTTPTransport(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
+        limits = httpx.Limits(max_keepalive_connections=0)
+        self._inner = httpx.HTTPTransport(verify=ssl.create_default_context(), trust_env=False, limits=limits)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         url, host = request.url, request.url.host

@@ -89,7 +89,7 @@ def answers_read(
     """{pair id: answer}; what can't be read leaves its pair open and is told in `outcome`."""
     task = {"data": {"image": image.original_name}, "annotations": [annotation]}
     record, problems = label_studio.read(task, size_px=(image.width, image.height))
-    outcome.left += [f"{problem.where.rpartition(', ')[2].capitalize()}: {problem.why}" for problem in problems]
+    outcome.left += [f"Region {problem.where.rpartition(' ')[2]}: {problem.why}" for problem in problems]
     empty = {one.category for one in record.instances if not rle_area(one.mask)}
     record.instances = [one for one in record.instances if one.category not in empty]
     record.unsure |= empty
@@ -139,6 +139,7 @@ def answers_store(
     """Make what is stored of Label Studio's task `number` what it says now: `wanted`, as from `answers_read`."""
     leases_lapsed_end(project=link.project)
     stored = LabelStudioAnswer.objects.filter(source__link=link, source__number=number, withdrawn=False)
+    stored = stored.filter(annotation__pair__concept__retired_at=None)  # whoever retired it has closed its tasks
     newest = {row.annotation.pair_id: row for row in stored.select_related("annotation__task").order_by("pk")}
     for pair_id, row in newest.items():
         if pair_id not in wanted:

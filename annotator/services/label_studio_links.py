@@ -33,7 +33,8 @@ def link_create(
     try:
         found = LabelStudioClient().project(number)
     except LabelStudioUnknown as error:
-        raise RoostError(f"Label Studio has no project {number}, or ROOST_LS_TOKEN may not see it.") from error
+        words = f"Label Studio has no project {number}, or ROOST_LS_TOKEN may not see it; look at its address there."
+        raise RoostError(words, fields={"number": ["Not found there."]}) from error
     return _store(project, user, found, author, exhaustive)
 
 

@@ -18,7 +18,7 @@ from .shell import ADMIN, page, posted, project_page, refusals_told
 @project_page(ADMIN)
 def label_studio(request: HttpRequest, project: Project) -> HttpResponse:
     """What is linked; POST links, after Label Studio was asked whether it can be."""
-    form = LabelStudioForm(posted(request), project=project, initial={"author": request.user.pk})
+    form = LabelStudioForm(posted(request), project=project)
     if request.method == "POST" and form.is_valid():
         with refusals_told(request, form):
             link = link_create(project=project, user=request.user, **form.cleaned_data)

@@ -8,6 +8,7 @@ from PIL import Image as PillowImage
 from pycocotools import mask as coco
 
 from annotator.models import Annotation, AuditEvent, Image, Job, LabelStudioBell, Pair, Task
+from annotator.services.concepts import concept_retire
 from annotator.services.image_store import image_add
 from annotator.services.job_runner import job_run
 from annotator.services.label_studio_links import bells_ring
@@ -112,6 +113,16 @@ def test_approved_work_stays_whatever_happens_in_label_studio(link, studio, barn
     pair = Pair.objects.get()
     assert (pair.truth, Task.objects.get().state) == (Pair.Truth.PRESENT, Task.State.APPROVED)
     assert pair.instances == Annotation.objects.get().instances
+
+
+def test_retired_concept_is_left_in_peace(link, studio, barn):
+    task = studio.add_task(link.number, picture(50))
+    studio.annotate(task, [brush(blob())])
+    pull(link, task)
+    review_decide(annotation=Annotation.objects.get(), reviewer=barn.reviewer, decision="approve")
+    concept_retire(concept=barn.chicken, user=barn.admin)
+    report = pull(link, task)
+    assert (report["left"], report["unknown_labels"]) == ([], {"Chicken": 1})
 
 
 def test_what_a_reviewer_sent_back_comes_again_when_it_is_mended_there(link, studio, barn):

@@ -2,13 +2,14 @@
 
 import json
 import logging
+import signal
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.utils import timezone
 
-from annotator.models import Job, LabelStudioBell, LabelStudioLink
+from annotator.models import Annotation, Job, LabelStudioBell, LabelStudioLink
 from annotator.services import label_studio_pull
 from annotator.services.job_runner import job_run
 from annotator.services.jobs import JobCancelled, JobContext, job_cancel
@@ -200,16 +201,23 @@ def test_full_pull_that_is_cancelled_is_forgotten(link, studio, monkeypatch):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_worker_drains_the_spool_by_itself(link, studio, settings, monkeypatch):
-    task = studio.add_task(link.number, picture(61))
-    studio.annotate(task, [brush(blob())])
+def test_worker_drains_the_spool_by_itself_and_another_goes_on_when_it_is_killed(link, studio, settings, monkeypatch):
+    tasks = [studio.add_task(link.number, picture(seed)) for seed in range(100, 130)]
+    for task in tasks:
+        studio.annotate(task, [brush(blob())])
     for name in ("URL", "TOKEN"):
         monkeypatch.setenv(f"ROOST_LS_{name}", getattr(settings, f"LABEL_STUDIO_{name}"))
     monkeypatch.setenv("ROOST_LS_NETWORKS", "127.0.0.0/8")
-    spool = settings.LABEL_STUDIO_SPOOL
-    spool.mkdir(parents=True, exist_ok=True)
-    drop(spool, 1, project=link.number, tasks=[task])
-    with celery_worker("drain", app="annotator.celery"):
-        wait_until(lambda: link.project.tasks.filter(state="submitted").exists(), seconds=30)
-        wait_until(lambda: Job.objects.filter(kind=Job.Kind.LABEL_STUDIO, state="succeeded").exists())
-    assert list(spool.glob("*.json")) == []
+    settings.LABEL_STUDIO_SPOOL.mkdir(parents=True, exist_ok=True)
+    drop(settings.LABEL_STUDIO_SPOOL, 1, project=link.number, tasks=tasks)
+    answers = Annotation.objects.filter(task__project=link.project)
+    with celery_worker("drain", app="annotator.celery") as first:
+        wait_until(lambda: answers.count() > 2, seconds=40)
+        first.send_signal(signal.SIGKILL)
+        first.wait()
+    assert 2 < answers.count() < len(tasks)
+    with celery_worker("drains-on", app="annotator.celery"):
+        wait_until(lambda: Job.objects.filter(kind=Job.Kind.LABEL_STUDIO, state="succeeded").exists(), seconds=60)
+    assert answers.count() == len(tasks)
+    assert set(answers.values_list("task__state", "revision")) == {("submitted", 1)}
+    assert list(settings.LABEL_STUDIO_SPOOL.glob("*.json")) == []

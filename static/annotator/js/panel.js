@@ -10,6 +10,7 @@ const LANES = {
   fill: "Nearest to undecided",
   manual: "Queued by hand",
   suspect: "Suspected label error",
+  label_studio: "Annotated in Label Studio",
   companion: "Same image, in one pass",
 };
 const ORIGINS = { proposal: "proposal", click: "clicked", drawn: "drawn", exemplar: "by example" };
