@@ -3,9 +3,8 @@
 from typing import Any
 
 from django import forms
-from django.conf import settings
-from django.contrib.auth.forms import UserCreationForm
 from django.contrib.auth import get_user_model
+from django.contrib.auth.forms import UserCreationForm
 
 from annotator.models import Image, Membership, Project
 from annotator.services.projects import SETTINGS
@@ -90,6 +89,7 @@ class MemberForm(PlainForm):
     )
     role = forms.ChoiceField(choices=Membership.Role.choices)
 
+
 class InvitationForm(PlainForm):
     prefix = "invitation"
     note = forms.CharField(label="For whom", max_length=80, help_text="So that you can tell open invitations apart.")
@@ -103,7 +103,6 @@ class JoinForm(UserCreationForm):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, label_suffix="", **more)
         self.fields["username"].label = "Name"
-
 
 
 class TokenForm(PlainForm):
@@ -133,8 +132,8 @@ class SettingsForm(forms.ModelForm):
             "one_pass": "Show all concepts of an image together",
             "review_policy": "What reviewers see",
             "review_share": "Share for review",
-            "bulk_score": "From a score of",
-            "bulk_iou": "From an overlap of",
+            "bulk_score": "Near-certain: score from",
+            "bulk_iou": "Near-certain: overlap from",
             "bulk_look_share": "Share looked at one by one",
             "self_review_allowed": "People may review their own work",
             "gate_min_gain_points": "Least gain in CGF1 points",
@@ -208,12 +207,6 @@ class LabelStudioForm(PlainForm):
         members.queryset = get_user_model().objects.filter(memberships__project=project, is_active=True)
 
 
-SPLIT_CHOICES = [
-    ("", "The export's own; else 85 % train, 15 % validation"),
-    *((split, f"All into {words.lower()}") for split, words in Image.Split.choices),
-]
-
-
 class RetrainForm(PlainForm):
     """What one may choose about a run; everything else is as in training/conf/train.yaml."""
 
@@ -262,76 +255,3 @@ class ExportForm(PlainForm):
     with_retired = forms.BooleanField(
         required=False, label="Retired concepts too", help_text="What was settled before they were retired."
     )
-
-
-class ManyFilesInput(forms.ClearableFileInput):
-    allow_multiple_selected = True
-
-
-class ManyFilesField(forms.FileField):
-    """One or more files; cleans to a list."""
-
-    widget = ManyFilesInput
-
-    def clean(self, data: Any, initial: Any = None) -> list:
-        files = data if isinstance(data, list | tuple) else [data] if data else []
-        if not files:
-            raise forms.ValidationError("Choose at least one file.")
-        return [super(ManyFilesField, self).clean(file, initial) for file in files]
-
-
-class ImportForm(PlainForm):
-    KINDS = [
-        ("images", "Images: files, or one zip of them"),
-        ("coco", "Roboflow or COCO export: one zip with images and their annotations"),
-    ]
-
-    kind = forms.ChoiceField(choices=KINDS, label="What it is", widget=forms.RadioSelect, initial="images")
-    files = ManyFilesField(
-        label="Files",
-        widget=ManyFilesInput(attrs={"accept": ".zip,image/*"}),
-        help_text="JPEG, PNG, WEBP, BMP or TIFF, or one zip. The same picture twice is kept once.",
-    )
-    split = forms.ChoiceField(
-        choices=SPLIT_CHOICES,
-        required=False,
-        help_text="Train teaches, validation chooses the checkpoint, the holdout is read by the gate alone.",
-    )
-    source = forms.CharField(
-        max_length=80, required=False, help_text="Where they come from: barn 3, camera 2. The gate reports each apart."
-    )
-    holdout_share = forms.FloatField(
-        label="Share for the holdout",
-        min_value=0,
-        max_value=0.9,
-        required=False,
-        initial=0,
-        widget=forms.NumberInput(attrs={"step": "any"}),
-        help_text="Drawn at random and kept from training. 0.1 is one in ten; the gate needs such images.",
-    )
-    create_concepts = forms.BooleanField(
-        required=False,
-        label="Make concepts of the export's categories",
-        help_text="Off: categories that no concept or synonym here is called by are reported and left out.",
-    )
-    exhaustive = forms.BooleanField(
-        required=False,
-        label="Every object in every image is annotated",
-        help_text="You vouch for it. On: an image without a category's object counts as verified not there. "
-        "Off: what is not annotated stays «not looked at», which is never a negative.",
-    )
-
-    def clean(self) -> dict[str, Any]:
-        data = super().clean() or self.cleaned_data
-        files = data.get("files") or []
-        zips = [file for file in files if file.name.lower().endswith(".zip")]
-        if zips and len(files) > 1:
-            self.add_error("files", "Send one zip by itself, or images without a zip.")
-        if data.get("kind") == "coco" and files and not zips:
-            self.add_error("files", "An export comes as one zip with the images and the annotation files in it.")
-        if sum(file.size for file in files) > settings.MAX_UPLOAD_BYTES:
-            limit = settings.MAX_UPLOAD_BYTES // 1024**2
-            self.add_error(
-                "files", f"That is more than {limit} MiB at once; send it in parts, or use the command line."
-            )
-        return data

@@ -239,7 +239,7 @@ EXPORTS_DIR = VAR_DIR / "exports"
 UPLOADS_DIR = VAR_DIR / "uploads"
 SHIPPED_MODEL_DIR = BASE_DIR / "mlbackend" / "weights" / "demo"
 
-# Buckets, and what a web user may name as a source: docs/operations.md. Without ROOST_IMAGES_BUCKET images lie here alone.
+# Buckets, and what a web user may name as a source: docs/operations.md.
 S3_ENDPOINT = os.environ.get("ROOST_S3_ENDPOINT") or os.environ.get("AWS_ENDPOINT_URL", "")
 IMAGES_BUCKET = os.environ.get("ROOST_IMAGES_BUCKET", "")
 SOURCES = _list("ROOST_SOURCES", "")

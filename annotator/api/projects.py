@@ -2,7 +2,8 @@
 
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.decorators import api_view
+from rest_framework.decorators import api_view, parser_classes
+from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -11,6 +12,7 @@ from annotator.selectors.access import project_for, projects_of
 from annotator.selectors.progress import settled_since
 from annotator.services.holdout import holdout_queue
 from annotator.services.mining import mining_start
+from annotator.services.prediction_jobs import predict_start
 from annotator.services.promotion import version_named, version_promote, version_rollback
 from annotator.services.snapshots import snapshot_start
 from annotator.services.suspects import suspects_queue
@@ -18,6 +20,7 @@ from annotator.services.training_runs import retrain_start
 
 from . import schema, serializers
 from .bodies import answers, checked
+from .parsers import StrictJSONParser
 from .payloads import job_payload, project_row, project_whole
 
 ADMIN = Membership.Role.ADMIN
@@ -86,6 +89,15 @@ def retrain(request: Request, slug: str) -> Response:
     retrained = project_for(request.user, slug, ADMIN)
     body = checked(request, serializers.Retrain)
     return _started(retrain_start(project=retrained, user=request.user, **body))
+
+
+@extend_schema(request=serializers.Predict, responses=answers(202, schema.Job))
+@api_view(["POST"])
+@parser_classes([StrictJSONParser, MultiPartParser])
+def predict(request: Request, slug: str) -> Response:
+    """Ask a version about a whole folder or bucket, or an uploaded zip; the job's file has the answers."""
+    asked = project_for(request.user, slug, ADMIN)
+    return _started(predict_start(project=asked, user=request.user, **checked(request, serializers.Predict)))
 
 
 @extend_schema(request=serializers.Promote, responses=answers(200, schema.Serving))

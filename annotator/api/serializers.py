@@ -142,6 +142,16 @@ class Merge(serializers.Serializer):
     preview = serializers.BooleanField(default=False)
 
 
+class Predict(serializers.Serializer):
+    """`source`: a folder of the server or s3://bucket/prefix that its owner has opened; or `upload`, a zip, multipart."""
+
+    source = serializers.CharField(allow_blank=True, default="", max_length=1000)
+    upload = serializers.FileField(default=None, allow_null=True)
+    version = serializers.CharField(allow_blank=True, default="", max_length=64)
+    concepts = serializers.ListField(child=serializers.CharField(max_length=80), default=list, max_length=64)
+    threshold = serializers.FloatField(min_value=0, max_value=1, default=0.5)
+
+
 class Promote(serializers.Serializer):
     version = serializers.CharField(max_length=64)
     override_reason = serializers.CharField(allow_blank=True, default="", max_length=500)

@@ -24,6 +24,7 @@ urlpatterns = [
     path("projects/<slug:slug>/snapshots", projects.snapshots, name="api-snapshots"),
     path("projects/<slug:slug>/holdout", projects.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", projects.retrain, name="api-retrain"),
+    path("projects/<slug:slug>/predict", projects.predict, name="api-predict"),
     path("projects/<slug:slug>/promote", projects.promote, name="api-promote"),
     path("projects/<slug:slug>/rollback", projects.rollback, name="api-rollback"),
     path("tasks/<int:task_id>", tasks.task, name="api-task"),
@@ -40,6 +41,7 @@ urlpatterns = [
     path("annotations/<int:annotation_id>", reviews.annotation, name="api-annotation"),
     path("annotations/<int:annotation_id>/review", reviews.review, name="api-review"),
     path("jobs/<int:job_id>", jobs.job, name="api-job"),
+    path("jobs/<int:job_id>/file", jobs.file, name="api-job-file"),
     path("jobs/<int:job_id>/cancel", jobs.cancel, name="api-job-cancel"),
     path("<path:rest>", unknown.unknown, name="api-unknown"),
 ]

@@ -36,12 +36,14 @@ def import_start(
     exhaustive: bool = False,
     create_concepts: bool = False,
     holdout_share: float = 0.0,
+    named_by_person: bool = False,
 ) -> Job:
     """Queue an import of a folder, a zip or `s3://bucket/prefix`; who may name which is the caller's question.
 
     `split`: for all images; else the export's own, else by hash. `exhaustive`: the importer vouches that every image
     was fully checked for every category, so that what is not annotated is absent. `create_concepts`: categories that
     no concept is called by become concepts; else they are reported. An upload below UPLOADS_DIR is deleted afterwards.
+    `named_by_person`: the path comes from services.named_sources.source_allowed, and is looked at again by the job.
     """
     if kind not in KINDS:
         raise RoostError(f"An import is one of {', '.join(KINDS)}, not {kind!r}.", fields={"kind": ["Unknown."]})
@@ -56,6 +58,7 @@ def import_start(
         "exhaustive": exhaustive,
         "create_concepts": create_concepts,
         "holdout_share": holdout_share,
+        "named_by_person": named_by_person,
     }
     return job_enqueue(project=project, kind=Job.Kind.IMPORT, params=params, created_by=user)
 

@@ -1,4 +1,4 @@
-"""Predictions as jobs: a person names a source that the server's owner has opened, or uploads a zip; a zip comes out."""
+"""Predictions as jobs: a person names a source that the server's owner has opened, or sends a zip; a zip comes out."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from annotator.selectors.models_page import versions_of
 from annotator.uploads import upload_keep
 
 from .jobs import JobContext, job_enqueue
-from .named_sources import source_allowed, source_name, source_of_job, upload_delete
+from .named_sources import source_allowed, source_of_job, upload_delete
 from .prediction_journal import DOCUMENTS
 from .predictions import Wish, predictions_write
 
@@ -89,7 +89,8 @@ def prediction_file(*, job: Job) -> Path:
     name = job.report.get("file") if job.kind == Job.Kind.PREDICT else None
     path = settings.EXPORTS_DIR / str(name)
     if not name or not path.is_file():
-        raise RoostError("This job has no file to download; predict again.", code="no_file", http_status=404)
+        words = "This job has no file to download: it is not done, or was done long ago. Predict again."
+        raise RoostError(words, code="no_file", http_status=409)
     return path
 
 
@@ -144,8 +145,3 @@ def _packed(job: Job, folder: Path) -> tuple[str, int]:
     finally:
         unfinished.unlink(missing_ok=True)
     return name, (settings.EXPORTS_DIR / name).stat().st_size
-
-
-def prediction_source(job: Job) -> str:
-    """For a list: the last part of the folder or bucket, or the zip's name."""
-    return source_name(job.params.get("named", ""))

@@ -5,7 +5,6 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
-from annotator.forms import ImportForm
 from annotator.models import Image, Job, Pair, Project
 from annotator.selectors.access import has_role, image_for
 from annotator.selectors.concepts import concepts_active
@@ -13,6 +12,8 @@ from annotator.selectors.image_page import image_known, image_layers, neighbours
 from annotator.selectors.images_page import ImageFilter, images_page, sources_of, split_counts
 from annotator.selectors.jobs_page import newest_job
 from annotator.services.imports import import_start
+from annotator.services.named_sources import source_allowed, source_name, sources_open
+from annotator.source_forms import ImportForm
 from annotator.uploads import upload_keep, upload_name
 
 from .shell import ADMIN, page, project_page, refusals_told, whole_number
@@ -24,32 +25,33 @@ def images(request: HttpRequest, project: Project) -> HttpResponse:
     """GET looks; POST imports and is the admins' alone."""
     if request.method == "POST":
         return bring_in(request, slug=project.slug)
-    return _page(request, project, ImportForm())
+    return _page(request, project, ImportForm(opened=sources_open()))
 
 
 @project_page(ADMIN)
 def bring_in(request: HttpRequest, project: Project) -> HttpResponse:
-    form = ImportForm(request.POST, request.FILES)
+    form = ImportForm(request.POST, request.FILES, opened=sources_open())
     if form.is_valid():
-        data = form.cleaned_data
+        data, files = form.cleaned_data, form.cleaned_data["files"]
         with refusals_told(request, form):
             job = import_start(
                 project=project,
                 user=request.user,
-                upload_path=upload_keep(data["files"]),
+                upload_path=upload_keep(files) if files else source_allowed(data["place"]),
+                named_by_person=not files,
                 kind=data["kind"],
                 split=data["split"] or None,
-                source=data["source"] or upload_name(data["files"]),
+                source=data["source"] or (upload_name(files) if files else source_name(data["place"])),
                 exhaustive=data["exhaustive"],
                 create_concepts=data["create_concepts"],
                 holdout_share=data["holdout_share"] or 0.0,
             )
-            messages.success(request, "The upload is here; the import runs in the background.")
-            return _go(request, "job", project.slug, job.pk)
+            messages.success(request, "The import runs in the background.")
+            return go(request, "job", project.slug, job.pk)
     return _page(request, project, form, status=400)
 
 
-def _go(request: HttpRequest, name: str, *args: object) -> HttpResponse:
+def go(request: HttpRequest, name: str, *args: object) -> HttpResponse:
     """A redirect that the uploading script follows as well: it gets the address and opens it itself."""
     response = redirect(name, *args)
     if "HX-Request" in request.headers:

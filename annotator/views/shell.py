@@ -30,7 +30,7 @@ TABS = (
     ("Review", "reviews", REVIEWER, ("review", "reviews-certain")),
     ("Data", "snapshots", ANNOTATOR, ()),
     ("Training", "training", ANNOTATOR, ("run",)),
-    ("Models", "models", ANNOTATOR, ()),
+    ("Models", "models", ANNOTATOR, ("predictions",)),
     ("Jobs", "jobs", ANNOTATOR, ("job",)),
     ("People", "people", REVIEWER, ()),
     ("Settings", "settings", ADMIN, ("concept", "label-studio")),

@@ -14,6 +14,7 @@ from tests import factories
 OPEN = {"api-schema", "api-unknown"}
 METHODS = {"api-projects": ("get",), "api-project": ("get",), "api-reviews": ("get",), "api-task": ("get",)}
 METHODS |= {"api-concepts": ("get",), "api-annotation": ("get",), "api-job": ("get",), "api-draft": ("put", "delete")}
+METHODS |= {"api-job-file": ("get",)}
 # The least role that is not told 403. Everything else of a stranger's project is 404.
 POLICY = {
     "api-projects": "anybody",
@@ -33,6 +34,7 @@ POLICY = {
     "api-review": "reviewer",
     "api-job": "annotator",
     "api-job-cancel": "admin",
+    "api-job-file": "annotator",
     "api-concepts": "annotator",
     "api-concept-rename": "admin",
     "api-concept-merge": "admin",
@@ -43,6 +45,7 @@ POLICY = {
     "api-snapshots": "admin",
     "api-holdout": "admin",
     "api-retrain": "admin",
+    "api-predict": "admin",
     "api-promote": "admin",
     "api-rollback": "admin",
 }

@@ -38,6 +38,8 @@ POLICY = {
     "run-series": ("annotator", GET),
     "run-promote": ("admin", POST),
     "models": ("annotator", GET),
+    "predictions": ("annotator", BOTH),  # posting is the admins'
+    "prediction-download": ("annotator", GET),
     "rollback": ("admin", POST),
     "jobs": ("annotator", GET),
     "job": ("annotator", GET),
@@ -46,11 +48,11 @@ POLICY = {
     "people": ("reviewer", BOTH),  # posting is the admins'
     "member-change": ("admin", POST),
     "people-figures": ("reviewer", GET),
-    "lease-release": ("reviewer", POST),
-    "task-reassign": ("reviewer", POST),
     "account-switch": ("admin", POST),
     "invitation-create": ("admin", POST),
     "invitation-revoke": ("admin", POST),
+    "lease-release": ("reviewer", POST),
+    "task-reassign": ("reviewer", POST),
     "settings": ("admin", BOTH),
     "concept-add": ("admin", POST),
     "concept": ("admin", BOTH),
@@ -79,7 +81,9 @@ def ids(barn, settings) -> dict[str, object]:
     folder = settings.SNAPSHOTS_DIR / run.snapshot.content_hash
     folder.mkdir(parents=True)
     (folder / "train.json").write_text("{}")
-    export = factories.make_job(barn.project, state=Job.State.SUCCEEDED, report={"file": "barn.zip"})
+    done_job = {"state": Job.State.SUCCEEDED, "report": {"file": "barn.zip"}}
+    export = factories.make_job(barn.project, **done_job)
+    predicted = factories.make_job(barn.project, kind=Job.Kind.PREDICT, **done_job)
     settings.EXPORTS_DIR.mkdir(parents=True, exist_ok=True)
     (settings.EXPORTS_DIR / "barn.zip").write_bytes(b"PK")
     return {
@@ -88,6 +92,7 @@ def ids(barn, settings) -> dict[str, object]:
         "annotation_id": done.pk,
         "job_id": run.job_id,
         "export_id": export.pk,
+        "predicted_id": predicted.pk,
         "number": run.number,
         "user_id": barn.annotator.pk,
         "concept_id": barn.chicken.pk,
@@ -124,6 +129,8 @@ def test_page_opens_for_the_least_role_that_may(barn, ids, signed_in, name):
     user = getattr(barn, POLICY[name][0])
     if name == "export-download":
         ids = ids | {"job_id": ids["export_id"]}
+    if name == "prediction-download":
+        ids = ids | {"job_id": ids["predicted_id"]}
     assert signed_in(user).get(address(name, ids)).status_code == 200
 
 
@@ -157,7 +164,7 @@ def test_wrong_method_is_405(barn, ids, signed_in, name):
 
 @pytest.mark.parametrize("name", DEEDS)
 def test_deed_is_403_for_lower_roles_and_changes_nothing(barn, ids, signed_in, name):
-    least = "admin" if name in ("images", "people") else POLICY[name][0]
+    least = "admin" if name in ("images", "people", "predictions") else POLICY[name][0]
     before = rows()
     for role in RANK[: RANK.index(least)]:
         assert signed_in(getattr(barn, role)).post(address(name, ids)).status_code == 403
@@ -173,7 +180,10 @@ def test_deed_without_csrf_token_is_refused(barn, ids, name):
     assert rows() == before
 
 
-@pytest.mark.parametrize("name", ["job", "review", "run", "run-series", "snapshot-download", "export-download"])
+DOWNLOADS = ["snapshot-download", "export-download", "prediction-download"]
+
+
+@pytest.mark.parametrize("name", ["job", "review", "run", "run-series", *DOWNLOADS])
 def test_page_of_an_unknown_row_is_404(barn, ids, signed_in, name):
     unknown = {key: 987654 for key in ids} | {"slug": barn.project.slug, "name": "train.json"}
     assert signed_in(barn.admin).get(address(name, unknown)).status_code == 404
@@ -186,7 +196,7 @@ def test_only_a_snapshot_s_own_files_are_served(barn, ids, signed_in):
 def test_rows_of_another_project_are_unknown_in_this_one(barn, ids, signed_in):
     other = factories.make_project(barn.admin, "Other")
     here = {**ids, "slug": other.slug}
-    for name in ("job", "run", "review", "snapshot-download", "export-download"):
+    for name in ("job", "run", "review", *DOWNLOADS):
         assert signed_in(barn.admin).get(address(name, here)).status_code == 404
     deeds = ("job-cancel", "lease-release", "task-reassign", "concept", "concept-merge", "run-promote", "member-change")
     for name in deeds:

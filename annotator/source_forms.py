@@ -1,0 +1,155 @@
+"""The forms that take pictures in: import, and prediction on a folder or bucket."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from django import forms
+from django.conf import settings
+
+from annotator.models import Image
+
+from .forms import PlainForm, names_in
+
+SPLIT_CHOICES = [
+    ("", "The export's own; else 85 % train, 15 % validation"),
+    *((split, f"All into {words.lower()}") for split, words in Image.Split.choices),
+]
+
+
+class ManyFilesInput(forms.ClearableFileInput):
+    allow_multiple_selected = True
+
+
+class ManyFilesField(forms.FileField):
+    """One or more files; cleans to a list."""
+
+    widget = ManyFilesInput
+
+    def clean(self, data: Any, initial: Any = None) -> list:
+        files = data if isinstance(data, list | tuple) else [data] if data else []
+        if not files and self.required:
+            raise forms.ValidationError("Choose at least one file.")
+        return [super(ManyFilesField, self).clean(file, initial) for file in files]
+
+
+class PlaceField(forms.CharField):
+    """A folder of the server or a bucket, as far as its owner has opened some; the service says which may be read."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(max_length=1000, required=False, label="Folder or bucket", **more)
+
+    def prepare(self, opened: Sequence[str]) -> None:
+        """Say what is open; with nothing open, how that is changed."""
+        self.widget.attrs["placeholder"] = opened[0] if opened else ""
+        self.disabled = not opened
+        if opened:
+            self.help_text = f"Open for this: {', '.join(opened)}. Write the whole path, or s3://bucket/prefix."
+        else:
+            self.help_text = (
+                "None is open. Who runs the server opens folders with ROOST_SOURCES and buckets with ROOST_BUCKETS."
+            )
+
+
+class PredictForm(PlainForm):
+    place = PlaceField()
+    upload = forms.FileField(
+        required=False,
+        label="Or a zip of pictures",
+        widget=forms.FileInput(attrs={"accept": ".zip"}),
+        help_text="It is deleted once the predictions are made.",
+    )
+    concepts = forms.CharField(
+        required=False,
+        max_length=6000,
+        label="What to look for",
+        help_text="Noun phrases, separated by commas. Empty: all of the project's concepts.",
+    )
+    version = forms.ChoiceField(required=False)
+    threshold = forms.FloatField(
+        label="Least score",
+        min_value=0,
+        max_value=1,
+        initial=0.5,
+        widget=forms.NumberInput(attrs={"step": "any"}),
+        help_text="Objects with a lower score are left out. The presence score of every picture is kept anyway.",
+    )
+
+    def __init__(self, *args: Any, serving: str, versions: Sequence[str], opened: Sequence[str], **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.fields["place"].prepare(opened)
+        others = [(name, name) for name in versions if name != serving]
+        self.fields["version"].choices = [("", f"{serving} (serves now)"), *others]
+
+    def clean_concepts(self) -> list[str]:
+        return names_in(self.cleaned_data["concepts"])
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        if "upload" in data and bool(data.get("place")) == bool(data.get("upload")):
+            self.add_error("place", "Name a folder or bucket, or choose a zip: one of the two.")
+        return data
+
+
+class ImportForm(PlainForm):
+    KINDS = [
+        ("images", "Images: files, one zip of them, a folder or a bucket"),
+        ("coco", "Roboflow or COCO export: a zip, folder or bucket with images and their annotations"),
+    ]
+
+    kind = forms.ChoiceField(choices=KINDS, label="What it is", widget=forms.RadioSelect, initial="images")
+    files = ManyFilesField(
+        label="Files",
+        widget=ManyFilesInput(attrs={"accept": ".zip,image/*"}),
+        required=False,
+        help_text="JPEG, PNG, WEBP, BMP or TIFF, or one zip. The same picture twice is kept once.",
+    )
+    place = PlaceField()
+    split = forms.ChoiceField(
+        choices=SPLIT_CHOICES,
+        required=False,
+        help_text="Train teaches, validation chooses the checkpoint, the holdout is read by the gate alone.",
+    )
+    source = forms.CharField(
+        max_length=80, required=False, help_text="Where they come from: barn 3, camera 2. The gate reports each apart."
+    )
+    holdout_share = forms.FloatField(
+        label="Share for the holdout",
+        min_value=0,
+        max_value=0.9,
+        required=False,
+        initial=0,
+        widget=forms.NumberInput(attrs={"step": "any"}),
+        help_text="Drawn at random and kept from training. 0.1 is one in ten; the gate needs such images.",
+    )
+    create_concepts = forms.BooleanField(
+        required=False,
+        label="Make concepts of the export's categories",
+        help_text="Off: categories that no concept or synonym here is called by are reported and left out.",
+    )
+    exhaustive = forms.BooleanField(
+        required=False,
+        label="Every object in every image is annotated",
+        help_text="You vouch for it. On: an image without a category's object counts as verified not there. "
+        "Off: what is not annotated stays «not looked at», which is never a negative.",
+    )
+
+    def __init__(self, *args: Any, opened: Sequence[str] = (), **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.fields["place"].prepare(opened)
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or self.cleaned_data
+        files = data.get("files") or []
+        if "files" in data and bool(files) == bool(data.get("place")):
+            self.add_error("files", "Choose at least one file, or name a folder or bucket; not both.")
+        zips = [file for file in files if file.name.lower().endswith(".zip")]
+        if zips and len(files) > 1:
+            self.add_error("files", "Send one zip by itself, or images without a zip.")
+        if data.get("kind") == "coco" and files and not zips:
+            self.add_error("files", "An export comes as one zip with the images and the annotation files in it.")
+        if sum(file.size for file in files) > settings.MAX_UPLOAD_BYTES:
+            limit = settings.MAX_UPLOAD_BYTES // 1024**2
+            self.add_error(
+                "files", f"That is more than {limit} MiB at once; send it in parts, or use the command line."
+            )
+        return data
