@@ -16,7 +16,8 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from annotator import ml_client
+from annotator import buckets, ml_client
+from annotator.errors import RoostError
 from annotator.trainer_process import jemalloc_path
 
 from .workers import workers_alive
@@ -25,7 +26,7 @@ FREE_GB = 5
 EXTRAS = {
     "psycopg": "Postgres",
     "redis": "the Redis broker",
-    "storages": "images on S3",
+    "boto3": "S3 buckets",
     "mlflow": "runs mirrored to MLflow",
     "tensorboard": "losses in TensorBoard",
     "onnxruntime": "faster clicks on a CPU",
@@ -45,7 +46,7 @@ class Finding:
 
 def diagnose(*, running: bool = True) -> Iterator[Finding]:
     """All findings, in the order of what depends on what; without `running`, the installation alone."""
-    checks: list[Callable[[], Finding]] = [_python, _packages, _weights, _database, _folder, _broker]
+    checks: list[Callable[[], Finding]] = [_python, _packages, _weights, _database, _folder, _bucket, _broker]
     if running:
         checks += [_workers, _backend]
     for check in [*checks, _gpu, _jemalloc]:
@@ -121,6 +122,17 @@ def _folder() -> Finding:
     words = f"{settings.VAR_DIR}, {free_gb:.0f} GB free"
     good = free_gb >= FREE_GB
     return Finding("disk", good, words if good else f"{words}; images and checkpoints want {FREE_GB} GB or more")
+
+
+def _bucket() -> Finding:
+    """Whether the image store's bucket lets itself be read; writing is tried by the first import."""
+    if not settings.IMAGES_BUCKET:
+        return Finding("image bucket", None, "none; images lie on this machine alone (ROOST_IMAGES_BUCKET)")
+    try:
+        next(buckets.keys_listed(buckets.place_named(settings.IMAGES_BUCKET)), None)
+    except RoostError as error:
+        return Finding("image bucket", False, str(error))
+    return Finding("image bucket", True, settings.IMAGES_BUCKET)
 
 
 def _broker() -> Finding:

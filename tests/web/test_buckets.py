@@ -14,6 +14,7 @@ from annotator.buckets import BucketError
 from annotator.errors import ImportRefusedError, RoostError
 from annotator.import_sources import source_opened
 from annotator.models import Image, Job
+from annotator.services.diagnosis import diagnose
 from annotator.services.image_store import image_add, image_file, image_path, images_fetch
 from annotator.services.imports import import_start
 from annotator.services.job_runner import job_run
@@ -222,3 +223,12 @@ def test_training_gets_what_only_the_bucket_has(barn, store):
 def test_image_that_is_gone_everywhere_stops_the_training_in_words(barn, store):
     with pytest.raises(RoostError, match="is gone; bring it back"):
         images_fetch(sha256s=["0" * 64], tell=lambda done, of: None)
+
+
+def test_doctor_tells_of_a_bucket_that_does_not_answer(s3, settings):
+    settings.IMAGES_BUCKET = "s3://doctors-typo/images"
+    [finding] = [one for one in diagnose(running=False) if one.name == "image bucket"]
+    assert (finding.good, "doctors-typo" in finding.words) == (False, True)
+    s3.bucket("doctors-typo")
+    [finding] = [one for one in diagnose(running=False) if one.name == "image bucket"]
+    assert finding.good is True

@@ -1,6 +1,5 @@
-"""`manage.py import_images PROJECT PATH`: import a folder or zip of images that lies on this machine."""
+"""`manage.py import_images PROJECT PATH`: import images from a folder or zip of this machine, or a bucket."""
 
-from pathlib import Path
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -9,13 +8,14 @@ from django.core.management.base import CommandParser
 from annotator.management.following import JobCommand
 from annotator.models import Image, Project
 from annotator.services.imports import import_start
+from annotator.services.named_sources import source_full
 
 
 class Command(JobCommand):
-    help = "Import a folder or zip of images that lies on this machine; the files stay where they are."
+    help = "Import images from a folder or zip of this machine, or a bucket; the files stay where they are."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("path", type=Path)
+        parser.add_argument("path", help="a folder or zip of this machine, or s3://bucket/prefix")
         parser.add_argument("--split", choices=Image.Split.values, help="for all of them (default: by hash)")
         parser.add_argument("--source", default="", help="where they come from (default: the path's last part)")
         parser.add_argument("--holdout-share", type=float, default=0.0, help="a random share for the holdout, 0 to 1")
@@ -26,7 +26,7 @@ class Command(JobCommand):
             lambda: import_start(
                 project=project,
                 user=user,
-                upload_path=options["path"].resolve(),
+                upload_path=source_full(options["path"]),
                 kind="images",
                 split=options["split"],
                 source=options["source"],
