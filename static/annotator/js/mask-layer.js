@@ -7,7 +7,7 @@ import { isEmpty } from "./masks.js";
 import { outlineLoops } from "./outline.js";
 import { boxesTouch, visibleBox } from "./viewport.js";
 
-export const HALO = Object.freeze({ dark: "rgb(0 0 0 / 70%)", light: "rgb(255 255 255 / 65%)" });
+export const HALO = Object.freeze({ dark: "rgb(0 0 0 / 80%)", light: "rgb(255 255 255 / 70%)" });
 const paths = new WeakMap();
 
 export function maskPath(mask) {
@@ -43,7 +43,7 @@ export function drawMask(context, mask, look, unit) {
     context.fill(path, "evenodd");
     context.globalAlpha = 1;
   }
-  context.lineJoin = "round";
+  context.lineJoin = "miter"; // the borders' corners are right angles, and rounding them costs as much as a stroke more
   stroke(context, path, HALO.dark, (look.width + (look.isDimmed ? 1.5 : 3)) * unit, []);
   if (!look.isDimmed) stroke(context, path, HALO.light, (look.width + (look.dash ? 0 : 1.25)) * unit, []);
   stroke(
