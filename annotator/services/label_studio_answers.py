@@ -139,7 +139,7 @@ def answers_store(
     """Make what is stored of Label Studio's task `number` what it says now: `wanted`, as from `answers_read`."""
     leases_lapsed_end(project=link.project)
     stored = LabelStudioAnswer.objects.filter(source__link=link, source__number=number, withdrawn=False)
-    stored = stored.filter(annotation__pair__concept__retired_at=None)  # whoever retired it has closed its tasks
+    stored = stored.filter(annotation__pair__concept__retired_at=None)  # asked for no more: left in peace
     newest = {row.annotation.pair_id: row for row in stored.select_related("annotation__task").order_by("pk")}
     for pair_id, row in newest.items():
         if pair_id not in wanted:

@@ -7,6 +7,8 @@ Studio itself. A file goes when its bells are stored; what can't be read is put 
 import json
 import logging
 import os
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ START_TRAINING = "START_TRAINING"
 FILES_A_SWEEP = 500
 MOST_EVENT_BYTES = 64 * 1024
 IDS_KEPT = 100  # the backend keeps no more; so many may have been cut off
+MOST_BELLS = 1000  # of so many at once a pull of everything, page by page, is the shorter way
 REFUSED_KEPT = 1000
 
 
@@ -59,9 +62,8 @@ def label_studio_sweep() -> list[int]:
 
 def spool_take_in() -> int:
     """How many events became bells. Safe to be cut off anywhere, and to be done by two workers at once."""
-    folder = Path(settings.LABEL_STUDIO_SPOOL)
-    taken = 0
-    for path in sorted(folder.glob("*.json"))[:FILES_A_SWEEP]:
+    files: dict[int, dict[Path, Event]] = defaultdict(dict)
+    for path in sorted(Path(settings.LABEL_STUDIO_SPOOL).glob("*.json"))[:FILES_A_SWEEP]:
         try:
             event = event_read(path)
         except FileNotFoundError:
@@ -69,8 +71,12 @@ def spool_take_in() -> int:
         except EventRefused as error:
             _put_aside(path, str(error))
             continue
-        taken += _ring(event, path.name)
-        path.unlink(missing_ok=True)
+        files[event.project][path] = event
+    taken = 0
+    for project, events in files.items():
+        taken += _ring(project, list(events.values()))
+        for path in events:
+            path.unlink(missing_ok=True)
     return taken
 
 
@@ -102,21 +108,26 @@ def _ids(values: Any) -> tuple[int, ...]:
 
 
 @transaction.atomic
-def _ring(event: Event, name: str) -> bool:
-    link = LabelStudioLink.objects.filter(number=event.project).first()
+def _ring(project: int, events: Sequence[Event]) -> int:
+    link = LabelStudioLink.objects.filter(number=project).first()
     if link is None:
-        log.info("Nobody here is linked to Label Studio's project %s: %s is dropped.", event.project, name)
-        return False
-    if event.action == START_TRAINING:
+        log.info("Nobody here is linked to Label Studio's project %s: %s events dropped.", project, len(events))
+        return 0
+    if any(event.action == START_TRAINING for event in events):
         LabelStudioLink.objects.filter(pk=link.pk, training_asked_at__isnull=True).update(training_asked_at=Now())
-        return True
-    if IDS_KEPT in (len(event.tasks), len(event.annotations)):
-        bells_ring(link=link, numbers=[ALL_TASKS])
-        return True
+    bells_ring(link=link, numbers=sorted(_tasks(link, [one for one in events if one.action != START_TRAINING])))
+    return len(events)
+
+
+def _tasks(link: LabelStudioLink, events: Sequence[Event]) -> set[int]:
+    tasks = {number for event in events for number in event.tasks}
+    annotations = {number for event in events for number in event.annotations}
+    cut_off = any(IDS_KEPT in (len(event.tasks), len(event.annotations)) for event in events)
+    if cut_off or len(tasks) + len(annotations) > MOST_BELLS:
+        return {ALL_TASKS}
     # A deletion names annotations alone: those that something was taken from are known here.
-    known = LabelStudioAnswer.objects.filter(source__link=link, number__in=event.annotations)
-    bells_ring(link=link, numbers=sorted({*event.tasks, *known.values_list("source__number", flat=True)}))
-    return True
+    known = LabelStudioAnswer.objects.filter(source__link=link, number__in=annotations)
+    return tasks | set(known.values_list("source__number", flat=True))
 
 
 def _put_aside(path: Path, why: str) -> None:

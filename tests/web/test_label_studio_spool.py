@@ -48,7 +48,7 @@ def test_events_become_one_bell_a_task_and_one_job(link, spool):
     drop(spool, 9, project=link.number, tasks=[9], action="ANNOTATION_UPDATED")
     assert len(label_studio_sweep()) == 1
     assert list(spool.glob("*.json")) == []
-    assert dict(link.bells.values_list("number", "rings")) == {8: 3, 9: 1}
+    assert sorted(link.bells.values_list("number", flat=True)) == [8, 9]
     assert label_studio_sweep() == []  # that one is under way
 
 
