@@ -20,7 +20,8 @@ def test_what_was_sent_back_comes_first_with_its_comment_and_masks(stage):
     reviewer.press("r")
     page.get_by_label("What shall the author do?").fill("The tail is missing")
     reviewer.click(50, 60)
-    page.get_by_role("button", name="Send back Ctrl+Enter").click()
+    reviewer.says("Pinned")
+    page.keyboard.press("Control+Enter")
     page.get_by_text("Nothing waits for review").wait_for()
     desk = stage.desk_for()
     desk.says("proposed")
@@ -56,3 +57,34 @@ def test_reviewer_mends_with_the_brush_and_approves(stage):
     [instance] = review.fixed.instances
     assert (review.decision, review.fixed.verdict, instance["origin"]) == ("fix", "present", "drawn")
     assert decode(instance["mask"])[150, 80]
+
+
+def test_the_annotator_s_clicks_are_replayed_one_after_the_other(stage):
+    task, _ = stage.add_task(CHICKENS)
+    size = task.pair.image.width, task.pair.image.height
+    clicks = [{"x": 40.0, "y": 60.0, "label": 1}, {"x": 180.0, "y": 180.0, "label": 0}]
+    marked = factories.make_instance(factories.box_rle(20, 30, 90, 100, *size), prompts=clicks)
+    annotation = factories.make_annotation(task, stage.barn.annotator, instances=[marked])
+    reviewer = Desk(stage.page_for(stage.barn.reviewer, f"review/{annotation.pk}/"))
+    reviewer.says("1 marked")
+    assert reviewer.ink_at(180, 180) == 0
+    reviewer.press("c")
+    reviewer.says("a click takes away")
+    assert min(reviewer.ink_at(40, 60), reviewer.ink_at(180, 180)) > 0
+
+
+def test_a_comment_is_pinned_by_keyboard_alone(stage):
+    task, _ = stage.add_task(CHICKENS)
+    annotation = factories.make_annotation(task, stage.barn.annotator, verdict="absent")
+    reviewer = Desk(stage.page_for(stage.barn.reviewer, f"review/{annotation.pk}/"))
+    reviewer.says("not in this image")
+    reviewer.press("r")
+    reviewer.page.keyboard.type("Look again")
+    reviewer.role("stage").focus()
+    reviewer.press("ArrowLeft", ".")
+    reviewer.says("Pinned")
+    reviewer.press("Control+Enter")
+    reviewer.page.get_by_text("Nothing waits for review").wait_for()
+    review = annotation.review
+    assert (review.comment, review.pin["y"]) == ("Look again", 112.0)
+    assert review.pin["x"] < 112

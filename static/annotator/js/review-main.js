@@ -80,7 +80,15 @@ function onToolChanged(name) {
 function createComment() {
   const form = role("comment-form");
   const text = role("comment");
-  const pinTool = createPinTool({ image: () => store.state.image, onPin: (pin) => desk.setPin(pin) });
+  const pinTool = createPinTool({ image: () => store.state.image, onPin });
+
+  /** Back to the words: whoever has pinned them goes on writing, or sends them. */
+  function onPin(pin) {
+    desk.setPin(pin);
+    text.focus({ preventScroll: true });
+    say("Pinned. Ctrl+Enter sends it back.");
+  }
+
   form.addEventListener("submit", async (event) => {
     event.preventDefault();
     if (!text.value.trim()) return say("Say in a few words what to do: the author sees only that.");
