@@ -35,6 +35,7 @@ RULES = [
         "mining",
         "snapshot",
         "holdout",
+        "faults",
         "jobs",
     )
 ]

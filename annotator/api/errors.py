@@ -3,11 +3,11 @@
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.utils import OperationalError
 from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
+from annotator.database_trouble import database_trouble
 from annotator.errors import RoostError
 
 
@@ -20,6 +20,7 @@ def error_response(code: str, message: str, http_status: int, fields: dict | Non
 
 def exception_handler(error: Exception, context: dict) -> Response | None:
     """Turn whatever a view raised into the one shape; None lets Django answer 500."""
+    error = database_trouble(error) or error
     if isinstance(error, RoostError):
         response = error_response(error.code, str(error), error.http_status, error.fields)
         if error.retry_after_seconds is not None:
@@ -33,8 +34,4 @@ def exception_handler(error: Exception, context: dict) -> Response | None:
         return error_response("bad_request", "Some fields are wrong.", 400, {"detail": error.detail})
     if isinstance(error, exceptions.APIException):
         return error_response(str(error.default_code), str(error.detail), error.status_code)
-    if isinstance(error, OperationalError) and "locked" in str(error):
-        response = error_response("busy", "The database is busy; your work is kept. Try again.", 503)
-        response["Retry-After"] = "2"
-        return response
     return None

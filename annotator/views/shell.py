@@ -8,12 +8,13 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.utils import OperationalError
+from django.db.utils import InterfaceError, OperationalError
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 
+from annotator.database_trouble import database_trouble
 from annotator.errors import RoostError
 from annotator.models import Membership, Project
 from annotator.selectors.access import RANK, project_for
@@ -116,10 +117,11 @@ def refusals_told(request: HttpRequest, form: BaseForm | None = None) -> Iterato
         for name, text in (error.fields or {}).items():
             if name in form.fields:
                 form.add_error(name, text)
-    except OperationalError as error:
-        if "locked" not in str(error):
+    except (OperationalError, InterfaceError) as error:
+        trouble = database_trouble(error)
+        if trouble is None:
             raise
-        messages.error(request, "The database is busy with somebody else's work; nothing was changed. Try again.")
+        messages.error(request, str(trouble))
 
 
 def whole_number(text: str | None) -> int | None:

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import uuid
 
 import psycopg
 import pytest
@@ -19,7 +20,7 @@ pytestmark = [
     pytest.mark.django_db(transaction=True),
     pytest.mark.skipif(not ON_POSTGRES, reason="only on Postgres: python -m tests.services"),
 ]
-PEOPLE, TASKS, CLAIMS = 8, 400, 20
+PEOPLE, TASKS, CLAIMS = 8, 120, 10
 
 
 def add_tasks(barn, count: int) -> None:
@@ -57,6 +58,19 @@ def test_claim_does_not_wait_for_a_row_that_somebody_is_just_taking(barn):
     other.join()
     assert taken == second
     assert seconds < 2, "lock_timeout is 5 s: the claim has waited"
+
+
+def test_submit_that_finds_its_row_locked_is_503_and_goes_through_later(barn, api):
+    task = factories.make_task(barn.project, holder=barn.annotator)
+    client, address = api(barn.annotator), reverse("api-submit", args=[task.pk])
+    body = {"attempt": 1, "client_uuid": str(uuid.uuid4()), "verdict": "absent", "instances": []}
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = 200")
+    with psycopg.connect(settings_uri()) as other:
+        other.execute("SELECT 1 FROM annotator_task WHERE id = %s FOR UPDATE", [task.pk])
+        late = client.post(address, body, format="json")
+    assert (late.status_code, late.json()["error"]["code"], late["Retry-After"]) == (503, "busy", "2")
+    assert client.post(address, body, format="json").status_code == 200
 
 
 def test_claim_reads_the_top_of_the_queue_and_sorts_nothing(barn):
