@@ -7,7 +7,7 @@ from django.db.models import Count, Q, QuerySet
 
 from annotator.models import GateDecision, Job, Membership, Pair, Project, Snapshot, Task, TrainingRun
 from annotator.selectors.access import RANK, Person
-from annotator.selectors.concepts import pairs_active
+from annotator.selectors.concepts import concepts_active, pairs_active
 from annotator.selectors.tasks import half_awaited
 
 
@@ -51,6 +51,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Counts:
+    concepts: int
     images: int
     unseen: int
     present: int
@@ -73,6 +74,7 @@ def project_counts(*, project: Project, user: Person) -> Counts:
     run = project.training_runs.select_related("version", "gate__challenger").first()
     pairs = dict(pairs_active(project=project).order_by().values_list("truth").annotate(n=Count("id")))
     return Counts(
+        concepts=concepts_active(project=project).count(),
         images=project.images.count(),
         unseen=pairs.get(Pair.Truth.UNSEEN, 0),
         present=pairs.get(Pair.Truth.PRESENT, 0),
@@ -129,7 +131,7 @@ def loop_stations(*, project: Project, counts: Counts) -> list[Station]:
             "retrain",
             "Retrain",
             run.number if run else None,
-            "runs" if run else "no run yet",
+            _runs(run),
             "training",
             Job.Kind.RETRAIN in counts.busy,
         ),
@@ -142,6 +144,12 @@ def loop_stations(*, project: Project, counts: Counts) -> list[Station]:
         ),
         Station("promote", "Serve", project.serving_version.name, "answers the clicks", "models"),
     ]
+
+
+def _runs(run: TrainingRun | None) -> str:
+    if run is None:
+        return "no run yet"
+    return "run so far" if run.number == 1 else "runs so far"
 
 
 def next_step(*, project: Project, counts: Counts, role: str) -> Step:
@@ -175,6 +183,9 @@ def _admin_first(project: Project, counts: Counts) -> list[Step]:
                 "Import images",
             )
         )
+    if not counts.concepts:
+        words = "A noun phrase or more: chicken, duck, feeder. The model is asked for each in every image."
+        steps.append(Step("mine", "Say what to look for", words, "settings", "Add a concept"))
     if _passed(project, counts):
         steps.append(
             Step(

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from annotator.forms import ProjectForm
 from annotator.models import Project
 from annotator.selectors.access import projects_of, role_of
+from annotator.selectors.concepts import concepts_active
 from annotator.selectors.models_page import serving_quality, untaught_concepts
 from annotator.selectors.overview import (
     Counts,
@@ -53,6 +54,7 @@ def project_new(request: HttpRequest) -> HttpResponse:
 @project_page()
 def project_home(request: HttpRequest, project: Project) -> HttpResponse:
     context = _loop(request, project) | {
+        "concepts": concepts_active(project=project),
         "untaught": untaught_concepts(project=project),
         "quality": serving_quality(project=project),
     }

@@ -27,6 +27,7 @@ def snapshots(request: HttpRequest, project: Project) -> HttpResponse:
         "snapshots": snapshots_of(project=project),
         "files": SNAPSHOT_FILES,
         "export_form": ExportForm(),
+        "any_retired": project.concepts.filter(retired_at__isnull=False, merged_into=None).exists(),
         "exports": newest_jobs(project=project, kind=Job.Kind.EXPORT, limit=5),
         "job": job,
         "writing": job is not None and job.state in Job.IN_FLIGHT,

@@ -7,6 +7,7 @@ from django.utils import timezone
 from annotator.models import GateDecision, Job, Pair, Project, Task
 from annotator.selectors.models_page import serving_quality
 from annotator.selectors.overview import loop_stations, next_step, project_counts
+from annotator.services.concepts import concept_retire
 from tests import factories
 
 
@@ -181,3 +182,10 @@ def test_settled_pairs_are_told_apart_from_unseen_ones(barn, signed_in):
     page = signed_in(barn.annotator).get(reverse("project", args=["barn"])).content.decode()
     assert "<b>1</b><span>verified absent</span>" in page
     assert "<b>0</b><span>not looked at: neither</span>" in page
+
+
+def test_admin_of_a_project_that_looks_for_nothing_is_told_to_name_something(barn):
+    factories.make_image(barn.project)
+    concept_retire(concept=barn.chicken, user=barn.admin)
+    step = step_of(barn, "admin")
+    assert (step.title, step.page) == ("Say what to look for", "settings")
