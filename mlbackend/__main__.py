@@ -19,6 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
         settings = read_settings()
         settings.check_exposure()
         settings.fetch_rules()
+        settings.check_buckets()
     except SettingsError as error:
         print(f"mlbackend: {error}", file=sys.stderr)
         return 2

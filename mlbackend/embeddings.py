@@ -2,7 +2,7 @@
 
 Two layers: `tokens` (the ViT's output, for text) and `click` (the click decoder's input, for points). Each is keyed by
 the image's content, the hash of the weights that made it and the preprocessing. Hot: tensors in memory within a byte
-budget. Warm: fp16 safetensors on disk within another, in this replica's folder or one shared by several.
+budget. Warm: fp16 safetensors on disk within another, and copies in a place that several replicas share.
 
 Values are rounded to fp16 before anyone sees them, so that a hit answers exactly what the miss before it answered.
 """
@@ -15,19 +15,23 @@ import os
 import queue
 import threading
 import time
-import uuid
 import zlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from mlbackend.shared import Shared, written_whole
+
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 WRITES_WAITING = 64
+SHARED_AWAY_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -37,9 +41,12 @@ class Key:
     weights: str
     preprocessing: str
 
+    @property
+    def name(self) -> str:
+        return (f"{self.weights[:24]}-{self.preprocessing}/{self.layer}/{self.image[:2]}/{self.image}.safetensors")
+
     def path(self, root: Path) -> Path:
-        folder = root / f"{self.weights[:24]}-{self.preprocessing}" / self.layer / self.image[:2]
-        return folder / f"{self.image}.safetensors"
+        return root / self.name
 
 
 @dataclass(frozen=True)
@@ -89,23 +96,33 @@ class HotLayer:
 
 
 class WarmLayer:
-    """fp16 safetensors files, oldest use out first. Several processes may share the folder."""
+    """fp16 safetensors files, oldest use out first. Several processes may use the folder.
 
-    def __init__(self, root: Path, budget_bytes: int, *, shared: Path | None = None) -> None:
+    What is not here is looked for in the shared place, and what is made here is copied there.
+    """
+
+    def __init__(self, root: Path, budget_bytes: int, *, shared: Shared | None = None) -> None:
         self._root, self._budget, self._shared = root, budget_bytes, shared
+        self._shared_back_at = 0.0
         self._lock = threading.Lock()
         self._sizes: OrderedDict[Path, int] | None = None
         self.bytes = 0
 
     def get(self, key: Key) -> Embedding | None:
         """None for absent, foreign or damaged files; a damaged one is removed."""
-        for root in filter(None, (self._root, self._shared)):
-            path = key.path(root)
-            entry = _read(path, key)
-            if entry is not None:
-                self._touch(path)
-                return entry
-        return None
+        path = key.path(self._root)
+        entry = _read(path, key)
+        if entry is not None:
+            self._touch(path)
+            return entry
+        if not self._ask_shared(lambda shared: shared.fetch(key.name, path)):
+            return None
+        entry = _read(path, key)
+        if entry is None:
+            self._ask_shared(lambda shared: shared.discard(key.name))
+        else:
+            self._admit(path, path.stat().st_size)
+        return entry
 
     def put(self, key: Key, entry: Embedding) -> None:
         """Write beside and rename: a reader sees nothing or all of it."""
@@ -118,9 +135,19 @@ class WarmLayer:
         except OSError as error:
             log.warning("embedding not stored: %s", error)
             return
+        self._ask_shared(lambda shared: shared.store(key.name, path))
         self._admit(path, size)
-        if self._shared is not None and not key.path(self._shared).exists():
-            _try_write(key.path(self._shared), key, entry)
+
+    def _ask_shared(self, call: Callable[[Shared], T]) -> T | None:
+        """None without one, and for a while after it failed: clicks must not wait for one time-out after another."""
+        if self._shared is None or not self._budget or time.monotonic() < self._shared_back_at:
+            return None
+        try:
+            return call(self._shared)
+        except OSError as error:
+            self._shared_back_at = time.monotonic() + SHARED_AWAY_S
+            log.warning("shared embeddings are not used for %.0f s: %s", SHARED_AWAY_S, error)
+            return None
 
     def _admit(self, path: Path, size: int) -> None:
         with self._lock:
@@ -194,23 +221,11 @@ class EmbeddingStore:
 
 
 def _write(path: Path, key: Key, entry: Embedding) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors = {name: _for_disk(tensor) for name, tensor in entry.tensors.items()}
     metadata = {"image": key.image, "weights": key.weights, "preprocessing": key.preprocessing, "layer": key.layer,
                 "width_px": str(entry.width_px), "height_px": str(entry.height_px), "crc32": _checksum(tensors)}
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
+    with written_whole(path) as beside:
         save_file(tensors, beside, metadata=metadata)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _try_write(path: Path, key: Key, entry: Embedding) -> None:
-    try:
-        _write(path, key, entry)
-    except OSError as error:
-        log.warning("embedding not shared: %s", error)
 
 
 def _for_disk(tensor: torch.Tensor) -> torch.Tensor:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
+from mlbackend.buckets import Bucket
 from mlbackend.embeddings import Embedding, EmbeddingStore, HotLayer, Key, WarmLayer
 from mlbackend.errors import unreadable_image
 from mlbackend.images import ImageError, decode_image, read_image
@@ -19,6 +20,7 @@ from mlbackend.lanes import HeavyJob, HeavyLane, Urgency
 from mlbackend.metrics import Metrics
 from mlbackend.predictor import Predictor
 from mlbackend.settings import MIB, Settings
+from mlbackend.shared import shared_at
 from mlbackend.stages import timed_shares
 
 T = TypeVar("T")
@@ -56,11 +58,13 @@ class Encoder:
 
     def __init__(self, settings: Settings, metrics: Metrics, heavy: HeavyLane, bulk: ThreadPoolExecutor) -> None:
         self._settings, self._metrics, self._heavy, self._bulk = settings, metrics, heavy, bulk
-        warm = WarmLayer(settings.embeddings_dir, settings.warm_mb * MIB, shared=settings.shared_embeddings)
+        warm = WarmLayer(settings.embeddings_dir, settings.warm_mb * MIB,
+                         shared=shared_at(settings.shared_embeddings, settings.s3_endpoint))
         self.store = EmbeddingStore(HotLayer(settings.hot_mb * MIB), warm,
                                     on_drop=lambda: metrics.count("roost_embedding_writes_dropped_total"))
         self._quick = ThreadPoolExecutor(2, "quick")  # what a click needs at once: warm files, the decoder's input
         self._pictures = ThreadPoolExecutor(2, "pictures")  # what a click waits for where its image is new
+        self._bucket = Bucket(settings.images_bucket, settings.s3_endpoint) if settings.images_bucket else None
         self._guests = Guests(GUEST_BYTES)
         self._flights: dict[Key, Flight] = {}
 
@@ -166,7 +170,7 @@ class Encoder:
     def _pixels(self, predictor: Predictor, image: str, guest: bytes | None) -> tuple[torch.Tensor, tuple[int, int]]:
         most = self._settings.max_image_pixels
         if guest is None:
-            pixels = read_image(self._settings.images_dir, image, max_pixels=most)
+            pixels = read_image(self._settings.images_dir, image, max_pixels=most, bucket=self._bucket)
         else:
             try:
                 pixels = decode_image(guest, max_pixels=most)

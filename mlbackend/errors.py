@@ -46,6 +46,11 @@ def unreadable_image(sha256: str, reason: str) -> ApiError:
     return ApiError(422, "unreadable_image", f"Image {sha256} cannot be decoded: {reason}.", fields={"image": sha256})
 
 
+def store_away(sha256: str, reason: str) -> ApiError:
+    message = f"Image {sha256} is not on this machine and its bucket does not give it ({reason}); try again later."
+    return ApiError(503, "store_away", message, fields={"image": sha256}, retry_after_s=10)
+
+
 def overloaded(what: str, retry_after_s: float) -> ApiError:
     return ApiError(429, "overloaded", f"Too many {what} are waiting; try again in {max(1, round(retry_after_s))} s.",
                     retry_after_s=retry_after_s)

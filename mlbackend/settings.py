@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mlbackend.buckets import SCHEME, check_place
 from mlbackend.label_studio.fetch import FetchRules
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -40,7 +41,9 @@ class Settings:
     warm_mb: int = 4_096
     masks_mb: int = 256
     embeddings: Path | None = None
-    shared_embeddings: Path | None = None
+    shared_embeddings: str | None = None  # a folder or s3://bucket/prefix
+    images_bucket: str | None = None
+    s3_endpoint: str | None = None
     encode_batch: int = 0  # 0: by device
     click_queue: int = 64
     click_batch: int = 8
@@ -81,6 +84,16 @@ class Settings:
         return FetchRules(self.ls_url, frozenset(self.ls_hosts), networks, self.ls_token,
                           self.ls_max_image_mb * MIB)
 
+    def check_buckets(self) -> None:
+        """At the start, and not when the first image is asked for."""
+        places = {"ROOST_IMAGES_BUCKET": self.images_bucket}
+        if self.shared_embeddings and SCHEME in self.shared_embeddings:
+            places["ROOST_SHARED_EMBEDDINGS"] = self.shared_embeddings
+        for variable, place in places.items():
+            trouble = check_place(variable, place) if place else None
+            if trouble:
+                raise SettingsError(trouble)
+
     def check_exposure(self) -> None:
         """A service that others can reach needs a token (MONAI Label's open default is what we avoid)."""
         if self.host not in LOOPBACK_HOSTS and not self.token:
@@ -110,7 +123,9 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         warm_mb=_integer(env, "ROOST_WARM_MB", 4_096, 0),
         masks_mb=_integer(env, "ROOST_MASKS_MB", 256, 1),
         embeddings=_folder(env, "ROOST_EMBEDDINGS"),
-        shared_embeddings=_folder(env, "ROOST_SHARED_EMBEDDINGS"),
+        shared_embeddings=env.get("ROOST_SHARED_EMBEDDINGS") or None,
+        images_bucket=env.get("ROOST_IMAGES_BUCKET") or None,
+        s3_endpoint=env.get("ROOST_S3_ENDPOINT") or env.get("AWS_ENDPOINT_URL") or None,
         encode_batch=_integer(env, "ROOST_ENCODE_BATCH", 0, 0, 64),
         click_queue=_integer(env, "ROOST_CLICK_QUEUE", 64, 1),
         click_wait_s=_integer(env, "ROOST_CLICK_WAIT_S", 8, 0, 3_600),

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
 import torch
 
 from mlbackend.embeddings import Embedding, EmbeddingStore, HotLayer, Key, WarmLayer, round_to_fp16
+from mlbackend.shared import SharedFolder
 
 KEY = Key("tokens", "ab" * 32, "c" * 64, "square224-float32")
 MIB = 1024 * 1024
@@ -98,9 +100,31 @@ def test_disk_budget_counts_what_an_earlier_process_left(tmp_path: Path) -> None
 
 
 def test_replicas_find_each_others_embeddings_in_the_shared_folder(tmp_path: Path) -> None:
-    shared = tmp_path / "shared"
+    shared = SharedFolder(tmp_path / "shared")
     WarmLayer(tmp_path / "one", MIB, shared=shared).put(KEY, entry())
-    assert WarmLayer(tmp_path / "two", MIB, shared=shared).get(KEY) is not None
+    two = WarmLayer(tmp_path / "two", MIB, shared=shared)
+    assert two.get(KEY) is not None
+    shutil.rmtree(tmp_path / "shared")
+    assert two.get(KEY) is not None, "a copy is kept here"
+
+
+def test_damaged_file_in_the_shared_folder_is_removed_there_too(tmp_path: Path) -> None:
+    shared = SharedFolder(tmp_path / "shared")
+    WarmLayer(tmp_path / "one", MIB, shared=shared).put(KEY, entry())
+    KEY.path(tmp_path / "shared").write_bytes(b"\xff" * 80)
+    assert WarmLayer(tmp_path / "two", MIB, shared=shared).get(KEY) is None
+    assert files(tmp_path / "shared") == files(tmp_path / "two") == []
+
+
+def test_shared_place_that_fails_costs_its_copies_alone_and_is_left_alone_for_a_while(
+        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    layer = WarmLayer(tmp_path / "one", MIB, shared=SharedFolder(blocked))
+    for image in range(3):
+        layer.put(key(image), entry(image))
+        assert layer.get(key(image)) is not None
+    assert caplog.text.count("shared embeddings are not used for 30 s") == 1
 
 
 def test_full_disk_costs_the_warm_copy_alone(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ def test_download_that_broke_off_is_taken_up_where_it_ended(hub: Hub, checkpoint
                                             ("hf_other", "has no access")])
 def test_gated_model_names_licence_and_token(hub: Hub, token: str | None, why: str) -> None:
     hub.licence_accepted = False
-    with pytest.raises(WeightsError, match=f"is gated and .*{why}.*: accept its licence at {hub.url}/{SAM3}") as refusal:
+    words = f"is gated and .*{why}.*: accept its licence at {hub.url}/{SAM3}"
+    with pytest.raises(WeightsError, match=words) as refusal:
         resolve_source(SAM3, hub_token=token)
     assert "set HF_TOKEN" in str(refusal.value)
     assert TOKEN not in str(refusal.value)
