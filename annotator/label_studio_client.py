@@ -53,6 +53,7 @@ class StudioProject:
     number: int
     title: str
     made_at: datetime
+    task_count: int
     image_key: str
     labels: tuple[str, ...]
 
@@ -215,7 +216,8 @@ def _project(row: dict[str, Any]) -> StudioProject:
     if type(number) is not int or not isinstance(made_at, datetime):
         raise LabelStudioError("Label Studio's answer names no project.")
     title = str(row.get("title") or "")[:200]
-    return StudioProject(number, title, made_at, keys.pop(), tuple(dict.fromkeys(labels)))
+    tasks = row.get("task_number")
+    return StudioProject(number, title, made_at, tasks if type(tasks) is int else 0, keys.pop(), tuple(dict.fromkeys(labels)))
 
 
 def _controls(value: Any) -> Iterator[dict[str, Any]]:

@@ -62,7 +62,7 @@ def _take_over(link: LabelStudioLink, found: StudioProject) -> None:
     link.image_key, link.labels = found.image_key, list(found.labels)
 
 
-def link_refresh(*, link: LabelStudioLink, client: LabelStudioClient) -> None:
+def link_refresh(*, link: LabelStudioLink, client: LabelStudioClient) -> StudioProject:
     """What Label Studio's project is called and can draw today; RoostError when it is gone or is another one."""
     try:
         found = client.project(link.number)
@@ -72,6 +72,7 @@ def link_refresh(*, link: LabelStudioLink, client: LabelStudioClient) -> None:
         raise RoostError(ANOTHER.format(link.number))
     _take_over(link, found)
     link.save(update_fields=["title", "image_key", "labels"])
+    return found
 
 
 @transaction.atomic

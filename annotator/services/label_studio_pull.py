@@ -42,7 +42,7 @@ class _Pull:
     def __init__(self, context: JobContext, link: LabelStudioLink) -> None:
         self._context, self._link = context, link
         self._client = LabelStudioClient()
-        link_refresh(link=link, client=self._client)
+        self._project = link_refresh(link=link, client=self._client)
         self._members = _members(link)
         told = context.job.report
         self._counts = Counter({name: told.get(name, 0) for name in COUNTS})
@@ -74,7 +74,8 @@ class _Pull:
 
     def _take_page(self, tasks: list[StudioTask], after: int, last: int) -> None:
         for task in tasks:
-            self._context.progress(0.0, f"{self._counts['tasks']} tasks looked at")
+            done = self._counts["tasks"]
+            self._context.progress_of(done, max(self._project.task_count, done + 1), "tasks")
             self._take(task.number, task)
         self._take_vanished({task.number for task in tasks}, after, last)
 
