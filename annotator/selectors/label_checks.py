@@ -6,6 +6,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotator.agreement import wilson_interval
 from annotator.models import Annotation, Image, Pair, Prediction, Project, Task
+from annotator.selectors.concepts import pairs_active
 from annotator.selectors.mining import PRESENCE_SCORE
 
 # A share of fewer pairs says nothing.
@@ -58,11 +59,11 @@ def suspects(*, project: Project) -> QuerySet[Prediction]:
 
     What was drawn with its truth can't be wrong, and the holdout is never chosen by what a model thinks.
     """
-    seen = Prediction.objects.filter(model_version_id=project.serving_version_id)
+    seen, pairs = Prediction.objects.filter(model_version_id=project.serving_version_id), pairs_active(project=project)
     # An instance's score is at most the presence: so the index on presence finds the few whose masks must be read.
-    fired = seen.filter(presence__gte=SURE_OF_INSTANCE, pair__in=project.pairs.filter(truth=Pair.Truth.ABSENT))
+    fired = seen.filter(presence__gte=SURE_OF_INSTANCE, pair__in=pairs.filter(truth=Pair.Truth.ABSENT))
     fired = fired.filter(instances__0__score__gte=SURE_OF_INSTANCE)
-    denied = seen.filter(presence__lte=SURE_OF_NONE, pair__in=project.pairs.filter(truth=Pair.Truth.PRESENT))
+    denied = seen.filter(presence__lte=SURE_OF_NONE, pair__in=pairs.filter(truth=Pair.Truth.PRESENT))
     asked = Q(state__in=Task.OPEN_STATES) | Q(lane=Task.Lane.SUSPECT, model_version=project.serving_version_id)
     again = Task.objects.filter(asked, pair=OuterRef("pair"))
     found = Prediction.objects.filter(Q(pk__in=fired.values("pk")) | Q(pk__in=denied.values("pk")))

@@ -5,6 +5,7 @@ from django.views.decorators.http import require_safe
 
 from annotator.forms import RetrainForm
 from annotator.models import Job, Pair, Project, TrainingRun
+from annotator.selectors.concepts import pairs_active
 from annotator.selectors.holdout import holdout_state
 from annotator.selectors.run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 
@@ -19,7 +20,7 @@ def training(request: HttpRequest, project: Project) -> HttpResponse:
     context = {
         "runs": runs,
         "current": in_flight[0] if in_flight else None,
-        "any_settled": project.pairs.exclude(truth=Pair.Truth.UNSEEN).exists(),
+        "any_settled": pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN).exists(),
         "form": RetrainForm(project=project),
         "holdout": holdout_state(project=project),
     }
