@@ -5,9 +5,12 @@ import pytest
 from annotator.models import Annotation, Draft, Task
 from tests import factories
 from tests.browser.desk_support import Desk, Stage, decode, deepest_pixel, iou
+from tests.browser.test_axe import axe, findings
 from tests.processes import wait_until
 
 pytestmark = pytest.mark.browser
+
+__all__ = ["axe"]
 
 CHICKENS = 2_000_003  # seeds of drawn easy scenes, found by looking
 ALSO_CHICKENS = 2_000_007
@@ -108,6 +111,13 @@ def test_copied_and_merged_masks_are_stored_under_their_concepts(pass_stage):
     assert mask[60, 60]
     assert mask[160, 60]
     assert not mask[110, 60]
+
+
+def test_axe_finds_nothing_on_the_desk_with_several_concepts(pass_stage, axe):
+    pass_stage.add_task(CHICKENS)
+    desk = pass_stage.desk_for()
+    desk.says("more to decide")
+    assert findings(desk.page, axe, "one pass", dark_too=True) == []
 
 
 def test_one_concept_alone_shows_no_strip(stage):

@@ -289,7 +289,8 @@ export class Desk {
     notices.clear("outbox");
     const { feedback } = answer;
     if (feedback) notices.show("feedback", feedback.verdict_right ? "info" : "warning", feedback.words);
-    this.#prefetch();
+    // Between two tasks one is asked for already: asked again, the server would name the same one twice.
+    if (!this.#busy) this.#prefetch();
   }
 
   #prefetch() {
