@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from annotator.errors import ImportRefusedError, JobCancelled, RoostError
+from annotator.errors import ImportRefusedError, RoostError
 from annotator.formats.records import Dataset, ImageRecord, Problem
 from annotator.import_sources import ImportSource
 from annotator.models import Image, Job, Project
@@ -66,20 +66,11 @@ def import_start(
 def import_run(context: JobContext) -> dict[str, Any]:
     """The job's work; safe to run again: what is there already is counted and left as it is.
 
-    The upload stays only for another try, after a worker that died or was stopped.
+    The upload stays for another try until the job's row is closed.
     """
     where = context.job.params["path"]
-    try:
-        report = _import(context, where)
-    except RoostError:
-        upload_delete(where)
-        raise
-    except JobCancelled:
-        if context.stop_reason == "cancelled":
-            upload_delete(where)
-        raise
-    upload_delete(where)
-    return report
+    context.when_ended(lambda: upload_delete(where))
+    return _import(context, where)
 
 
 def _import(context: JobContext, where: str) -> dict[str, Any]:

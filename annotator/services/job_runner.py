@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
+from annotator.database_trouble import database_trouble
 from annotator.errors import JobCancelled, RoostError
 from annotator.models import Job
 
@@ -41,7 +42,8 @@ def job_run(*, job_id: int) -> bool:
     with job_log(job):
         log.info("job %s (%s) begins, attempt %s", job.pk, job.kind, job.attempt)
         with JobContext(job) as context:
-            _finish(context, *_outcome(context, import_string(RUNNERS[Job.Kind(job.kind)])))
+            state, fields = _outcome(context, import_string(RUNNERS[Job.Kind(job.kind)]))
+            context.close(state, report=job.report, **fields)
         job.refresh_from_db()
         log.info("job %s (%s): %s %s", job.pk, job.kind, job.state, job.reason)
     return True
@@ -75,6 +77,8 @@ def _outcome(context: JobContext, work: Callable[[JobContext], dict | None]) -> 
         log.warning("job %s failed: %s", context.job.pk, error)
         return Job.State.FAILED, {"reason": str(error)}
     except Exception as error:
+        if database_trouble(error):
+            raise  # The row stays as it is: once its lease is over, the job begins again.
         log.exception("job %s failed", context.job.pk)
         return Job.State.FAILED, {"reason": BUG.format(error=f"{type(error).__name__}: {error}"[:300])}
     return Job.State.SUCCEEDED, {"progress": 1.0}
@@ -85,10 +89,3 @@ def _stopped(context: JobContext) -> tuple[str, dict]:
         # Not the job's fault: the next worker begins again, without an attempt lost.
         return Job.State.QUEUED, {"attempt": F("attempt") - 1, "message": "Waiting for a worker to go on"}
     return Job.State.CANCELLED, {"message": "Cancelled", "cancel_requested": True}
-
-
-def _finish(context: JobContext, state: str, fields: dict) -> None:
-    ended = {} if state == Job.State.QUEUED else {"finished_at": Now()}
-    context.owned().update(
-        state=state, report=context.job.report, lease_until=None, eta_seconds=None, **ended, **fields
-    )

@@ -63,21 +63,17 @@ def predict_run(context: JobContext) -> dict[str, Any]:
     params = context.job.params
     half = _half_folder(context.job)
     _sweep_halves()
+    context.when_ended(lambda: upload_delete(params["path"]))
     try:
         with source_of_job(params) as source:
             wish = Wish(params["version"], params["concepts"], params["threshold"])
             tell = _teller(context)
             manifest = predictions_write(source=source, named=params["named"], wish=wish, out=half, tell=tell)
         name, size = _packed(context.job, half)
-    except RoostError:
-        upload_delete(params["path"])
-        raise
     except JobCancelled:
         if context.stop_reason == "cancelled":
-            upload_delete(params["path"])
             shutil.rmtree(half, ignore_errors=True)
         raise
-    upload_delete(params["path"])
     shutil.rmtree(half)
     refused = manifest.pop("refused")
     left_out = {"refused": refused[:REPORTED_REFUSALS], "more_refused": max(len(refused) - REPORTED_REFUSALS, 0)}

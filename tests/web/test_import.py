@@ -3,16 +3,19 @@
 import json
 import os
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+from django.utils import timezone
 
 from annotator.errors import RoostError
 from annotator.models import Image, Job, Pair
 from annotator.services import job_context
-from annotator.services.imports import import_start
-from annotator.services.job_runner import job_run
+from annotator.services.imports import import_run, import_start
+from annotator.services.job_context import JobContext
+from annotator.services.job_runner import job_run, job_take
 from tests import factories
 from tests.processes import ROOT
 
@@ -92,6 +95,20 @@ def test_upload_waits_for_the_next_worker_when_this_one_stops(barn):
     job_run(job_id=job.pk)
     assert Image.objects.count() == 1
     assert not path.exists()
+
+
+def test_upload_outlives_the_work_until_the_job_is_closed(barn):
+    settings.UPLOADS_DIR.mkdir(parents=True, exist_ok=True)
+    path = settings.UPLOADS_DIR / "worker-dies-after-this.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.png", factories.image_bytes())
+    job = import_start(project=barn.project, user=barn.admin, upload_path=path)
+    import_run(JobContext(job_take(job_id=job.pk)))
+    assert path.exists()
+    Job.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
+    job_run(job_id=job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.report["images_already_there"], path.exists()) == ("succeeded", 1, False)
 
 
 def test_server_s_own_folder_is_left_alone(barn, tmp_path):

@@ -11,9 +11,11 @@ from django.db import close_old_connections, connection, connections, transactio
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from annotator.models import Task
+from annotator.models import Job, Task
+from annotator.services.jobs import job_enqueue
 from annotator.services.tasks import task_claim
 from tests import factories
+from tests.processes import celery_worker, wait_until
 
 ON_POSTGRES = connection.vendor == "postgresql"
 pytestmark = [
@@ -118,6 +120,20 @@ def test_connection_that_was_cut_is_made_again_for_the_next_request(barn, api):
         other.execute("SELECT pg_terminate_backend(%s)", [own])
     close_old_connections()  # every request begins with it, but the test client's
     assert client.get(address).status_code == 200
+
+
+def test_job_whose_connection_is_cut_begins_again_and_ends_once(barn):
+    log = settings.VAR_DIR / f"{uuid.uuid4().hex}.txt"
+    with celery_worker("cut"):
+        job_enqueue(project=barn.project, kind=Job.Kind.EXPORT, params={"steps": 60, "log": str(log)})
+        wait_until(log.exists)
+        with psycopg.connect(settings_uri(), autocommit=True) as other:
+            others = "pid NOT IN (pg_backend_pid(), %s) AND backend_type = 'client backend'"
+            own = connection.connection.info.backend_pid
+            other.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}", [own])
+        wait_until(lambda: Job.objects.get().state == "succeeded", seconds=30)
+    assert Job.objects.get().attempt == 2
+    assert log.read_text().count("end") == 1
 
 
 def settings_uri() -> str:
