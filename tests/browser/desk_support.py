@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import httpx
@@ -18,7 +18,7 @@ from django.conf import settings as django_settings
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 from PIL import Image as PillowImage
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
@@ -161,6 +161,11 @@ class Desk:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+
+    @cached_property
+    def cdp(self) -> CDPSession:
+        """The browser's own protocol: fingers and pens, which Playwright has no calls for."""
+        return self.page.context.new_cdp_session(self.page)
 
     def role(self, name: str):
         return self.page.locator(f"[data-role={name}]")

@@ -10,6 +10,7 @@ export class Pointers {
   #workspace;
   #active = new Map(); // pointer id -> screen point
   #mode = null; // "tool" | "pan" | "pinch"
+  #pen = null; // id of the pen on the screen
 
   constructor(stage, workspace) {
     this.#stage = stage;
@@ -38,11 +39,15 @@ export class Pointers {
   #toolEvent(event) {
     const screen = this.screenPoint(event);
     const { view, unit } = this.#workspace;
-    return { screen, point: toImage(view, screen), view, unit, button: event.button, shift: event.shiftKey };
+    const { button, shiftKey: shift, pointerType: kind, timeStamp: time } = event;
+    return { screen, point: toImage(view, screen), view, unit, button, shift, kind, time };
   }
 
   #onDown(event) {
     this.#stage.focus({ preventScroll: true });
+    event.preventDefault();
+    if (event.pointerType === "touch" && this.#pen !== null) return; // the palm of the hand that draws
+    if (event.pointerType === "pen") this.#startPen(event.pointerId);
     this.#stage.setPointerCapture(event.pointerId);
     this.#active.set(event.pointerId, this.screenPoint(event));
     if (this.#active.size === 2) {
@@ -52,12 +57,18 @@ export class Pointers {
       this.#mode = event.button === MIDDLE ? "pan" : "tool";
       if (this.#mode === "tool") this.tool.down?.(this.#toolEvent(event));
     }
-    event.preventDefault();
+  }
+
+  /** A palm that touched first was no gesture. */
+  #startPen(id) {
+    this.#pen = id;
+    if (this.#active.size) this.tool.cancel?.();
+    this.#active.clear();
   }
 
   #onMove(event) {
     const before = this.#active.get(event.pointerId);
-    if (!before) return void this.tool.hover?.(this.#toolEvent(event));
+    if (!before) return void (event.pointerType !== "touch" && this.tool.hover?.(this.#toolEvent(event)));
     const now = this.screenPoint(event);
     if (this.#mode === "pinch") this.#pinch(event.pointerId, before, now);
     this.#active.set(event.pointerId, now);
@@ -77,12 +88,14 @@ export class Pointers {
   }
 
   #onUp(event) {
+    if (event.pointerId === this.#pen) this.#pen = null;
     if (!this.#active.delete(event.pointerId)) return;
     if (this.#mode === "tool") this.tool.up?.(this.#toolEvent(event));
     if (!this.#active.size) this.#mode = null;
   }
 
   #onCancel(event) {
+    if (event.pointerId === this.#pen) this.#pen = null;
     this.#active.delete(event.pointerId);
     this.tool.cancel?.();
     if (!this.#active.size) this.#mode = null;

@@ -1,11 +1,25 @@
-/** Left click adds, right click or Shift takes away, a drag is a box. */
+/** Left click adds, right click, Shift or a long touch takes away, a drag is a box. */
 
 import { createBoxDrag } from "./box.js";
 
+const LONG_TOUCH_MS = 450; // a finger has no right button
+
 /** `onPoint({x, y, label})`, `onBox(box)`, `onHover(point | null)`; points are image pixels, to a tenth. */
-export function createPointTool({ image, onPoint, onBox, onHover, redraw }) {
+export function createPointTool({ image, onPoint, onBox, onHover, redraw, tell }) {
   const drag = createBoxDrag();
   let pressed = null;
+  let longTouch = null;
+
+  function takeAway() {
+    pressed = { label: 0 };
+    drag.cancel();
+    tell("Lift the finger to take this place away.");
+  }
+
+  function letGo() {
+    clearTimeout(longTouch);
+    pressed = null;
+  }
 
   return {
     name: "point",
@@ -13,16 +27,19 @@ export function createPointTool({ image, onPoint, onBox, onHover, redraw }) {
     down(event) {
       pressed = { label: event.button === 2 || event.shift ? 0 : 1 };
       if (pressed.label === 1) drag.begin(event);
+      if (event.kind === "touch") longTouch = setTimeout(takeAway, LONG_TOUCH_MS);
       onHover(null);
     },
     move(event) {
-      if (drag.move(event)) redraw();
+      if (!drag.move(event)) return;
+      clearTimeout(longTouch);
+      redraw();
     },
     up(event) {
       const box = drag.finish(image());
       if (box) onBox(box);
       else if (pressed && isInside(event.point, image())) onPoint({ ...rounded(event.point), label: pressed.label });
-      pressed = null;
+      letGo();
       redraw();
     },
     hover(event) {
@@ -30,7 +47,7 @@ export function createPointTool({ image, onPoint, onBox, onHover, redraw }) {
     },
     leave: () => onHover(null),
     cancel() {
-      pressed = null;
+      letGo();
       drag.cancel();
       redraw();
     },
