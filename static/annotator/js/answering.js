@@ -93,7 +93,7 @@ export class Answering {
       const isMissing = isAbsent || decisionOf(work) === "absent";
       const answer = answerOf(work, { isAbsent: isMissing, concept, seconds: times.of(id) });
       outbox.add(id, { attempt, client_uuid: newUuid(), ...answer }, lead.id);
-      session.count({ instances: answer.instances.length, activeSeconds: answer.active_seconds });
+      session.count({ taskId: id, instances: answer.instances.length, activeSeconds: answer.active_seconds });
       return { name: concept.name, isMissing, count: answer.instances.length };
     });
     onSent(event);

@@ -1,9 +1,11 @@
 /** Counts of this tab's sitting: survives a reload, ends with the tab. Also the tasks that can still be reopened. */
 
 const REOPENABLE = 10;
+const RECENT = 90; // ten passes of nine concepts
+const NOTHING = { started: false, tasks: 0, instances: 0, activeSeconds: 0, sent: [], recent: [] };
 
 export function createSession(kept) {
-  const values = { started: false, tasks: 0, instances: 0, activeSeconds: 0, sent: [], ...kept.get("session") };
+  const values = { ...NOTHING, ...kept.get("session") };
   values.sent = values.sent.map((one) => ({ pass: one.taskId, ...one }));
   const save = () => kept.set("session", values);
   return {
@@ -12,9 +14,12 @@ export function createSession(kept) {
       values.started = true;
       save();
     },
-    count({ instances, activeSeconds }) {
-      values.tasks += 1;
-      values.instances += instances;
+    /** An answer is on its way; one that was reopened takes its former place in the counts. */
+    count({ taskId, instances, activeSeconds }) {
+      const former = values.recent.find((one) => one.taskId === taskId);
+      values.tasks += former ? 0 : 1;
+      values.instances += instances - (former?.instances ?? 0);
+      values.recent = [...values.recent.filter((one) => one !== former), { taskId, instances }].slice(-RECENT);
       values.activeSeconds += activeSeconds;
       save();
     },
