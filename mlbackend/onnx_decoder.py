@@ -1,15 +1,14 @@
 """The click decoder on ONNX Runtime: about twice as fast as torch on a CPU. Optional, off unless ROOST_ONNX_CLICK=1.
 
-A version's graphs are exported when it is loaded and kept under its weights' hash. A graph serves only after it gave
-torch's answers on prompts of other shapes than it was traced with; prompts that have no graph are decoded by torch.
+A version's graphs are exported when it is loaded, which a promotion does before it switches, and kept under the hash of
+its weights, so that the next start takes them from there. A graph serves only after it gave torch's answers on prompts of
+other shapes than it was traced with; prompts that have no graph are decoded by torch.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import logging
-import os
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from torch import nn
 
 from mlbackend.network import Sam3Network
 from mlbackend.predictor import Predictor
+from mlbackend.shared import written_whole
 
 log = logging.getLogger(__name__)
 NEEDED = ("onnx", "onnxruntime")
@@ -70,9 +70,8 @@ def attach_onnx_decoder(predictor: Predictor, folder: Path, *, threads: int = 1)
     sessions = {}
     for kind in KINDS:
         try:
-            session = _session(_exported(predictor, kind, folder), threads)
-            _check_parity(predictor, kind, session)
-            sessions[kind] = session
+            sessions[kind] = _checked_session(predictor, kind, folder / predictor.weights_hash / f"{kind.name}.onnx",
+                                              threads)
         except Exception as error:
             log.error("graph '%s' is not used, torch decodes instead: %s", kind.name, error)
     predictor.decoder = OnnxDecoder(predictor, sessions)
@@ -92,27 +91,34 @@ class OnnxDecoder:
         return _run(session, [*levels, points, labels, masks])
 
 
-def _exported(predictor: Predictor, kind: GraphKind, folder: Path) -> Path:
-    path = folder / predictor.weights_hash / f"{kind.name}.onnx"
+def _checked_session(predictor: Predictor, kind: GraphKind, path: Path, threads: int) -> Any:
+    """The graph that is kept from an earlier load if it still answers as torch does, else a fresh one that must."""
     if path.is_file():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return _parity_session(predictor, kind, path, threads)
+        except Exception as error:
+            log.warning("the kept graph '%s' is exported again: %s", kind.name, error)
+    _export(predictor, kind, path)
+    return _parity_session(predictor, kind, path, threads)
+
+
+def _parity_session(predictor: Predictor, kind: GraphKind, path: Path, threads: int) -> Any:
+    session = _session(path, threads)
+    _check_parity(predictor, kind, session)
+    return session
+
+
+def _export(predictor: Predictor, kind: GraphKind, path: Path) -> None:
     inputs = [tensor for tensor in _example(predictor, kind, batch=2, points=2) if tensor is not None]
     names = list(INPUTS[:len(inputs)])
     axes = {name: {0: "batch"} | ({2: "count"} if name in ("points", "labels") else {}) for name in names}
     if kind.three:
         axes |= {"points": {0: "batch"}, "labels": {0: "batch"}}
         inputs[3], inputs[4] = inputs[3][:, :, :1], inputs[4][:, :, :1]
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        with torch.inference_mode():
-            torch.onnx.export(_Decoder(predictor.network, kind).eval(), tuple(inputs), str(beside), input_names=names,
-                              output_names=["masks", "iou"], dynamo=False, opset_version=OPSET,
-                              dynamic_axes=axes | {"masks": {0: "batch"}, "iou": {0: "batch"}})
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    return path
+    with written_whole(path) as beside, torch.inference_mode():
+        torch.onnx.export(_Decoder(predictor.network, kind).eval(), tuple(inputs), str(beside), input_names=names,
+                          output_names=["masks", "iou"], dynamo=False, opset_version=OPSET,
+                          dynamic_axes=axes | {"masks": {0: "batch"}, "iou": {0: "batch"}})
 
 
 def _session(path: Path, threads: int) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from mlbackend.loader import LoadOptions, load_predictor
 from mlbackend.onnx_decoder import OnnxDecoder, attach_onnx_decoder
 from mlbackend.predictor import Predictor, Prompt
 from mlbackend.wire import Point
-from tests.backend.support import noisy_picture
+from tests.backend.support import noisy_picture, served_here
 
 installed = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")),
@@ -50,11 +51,36 @@ def test_onnx_answers_as_torch_does(fresh: Predictor, tiny: Predictor, tmp_path:
 
 
 @installed
-def test_graph_that_differs_from_torch_is_not_used(fresh: Predictor, tmp_path: Path) -> None:
+def test_kept_graph_that_differs_from_torch_is_exported_again(fresh: Predictor, tmp_path: Path,
+                                                              caplog: pytest.LogCaptureFixture) -> None:
     attach_onnx_decoder(fresh, tmp_path)
     with torch.no_grad():
         fresh.network.tracker.mask_decoder.iou_token.weight.add_(3.0)
-    assert attach_onnx_decoder(fresh, tmp_path) == []
+    assert attach_onnx_decoder(fresh, tmp_path) == ["three", "one", "one-refined"]
+    assert "it differs from torch by" in caplog.text
     assert isinstance(fresh.decoder, OnnxDecoder)
+
+
+@installed
+def test_graph_that_differs_from_torch_does_not_serve(fresh: Predictor, tmp_path: Path,
+                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlbackend.onnx_decoder.TOLERANCE", 0.0)  # which no graph meets
+    assert attach_onnx_decoder(fresh, tmp_path) == []
     tokens = fresh.encode(fresh.preprocess(noisy_picture(1))[None], [(160, 120)])[0]
     assert fresh.click([Prompt(fresh.click_features(tokens), (POSITIVE,))])[0]
+
+
+@installed
+def test_loading_a_version_exports_its_graphs_and_a_restart_does_not(tmp_path: Path, backend_var: Path) -> None:
+    """A promotion asks for this load before it switches (annotator/services/promotion.py)."""
+    for version in ("tiny", "other"):
+        shutil.copytree(backend_var / "models" / version, tmp_path / "models" / version)
+    stamps = []
+    for _ in range(2):
+        with served_here(tmp_path, ROOST_DEFAULT_MODEL="tiny", ROOST_ONNX_CLICK="1") as client:
+            row = client.post("/v1/versions/other/load", {})
+            assert row["click_decoder"] == "onnxruntime"
+            graphs = tmp_path / "onnx" / row["weights_hash"]
+            stamps.append({path.name: path.stat().st_mtime_ns for path in graphs.iterdir()})
+    assert stamps[0].keys() == {"three.onnx", "one.onnx", "one-refined.onnx"}
+    assert stamps[0] == stamps[1]
