@@ -6,6 +6,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from django.core.exceptions import ImproperlyConfigured
+
 from annotator.broker import REDIS_OPTIONS, broker_options
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -96,12 +98,24 @@ def _postgres_limits() -> str:
     return " ".join(f"-c {name}={value}" for name, value in limits.items())
 
 
-def _database() -> dict:
-    """SQLite under VAR_DIR, or the Postgres named by ROOST_POSTGRES (a libpq URI; what Django has no name for goes on)."""
-    if uri := os.environ.get("ROOST_POSTGRES"):
+def _postgres_parts(uri: str) -> dict:
+    try:
+        import psycopg
         from psycopg.conninfo import conninfo_to_dict
+    except ImportError as error:
+        words = "ROOST_POSTGRES is set, but psycopg is not installed: pip install -r requirements-scale.txt"
+        raise ImproperlyConfigured(f"{words} -c constraints.txt") from error
+    try:
+        return conninfo_to_dict(uri)
+    except psycopg.ProgrammingError as error:
+        words = "ROOST_POSTGRES is no libpq URI like postgresql://roost@db.example:5432/roost"
+        raise ImproperlyConfigured(f"{words} ({' '.join(str(error).split())})") from error
 
-        parts = {"connect_timeout": 5, **conninfo_to_dict(uri)}
+
+def _database() -> dict:
+    """SQLite under VAR_DIR, or the Postgres named by ROOST_POSTGRES (a libpq URI; the rest of it goes on to libpq)."""
+    if uri := os.environ.get("ROOST_POSTGRES"):
+        parts = {"connect_timeout": 5, **_postgres_parts(uri)}
         own = parts.pop("options", "")
         return {
             "ENGINE": "django.db.backends.postgresql",

@@ -1,16 +1,15 @@
 """What `manage.py doctor` looks at: each check says how it is and, if that is bad, what to do."""
 
-import hashlib
 import importlib.util
 import json
 import re
 import shutil
-import struct
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.db import DatabaseError, connection
@@ -18,8 +17,12 @@ from django.db.migrations.executor import MigrationExecutor
 
 from annotator import buckets, ml_client
 from annotator.errors import RoostError
+from annotator.label_studio_client import LabelStudioClient
+from annotator.models import LabelStudioLink, Project
 from annotator.trainer_process import jemalloc_path
+from annotator.weights import weights_hash, weights_header
 
+from .label_studio_links import link_check
 from .workers import workers_alive
 
 FREE_GB = 5
@@ -48,7 +51,7 @@ def diagnose(*, running: bool = True) -> Iterator[Finding]:
     """All findings, in the order of what depends on what; without `running`, the installation alone."""
     checks: list[Callable[[], Finding]] = [_python, _packages, _weights, _database, _folder, _bucket, _broker]
     if running:
-        checks += [_workers, _backend]
+        checks += [_served_weights, _workers, _backend, _label_studio]
     for check in [*checks, _gpu, _jemalloc]:
         try:
             yield check()
@@ -82,24 +85,41 @@ def _version(name: str) -> str:
 
 
 def _weights() -> Finding:
-    """The shipped model: whole, as its own header says, and which one it is."""
+    """The shipped model: whole, and the one that its card tells of."""
     path = settings.SHIPPED_MODEL_DIR / "model.safetensors"
+    mend = "git checkout -- mlbackend/weights"
     if not path.exists():
-        return Finding("weights", False, f"{path} is missing: git checkout -- mlbackend/weights")
-    header, size = _safetensors_header(path)
-    if size != path.stat().st_size:
-        return Finding("weights", False, f"{path.name} is cut off: git checkout -- mlbackend/weights")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    return Finding("weights", True, f"demo, {len(header)} tensors, {size / 1e6:.1f} MB, sha256 {digest[:12]}…")
+        return Finding("weights", False, f"{path} is missing: {mend}")
+    if trouble := _weights_trouble(path, path.with_name("card.json")):
+        return Finding("weights", False, f"{trouble}: {mend}")
+    tensors, size = weights_header(path)
+    return Finding("weights", True, f"demo, {len(tensors)} tensors, {size / 1e6:.1f} MB, as its card says")
 
 
-def _safetensors_header(path: Path) -> tuple[dict, int]:
-    """The tensors that the file promises and the size it must then have. Source: the safetensors format."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(min(length, 100_000_000)))
-    header.pop("__metadata__", None)
-    return header, 8 + length + max((row["data_offsets"][1] for row in header.values()), default=0)
+def _served_weights() -> Finding:
+    """Trained versions that projects serve, against what was written down when they were registered."""
+    names = set(Project.objects.values_list("serving_version__name", flat=True))
+    paths = [settings.MODELS_DIR / name / "model.safetensors" for name in sorted(names)]
+    here = [path for path in paths if path.exists()]
+    troubles = [
+        f"{path.parent.name}: {trouble}; roll back, or copy it here again"
+        for path in here
+        if (trouble := _weights_trouble(path, path.with_name("manifest.json")))
+    ]
+    if troubles:
+        return Finding("served weights", False, "; ".join(troubles))
+    words = ", ".join(path.parent.name for path in here)
+    return Finding("served weights", True, words or "no trained version is served from this machine's folder")
+
+
+def _weights_trouble(path: Path, promise: Path) -> str:
+    """What is wrong with the file: cut off, or not what the manifest or card beside it promises; "" when nothing is."""
+    if weights_header(path)[1] != path.stat().st_size:
+        return f"{path.name} is cut off"
+    promised = json.loads(promise.read_text()).get("weights_hash") if promise.exists() else None
+    if promised not in (None, weights_hash(path)):
+        return f"{path.name} is not what {promise.name} promises (weights_hash differs)"
+    return ""
 
 
 def _database() -> Finding:
@@ -107,10 +127,18 @@ def _database() -> Finding:
         executor = MigrationExecutor(connection)
         waiting = executor.migration_plan(executor.loader.graph.leaf_nodes())
     except DatabaseError as error:
-        return Finding("database", False, f"{connection.vendor}: {error}")
+        return Finding("database", False, _database_away(error))
     if waiting:
         return Finding("database", False, f"{len(waiting)} migrations wait: python manage.py migrate")
     return Finding("database", True, f"{connection.vendor}, migrated")
+
+
+def _database_away(error: DatabaseError) -> str:
+    said = " ".join(str(error).split())
+    if connection.vendor == "sqlite":
+        return f"sqlite: {said}"
+    words = "Is Postgres running, does ROOST_POSTGRES name it rightly, and is the database made (createdb)?"
+    return f"{connection.vendor} does not answer. {words} It says: {said}"
 
 
 def _folder() -> Finding:
@@ -138,10 +166,17 @@ def _bucket() -> Finding:
 def _broker() -> Finding:
     from annotator.celery import app
 
-    scheme = settings.CELERY_BROKER_URL.partition("://")[0]
-    with app.connection_for_write() as broker:
-        broker.ensure_connection(max_retries=1, timeout=2)
-    return Finding("broker", True, scheme)
+    address = urlsplit(app.conf.broker_url)
+    name = address.scheme if address.scheme == "fsatomic" else f"{address.scheme}://{address.hostname}:{address.port}"
+    try:
+        with app.connection_for_write() as broker:
+            broker.ensure_connection(max_retries=1, timeout=2)
+    except ImportError as error:
+        return Finding("broker", False, f"{error}: pip install -r requirements-scale.txt -c constraints.txt")
+    except Exception as error:  # whatever a broker's client raises
+        words = "Is it running, and is ROOST_BROKER_URL right? Jobs wait until it is back."
+        return Finding("broker", False, f"{name} does not answer. {words} ({type(error).__name__}: {error})")
+    return Finding("broker", True, name)
 
 
 def _workers() -> Finding:
@@ -156,6 +191,18 @@ def _backend() -> Finding:
     if status.state == "ready":
         return Finding("ml backend", True, f"ready at {settings.MLBACKEND_URL}, versions {', '.join(status.versions)}")
     return Finding("ml backend", False, f"{status.state}: {status.reason}")
+
+
+def _label_studio() -> Finding:
+    links = list(LabelStudioLink.objects.all())
+    if not links:
+        return Finding("label studio", None, "no project is linked to one there")
+    try:
+        client = LabelStudioClient()
+        titles = [link_check(link=link, client=client).title for link in links]
+    except RoostError as error:
+        return Finding("label studio", False, str(error))
+    return Finding("label studio", True, f"answers, linked: {', '.join(titles)}")
 
 
 def _gpu() -> Finding:

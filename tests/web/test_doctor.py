@@ -1,11 +1,18 @@
 import io
+import json
+import os
+import shutil
 import struct
+import subprocess
+import sys
 
 import pytest
 from django.core.management import call_command
 
 from annotator.services import diagnosis
 from annotator.services.diagnosis import diagnose
+from tests import factories
+from tests.processes import ROOT
 
 pytestmark = pytest.mark.django_db
 
@@ -51,6 +58,55 @@ def test_cut_off_weights_are_told(settings, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + b"\0" * 9)
     settings.SHIPPED_MODEL_DIR = tmp_path
     assert "cut off" in _findings(running=False)["weights"].words
+
+
+def test_weights_that_are_not_their_card_s_are_told(settings, tmp_path):
+    shutil.copytree(settings.SHIPPED_MODEL_DIR, tmp_path / "demo")
+    card = json.loads((tmp_path / "demo" / "card.json").read_text())
+    (tmp_path / "demo" / "card.json").write_text(json.dumps(card | {"weights_hash": "0" * 64}))
+    settings.SHIPPED_MODEL_DIR = tmp_path / "demo"
+    assert "weights_hash differs" in _findings(running=False)["weights"].words
+
+
+@pytest.mark.usefixtures("_backend_away")
+def test_served_version_whose_file_was_changed_is_told(settings, tmp_path, barn):
+    barn.project.serving_version = factories.make_version("barn-v1")
+    barn.project.save()
+    settings.MODELS_DIR = tmp_path
+    shutil.copytree(settings.SHIPPED_MODEL_DIR, tmp_path / "barn-v1")
+    card = json.loads((tmp_path / "barn-v1" / "card.json").read_text())
+    (tmp_path / "barn-v1" / "manifest.json").write_text(json.dumps({"weights_hash": card["weights_hash"]}))
+    assert _findings()["served weights"] == diagnosis.Finding("served weights", True, "barn-v1")
+    with (tmp_path / "barn-v1" / "model.safetensors").open("r+b") as file:
+        file.seek(-4, io.SEEK_END)
+        file.write(b"oops")
+    assert "barn-v1: model.safetensors is not what manifest.json promises" in _findings()["served weights"].words
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "words"),
+    [
+        ("ROOST_POSTGRES", "postgresql://roost@127.0.0.1:1/roost", "postgresql does not answer. Is Postgres running"),
+        ("ROOST_BROKER_URL", "redis://:secret@127.0.0.1:1/0", "redis://127.0.0.1:1 does not answer. Is it running"),
+    ],
+)
+def test_service_that_is_away_is_told_in_words_and_without_its_password(setting, value, words):
+    pytest.importorskip("psycopg")
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "annotator.settings", setting: value}
+    command = [sys.executable, "manage.py", "doctor", "--setup"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert words in done.stdout
+    assert "secret" not in done.stdout
+
+
+def test_postgres_address_that_is_none_is_refused_with_an_example():
+    pytest.importorskip("psycopg")
+    environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "annotator.settings", "ROOST_POSTGRES": "the big one"}
+    command = [sys.executable, "manage.py", "check"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "no libpq URI like postgresql://" in done.stderr
 
 
 def test_wrong_package_version_is_told(settings, tmp_path):

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import httpx
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from annotator.services.demo import logins_path
@@ -47,7 +47,10 @@ class Command(BaseCommand):
         self._say("Ctrl-C stops everything.")
 
     def _check_database(self) -> None:
-        executor = MigrationExecutor(connection)
+        try:
+            executor = MigrationExecutor(connection)
+        except DatabaseError as error:
+            raise CommandError(f"The database can't be opened: `manage.py doctor` says more. ({error})") from error
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             raise CommandError("The database is not set up: run `make run`, or `python manage.py migrate` first.")
         connection.close()
