@@ -150,7 +150,7 @@ def _reopenable(task: Task, user: AbstractBaseUser) -> list[int]:
     """The task, in one pass with its image's others, if it is among the person's last ten; nothing otherwise."""
     sent = Task.objects.filter(project=task.project, state=Task.State.SUBMITTED, author=user).order_by("-updated_at")
     last: dict[int, list[int]] = {}
-    for task_id, image_id in sent.values_list("pk", "pair__image_id"):
+    for task_id, image_id in sent.values_list("pk", "pair__image_id").iterator(chunk_size=100):
         place = image_id if task.project.one_pass else task_id
         if place not in last and len(last) == REOPENABLE:
             break
