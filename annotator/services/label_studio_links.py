@@ -62,14 +62,20 @@ def _take_over(link: LabelStudioLink, found: StudioProject) -> None:
     link.image_key, link.labels = found.image_key, list(found.labels)
 
 
-def link_refresh(*, link: LabelStudioLink, client: LabelStudioClient) -> StudioProject:
-    """What Label Studio's project is called and can draw today; RoostError when it is gone or is another one."""
+def link_check(*, link: LabelStudioLink, client: LabelStudioClient) -> StudioProject:
+    """The linked project as Label Studio knows it today; RoostError when it is gone or is another one."""
     try:
         found = client.project(link.number)
     except LabelStudioUnknown as error:
         raise RoostError(ANOTHER.format(link.number)) from error
     if found.made_at != link.made_at:
         raise RoostError(ANOTHER.format(link.number))
+    return found
+
+
+def link_refresh(*, link: LabelStudioLink, client: LabelStudioClient) -> StudioProject:
+    """Take over what Label Studio's project is called and can draw today."""
+    found = link_check(link=link, client=client)
     _take_over(link, found)
     link.save(update_fields=["title", "image_key", "labels"])
     return found

@@ -6,6 +6,7 @@ from django.core.serializers import serialize
 from django.urls import reverse
 
 from annotator.models import AuditEvent, Job, LabelStudioLink
+from annotator.services import diagnosis
 from annotator.services.job_runner import job_run
 from tests import factories
 from tests.web.label_studio_fixtures import blob, picture
@@ -153,3 +154,13 @@ def test_command_links_pulls_and_unlinks(barn, studio, capsys):
     call_command("label_studio", "barn", unlink=True)
     with pytest.raises(CommandError, match="not linked"):
         call_command("label_studio", "barn", pull=True)
+
+
+def test_doctor_asks_label_studio_for_what_is_linked(barn, link, settings):
+    def told() -> diagnosis.Finding:
+        return next(finding for finding in diagnosis.diagnose() if finding.name == "label studio")
+
+    settings.MLBACKEND_URL = "http://127.0.0.1:1"
+    assert (told().good, told().words) == (True, "answers, linked: Barn")
+    settings.LABEL_STUDIO_TOKEN = ""
+    assert (told().good, "ROOST_LS_TOKEN" in told().words) == (False, True)
