@@ -192,3 +192,45 @@ def test_times_are_shown_by_the_reader_s_clock(stage):
         job.created_at.isoformat(),
     )
     assert shown.inner_text() == expected
+
+
+def test_image_page_draws_masks_switches_them_and_goes_on_by_arrow_key(stage):
+    older = factories.make_image(stage.barn.project)
+    pair = factories.make_pair(stage.barn.project, truth="present")
+    factories.make_prediction(pair)
+    page = stage.page_for(stage.barn.annotator, f"images/{pair.image.sha256}/?split=train")
+
+    def colours() -> int:
+        return ink(page, "#picture")
+
+    wait_until(lambda: colours() > 50)
+    with_truth = page.locator("#picture").screenshot()
+    page.get_by_label("What people settled").uncheck()
+    bare = page.locator("#picture").screenshot()
+    assert bare != with_truth
+    page.get_by_label("What demo sees").check()
+    assert page.locator("#picture").screenshot() not in (bare, with_truth)
+    page.get_by_role("checkbox", name="chicken").uncheck()
+    assert page.locator("#picture").screenshot() == bare
+    page.locator("h1").click()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(f"**/images/{older.sha256}/?split=train")
+
+
+def test_merge_is_previewed_asked_for_and_done_by_keyboard_alone(stage):
+    hen = factories.make_concept(stage.barn.project, "hen")
+    factories.make_pair(stage.barn.project, hen, truth="absent")
+    page = stage.page_for(stage.barn.admin, f"settings/concepts/{hen.pk}/")
+    page.get_by_label("Merge hen into").focus()
+    page.keyboard.type("chicken")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("button", name="Merge into chicken").focus()
+    page.keyboard.press("Enter")
+    page.get_by_text("This can't be undone").wait_for()
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "confirm-yes"
+    page.keyboard.press("Enter")
+    page.get_by_text("«hen» is «chicken» now").wait_for()
+    hen.refresh_from_db()
+    assert hen.merged_into == stage.barn.chicken
