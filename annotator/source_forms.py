@@ -35,12 +35,11 @@ class ManyFilesField(forms.FileField):
 class PlaceField(forms.CharField):
     """A folder of the server or a bucket, as far as its owner has opened some; the service says which may be read."""
 
-    def __init__(self, **more: Any) -> None:
-        super().__init__(max_length=1000, required=False, label="Folder or bucket", **more)
+    def __init__(self, *, label: str) -> None:
+        super().__init__(max_length=1000, required=False, label=label)
 
     def prepare(self, opened: Sequence[str]) -> None:
         """Say what is open; with nothing open, how that is changed."""
-        self.widget.attrs["placeholder"] = opened[0] if opened else ""
         self.disabled = not opened
         if opened:
             self.help_text = f"Open for this: {', '.join(opened)}. Write the whole path, or s3://bucket/prefix."
@@ -51,7 +50,7 @@ class PlaceField(forms.CharField):
 
 
 class PredictForm(PlainForm):
-    place = PlaceField()
+    place = PlaceField(label="Folder or bucket")
     upload = forms.FileField(
         required=False,
         label="Or a zip of pictures",
@@ -103,7 +102,7 @@ class ImportForm(PlainForm):
         required=False,
         help_text="JPEG, PNG, WEBP, BMP or TIFF, or one zip. The same picture twice is kept once.",
     )
-    place = PlaceField()
+    place = PlaceField(label="Or a folder or bucket")
     split = forms.ChoiceField(
         choices=SPLIT_CHOICES,
         required=False,
