@@ -1,8 +1,8 @@
 """The click decoder on ONNX Runtime: about twice as fast as torch on a CPU. Optional, off unless ROOST_ONNX_CLICK=1.
 
 A version's graphs are exported when it is loaded, which a promotion does before it switches, and kept under the hash of
-its weights, so that the next start takes them from there. A graph serves only after it gave torch's answers on prompts of
-other shapes than it was traced with; prompts that have no graph are decoded by torch.
+its weights, so that the next start takes them from there. A graph serves only after it gave torch's answers on prompts
+of other shapes than it was traced with; prompts that have no graph are decoded by torch.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from annotator.services.drafts import draft_delete, draft_save
 from annotator.services.honeypots import feedback_of
 from annotator.services.submissions import task_submit
 from annotator.services.tasks import task_claim, task_heartbeat, task_release, task_reopen, task_skip
+from annotator.services.warming import claim_warm
 
 from . import schema, serializers
 from .bodies import answers, checked
@@ -36,6 +37,7 @@ def claim(request: Request, slug: str) -> Response:
     task = task_claim(project=project, user=request.user, after_id=after)
     if task is None:
         return Response(status=status.HTTP_204_NO_CONTENT)
+    claim_warm(task=task, user=request.user)
     return Response(task_payload(task, request.user))
 
 

@@ -11,6 +11,7 @@ from annotator.errors import BackendError, ConflictError, RoostError
 from annotator.models import Deployment, GateDecision, ModelVersion, Project
 
 from .audit import audit_record
+from .warming import queue_warm
 
 Stage = ModelVersion.Stage
 Action = Deployment.Action
@@ -128,4 +129,5 @@ def _switch(
         **details,
     )
     project.serving_version = version
+    queue_warm(project=project, version=version)
     return deployment
