@@ -25,6 +25,7 @@ RULES = [
     f"tests/web/test_{name}.py"
     for name in (
         "postgres",
+        "many_processes",
         "claim",
         "lease_races",
         "submit",
@@ -32,6 +33,7 @@ RULES = [
         "review",
         "reassign",
         "doubles",
+        "one_pass",
         "mining",
         "snapshot",
         "holdout",
