@@ -56,11 +56,13 @@ class MergePlan:
 
 
 def merge_plan(*, concept: Concept, into: Concept) -> MergePlan:
-    """Counts only; services.concept_merge does it by the same queries."""
+    """Counts only, the pairs read once; services.concept_merge goes by `pairs_moved` and so on."""
+    told = _with_other(concept, into).order_by().values_list("truth", "other").annotate(Count("id"))
+    found = {(truth, other): count for truth, other, count in told}
     return MergePlan(
-        moved=pairs_moved(concept, into).count(),
-        together=pairs_together(concept, into).count(),
-        conflicts=pairs_in_conflict(concept, into).count(),
+        moved=found.get((Truth.UNSEEN, Truth.PRESENT), 0) + found.get((Truth.UNSEEN, Truth.ABSENT), 0),
+        together=found.get((Truth.PRESENT, Truth.PRESENT), 0),
+        conflicts=found.get((Truth.PRESENT, Truth.ABSENT), 0) + found.get((Truth.ABSENT, Truth.PRESENT), 0),
         queued=tasks_made_void(concept, into).count(),
         in_hand=tasks_in_the_way(concept, into).count(),
     )
@@ -68,7 +70,7 @@ def merge_plan(*, concept: Concept, into: Concept) -> MergePlan:
 
 def pairs_moved(concept: Concept, into: Concept) -> QuerySet[Pair]:
     """Known under the one name alone: that holds for the other."""
-    return _with_other(concept, into).filter(truth=Truth.UNSEEN).exclude(other=Truth.UNSEEN)
+    return _with_other(concept, into).filter(truth=Truth.UNSEEN, other__in=(Truth.PRESENT, Truth.ABSENT))
 
 
 def pairs_together(concept: Concept, into: Concept) -> QuerySet[Pair]:
