@@ -38,6 +38,7 @@ RULES = [
         "snapshot",
         "holdout",
         "faults",
+        "label_studio_pull",
         "jobs",
     )
 ]

@@ -185,8 +185,8 @@ def _task_for(source: LabelStudioTask, pair: Pair, author: AbstractBaseUser) -> 
     """The task that takes the answer: the one it was given to before, a free one, or a new one; else why none does."""
     if pair.truth != Pair.Truth.UNSEEN:
         return None, SETTLED
-    tasks = Task.objects.select_for_update(of=("self",)).filter(pair=pair, state__in=Task.OPEN_STATES)
-    rows = list(tasks.select_related("project", "pair"))
+    tasks = Task.objects.filter(pair=pair, state__in=Task.OPEN_STATES)
+    rows = list(tasks.select_for_update(of=("self",)).select_related("project", "pair"))
     free = set(tasks.filter(state=Task.State.QUEUED).exclude(own_twins(author)).values_list("pk", flat=True))
     for task in rows:
         if task.state in (Task.State.SUBMITTED, Task.State.RETURNED) and _newest_is_from(source, task):
