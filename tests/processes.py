@@ -46,7 +46,7 @@ def celery_worker(
             cwd=ROOT,
         )
     try:
-        wait_until(lambda: "ready." in log.read_text() or worker.poll() is not None)
+        wait_until(lambda: "ready." in log.read_text() or worker.poll() is not None, seconds=60)
         assert worker.poll() is None, log.read_text()
         yield worker
     finally:
