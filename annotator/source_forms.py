@@ -139,8 +139,10 @@ class ImportForm(PlainForm):
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data
         files = data.get("files") or []
-        if "files" in data and bool(files) == bool(data.get("place")):
-            self.add_error("files", "Choose at least one file, or name a folder or bucket; not both.")
+        if "files" in data and not files and not data.get("place"):
+            self.add_error("files", "Choose at least one file, or name a folder or bucket.")
+        if files and data.get("place"):
+            self.add_error("place", "Files or a folder or bucket; not both at once.")
         zips = [file for file in files if file.name.lower().endswith(".zip")]
         if zips and len(files) > 1:
             self.add_error("files", "Send one zip by itself, or images without a zip.")

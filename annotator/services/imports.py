@@ -58,8 +58,7 @@ def import_start(
         "exhaustive": exhaustive,
         "create_concepts": create_concepts,
         "holdout_share": holdout_share,
-        "named_by_person": named_by_person,
-    }
+    } | ({"named_by_person": True} if named_by_person else {})
     return job_enqueue(project=project, kind=Job.Kind.IMPORT, params=params, created_by=user)
 
 

@@ -122,7 +122,7 @@ def test_two_uploads_of_one_name_are_both_kept(settings, tmp_path):
 @pytest.mark.parametrize(
     ("form", "sentence"),
     [
-        ({}, "Choose at least one file."),
+        ({}, "Choose at least one file"),
         ({"files": [zipped(), png()]}, "Send one zip by itself"),
         ({"kind": "coco", "files": [png()]}, "An export comes as one zip"),
         ({"kind": "magic", "files": [png()]}, "magic is not one of the available choices"),
