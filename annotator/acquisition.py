@@ -3,7 +3,8 @@
 First a share of the batch is drawn at random from everything and spread evenly over the order, because a confident
 mistake is in no band; being drawn first, it tells the error of the serving model without bias. Four lanes share the
 rest in proportion to their weights: presence inside the band, nearest to 0.5 first; two models that disagree; masks
-that wobble; the nearest to 0.5. Near-duplicates of a concept come last within their lane.
+that wobble; the nearest to 0.5. What looks like another pair of its concept, chosen or answered, comes last within its
+lane: the second of each kind before the third of any.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,8 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-# Cosine of two images' features after the batch's mean is taken away; from here on the second teaches little.
+# Cosine of two images' features about their middle; from here on the second teaches little.
 SIMILAR = 0.9
+# The middle is found among so many images, as the mean of so many that lie far apart.
+COMPARED, LANDMARKS = 5000, 8
 
 # From here on two models disagree: by presence, or by the overlap of their best masks where both see the thing.
 PRESENCES_APART, MASKS_APART = 0.25, 0.7
@@ -65,13 +68,19 @@ class Choice:
     priority: float
 
 
-def choose(candidates: Sequence[Candidate], thresholds: Thresholds, *, seed: int) -> list[Choice]:
-    """At most `batch` choices, best first; the same candidates and seed give the same choices."""
-    ordered = _directions(sorted(candidates, key=lambda one: one.pair_id))
+def choose(
+    candidates: Sequence[Candidate], thresholds: Thresholds, *, seed: int, answered: Sequence[Candidate] = ()
+) -> list[Choice]:
+    """At most `batch` choices, best first; the same candidates and seed give the same choices.
+
+    `answered`: pairs that people have in hand or have answered, which the model has not learnt from yet.
+    """
+    everything = _directions([*sorted(candidates, key=lambda one: one.pair_id), *answered])
+    ordered, answered = everything[: len(candidates)], everything[len(candidates) :]
     audits = min(len(ordered), int(thresholds.batch * thresholds.audit_share + 0.5))
     drawn = [(one, AUDIT) for one in _draw(ordered, audits, seed)]
     limit = thresholds.batch - len(drawn)
-    lanes = _lanes(_without(ordered, drawn), thresholds, limit)
+    lanes = _lanes(_without(ordered, drawn), answered, thresholds, limit)
     return _ranked(_spread(_share_out(lanes, thresholds, limit), drawn), thresholds)
 
 
@@ -100,7 +109,9 @@ def disagrees(candidate: Candidate) -> bool:
 Chosen = list[tuple[Candidate, str]]
 
 
-def _lanes(candidates: list[Candidate], thresholds: Thresholds, limit: int) -> dict[str, list[Candidate]]:
+def _lanes(
+    candidates: Sequence[Candidate], answered: Sequence[Candidate], thresholds: Thresholds, limit: int
+) -> dict[str, list[Candidate]]:
     """Each lane's candidates in its own order, every candidate in the first lane that has a reason for it."""
     found: dict[str, list[Candidate]] = {BAND: [], DISAGREEMENT: [], BORDERLINE: [], FILL: []}
     for one in candidates:
@@ -109,11 +120,8 @@ def _lanes(candidates: list[Candidate], thresholds: Thresholds, limit: int) -> d
     found[DISAGREEMENT].sort(key=_apart, reverse=True)
     found[BORDERLINE].sort(key=lambda one: one.min_stability or 0.0)
     found[FILL].sort(key=_distance)
-    already: list[Candidate] = []
-    for lane, ordered in found.items():
-        found[lane] = _diverse(ordered, already, limit)
-        already += found[lane]
-    return found
+    seen = _Seen(answered)
+    return {lane: _diverse(ordered, seen, limit) for lane, ordered in found.items()}
 
 
 def _lane(candidate: Candidate, thresholds: Thresholds) -> str:
@@ -145,15 +153,28 @@ def _distance(candidate: Candidate) -> float:
 
 
 def _directions(candidates: list[Candidate]) -> list[Candidate]:
-    """Features as unit vectors about their mean: what all images share says nothing about which are alike."""
-    features = [one.feature.astype(np.float32) for one in candidates if one.feature is not None]
+    """Features as unit vectors about their middle: what all images share says nothing about which are alike."""
+    features = [one.feature for one in candidates if one.feature is not None]
     if not features:
         return candidates
-    mean = np.mean(np.stack(features), axis=0)
+    middle = _middle(np.stack(features[:: -(-len(features) // COMPARED)]).astype(np.float32))
     return [
-        replace(one, feature=_unit(one.feature.astype(np.float32) - mean)) if one.feature is not None else one
+        replace(one, feature=_unit(one.feature.astype(np.float32) - middle)) if one.feature is not None else one
         for one in candidates
     ]
+
+
+def _middle(features: np.ndarray) -> np.ndarray:
+    """The mean of a few that lie far apart (each the farthest from those before it).
+
+    The mean of all would lie among the frames of a camera that hardly moves, where any noise is a direction.
+    """
+    apart = [int(np.square(features - features.mean(axis=0)).sum(axis=1).argmin())]
+    distances = np.full(len(features), np.inf)
+    while len(apart) < min(LANDMARKS, len(features)):
+        distances = np.minimum(distances, np.square(features - features[apart[-1]]).sum(axis=1))
+        apart.append(int(distances.argmax()))
+    return features[apart].mean(axis=0)
 
 
 def _unit(feature: np.ndarray) -> np.ndarray:
@@ -161,34 +182,51 @@ def _unit(feature: np.ndarray) -> np.ndarray:
     return feature / length if length else feature
 
 
-def _diverse(candidates: Iterable[Candidate], already: Sequence[Candidate], limit: int) -> list[Candidate]:
+class _Seen:
+    """The looks of each concept met so far, and how many pairs came after the first of each."""
+
+    def __init__(self, answered: Iterable[Candidate]) -> None:
+        self._looks: dict[str, np.ndarray] = {}  # concept -> unit vectors, more rows than are filled
+        self._filled: dict[str, int] = {}
+        self._more: dict[tuple[str, int], int] = {}
+        for one in answered:
+            self.times(one)
+
+    def times(self, one: Candidate) -> int:
+        """How many that look like this one were met before it; it counts for the next."""
+        if one.feature is None:
+            return 0
+        filled = self._filled.get(one.concept, 0)
+        alike = self._looks[one.concept][:filled] @ one.feature if filled else np.array([0.0])
+        if alike.max() <= SIMILAR:
+            self._keep(one.concept, one.feature, filled)
+            return 0
+        nearest = one.concept, int(alike.argmax())
+        self._more[nearest] = self._more.get(nearest, 0) + 1
+        return self._more[nearest]
+
+    def _keep(self, concept: str, feature: np.ndarray, filled: int) -> None:
+        looks = self._looks.setdefault(concept, np.zeros((64, len(feature)), np.float32))
+        if filled == len(looks):
+            looks = self._looks[concept] = np.concatenate([looks, np.zeros_like(looks)])
+        looks[filled] = feature
+        self._filled[concept] = filled + 1
+
+
+def _diverse(candidates: Iterable[Candidate], seen: _Seen, limit: int) -> list[Candidate]:
     """The first `limit` in the same order, but what looks like an earlier one of its concept steps behind the rest."""
-    kept: dict[str, list[np.ndarray]] = {}
-    for one in already:
-        _keep(kept, one)
     fresh: list[Candidate] = []
-    alike: list[Candidate] = []
+    alike: list[tuple[int, Candidate]] = []
     for one in candidates:
         if len(fresh) >= limit:
             break
-        if _is_alike(kept, one):
-            alike.append(one)
+        times = seen.times(one)
+        if times:
+            alike.append((times, one))
         else:
             fresh.append(one)
-            _keep(kept, one)
-    return (fresh + alike)[: max(limit, 0)]
-
-
-def _keep(kept: dict[str, list[np.ndarray]], one: Candidate) -> None:
-    if one.feature is not None:
-        kept.setdefault(one.concept, []).append(one.feature)
-
-
-def _is_alike(kept: dict[str, list[np.ndarray]], one: Candidate) -> bool:
-    others = kept.get(one.concept)
-    if one.feature is None or not others:
-        return False
-    return bool((np.stack(others) @ one.feature).max() > SIMILAR)
+    alike.sort(key=lambda found: found[0])
+    return (fresh + [one for _, one in alike])[: max(limit, 0)]
 
 
 def _without(candidates: Sequence[Candidate], chosen: Chosen) -> list[Candidate]:

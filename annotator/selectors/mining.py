@@ -12,6 +12,8 @@ from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Proje
 from annotator.selectors.concepts import pairs_active
 
 BINS = 20
+# So many of the newest answers keep their likes behind; more would cost every candidate a comparison.
+ANSWERED_COMPARED = 1000
 PRESENCE_SCORE = 0.5  # the official metric's threshold: an instance from here on says «it is there»
 
 
@@ -70,6 +72,18 @@ def candidates(*, project: Project, version: ModelVersion) -> list[Candidate]:
         Candidate(pair_id, concept, presence, stability, _feature(feature), *others.get(pair_id, (None, None)))
         for pair_id, concept, presence, stability, feature in found.values_list(*fields).iterator(chunk_size=2000)
     ]
+
+
+def candidates_answered(*, project: Project, version: ModelVersion) -> list[Candidate]:
+    """What people hold or have answered of what this version proposed: it has not learnt from that yet, so that what
+    looks the same can wait."""
+    taken = (Task.State.CLAIMED, Task.State.SUBMITTED, Task.State.RETURNED, Task.State.APPROVED)
+    tasks = Task.objects.filter(project=project, model_version=version, state__in=taken).order_by("-pk")
+    pairs = list(tasks.values_list("pair_id", flat=True)[:ANSWERED_COMPARED])
+    rows = Prediction.objects.filter(model_version=version, pair__in=pairs).order_by("-pair_id")
+    fields = ("pair_id", "pair__concept__name", "presence", "feature")
+    listed = rows.values_list(*fields)
+    return [Candidate(pair, name, presence, None, _feature(data)) for pair, name, presence, data in listed]
 
 
 def _second_opinions(project: Project, version: ModelVersion) -> dict[int, tuple[float, float | None]]:

@@ -17,6 +17,7 @@ from annotator.ml_client import ConceptPrediction, ImagePrediction
 from annotator.models import Image, Job, ModelVersion, Pair, Prediction, Project, Task
 from annotator.selectors.mining import (
     candidates,
+    candidates_answered,
     challenger_of,
     images_unscored,
     pairs_settled,
@@ -79,7 +80,12 @@ def mining_run(context: JobContext) -> dict:
     scored, failed = _score(context, looked_at, version)
     asked = _score_challenger(context, project, params.get("challenger"))
     histogram = {"counts": presence_counts(project=project, version=version)}
-    chosen = choose(candidates(project=project, version=version), thresholds_of(project), seed=context.job.pk)
+    chosen = choose(
+        candidates(project=project, version=version),
+        thresholds_of(project),
+        seed=context.job.pk,
+        answered=candidates_answered(project=project, version=version),
+    )
     tasks = queue_refill(
         project=project, version=version, choices=chosen, seed=context.job.pk, honeypots=honeypots
     )

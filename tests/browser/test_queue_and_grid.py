@@ -41,7 +41,7 @@ def test_band_and_its_ends_are_dragged_and_kept(stage):
     page.keyboard.press("ArrowLeft")
     page.get_by_text("1 would be in 0.65–0.94").wait_for()
     page.get_by_role("button", name="Keep this band").click()
-    page.get_by_text("The band is kept").wait_for()
+    page.get_by_text("The band is kept; the next").wait_for()
     stage.barn.project.refresh_from_db()
     assert (stage.barn.project.presence_low, stage.barn.project.presence_high) == (0.65, 0.94)
 

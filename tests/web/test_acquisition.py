@@ -54,6 +54,22 @@ def test_near_duplicates_step_behind_what_looks_different():
     assert ids(chosen(twins, batch=3)) == [1, 3, 2]
 
 
+def test_second_of_each_kind_comes_before_the_third_of_any():
+    kinds = {"a": [5, 0, 0], "b": [0, 5, 0], "c": [0, 0, 5]}
+    frames = [("a", 1), ("a", 2), ("a", 3), ("a", 4), ("b", 5), ("b", 6), ("c", 7)]
+    pool = [candidate(number, 0.5 + number / 100, feature=kinds[kind]) for kind, number in frames]
+    assert ids(chosen(pool, batch=6)) == [1, 5, 7, 2, 6, 3]
+
+
+def test_what_looks_like_an_answered_pair_steps_behind():
+    pool = [candidate(1, 0.50, feature=[5, 0]), candidate(2, 0.59, feature=[-5, 0])]
+    answered = [candidate(9, 0.50, feature=[5, 0])]
+    assert ids(chosen(pool, batch=1)) == [1]
+    assert ids(choose(pool, Thresholds(**SETTINGS | {"batch": 1}), seed=1, answered=answered)) == [2]
+    other = [candidate(9, 0.50, concept="duck", feature=[5, 0])]
+    assert ids(choose(pool, Thresholds(**SETTINGS | {"batch": 1}), seed=1, answered=other)) == [1]
+
+
 def test_two_concepts_of_one_image_are_no_duplicates():
     feature = [5, 1]
     pair = [candidate(1, 0.50, feature=feature), candidate(2, 0.51, concept="duck", feature=feature)]
