@@ -190,6 +190,7 @@ class LabelStudioForm(PlainForm):
     )
     author = forms.ModelChoiceField(
         get_user_model().objects.none(),
+        empty_label="choose …",
         label="Whose answers they are when the author is no member here",
         help_text="Authors are told by their e-mail address in Label Studio, which must be a member's address or name "
         "here. For all others take somebody who does not review: nobody decides on answers of their own.",
