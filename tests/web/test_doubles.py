@@ -236,11 +236,12 @@ def test_reviewer_s_word_on_a_known_answer_changes_no_truth(barn, trap, decision
 
 
 def test_known_answer_can_t_be_looked_up_on_the_images_page(barn, trap, signed_in):
-    page = signed_in(barn.annotator)
-    assert "chip-unseen" in page.get(reverse("images", args=["barn"])).content.decode()
-    assert "No image fits" in page.get(reverse("images", args=["barn"]) + "?truth=present").content.decode()
+    address = reverse("images", args=["barn"])
+    for user in (barn.annotator, barn.reviewer):
+        assert "chip-unseen" in signed_in(user).get(address).content.decode()
+        assert "No image fits" in signed_in(user).get(address + "?truth=present").content.decode()
     Task.objects.update(state="approved")
-    assert "chip-present" in page.get(reverse("images", args=["barn"])).content.decode()
+    assert "chip-present" in signed_in(barn.reviewer).get(address).content.decode()
 
 
 def test_known_answer_shows_the_serving_model_s_proposals_or_is_not_asked(barn, trap):
