@@ -113,6 +113,23 @@ def test_copied_and_merged_masks_are_stored_under_their_concepts(pass_stage):
     assert not mask[110, 60]
 
 
+def test_a_reviewer_who_mends_merges_two_instances(stage):
+    task, _ = stage.add_task(CHICKENS)
+    size = task.pair.image.width, task.pair.image.height
+    marked = [factories.make_instance(factories.box_rle(*box, *size)) for box in ((20, 30, 60, 60), (90, 30, 130, 60))]
+    annotation = factories.make_annotation(task, stage.barn.annotator, instances=marked)
+    reviewer = Desk(stage.page_for(stage.barn.reviewer, f"review/{annotation.pk}/"))
+    reviewer.says("2 marked")
+    reviewer.press("f")
+    reviewer.role("instances").get_by_role("button").first.click()
+    reviewer.press("Shift+g")
+    reviewer.says("are one now")
+    reviewer.press("f")
+    reviewer.page.get_by_text("Nothing waits for review").wait_for()
+    [instance] = annotation.review.fixed.instances
+    assert decode(instance["mask"]).sum() == 2 * 40 * 30
+
+
 def test_axe_finds_nothing_on_the_desk_with_several_concepts(pass_stage, axe):
     pass_stage.add_task(CHICKENS)
     desk = pass_stage.desk_for()

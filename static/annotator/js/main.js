@@ -72,7 +72,8 @@ const outbox = new Outbox({
     desk.submitted(item, answer);
     void goal.refresh();
   },
-  onRefused: (item, error) => notices.show(`refused-${item.taskId}`, "error", `Not taken: ${error.message}`),
+  onRefused: ({ taskId, body }, error) =>
+    notices.show(`refused-${taskId}`, "error", `Not taken (${body.concept}): ${error.message}`),
   onState: onOutboxState,
 });
 const goal = createGoal({ api, slug, role, settings });
