@@ -66,7 +66,8 @@ def test_version_and_concepts_may_be_chosen(tiny_barn, api, opened):
     assert (job.report["model_version"], job.report["concepts"]) == ("other", ["duck", "feeder"])
 
 
-def test_uploaded_zip_is_predicted_on_and_deleted(tiny_barn, signed_in, opened, settings):
+def test_uploaded_zip_is_predicted_on_and_deleted(tiny_barn, signed_in, opened, settings, tmp_path):
+    settings.UPLOADS_DIR = tmp_path / "uploads"
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         archive.write(opened / "farm" / "0.png", "0.png")
