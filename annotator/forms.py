@@ -154,7 +154,8 @@ class SettingsForm(forms.ModelForm):
             "double_share": "Two people label it without seeing each other; needs two who annotate. 0.1 is one in ten.",
             "honeypot_share": "Settled pairs asked again, unmarked; the truth stays as it is. Tell people of it.",
             "honeypot_feedback": "The answer's reply then says whether verdict and masks meet the truth.",
-            "one_pass": "Whoever takes an image is asked for every concept that nobody has looked at there, at one go.",
+            "one_pass": "Whoever takes an image is asked for every concept that nobody has looked at there, at one go. "
+            "A known answer still comes alone.",
             "review_policy": "Answers that need no review settle their pair at once.",
             "review_share": "Used by «a random share» only. 0.2 is one in five.",
             "bulk_score": "The serving model is at least this sure of what the answer says, there or not there.",

@@ -338,7 +338,7 @@ function introOf({ members, isReopened }, state) {
   const { proposals, instances, hand } = state;
   const hasDraft = (instances.length > 0 || hand) && instances !== earlier?.instances;
   const came = isReopened ? "Reopened: " : task.returned ? "Sent back to you: " : "";
-  const beside = members.length > 1 ? ` and ${members.length - 1} more to decide` : "";
+  const beside = members.length > 1 ? ` and ${members.length - 1} more${isReopened ? "" : " to decide"}` : "";
   const { name } = conceptOf(state);
   return `${came}${name}${beside}, ${proposals.length} proposed.${hasDraft ? " Your draft is back." : ""}`;
 }
