@@ -16,6 +16,7 @@ from mlbackend.errors import absent_image, store_away, unreadable_image
 from mlbackend.shared import written_whole
 
 log = logging.getLogger(__name__)
+ROWS_AT_ONCE = 256  # 2 to 4 ms for 8000 columns, in which nothing else of this process runs
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -77,7 +78,7 @@ def decode_image(data: bytes, *, max_pixels: int) -> np.ndarray:
             if image.width * image.height > max_pixels:
                 raise ImageError(f"it has {image.width} x {image.height} pixels, more than the {max_pixels} allowed")
             image.load()
-            return np.array(_upright_rgb(image))
+            return _upright_rgb(image)
     except ImageError:
         raise
     except UnidentifiedImageError:
@@ -88,9 +89,15 @@ def decode_image(data: bytes, *, max_pixels: int) -> np.ndarray:
         raise ImageError(f"it is damaged or cut short ({type(error).__name__}: {error})") from None
 
 
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I"):  # 16-bit grey: convert("RGB") would clip it to white
-        grey = (np.asarray(upright).astype(np.int64).clip(0, 65_535) // 257).astype(np.uint8)
-        upright = Image.fromarray(grey)
-    return upright.convert("RGB")
+def _upright_rgb(image: Image.Image) -> np.ndarray:
+    """Without a copy that is not needed: each takes 0.1 s of 48 megapixels, and stops every other thread meanwhile."""
+    ImageOps.exif_transpose(image, in_place=True)
+    if image.mode.startswith("I"):  # 16-bit grey: convert("RGB") would clip it to white
+        image = Image.fromarray((np.asarray(image).astype(np.int64).clip(0, 65_535) // 257).astype(np.uint8))
+    if image.mode != "RGB":
+        image = image.convert("RGB")
+    pixels_HWC = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, ROWS_AT_ONCE):
+        strip = image.crop((0, top, image.width, min(top + ROWS_AT_ONCE, image.height)))
+        pixels_HWC[top:top + ROWS_AT_ONCE] = np.asarray(strip)
+    return pixels_HWC
