@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Count, F, Q, Sum
 
-from annotator.agreement import mean_iou
+from annotator.agreement import mean_iou, wilson_interval
 from annotator.models import Annotation, Project, Review, Task
 
 # Below this many answers a share says more about chance than about a person.
@@ -26,6 +26,11 @@ class Share:
     @property
     def fraction(self) -> float | None:
         return self.part / self.whole if self.whole >= LEAST else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """What so many answers leave possible, with 95 % confidence; only where `part` is a count."""
+        return wilson_interval(int(self.part), self.whole)
 
     def add(self, part: float, whole: int = 1) -> None:
         self.part += part

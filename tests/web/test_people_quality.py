@@ -86,3 +86,11 @@ def test_fragment_shows_counts_beside_shares_and_what_they_do_not_say(barn, sign
 def test_people_page_asks_for_the_figures(barn, signed_in):
     text = signed_in(barn.reviewer).get(reverse("people", args=["barn"])).content.decode()
     assert reverse("people-figures", args=["barn"]) in text
+
+
+def test_few_answers_are_shown_with_what_they_leave_possible(barn, signed_in):
+    for _ in range(10):
+        answered(barn)
+    text = signed_in(barn.reviewer).get(reverse("people-figures", args=["barn"])).content.decode()
+    # Wilson, 10 of 10: 0.722 to 1.
+    assert "(72 % – 100 %)" in text
