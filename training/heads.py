@@ -94,12 +94,22 @@ class Average:
 
     caution lowers every presence score by so many logits: the gate forgives no new false alarm, and a model that has
     just learned to find more stands close to the threshold on some negatives. A run that has not moved is left alone.
+    earlier_caution is what the weights to start from were lowered by already: training begins without it, or rounds
+    would add up.
     """
 
     def __init__(
-        self, parameters: dict[str, nn.Parameter], decay: float, start_share: float, caution: float = 0.0
+        self,
+        parameters: dict[str, nn.Parameter],
+        decay: float,
+        start_share: float,
+        caution: float = 0.0,
+        earlier_caution: float = 0.0,
     ) -> None:
         self._parameters, self._decay, self._start_share, self._caution = parameters, decay, start_share, caution
+        self._lowered = {name: parameters[name].detach().clone() for name in (PRESENCE_BIAS,) if earlier_caution}
+        for name in self._lowered:
+            parameters[name].data += earlier_caution
         self._start: State = {name: parameter.detach().clone() for name, parameter in parameters.items()}
         self.weights: State = {name: weight.clone() for name, weight in self._start.items()}
 
@@ -113,7 +123,9 @@ class Average:
     def kept(self) -> State:
         """start_share of the weights that the run started from, the rest of the average."""
         kept = {name: weight.lerp(self._start[name], self._start_share) for name, weight in self.weights.items()}
-        if self._caution and any(not torch.equal(self.weights[name], start) for name, start in self._start.items()):
+        if all(torch.equal(self.weights[name], start) for name, start in self._start.items()):
+            return kept | self._lowered
+        if self._caution:
             kept[PRESENCE_BIAS] = kept[PRESENCE_BIAS] - self._caution
         return kept
 

@@ -59,6 +59,7 @@ def save_model(trainer: Trainer, folder: Path) -> str:
         "backbone_hash": model.backbone_hash,
         "trained_from": model.manifest.get("weights_hash"),
         "snapshot_hash": trainer.snapshot_hash,
+        "presence_caution": trainer.caution_kept(),
     }
     taught = model.manifest.get("taught_words")
     if taught is not None:

@@ -125,7 +125,13 @@ class Trainer:
         self.parameters = trainable(model.network)
         use_quick_attention(model.network, model.device)
         self.optimiser = build_optimiser(self.parameters, config)
-        self.average = Average(self.parameters, config.average, config.start_share, config.presence_caution)
+        self.average = Average(
+            self.parameters,
+            config.average,
+            config.start_share,
+            caution=config.presence_caution,
+            earlier_caution=self._earlier_caution(),
+        )
         self.weights = LossWeights(positive_weight=config.positive_weight, presence_smoothing=config.presence_smoothing)
         self.targets = Targets(model.network.grid_size)
         self.sampler = Sampler(
@@ -141,6 +147,14 @@ class Trainer:
         self.folder = CheckpointFolder(out / "checkpoints", self._fingerprint())
         self._losses: list[dict[str, float]] = []
 
+    def _earlier_caution(self) -> float:
+        """What an earlier run took off the presence scores of the model that this one starts from."""
+        return float(self.model.manifest.get("presence_caution", 0.0))
+
+    def caution_kept(self) -> float:
+        """What was taken off the presence scores of the weights that are kept."""
+        return self.config.presence_caution if self.progress.best_step > 0 else self._earlier_caution()
+
     def _fingerprint(self) -> str:
         """Which run this is: what its result follows from, and nothing of the machine it runs on."""
         config = {key: value for key, value in self.config.plain().items() if key not in RESUME_IGNORES}
@@ -155,7 +169,8 @@ class Trainer:
             self.folder.clear()
         self._prepare_features()
         if not self._resume():
-            self._show_samples()
+            with self.average.in_network():
+                self._show_samples()
             self._validate()
         while not self._is_over():
             if self.stop:

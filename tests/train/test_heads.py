@@ -40,6 +40,17 @@ def test_run_that_has_not_moved_keeps_the_start_to_the_bit() -> None:
     assert torch.equal(average.kept()[PRESENCE_BIAS], bias)
 
 
+def test_caution_of_one_round_is_not_added_to_that_of_the_round_before() -> None:
+    bias = nn.Parameter(torch.tensor([0.3]))  # 0.5 before a round took 0.2 off
+    weight = nn.Parameter(torch.tensor([1.0]))
+    parameters = {"w": weight, PRESENCE_BIAS: bias}
+    average = Average(parameters, decay=0.0, start_share=0.5, caution=0.2, earlier_caution=0.2)
+    assert average.kept()[PRESENCE_BIAS].item() == torch.tensor(0.3).item()
+    weight.data.fill_(3.0)
+    average.update(step=1)
+    assert average.kept()[PRESENCE_BIAS].item() == pytest.approx(0.3)
+
+
 def test_rate_rises_then_falls_and_the_text_tower_learns_more_slowly() -> None:
     given = ["snapshot=s", "images=i", "base_model=b", "learning_rate=0.01", "warmup=0.2", "final_rate=0.1"]
     config = read_config("train", None, given)
