@@ -58,8 +58,9 @@ def concept_merge(*, concept: Concept, into: Concept, user: AbstractBaseUser) ->
     together = _twice_known(pairs_together(concept, into), concept)
     conflicts = _twice_known(pairs_in_conflict(concept, into), concept)
     _move(concept, into)
-    _ask_review(together, user)
-    _ask_again(conflicts, user)
+    number = round_current(project=into.project)
+    _ask_review(together, number, user)
+    _ask_again(conflicts, number, user)
     _reopen([pair for pair, _ in together + conflicts])
     _close(concept, into)
     details = asdict(plan) | {"into": into.name}
@@ -90,24 +91,17 @@ def _move(concept: Concept, into: Concept) -> None:
     Pair.objects.filter(pk__in=pairs_moved(concept, into).values("pk")).update(**values)
 
 
-def _ask_review(together: Sequence[Twice], user: AbstractBaseUser) -> None:
+def _ask_review(together: Sequence[Twice], number: int, user: AbstractBaseUser) -> None:
     """Both present: what was drawn under either name, an object drawn under both once."""
-    words = "«{}» and «{}» became one: look whether each object is there once"
-    tasks = [
-        _task(pair, words.format(other.concept.name, pair.concept.name), state=Task.State.SUBMITTED, author=user)
-        for pair, other in together
-    ]
-    _answer(
-        Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE),
-        [
-            pair.instances + [one for one in other.instances if not _drawn_among(one, pair.instances)]
-            for pair, other in together
-        ],
-        user,
-    )
+    tasks, marked = [], []
+    for pair, other in together:
+        words = f"«{other.concept.name}» and «{pair.concept.name}» became one: look whether each object is there once"
+        tasks.append(_task(pair, number, words, state=Task.State.SUBMITTED, author=user))
+        marked.append(pair.instances + [one for one in other.instances if not _drawn_among(one, pair.instances)])
+    _answer(Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE), marked, user)
 
 
-def _ask_again(conflicts: Sequence[Twice], user: AbstractBaseUser) -> None:
+def _ask_again(conflicts: Sequence[Twice], number: int, user: AbstractBaseUser) -> None:
     """One present, one absent. Masks that no answer holds are kept as the answer of a withdrawn task."""
     kept = [
         pair
@@ -115,9 +109,9 @@ def _ask_again(conflicts: Sequence[Twice], user: AbstractBaseUser) -> None:
         if pair.truth == Pair.Truth.PRESENT and pair.truth_source != Pair.TruthSource.ANNOTATED
     ]
     words = "Kept from before it was merged with another concept"
-    tasks = [_task(pair, words, state=Task.State.WITHDRAWN) for pair in kept]
+    tasks = [_task(pair, number, words, state=Task.State.WITHDRAWN) for pair in kept]
     _answer(Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE), [pair.instances for pair in kept], user)
-    asked = [_task(pair, _conflict_words(pair, other)) for pair, other in conflicts]
+    asked = [_task(pair, number, _conflict_words(pair, other)) for pair, other in conflicts]
     Task.objects.bulk_create(asked, batch_size=ROWS_A_WRITE)
 
 
@@ -127,7 +121,7 @@ def _conflict_words(pair: Pair, other: Pair) -> str:
     return f"«{present}» was marked here and «{absent}» ruled out; the two are one now"
 
 
-def _task(pair: Pair, words: str, **fields: Any) -> Task:
+def _task(pair: Pair, number: int, words: str, **fields: Any) -> Task:
     """By hand, so that mining leaves it; on the holdout without proposals, as ever there."""
     version = None if pair.image.split == Image.Split.HOLDOUT else pair.project.serving_version
     return Task(
@@ -137,7 +131,7 @@ def _task(pair: Pair, words: str, **fields: Any) -> Task:
         model_version=version,
         reasons=[{"kind": "merge", "value": 0.0, "words": words}],
         priority=1.0,
-        round=round_current(project=pair.project),
+        round=number,
         **fields,
     )
 
