@@ -1,4 +1,4 @@
-"""How long does each page take with 100,000 images? `python -m bench.pages [--images 100000] [--folder DIR]`
+"""How long does each page take with 100,000 images? `python -m bench.pages [--images 100000] [--folder DIR] [--write]`
 
 Builds a project of that size in an own database (kept in DIR, and used again, when one is given), then asks for every
 page and fragment as an admin through Django's own test client: server time without the network, the median and the
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import os
 import statistics
 import sys
@@ -23,10 +24,14 @@ import numpy as np
 REPEATS = 7
 ROWS_A_WRITE = 2000
 SIDE_PX = 640
+RESULT = Path(__file__).parent / "results" / "pages.json"
+WAITING = {"queued": 2000, "submitted": 600, "claimed": 40, "returned": 100, "withdrawn": 5000}
+LANES = ("band", "borderline", "fill", "audit")
 PROJECT = ("", "loop/", "images/", "queue/", "queue/histogram/", "queue/checks/", "desk/", "review/", "review/certain/")
 ADDRESSES = (
     *PROJECT,
     *("queue/?state=approved", "queue/?state=queued&presence_low=0.55&presence_high=0.6", "queue/?person=1"),
+    "queue/?state=approved&presence_low=0.49999&presence_high=0.5",  # nothing fits: the whole state is walked
     *("images/?truth=absent", "snapshots/", "training/", "models/", "jobs/", "people/", "people/figures/"),
     *("settings/", "audit/"),
 )
@@ -112,56 +117,65 @@ def _predictions(project, rng: np.random.Generator) -> None:
 
 def _work(project, people, rng: np.random.Generator) -> None:
     """Tasks, answers and reviews on the first third of what is scored."""
-    from django.utils import timezone
-
-    from annotator.models import Annotation, AuditEvent, Pair, Prediction, Review, Task
+    from annotator.models import Annotation, AuditEvent, Prediction, Task
 
     scored = list(Prediction.objects.values_list("pair_id", "presence", "instances").order_by("pk"))
-    settled, waiting = scored[: len(scored) // 3], scored[len(scored) // 3 :]
-    states = ["queued"] * 2000 + ["submitted"] * 600 + ["claimed"] * 40 + ["returned"] * 100 + ["withdrawn"] * 5000
-    chosen = [(*row, "approved") for row in settled] + [(*row, state) for row, state in zip(waiting, states)]  # noqa: B905
-    lanes = ("band", "borderline", "fill", "audit")
-    now = timezone.now()
-    tasks, answers = [], []
-    for number, (pair, presence, instances, state) in enumerate(chosen):
-        author = people[1 + number % 3]
-        task = Task(
-            project=project, pair_id=pair, model_version_id=project.serving_version_id, state=state,
-            lane=lanes[int(rng.integers(4))], priority=float(rng.random()), attempt=1,
-            reasons=[{"kind": "band", "value": presence, "words": f"The model gives {presence:.2f}."}],
-            author=author if state in ("approved", "submitted", "returned") else None,
-            holder=author if state == "claimed" else None,
-            lease_until=now + timedelta(hours=9) if state == "claimed" else None,
-        )  # fmt: skip
-        tasks.append(task)
-        if task.author is not None:
-            there = bool(rng.random() < presence)
-            said = [
-                {"mask": one["mask"], "origin": "proposal", "prompts": [], "edited": False, "score": one["score"]}
-                for one in instances
-            ]
-            answers.append(
-                Annotation(
-                    task=task, pair_id=pair, author=author, revision=1, client_uuid=uuid.uuid4(),
-                    verdict="present" if there else "absent", instances=said if there else [], active_seconds=3.0,
-                )  # fmt: skip
-            )
+    states = ["approved"] * (len(scored) // 3)
+    for state, count in WAITING.items():
+        states += [state] * count
+    rows = list(zip(scored, states, strict=False))
+    tasks = [_task(project, people[1 + n % 3], row, state, rng) for n, (row, state) in enumerate(rows)]
     Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE)
+    answered = [(task, row) for task, (row, _) in zip(tasks, rows, strict=True) if task.author is not None]
+    answers = [_answer(task, presence, instances, rng) for task, (_, presence, instances) in answered]
     Annotation.objects.bulk_create(answers, batch_size=ROWS_A_WRITE)
-    decided = [one for one in answers if one.task.state in ("approved", "returned")]
-    words = {"approved": ("approve", ""), "returned": ("send_back", "Mind the tail.")}
-    reviews = [
-        Review(annotation=one, reviewer=people[4], decision=words[one.task.state][0], comment=words[one.task.state][1])
-        for one in decided
-    ]
+    _decide(answers, people[4])
+    events = [AuditEvent(project=project, actor=one.author, action="task.submit", subject="x") for one in answers]
+    AuditEvent.objects.bulk_create(events, batch_size=ROWS_A_WRITE)
+
+
+def _task(project, person, row, state: str, rng: np.random.Generator):
+    from django.utils import timezone
+
+    from annotator.models import Task
+
+    pair, presence, _ = row
+    shared = {"priority": float(rng.random()), "attempt": 1, "lane": LANES[int(rng.integers(len(LANES)))]}
+    reasons = [{"kind": "band", "value": presence, "words": f"The model gives {presence:.2f}."}]
+    if state in ("approved", "submitted", "returned"):
+        shared["author"] = person
+    if state == "claimed":
+        shared |= {"holder": person, "lease_until": timezone.now() + timedelta(hours=9)}
+    version = project.serving_version_id
+    return Task(project=project, pair_id=pair, model_version_id=version, state=state, reasons=reasons, **shared)
+
+
+def _answer(task, presence: float, instances: list, rng: np.random.Generator):
+    """Says what the presence score makes likely; the masks are the model's own."""
+    from annotator.models import Annotation
+
+    there = bool(rng.random() < presence)
+    taken = {"origin": "proposal", "prompts": [], "edited": False}
+    said = [taken | {"mask": one["mask"], "score": one["score"]} for one in instances] if there else []
+    fields = {"revision": 1, "client_uuid": uuid.uuid4(), "active_seconds": 3.0, "instances": said}
+    verdict = "present" if there else "absent"
+    return Annotation(task=task, pair_id=task.pair_id, author=task.author, verdict=verdict, **fields)
+
+
+def _decide(answers, reviewer) -> None:
+    from django.utils import timezone
+
+    from annotator.models import Pair, Review
+
+    decisions = {"approved": {"decision": "approve"}, "returned": {"decision": "send_back", "comment": "The tail."}}
+    decided = [one for one in answers if one.task.state in decisions]
+    reviews = [Review(annotation=one, reviewer=reviewer, **decisions[one.task.state]) for one in decided]
     Review.objects.bulk_create(reviews, batch_size=ROWS_A_WRITE)
     for verdict in ("present", "absent"):
         pairs = [one.pair_id for one in decided if one.task.state == "approved" and one.verdict == verdict]
         for at in range(0, len(pairs), 500):
             some = Pair.objects.filter(pk__in=pairs[at : at + 500])
-            some.update(truth=verdict, truth_source="annotated", settled_at=now, round=1)
-    events = [AuditEvent(project=project, actor=one.author, action="task.submit", subject="x") for one in answers]
-    AuditEvent.objects.bulk_create(events, batch_size=ROWS_A_WRITE)
+            some.update(truth=verdict, truth_source="annotated", settled_at=timezone.now(), round=1)
 
 
 def measure() -> list[tuple[str, int, float, float, float]]:
@@ -188,6 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--write", action="store_true", help="keep the figures in bench/results/pages.json")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="roost-pages-") as fresh:
         folder = asked.folder or Path(fresh)
@@ -198,12 +213,18 @@ def main() -> None:
 
         django.setup()
         build(asked.images)
-        load = os.getloadavg()[0]
-        print(f"{asked.images:,} images, of {REPEATS}, load {load:.1f} on {os.cpu_count()} cores")
-        print(f"{'page':62} {'median':>9} {'worst':>9} {'own CPU':>9}")
-        for address, status, median, worst, cpu in measure():
-            shown = address if status == 200 else f"{address} ({status})"
-            print(f"{shown:62} {median:6.0f} ms {worst:6.0f} ms {cpu:6.0f} ms")
+        load = round(os.getloadavg()[0], 1)
+        rows = measure()
+    print(f"{asked.images:,} images, of {REPEATS}, load {load} on {os.cpu_count()} cores")
+    print(f"{'page':62} {'median':>9} {'worst':>9} {'own CPU':>9}")
+    for address, status, median, worst, cpu in rows:
+        shown = address if status == 200 else f"{address} ({status})"
+        print(f"{shown:62} {median:6.0f} ms {worst:6.0f} ms {cpu:6.0f} ms")
+    if asked.write:
+        names = ("address", "status", "median_ms", "worst_ms", "own_cpu_ms")
+        pages = [dict(zip(names, (row[0], row[1], *(round(one, 1) for one in row[2:])), strict=True)) for row in rows]
+        conditions = {"images": asked.images, "repeats": REPEATS, "load_average": load, "cores": os.cpu_count()}
+        RESULT.write_text(json.dumps(conditions | {"pages": pages}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
