@@ -252,6 +252,19 @@ test("drafts are saved for the concepts that changed and for no others", () => {
   ]);
 });
 
+test("another tab's state of a concept that is not in hand leaves the one in hand alone", () => {
+  const desk = pass(7, 8);
+  const theirs = pass(7, 8);
+  theirs.counterparts.number(2);
+  theirs.editor.accept();
+  const payload = JSON.parse(JSON.stringify(draftOf({ ...theirs.work(8), image: IMAGE }, 3)));
+  desk.editor.accept();
+  const drafting = new Drafting({ ...desk, drafts: {}, times: { of: () => 0 }, dialogs: {} });
+  drafting.takeUp(desk.members[1], payload);
+  assert.deepEqual([desk.state().taskId, desk.work(7).instances.length, desk.work(8).instances.length], [7, 1, 1]);
+  assert.equal(desk.work(8).instances[0].proposal, 0);
+});
+
 test("«absent» survives in the draft", () => {
   const { counterparts, work } = pass(7, 8);
   counterparts.sayAbsent();
