@@ -30,9 +30,12 @@ def axe() -> str:
 
 
 def pages_for(role: str, ids: dict) -> dict[str, str]:
-    """{name: address} of everything but files that the role may open, from the URL table."""
-    rank = RANK.index(role)
-    own = [name for name in PAGES if not name.endswith("-download") and RANK.index(POLICY[name][0]) <= rank]
+    """{name: address} of everything but files that the role may open, from the URL table.
+
+    Of reviewers what begins with them: on the rest they see less than an admin and more than an annotator.
+    """
+    least = {"annotator": ["annotator"], "reviewer": ["reviewer"], "admin": RANK}[role]
+    own = [name for name in PAGES if not name.endswith("-download") and POLICY[name][0] in least]
     return {name: address(name, ids) for name in own} | {name: reverse(name) for name in COMMON} | {"404": "/p/no/"}
 
 
