@@ -63,13 +63,6 @@ def png_bytes(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def jpeg_bytes(size_wh: tuple[int, int], shade: int) -> bytes:
-    """A plain one, of which large ones are made quickly."""
-    file = io.BytesIO()
-    Image.new("RGB", size_wh, (shade, 100, 200)).save(file, "JPEG")
-    return file.getvalue()
-
-
 def store_bytes(var: Path, data: bytes) -> str:
     sha256 = hashlib.sha256(data).hexdigest()
     path = var / "images" / sha256[:2] / sha256

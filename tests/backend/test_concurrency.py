@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import itertools
 import random
-import shutil
-import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mlbackend.masks import decode_wire_mask
 from tests.backend.conftest import Served
-from tests.backend.support import iou, jpeg_bytes, served_here, store_bytes, store_picture
+from tests.backend.support import iou, store_picture
 
 CLIENTS, PROMPTS = 8, 200
 
@@ -89,30 +86,6 @@ def test_mining_and_clicks_share_one_server(server: Served) -> None:
         results = mining.result()["results"]
     assert [result["image"] for result in results] == pictures
     assert all(same(alone[number], together[number]) for number in alone)
-
-
-def test_large_pictures_being_read_do_not_hold_up_a_click_on_a_stored_embedding(tmp_path: Path, backend_var: Path,
-                                                                                ) -> None:
-    shutil.copytree(backend_var / "models" / "tiny", tmp_path / "models" / "tiny")
-    large = [store_bytes(tmp_path, jpeg_bytes((8_000, 6_000), shade)) for shade in range(4)]
-    known = store_picture(tmp_path, 1)
-    order: list[str] = []
-    with served_here(tmp_path, ROOST_DEFAULT_MODEL="tiny", ROOST_HOT_MB="0") as client:
-        def click(image: str) -> dict[str, Any]:
-            body = {"model_version": "tiny", "image": image, "points": [{"x": 9, "y": 9, "label": 1}]}
-            answer = client.post("/v1/click", body)
-            order.append(image)
-            return answer
-
-        while click(known)["embedding"] == "miss":
-            pass
-        order.clear()
-        with ThreadPoolExecutor(5) as clients:
-            reading = [clients.submit(click, image) for image in large]
-            time.sleep(0.05)
-            clients.submit(click, known).result()
-            assert order == [known]
-            assert all(future.result()["candidates"] for future in reading)
 
 
 def test_newer_click_of_a_desk_overtakes_the_older(server: Served) -> None:

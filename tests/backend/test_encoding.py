@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,11 +24,11 @@ WAIT_S = 10
 class Bench:
     """An encoder whose lane is held up until open() is called."""
 
-    def __init__(self, var: Path, predictor: Predictor) -> None:
+    def __init__(self, var: Path, predictor: Predictor, **environ: str) -> None:
         self.predictor, self.image = predictor, store_picture(var, 1)
         self.lane = HeavyLane(dict.fromkeys(Urgency, 16))
         self.pool = ThreadPoolExecutor(1)
-        self.encoder = Encoder(read_settings({"ROOST_VAR": str(var)}), Metrics(), self.lane, self.pool)
+        self.encoder = Encoder(read_settings({"ROOST_VAR": str(var)} | environ), Metrics(), self.lane, self.pool)
         self._opened = threading.Event()
         self.lane.submit(lambda items: [self._opened.wait(WAIT_S)], None, Urgency.CLICK)
 
@@ -101,3 +102,38 @@ def test_encode_that_a_click_waited_for_goes_on_without_it(bench: Bench) -> None
                 await asyncio.sleep(0.005)
 
     asyncio.run(scenario())
+
+
+async def being_read(path: Path) -> int:
+    """Waits until somebody reads this pipe; a descriptor that keeps them waiting until it is closed."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            try:
+                return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            except OSError:  # nobody yet
+                await asyncio.sleep(0.005)
+
+
+def test_pictures_that_take_long_to_read_hold_up_no_stored_embedding(tmp_path: Path, tiny: Predictor) -> None:
+    bench = Bench(tmp_path, tiny, ROOST_HOT_MB="0")
+    bench.open()
+    slow = ["ab" * 32, "cd" * 32]
+    for name in slow:
+        (tmp_path / "images" / name[:2]).mkdir(parents=True, exist_ok=True)
+        os.mkfifo(tmp_path / "images" / name[:2] / name)
+
+    async def scenario() -> Found:
+        await bench.ask(Urgency.CLICK)
+        bench.encoder.store.flush()
+        reading = [asyncio.ensure_future(bench.encoder.embedding("tokens", tiny, name, Urgency.CLICK)) for name in slow]
+        pipes = [await being_read(tmp_path / "images" / name[:2] / name) for name in slow]
+        try:
+            return await asyncio.wait_for(bench.ask(Urgency.CLICK), WAIT_S)
+        finally:
+            for pipe in pipes:
+                os.close(pipe)
+            await asyncio.wait_for(asyncio.gather(*reading, return_exceptions=True), WAIT_S)
+
+    found = asyncio.run(scenario())
+    bench.stop()
+    assert found.how == "hit"
