@@ -49,7 +49,7 @@ class Finding:
 
 def diagnose(*, running: bool = True) -> Iterator[Finding]:
     """All findings, in the order of what depends on what; without `running`, the installation alone."""
-    checks: list[Callable[[], Finding]] = [_python, _packages, _weights, _database, _folder, _bucket, _broker]
+    checks: list[Callable[[], Finding]] = [_python, _packages, _weights, _database, _folder, _bucket, _sources, _broker]
     if running:
         checks += [_served_weights, _workers, _backend, _label_studio]
     for check in [*checks, _gpu, _jemalloc]:
@@ -161,6 +161,14 @@ def _bucket() -> Finding:
     except RoostError as error:
         return Finding("image bucket", False, str(error))
     return Finding("image bucket", True, settings.IMAGES_BUCKET)
+
+
+def _sources() -> Finding:
+    """A folder that is misspelt refuses whatever people name."""
+    if absent := [root for root in settings.SOURCES if not Path(root).is_dir()]:
+        return Finding("open sources", False, f"ROOST_SOURCES names no folder: {', '.join(absent)}")
+    opened = ", ".join([*settings.SOURCES, *settings.BUCKETS])
+    return Finding("open sources", True if opened else None, opened or "none; what people import, they upload")
 
 
 def _broker() -> Finding:

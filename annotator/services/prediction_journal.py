@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -44,9 +45,10 @@ class Journal:
     """Open for one writer at a time. `done`: how many images are in it."""
 
     def __init__(self, folder: Path, question: Question) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
         self._path, self.question, self.done = folder / JOURNAL, question, 0
-        self._file: IO[bytes] = self._path.open("a+b")
+        with _disk_told(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            self._file: IO[bytes] = self._path.open("a+b")
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -62,13 +64,15 @@ class Journal:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # what a full disk does not take is asked for again
+            self._file.close()
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        for row in rows:
-            self._file.write(_line(row))
-            self.done += 1
-        self._file.flush()
+        with _disk_told(self._path):
+            for row in rows:
+                self._file.write(_line(row))
+                self.done += 1
+            self._file.flush()
 
     def rows(self) -> Iterator[dict[str, Any]]:
         with self._path.open("rb") as file:
@@ -122,25 +126,30 @@ def _whole(line: bytes) -> dict[str, Any] | None:
 def documents_write(journal: Journal, folder: Path, *, not_pictures: int) -> dict[str, Any]:
     """The documents from a journal that is complete; the manifest last: where it lies, the others are whole."""
     (folder / MANIFEST).unlink(missing_ok=True)
-    counts = {"images": journal.done, "pairs": 0, "instances": 0, "refused": 0, "not_pictures": not_pictures}
-    seconds, refused = 0.0, []
-    for row in journal.rows():
-        seconds += row["seconds"]
-        counts["pairs"] += len(row.get("pairs", ()))
-        counts["instances"] += sum(len(pair["instances"]) for pair in row.get("pairs", ()))
-        if "reason" in row:
-            refused.append({"file": row["file"], "reason": row["reason"]})
-    counts["refused"] = len(refused)
     opening, closing = '{"images": [', '], "annotations": [], "categories": [{"id": 1, "name": "object"}]}\n'
     files = {
         PAIRS: _write_list(folder / PAIRS, opening, _pair_rows(journal), closing),
         PREDICTIONS: _write_list(folder / PREDICTIONS, "[", _prediction_rows(journal), "]\n"),
     }
     question = {name: value for name, value in asdict(journal.question).items() if name not in ("images", "names_hash")}
-    manifest = {"made_by": "Roost", **question, "counts": counts, "seconds": round(seconds, 1), "sha256": files}
-    manifest["refused"] = refused
+    manifest = {"made_by": "Roost", **question, **_totals(journal, not_pictures), "sha256": files}
     _write(folder / MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1) + "\n"))
     return manifest
+
+
+def _totals(journal: Journal, not_pictures: int) -> dict[str, Any]:
+    """Counts, the seconds of all its runs together, and what was refused."""
+    pairs = instances = 0
+    seconds, refused = 0.0, []
+    for row in journal.rows():
+        seconds += row["seconds"]
+        pairs += len(row.get("pairs", ()))
+        instances += sum(len(pair["instances"]) for pair in row.get("pairs", ()))
+        if "reason" in row:
+            refused.append({"file": row["file"], "reason": row["reason"]})
+    counts = {"images": journal.done, "pairs": pairs, "instances": instances, "refused": len(refused)}
+    counts["not_pictures"] = not_pictures
+    return {"counts": counts, "seconds": round(seconds, 1), "refused": refused}
 
 
 def _pair_rows(journal: Journal) -> Iterator[dict[str, Any]]:
@@ -186,12 +195,20 @@ def _write_list(path: Path, opening: str, rows: Iterable[dict[str, Any]], closin
 
 
 def _write(path: Path, write: Callable[[IO[str]], object]) -> None:
+    """Wholly or not at all."""
     beside = path.with_name(f".{path.name}.tmp")
-    try:
+    with _disk_told(path):
         with beside.open("w") as file:
             write(file)
             file.flush()
             os.fsync(file.fileno())
+        os.replace(beside, path)
+
+
+@contextmanager
+def _disk_told(path: Path) -> Iterator[None]:
+    """What the disk refuses, as a sentence."""
+    try:
+        yield
     except OSError as error:
         raise RoostError(f"{path} can't be written: {error.strerror}.", code="disk_full", http_status=507) from error
-    os.replace(beside, path)

@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from django.core.management import call_command
 from django.urls import reverse
 
 from annotator import buckets
@@ -119,6 +120,13 @@ def test_import_from_a_bucket_takes_all_images_in_and_leaves_the_bucket_as_it_wa
     assert (job.state, job.report["images_added"]) == ("succeeded", 3), job.reason
     assert {image.source for image in Image.objects.all()} == {"farm"}
     assert s3.objects("farm-import") == pictures
+
+
+def test_import_command_takes_a_bucket(barn, s3, pictures):
+    s3.bucket("farm-command", pictures)
+    told = io.StringIO()
+    call_command("import_images", "barn", "s3://farm-command/farm", "--here", stdout=told, stderr=told)
+    assert "images_added: 3" in told.getvalue()
 
 
 @pytest.fixture

@@ -128,6 +128,12 @@ def test_broker_that_is_away_is_told_within_seconds(settings):
         app.conf.broker_url = before
 
 
+def test_opened_folder_that_is_misspelt_is_told(settings, tmp_path):
+    settings.SOURCES = [str(tmp_path), str(tmp_path / "typo")]
+    finding = _findings(running=False)["open sources"]
+    assert (finding.good, finding.words.endswith("typo")) == (False, True)
+
+
 def test_absent_extra_is_no_fault():
     findings = [finding for name, finding in _findings(running=False).items() if name.startswith("extra")]
     assert {finding.good for finding in findings} <= {True, None}

@@ -20,7 +20,7 @@ from annotator.formats import saco
 from annotator.import_sources import source_opened
 from annotator.models import Image, Job
 from annotator.services import predictions
-from annotator.services.image_store import image_add, image_path
+from annotator.services.image_store import image_add, image_file_remove, image_file_store, image_path
 from annotator.services.prediction_guests import guests_received
 from annotator.services.predictions import Wish, predictions_write
 from tests import factories
@@ -292,18 +292,18 @@ def test_nothing_is_taken_out_while_an_import_runs(barn):
     assert not image_path(sha256).exists()
 
 
-def test_import_that_begins_while_a_guest_leaves_finds_it_again(barn, monkeypatch):
-    """The import's job appears after the guest was taken out and before that was final."""
-    from annotator.services import prediction_guests
+def test_file_that_is_wanted_by_the_time_it_is_taken_out_is_put_back():
+    """An import's job that appears in between is seen: it is looked for after the file has gone."""
+    data, was_there = factories.image_bytes(), []
+    sha256 = image_file_store(stream=io.BytesIO(data)).sha256
 
-    data = factories.image_bytes()
-    answers = iter([False, True, False])
-    monkeypatch.setattr(prediction_guests, "_imports_run", lambda: next(answers))
-    with guests_received() as guests:
-        sha256 = guests.store(io.BytesIO(data)).sha256
-        guests.remove([sha256])
-        assert image_path(sha256).read_bytes() == data
-        image_add(project=barn.project, stream=io.BytesIO(data), name="a.png")
+    def is_wanted() -> bool:
+        was_there.append(image_path(sha256).exists())
+        return True
+
+    assert not image_file_remove(sha256, is_wanted=is_wanted)
+    assert was_there == [False]
+    assert image_path(sha256).read_bytes() == data
 
 
 def test_guests_of_a_bucket_store_are_taken_out_of_the_bucket_too(s3, settings, folder, tmp_path):
@@ -333,6 +333,12 @@ def test_absent_backend_is_told_and_nothing_written(tmp_path, no_backend, monkey
         _predict(tmp_path, "--out", tmp_path / "out")
     assert "by hand" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_folder_that_cannot_be_written_to_is_told(folder, tmp_path):
+    (tmp_path / "out").write_text("a file has that name")
+    with pytest.raises(CommandError, match="can't be written"):
+        _predict(folder, "--out", tmp_path / "out")
 
 
 @pytest.mark.parametrize(
