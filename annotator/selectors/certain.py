@@ -7,7 +7,7 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from annotator.agreement import wilson_interval
 from annotator.batches import batched
-from annotator.models import Annotation, Prediction, Project, Review, Task
+from annotator.models import Annotation, Image, Prediction, Project, Review, Task
 from annotator.models.annotations import Verdict
 from annotator.selectors.access import Person
 from annotator.selectors.label_checks import LEAST
@@ -19,8 +19,8 @@ GRID = 48
 # Masks of so many waiting answers are compared for one grid at most; the next press goes on where this one ended.
 MOST_COMPARED = 400
 COMPARED_AT_ONCE = 60
-# The holdout judges models and is never chosen by one; a second look contradicts somebody already.
-LANES = tuple(lane for lane in Task.Lane.values if lane not in (Task.Lane.MANUAL, Task.Lane.SUSPECT))
+# A second look contradicts somebody already; what was queued by hand is somebody's own question.
+ONE_BY_ONE = (Task.Lane.MANUAL, Task.Lane.SUSPECT)
 
 
 def answers_certain(
@@ -83,7 +83,9 @@ def _agreeing(project: Project) -> QuerySet[Annotation]:
     seen = Prediction.objects.filter(pair=OuterRef("pair"), model_version=project.serving_version_id)
     present = Q(verdict=Verdict.PRESENT, presence__gte=project.bulk_score)
     absent = Q(verdict=Verdict.ABSENT, presence__lte=1 - project.bulk_score)
-    waiting = annotations_waiting(project=project).filter(revision=1, is_double=False, task__lane__in=LANES)
+    waiting = annotations_waiting(project=project).filter(revision=1, is_double=False)
+    # The holdout judges models: none vouches for its labels.
+    waiting = waiting.exclude(task__lane__in=ONE_BY_ONE).exclude(pair__image__split=Image.Split.HOLDOUT)
     waiting = waiting.annotate(presence=Subquery(seen.values("presence")[:1])).filter(present | absent)
     return waiting.defer(None).defer("pair__instances")
 

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from annotator.models import Annotation, AuditEvent, Pair, Review, Task
+from annotator.models import Annotation, AuditEvent, Image, Pair, Review, Task
 from annotator.selectors.certain import answers_certain, certain_looked_at
 from annotator.services.bulk_reviews import reviews_approve
 from annotator.services.doubles import doubles_add
@@ -73,6 +73,12 @@ def test_model_that_has_not_seen_the_pair_vouches_for_nothing(barn):
     answer(barn)
     barn.project.serving_version = factories.make_version("barn-v2")
     barn.project.save()
+    assert offered(barn) == []
+
+
+def test_no_model_vouches_for_the_holdout(barn):
+    row = answer(barn)
+    Image.objects.filter(pk=row.pair.image_id).update(split=Image.Split.HOLDOUT)
     assert offered(barn) == []
 
 
