@@ -91,6 +91,20 @@ def test_every_pair_is_as_likely_to_be_audited_whether_in_doubt_or_not():
     assert 0.21 < sum(pair % 4 == 0 for pair in drawn) / len(drawn) < 0.29
 
 
+def test_audit_is_drawn_without_regard_to_looks_lanes_and_answers():
+    """Near-duplicates, doubt, a second opinion, an answered likeness: none makes a pair likelier or less likely."""
+    plain = [candidate(n, 0.99) for n in range(200)]
+    loaded = [
+        candidate(n, 0.5 if n % 3 else 0.99, 0.4, feature=[5, n % 2], other_presence=0.1 if n % 5 else None)
+        for n in range(200)
+    ]
+    settings = Thresholds(**SETTINGS | {"batch": 40, "audit_share": 0.5})
+    answered = [candidate(900, 0.5, feature=[5, 0])]
+    told = choose(loaded, settings, seed=7, answered=answered)
+    assert ids(told, "audit") == ids(choose(plain, settings, seed=7), "audit")
+    assert len(ids(told, "audit")) == 20
+
+
 def test_models_that_disagree_come_most_different_first():
     near = candidate(1, 0.9, other_presence=0.8, other_iou=0.71)
     masks = candidate(2, 0.9, other_presence=0.8, other_iou=0.6)

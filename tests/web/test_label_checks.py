@@ -28,8 +28,10 @@ def audited(barn, truth: str, score: float | None, **fields) -> None:
 
 
 def test_wilson_interval_is_the_published_one():
-    # Newcombe (1998), Statistics in Medicine 17, table I: 81 of 263 and 0 of 20, method 3.
+    # Newcombe (1998), Statistics in Medicine 17, table I, method 3: all four examples.
     assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson_interval(1, 29) == pytest.approx((0.0061, 0.1718), abs=5e-5)
     assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
 
 
