@@ -15,6 +15,7 @@ from training.demo.architecture import CONCEPTS
 from training.demo.calibrate import scale_for_doubt, scale_presence
 from training.demo.drawings import innermost_pixel
 from training.demo.examine import examine_domain, time_on_one_thread
+from training.demo.examine_exemplars import examine_exemplars
 from training.demo.scenes import draw_scene
 
 FOLDER = Path(__file__).parents[2] / "mlbackend" / "weights" / "demo"
@@ -116,3 +117,10 @@ def test_scaled_presence_is_scaled_in_the_answer():
     before = network.detect(vision, text, with_masks=False).presence_logits_P
     scale_presence(network, 0.5)
     assert torch.allclose(network.detect(vision, text, with_masks=False).presence_logits_P, before / 2, atol=1e-5)
+
+
+def test_one_example_finds_the_others_where_the_word_was_never_taught(network):
+    seen = examine_exemplars(network, load_tokenizer(FOLDER), "easy", first_seed=FRESH_SEED, scenes=24)
+    assert seen["box"]["recall"] > 0.6
+    assert seen["box"]["precision"] > 0.6
+    assert seen["word and box"]["recall"] > 0.7

@@ -7,9 +7,11 @@ import pytest
 import torch
 from torch import nn
 
-from training.demo.architecture import CONCEPTS, GRID, VIT_WIDTH
+from mlbackend.network import Sam3Network, load_tokenizer
+from training.demo.architecture import CONCEPTS, GRID, VIT_WIDTH, demo_config, write_tokenizer
 from training.demo.detector_stage import OTHER_WORDS, Lesson, ask
 from training.demo.drawings import load_or_draw
+from training.demo.exemplar_stage import train_exemplars
 from training.demo.optimiser import Optimiser
 from training.demo.prompts import NEGATIVE, POSITIVE, boxes_by_number, make_batch, small_numbers
 from training.demo.stage import run_stage
@@ -103,3 +105,15 @@ def test_learning_rate_rises_holds_and_ends_at_zero():
     assert optimiser._share(0.3) == 1
     assert optimiser._share(0.75) == pytest.approx(0.5)
     assert optimiser._share(1.0) == 0
+
+
+def test_examples_are_taught_to_the_geometry_encoder_alone(lesson, tmp_path):
+    torch.manual_seed(0)
+    network = Sam3Network.from_config(demo_config())
+    write_tokenizer(tmp_path)
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    train_exemplars(network, load_tokenizer(tmp_path), [lesson], steps=2, path=tmp_path / "e.pt", seed=0, batch_size=2)
+    changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith("detector.geometry_encoder.") for name in changed)
+    assert all(parameter.requires_grad for parameter in network.parameters())

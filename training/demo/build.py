@@ -13,12 +13,13 @@ from pathlib import Path
 
 import torch
 
-from mlbackend.network import Sam3Network, load_tokenizer
+from mlbackend.network import PhraseTokenizer, Sam3Network, load_tokenizer
 from training.demo.architecture import IMAGE_SIZE_PX, demo_config, write_tokenizer
 from training.demo.calibrate import presence_logits, scale_for_doubt, scale_presence
 from training.demo.card import describe, examine, write_card
 from training.demo.detector_stage import encode_drawings, train_detector
 from training.demo.drawings import Drawings, load_or_draw
+from training.demo.exemplar_stage import train_exemplars
 from training.demo.start import start_network
 from training.demo.world_stage import train_world
 
@@ -47,6 +48,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--world-steps", type=int, default=2000)
     parser.add_argument("--lesson-scenes", type=int, default=5000, help="easy scenes that teach the detector")
     parser.add_argument("--detector-steps", type=int, default=1500)
+    parser.add_argument("--exemplar-steps", type=int, default=600)
+    parser.add_argument("--exemplar-scenes", type=int, default=1200, help="scenes a domain that teach examples")
     parser.add_argument("--doubt-share", type=float, default=0.1, help="of hard pairs, in the 0.4-0.6 presence band")
     parser.add_argument("--exam-scenes", type=int, default=300, help="fresh scenes a domain for the card")
     parser.add_argument("--threads", type=int, default=2)
@@ -83,7 +86,7 @@ def _detector(options: argparse.Namespace) -> None:
 
 
 def _release(options: argparse.Namespace) -> None:
-    """Soften the presence score, write the model folder, examine it, describe it."""
+    """Soften the presence score, teach what an example means, write the model folder, examine it, describe it."""
     network = Sam3Network.from_config(demo_config())
     network.load_state_dict(torch.load(options.work / "detector.pt", weights_only=True)["network"])
     write_tokenizer(options.out)
@@ -91,6 +94,7 @@ def _release(options: argparse.Namespace) -> None:
     unlabelled = load_or_draw(options.work / "drawings", "hard", CALIBRATION_SEED, 300, options.threads)
     scale = scale_for_doubt(presence_logits(network, tokenizer, unlabelled), options.doubt_share)
     scale_presence(network, scale)
+    _teach_exemplars(options, network, tokenizer)
     network.save(options.out)
     (options.out / "preprocessor_config.json").write_text(json.dumps(preprocessor_config(), indent=1) + "\n")
     _note(options, presence_scale=round(scale, 3), calibration=_CALIBRATION.format(
@@ -100,6 +104,15 @@ def _release(options: argparse.Namespace) -> None:
                     json.loads((options.work / "training.json").read_text()))
     write_card(options.out, card)
     print(json.dumps(card["quality"], indent=1))
+
+
+def _teach_exemplars(options: argparse.Namespace, network: Sam3Network, tokenizer: PhraseTokenizer) -> None:
+    lessons = [encode_drawings(network, drawings.first(options.exemplar_scenes), options.work / f"exemplars{i}.npy")
+               for i, drawings in enumerate(_drawings(options))]
+    seconds = train_exemplars(network, tokenizer, lessons, steps=options.exemplar_steps,
+                              path=options.work / "exemplars.pt", seed=options.seed)
+    _note(options, exemplar_scenes=options.exemplar_scenes, exemplar_steps=options.exemplar_steps,
+          exemplar_seconds=round(seconds))
 
 
 def preprocessor_config() -> dict:

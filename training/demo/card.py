@@ -13,6 +13,7 @@ import torch
 from mlbackend.network import PhraseTokenizer, Sam3Network
 from training.demo.architecture import CONCEPTS
 from training.demo.examine import examine_domain, time_on_one_thread
+from training.demo.examine_exemplars import examine_exemplars
 from training.demo.sprites import EASY_BREEDS, HARD_BREEDS
 
 EXAM_FIRST_SEED = 1_000_000
@@ -22,6 +23,8 @@ _ROWS = (
     ("Pairs with presence score 0.4-0.6", "presence_band_share", 1),
     ("One-click mask mIoU", "one_click_miou", 1), ("One-click masks with IoU >= 0.8", "one_click_over_80", 1),
 )
+_EXEMPLAR_ROWS = (("the word alone", "word"), ("the word and a box", "word and box"),
+                  ("a box and a word never taught", "box"))
 _TEXT = """# Model card: Roost's demo model
 
 SAM 3's architecture (`transformers`' `Sam3Model` and `Sam3TrackerModel` over one shared ViT) at about 1/300 of its
@@ -42,11 +45,15 @@ knows drawn barns only. For photographs attach facebook/sam3.
 
 The ViT, the click decoder's neck and the click decoder saw both, with class-agnostic masks; concepts were told on easy
 scenes only. The detector's text, presence, box and mask heads saw easy scenes only: hard is what it hesitates on.
+The geometry encoder, which reads boxes shown as examples and nothing else does, was told in both which objects are of
+one kind.
 
 ## Training
 
 {world_steps} steps of 16 scenes (ViT and clicks, {world_minutes:.0f} min), then {detector_steps} steps of 32 pairs
-from {lesson_scenes} of the easy scenes on the frozen ViT ({detector_minutes:.0f} min); Muon and AdamW, seed {seed}.
+from {lesson_scenes} of the easy scenes on the frozen ViT ({detector_minutes:.0f} min), then {exemplar_steps} steps of
+16 pictures from {exemplar_scenes} scenes a domain with all else frozen ({exemplar_minutes:.0f} min, other work beside
+it); Muon and AdamW, seed {seed}.
 Hardware: {hardware}.
 {calibration}
 {remarks}
@@ -61,6 +68,13 @@ then thresholded.
 |---|---|---|
 {table}
 
+Find more like this: of two objects of a kind or more the largest is shown as a box; found are the others at IoU over
+0.5, query score >= 0.3.
+
+| recall / precision | easy | hard |
+|---|---|---|
+{exemplar_table}
+
 One CPU thread: encode {encode_ms:.0f} ms, click {click_ms:.1f} ms (median processor time).
 """
 
@@ -68,6 +82,7 @@ One CPU thread: encode {encode_ms:.0f} ms, click {click_ms:.1f} ms (median proce
 def examine(network: Sam3Network, tokenizer: PhraseTokenizer, scenes: int) -> dict:
     return {"scenes_per_domain": scenes, "first_seed": EXAM_FIRST_SEED} | {
         domain: examine_domain(network, tokenizer, domain, first_seed=EXAM_FIRST_SEED, scenes=scenes)
+        | {"exemplars": examine_exemplars(network, tokenizer, domain, first_seed=EXAM_FIRST_SEED, scenes=scenes)}
         for domain in ("easy", "hard")}
 
 
@@ -96,13 +111,20 @@ def render(card: dict) -> str:
         **{key: card[key] for key in ("parameters_millions", "image_size_px", "grid", "weights_hash", "backbone_hash",
                                       "hardware")},
         **{key: training[key] for key in ("world_scenes", "world_steps", "lesson_scenes", "detector_steps", "seed",
-                                          "train_seeds", "calibration")},
+                                          "exemplar_steps", "exemplar_scenes", "train_seeds", "calibration")},
         **card["speed_one_thread"], remarks=training.get("remarks", ""), table=table,
+        exemplar_table="\n".join(_exemplar_row(title, name, quality) for title, name in _EXEMPLAR_ROWS),
+        exemplar_minutes=training["exemplar_seconds"] / 60,
         words=", ".join(card["taught_words"]),
         world_minutes=training["world_seconds"] / 60, detector_minutes=training["detector_seconds"] / 60,
         exam_scenes=quality["scenes_per_domain"], exam_seed=quality["first_seed"],
         easy_pairs=quality["easy"]["pairs"], hard_pairs=quality["hard"]["pairs"],
         easy=_breeds(EASY_BREEDS), hard=_breeds(HARD_BREEDS))
+
+
+def _exemplar_row(title: str, name: str, quality: dict) -> str:
+    cells = [quality[domain]["exemplars"][name] for domain in ("easy", "hard")]
+    return f"| {title} | " + " | ".join(f"{one['recall']:.2f} / {one['precision']:.2f}" for one in cells) + " |"
 
 
 def _figure(value: float) -> str:

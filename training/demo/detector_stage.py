@@ -92,7 +92,7 @@ def ask(lesson: Lesson, indices: np.ndarray, rng: np.random.Generator) -> Questi
         for concept in chosen:
             rows.append(row)
             phrases.append(CONCEPTS[concept] if concept >= 0 else str(rng.choice(OTHER_WORDS)))
-            targets.append(_truth(lesson, int(index), concept, mirrored))
+            targets.append(truth_of(lesson, int(index), concept, mirrored))
     stacked = torch.stack(tokens)
     return Question(stacked, torch.tensor(rows), phrases, targets, _blend(lesson, indices, stacked, rng))
 
@@ -111,7 +111,7 @@ def _blend(lesson: Lesson, indices: np.ndarray, tokens_BNC: torch.Tensor, rng: n
     return Blend(weight * tokens_BNC + (1 - weight) * tokens_BNC[partners], phrases, torch.from_numpy(present))
 
 
-def _truth(lesson: Lesson, index: int, concept: int, mirrored: bool) -> Target:
+def truth_of(lesson: Lesson, index: int, concept: int, mirrored: bool) -> Target:
     slots = np.flatnonzero(lesson.concepts[index] == concept) if concept >= 0 else np.zeros(0, int)
     masks = lesson.numbers[index][None] == (slots + 1)[:, None, None]
     boxes = lesson.boxes[index][slots]

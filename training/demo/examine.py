@@ -27,7 +27,7 @@ def examine_domain(network: Sam3Network, tokenizer: PhraseTokenizer, domain: str
     document = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "object"}]}
     predictions, presence, click_ious = [], [], []
     text = network.text_features(*tokenizer(CONCEPTS))
-    for scene, tokens in _encoded(network, domain, first_seed, scenes):
+    for scene, tokens in encoded_scenes(network, domain, first_seed, scenes):
         found = network.detect(network.detector_features(tokens), text)
         presence.extend(found.presence_logits_P.sigmoid().tolist())
         for row, concept in enumerate(CONCEPTS):
@@ -50,7 +50,9 @@ def examine_domain(network: Sam3Network, tokenizer: PhraseTokenizer, domain: str
     }
 
 
-def _encoded(network: Sam3Network, domain: str, first_seed: int, count: int) -> Iterator[tuple[Scene, torch.Tensor]]:
+def encoded_scenes(
+    network: Sam3Network, domain: str, first_seed: int, count: int,
+) -> Iterator[tuple[Scene, torch.Tensor]]:
     for start in range(first_seed, first_seed + count, 16):
         scenes = [draw_scene(seed, domain) for seed in range(start, min(start + 16, first_seed + count))]
         tokens = network.encode(torch.stack([preprocess(s.image_HWC, network.image_size_px) for s in scenes]))
