@@ -1,8 +1,7 @@
 """Several concepts in one pass: who takes an image is asked for all that is to be asked there (`Project.one_pass`)."""
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import Exists, OuterRef, Q
-from django.db.models.expressions import F
+from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from annotator.models import Image, Pair, Prediction, Task
