@@ -19,10 +19,11 @@ from mlbackend.network import PromptTooLong, Sam3Network, WeightsError, load_tok
 SIZE_PX = 56
 
 
-def tiny_config() -> Sam3Config:
-    small = {"hidden_size": 32, "num_attention_heads": 2, "intermediate_size": 32, "num_layers": 1, "dropout": 0.0}
+def tiny_config(width: int = 32) -> Sam3Config:
+    """width: of everything behind the ViT."""
+    small = {"hidden_size": width, "num_attention_heads": 2, "intermediate_size": 32, "num_layers": 1, "dropout": 0.0}
     return Sam3Config(
-        vision_config={"model_type": "sam3_vision_model", "fpn_hidden_size": 32,
+        vision_config={"model_type": "sam3_vision_model", "fpn_hidden_size": width,
                        "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
                        "backbone_config": {"model_type": "sam3_vit_model", "hidden_size": 32, "intermediate_size": 32,
                                            "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": SIZE_PX,
@@ -31,7 +32,7 @@ def tiny_config() -> Sam3Config:
                      "projection_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
                      "max_position_embeddings": 32, "bos_token_id": 512, "eos_token_id": 513, "pad_token_id": 513},
         geometry_encoder_config=small, detr_encoder_config=small, detr_decoder_config=small | {"num_queries": 5},
-        mask_decoder_config={"hidden_size": 32, "num_attention_heads": 2})
+        mask_decoder_config={"hidden_size": width, "num_attention_heads": 2})
 
 
 @pytest.fixture(scope="module")
