@@ -44,9 +44,9 @@ def project(request: Request, slug: str) -> Response:
 @api_view(["GET"])
 def progress(request: Request, slug: str) -> Response:
     """How many tasks the caller has answered here since a moment: midnight where they sit, for the daily goal."""
+    worked_in = project_for(request.user, slug)
     asked = serializers.Since(data=request.query_params)
     asked.is_valid(raise_exception=True)
-    worked_in = project_for(request.user, slug)
     return Response({"settled": settled_since(project=worked_in, user=request.user, **asked.validated_data)})
 
 

@@ -13,23 +13,29 @@ from tests import factories
 
 OPEN = {"api-schema", "api-unknown"}
 METHODS = {"api-projects": ("get",), "api-project": ("get",), "api-reviews": ("get",), "api-task": ("get",)}
-METHODS |= {"api-concepts": ("get",), "api-annotation": ("get",), "api-job": ("get",), "api-draft": ("put", "delete")}
+METHODS |= dict.fromkeys(("api-certain", "api-concepts", "api-progress", "api-annotation", "api-job"), ("get",))
+METHODS |= {"api-draft": ("put", "delete")}
 METHODS |= {"api-job-file": ("get",)}
 # The least role that is not told 403. Everything else of a stranger's project is 404.
 POLICY = {
     "api-projects": "anybody",
     "api-project": "annotator",
+    "api-progress": "annotator",
     "api-claim": "annotator",
     "api-task": "reviewer",  # or the task's own people
     "api-heartbeat": "annotator",
     "api-release": "annotator",
     "api-skip": "annotator",
     "api-click": "reviewer",  # or its holder
+    "api-similar": "reviewer",
+    "api-mask": "reviewer",
     "api-draft": "annotator",
     "api-submit": "annotator",
     "api-reopen": "annotator",
     "api-reassign": "reviewer",
     "api-reviews": "reviewer",
+    "api-certain": "reviewer",
+    "api-approve": "reviewer",
     "api-annotation": "reviewer",  # or its author
     "api-review": "reviewer",
     "api-job": "annotator",

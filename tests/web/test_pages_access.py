@@ -230,6 +230,6 @@ def test_every_page_forbids_foreign_and_inline_code(barn, signed_in):
 
 def test_public_pages_are_few():
     """Besides the project's pages only these exist; a new one has to be thought about here."""
-    public = {"home", "login", "logout", "password", "tokens", "token-revoke", "project-new", "keys", "healthz"}
+    public = {"home", "login", "logout", "password", "tokens", "token-revoke", "project-new", "keys", "healthz", "join"}
     named = {pattern.name for pattern in urlpatterns if getattr(pattern, "name", None)}
     assert named == public | {"backend-status", "job-fragment"}
