@@ -9,12 +9,13 @@ No import loses a file by this. An import's job is RUNNING before it stores a fi
 guest is taken out first, and only then is looked for such a job, and for a row: where there is either, it is put back.
 """
 
+import fcntl
 import logging
-import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from django.conf import settings
 
@@ -25,8 +26,7 @@ from .image_store import Readable, StoredFile, image_file_remove, image_file_sto
 
 log = logging.getLogger(__name__)
 
-# Each new guest touches its run's folder; a run that has not for so long is dead. If not, it stores the file again.
-DEAD_AFTER_SECONDS = 3600
+LOCK = ".lock"
 
 
 class Guests:
@@ -43,14 +43,16 @@ class Guests:
         for sha256 in sha256s:
             note = self._folder / sha256
             if note.exists() and (_is_image(sha256) or self._is_gone(sha256)):
-                note.unlink(missing_ok=True)
+                note.unlink()
 
     def see_off(self) -> None:
         """The end: take out all that are left. What can't be taken out now stays noted for the next run."""
         try:
-            self.remove(sorted(path.name for path in self._folder.iterdir()))
-            self._folder.rmdir()
-        except (RoostError, OSError) as error:  # an import runs, or the bucket is away
+            self.remove(sorted(path.name for path in self._folder.iterdir() if path.name != LOCK))
+            if [path.name for path in self._folder.iterdir()] == [LOCK]:
+                (self._folder / LOCK).unlink()
+                self._folder.rmdir()
+        except (RoostError, OSError) as error:
             log.warning("Some pictures stay in the image store until the next prediction: %s", error)
 
     @staticmethod
@@ -68,16 +70,42 @@ class Guests:
 def guests_received() -> Iterator[Guests]:
     """Guests for one run; what it leaves behind in a hurry, and what killed runs left, is taken out here."""
     root = settings.VAR_DIR / "guests"
-    folder = root / uuid.uuid4().hex
-    folder.mkdir(parents=True)
-    for other in root.iterdir():
-        if time.time() - other.stat().st_mtime > DEAD_AFTER_SECONDS:
-            Guests(other).see_off()
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / LOCK).open("w") as gate:  # nobody takes a folder that is just made for a dead run's
+        fcntl.flock(gate, fcntl.LOCK_EX)
+        _see_dead_runs_off(root)
+        folder = root / uuid.uuid4().hex
+        folder.mkdir()
+        alive = _locked(folder)
     guests = Guests(folder)
     try:
         yield guests
     finally:
         guests.see_off()
+        if alive:
+            alive.close()
+
+
+def _see_dead_runs_off(root: Path) -> None:
+    """A run holds its folder's lock for as long as its process lives."""
+    for folder in root.iterdir():
+        if folder.is_dir() and (lock := _locked(folder)):
+            Guests(folder).see_off()
+            lock.close()
+
+
+def _locked(folder: Path) -> IO[str] | None:
+    """The folder's lock, to be kept open; None if somebody has it, or the folder went meanwhile."""
+    try:
+        lock = (folder / LOCK).open("w")
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        lock.close()
+        return None
+    return lock
 
 
 def _is_image(sha256: str) -> bool:

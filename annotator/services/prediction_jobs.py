@@ -23,7 +23,7 @@ from annotator.uploads import upload_keep
 
 from .jobs import JobContext, job_enqueue
 from .named_sources import source_allowed, source_of_job, upload_delete
-from .prediction_journal import DOCUMENTS
+from .prediction_journal import DOCUMENTS, JOURNAL
 from .predictions import Wish, predictions_write
 
 MAX_CONCEPTS, MAX_CONCEPT_CHARACTERS = 64, 80  # what the ML backend takes in one request
@@ -123,9 +123,9 @@ def _half_folder(job: Job) -> Path:
 
 def _sweep_halves() -> None:
     root = settings.VAR_DIR / "predictions"
-    for folder in root.iterdir() if root.exists() else ():
-        if time.time() - folder.stat().st_mtime > KEEP_HALVES_SECONDS:
-            shutil.rmtree(folder, ignore_errors=True)
+    for journal in root.glob(f"*/{JOURNAL}"):
+        if time.time() - journal.stat().st_mtime > KEEP_HALVES_SECONDS:
+            shutil.rmtree(journal.parent, ignore_errors=True)
 
 
 def _packed(job: Job, folder: Path) -> tuple[str, int]:

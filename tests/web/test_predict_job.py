@@ -3,6 +3,8 @@
 import io
 import json
 import os
+import shutil
+import time
 import zipfile
 
 import pytest
@@ -192,6 +194,17 @@ def test_job_that_failed_half_way_is_gone_on_with_by_the_next_of_the_same_wish(
         job = _ran(predict_start(**wish))
     assert (job.state, job.report["counts"]["images"], len(door.calls)) == ("succeeded", 3, 1)
     assert _half(settings) == []
+
+
+def test_half_that_nobody_has_asked_for_again_within_a_week_goes(tiny_barn, opened, settings):
+    for name, days in (("old", 8), ("young", 6)):
+        journal = settings.VAR_DIR / "predictions" / name / ".journal.jsonl"
+        journal.parent.mkdir(parents=True)
+        journal.write_text("{}")
+        os.utime(journal, (time.time() - days * 86400,) * 2)
+    _ran(predict_start(project=tiny_barn.project, user=tiny_barn.admin, source=str(opened / "farm")))
+    assert [path.parent.name for path in _half(settings)] == ["young"]
+    shutil.rmtree(settings.VAR_DIR / "predictions")
 
 
 def test_cancelled_job_stops_soon_and_leaves_no_half_behind(tiny_barn, opened, settings, backend, one_a_call):
