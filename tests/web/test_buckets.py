@@ -14,11 +14,12 @@ from annotator import buckets
 from annotator.buckets import BucketError
 from annotator.errors import ImportRefusedError, RoostError
 from annotator.import_sources import source_opened
-from annotator.models import Image, Job
+from annotator.models import Image, Job, Pair
 from annotator.services.diagnosis import diagnose
 from annotator.services.image_store import image_add, image_file, image_path, images_fetch
 from annotator.services.imports import import_start
 from annotator.services.job_runner import job_run
+from annotator.services.training_runs import retrain_start
 from tests import factories
 from tests.s3_server import s3_server
 
@@ -217,6 +218,23 @@ def test_import_completes_a_bucket_that_lacks_what_the_folder_has(barn, store, s
     settings.IMAGES_BUCKET = bucket
     _added(barn, data)
     assert list(store()) == [f"roost/images/{sha256[:2]}/{sha256}"]
+
+
+def test_retrain_fetches_its_snapshot_s_images_before_the_trainer_begins(barn, store, settings):
+    settings.TRAINER_COMMAND = ["false"]  # the trainer itself is not asked here
+    present = {"truth": "present", "instances": [factories.make_instance(factories.box_rle())]}
+    hashes = []
+    for split in ("train", "val", "holdout"):
+        for known in (present, {"truth": "absent"}):
+            stream = io.BytesIO(factories.image_bytes())
+            image, _ = image_add(project=barn.project, stream=stream, name="a.png", split=split)
+            Pair.objects.filter(image=image).update(**known)
+            hashes.append(image.sha256)
+    job = retrain_start(project=barn.project, user=barn.admin)
+    for sha256 in hashes:
+        image_path(sha256).unlink()
+    job_run(job_id=job.pk)
+    assert all(image_path(sha256).exists() for sha256 in hashes)
 
 
 def test_training_gets_what_only_the_bucket_has(barn, store):
