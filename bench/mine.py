@@ -20,7 +20,8 @@ from pycocotools import mask as coco
 from transformers.models.sam3.modeling_sam3 import Sam3Model
 from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
 
-from bench.serving import environment, model_folder, percentiles, picture, timed_ms, write_result
+from bench.serving import SIDE_PX, environment, model_folder, percentiles, picture, timed_ms, write_result
+from mlbackend.compiled import compile_vit
 from mlbackend.loader import LoadOptions, load_predictor
 from mlbackend.mask_logits import logits_to_wire
 from mlbackend.network import _read_configs
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, nargs="+", help="images a pass (1, and on a GPU 8 as well)")
     parser.add_argument("--concepts", type=int, nargs="+", default=[1, 3], choices=range(1, len(CONCEPTS) + 1))
     parser.add_argument("--threshold", type=float, default=0.5)
+    parser.add_argument("--compile", action="store_true", help="the ViT through torch's compiler")
     parser.add_argument("--name")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -82,11 +84,24 @@ def main() -> None:
     predictor = load_predictor(folder, LoadOptions(device=options.device))
     plain = PlainLoop(folder, predictor)
     batches = options.batch or ([1] if predictor.device.type == "cpu" else [1, 8])
+    if options.compile and not compile_vit(predictor, batch=max(batches)):
+        raise SystemExit("the ViT could not be compiled")
+    encodes = [encode_alone(predictor, batch, options) for batch in batches]
     rows = [compare(predictor, plain, CONCEPTS[:count], batch, options)
             for count in options.concepts for batch in batches]
     write_result(options.name or f"mine-{Path(options.model).name}",
                  {"environment": environment(), "model": options.model, "device": str(predictor.device),
-                  "vit_dtype": str(predictor.vit_dtype), "rows": rows})
+                  "vit_dtype": str(predictor.vit_dtype), "compiled": predictor.compiled, "encode": encodes,
+                  "rows": rows})
+
+
+def encode_alone(predictor: Predictor, batch: int, options: argparse.Namespace) -> dict[str, Any]:
+    """The ViT pass by itself, milliseconds an image."""
+    pixels = torch.stack([predictor.preprocess(picture(seed, options.model)) for seed in range(batch)])
+    times = [timed_ms(predictor.encode, pixels, [(SIDE_PX, SIDE_PX)] * batch) / batch
+             for _ in range(max(1, options.images // batch) + 1)][1:]
+    print(f"encode alone, batches of {batch}: {percentiles(times)} ms an image")
+    return {"batch": batch, "ms": percentiles(times)}
 
 
 def compare(predictor: Predictor, plain: PlainLoop, concepts: Sequence[str], batch: int, options: argparse.Namespace,

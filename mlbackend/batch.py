@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -16,6 +17,7 @@ import numpy as np
 import torch
 from pycocotools import mask as coco
 
+from mlbackend.encoding import encode_batch
 from mlbackend.images import ImageError, decode_image
 from mlbackend.mask_logits import logits_to_wire
 from mlbackend.masks import decode_wire_mask
@@ -25,7 +27,7 @@ from mlbackend.registry import Registry
 from mlbackend.settings import Settings
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
-READ_AHEAD = 4
+READ_AHEAD = 8
 
 
 @dataclass
@@ -49,14 +51,16 @@ def predict_folder(settings: Settings, source: Path, out: Path, *, version: str,
     except PromptTooLong as error:
         raise WeightsError(str(error)) from None
     report = Report()
-    start = time.monotonic()
-    for number, (name, content) in enumerate(_read_ahead(source, settings.max_image_pixels), start=1):
-        if isinstance(content, ImageError):
-            report.refused.append({"file": name, "reason": str(content)})
-        else:
-            _predict_one(predictor, name, content, concepts, threshold, report)
-        if number % 20 == 0:
-            print(f"{number} pictures, {number / (time.monotonic() - start):.1f} a second", file=sys.stderr)
+    start, done = time.monotonic(), 0
+    pictures = _read_ahead(source, settings.max_image_pixels)
+    while group := list(itertools.islice(pictures, encode_batch(settings))):
+        readable = [(name, content) for name, content in group if not isinstance(content, ImageError)]
+        report.refused += [{"file": name, "reason": str(content)} for name, content in group
+                           if isinstance(content, ImageError)]
+        _predict_group(predictor, readable, concepts, threshold, report)
+        done += len(group)
+        if done % 20 < len(group):
+            print(f"{done} pictures, {done / (time.monotonic() - start):.1f} a second", file=sys.stderr)
     _write(out, report, version, predictor, threshold)
     return len(report.refused)
 
@@ -83,16 +87,22 @@ def _decode(path: Path, max_pixels: int) -> np.ndarray | ImageError:
         return error
 
 
-def _predict_one(predictor: Predictor, name: str, image_HWC: np.ndarray, concepts: Sequence[str], threshold: float,
-                 report: Report) -> None:
-    height, width = image_HWC.shape[:2]
-    tokens = predictor.encode(predictor.preprocess(image_HWC)[None], [(width, height)])[0]
-    for result in predictor.detect(tokens, concepts, score_threshold=threshold):
-        pair = {"id": len(report.pairs) + 1, "file_name": name, "text_input": result.concept, "width": width,
-                "height": height, "queried_category": str(concepts.index(result.concept) + 1),
-                "is_instance_exhaustive": 0, "is_pixel_exhaustive": 0, "presence": round(result.presence, 6)}
-        report.pairs.append(pair)
-        report.predictions += _coco_results(result, pair["id"], height, width, threshold)
+def _predict_group(predictor: Predictor, pictures: Sequence[tuple[str, np.ndarray]], concepts: Sequence[str],
+                   threshold: float, report: Report) -> None:
+    """Pictures that share a ViT pass."""
+    if not pictures:
+        return
+    pixels = torch.stack([predictor.preprocess(image_HWC) for _, image_HWC in pictures])
+    encoded = predictor.encode(pixels, [(image_HWC.shape[1], image_HWC.shape[0]) for _, image_HWC in pictures])
+    found = predictor.detect_each(encoded, concepts, score_threshold=threshold)
+    for (name, _), tokens, results in zip(pictures, encoded, found, strict=True):
+        for result in results:
+            pair = {"id": len(report.pairs) + 1, "file_name": name, "text_input": result.concept,
+                    "width": tokens.width_px, "height": tokens.height_px,
+                    "queried_category": str(concepts.index(result.concept) + 1), "is_instance_exhaustive": 0,
+                    "is_pixel_exhaustive": 0, "presence": round(result.presence, 6)}
+            report.pairs.append(pair)
+            report.predictions += _coco_results(result, pair["id"], tokens.height_px, tokens.width_px, threshold)
 
 
 def _coco_results(result: ConceptResult, pair_id: int, height: int, width: int, threshold: float,

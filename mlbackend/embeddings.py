@@ -57,6 +57,10 @@ class Embedding:
     width_px: int
     height_px: int
 
+    def on(self, device: torch.device) -> Embedding:
+        return Embedding({name: tensor.to(device) for name, tensor in self.tensors.items()}, self.width_px,
+                         self.height_px)
+
     @property
     def bytes(self) -> int:
         return sum(tensor.nbytes for tensor in self.tensors.values())

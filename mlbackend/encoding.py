@@ -129,7 +129,7 @@ class Encoder:
 
     async def _make_tokens(self, predictor: Predictor, flight: Flight) -> Found:
         key = flight.key
-        if (warm := await self._warm(flight)) is not None:
+        if (warm := await self._warm(predictor, flight)) is not None:
             return warm
         pool = self._pictures if flight.urgency is Urgency.CLICK else self._bulk
         picture = await _run(pool, self._pixels, predictor, key.image, self._guests.get(key.image))
@@ -139,7 +139,7 @@ class Encoder:
         return Found(entry, "miss", busy_ms)
 
     async def _make_click_input(self, predictor: Predictor, flight: Flight) -> Found:
-        if (warm := await self._warm(flight)) is not None:
+        if (warm := await self._warm(predictor, flight)) is not None:
             return warm
         tokens = await self.embedding("tokens", predictor, flight.key.image, flight.urgency)
         entry, busy_ms = await self._on_model(flight, functools.partial(_click_input, predictor), tokens.embedding,
@@ -147,13 +147,15 @@ class Encoder:
         self.store.put(flight.key, entry)
         return Found(entry, "miss", tokens.busy_ms + busy_ms)
 
-    async def _warm(self, flight: Flight) -> Found | None:
+    async def _warm(self, predictor: Predictor, flight: Flight) -> Found | None:
+        """From disk to the device, where the next click finds it."""
         pool = self._quick if flight.urgency is Urgency.CLICK else self._bulk
-        warm = await _run(pool, self.store.warm.get, flight.key)
-        if warm is None:
+        stored = await _run(pool, self.store.warm.get, flight.key)
+        if stored is None:
             return None
-        self.store.hot.put(flight.key, warm)
-        return Found(warm, "hit")
+        hot = await _run(pool, stored.on, predictor.device)
+        self.store.hot.put(flight.key, hot)
+        return Found(hot, "hit")
 
     async def _on_model(self, flight: Flight, work: Callable[[list[Any]], Sequence[T]], item: Any, stage: str, *,
                         kind: Hashable | None = None) -> tuple[T, float]:

@@ -10,9 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 
 from mlbackend.encoding import Encoder, Found, embedding_key
 from mlbackend.lanes import HeavyLane, Urgency
+from mlbackend.loader import LoadOptions, load_predictor
 from mlbackend.metrics import Metrics
 from mlbackend.predictor import Predictor
 from mlbackend.settings import read_settings
@@ -137,3 +139,21 @@ def test_pictures_that_take_long_to_read_hold_up_no_stored_embedding(tmp_path: P
     found = asyncio.run(scenario())
     bench.stop()
     assert found.how == "hit"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_embedding_from_disk_is_hot_on_the_gpu(tmp_path: Path, backend_var: Path) -> None:
+    gpu = load_predictor(backend_var / "models" / "tiny", LoadOptions(device="cuda"))
+    first, again = Bench(tmp_path, gpu), Bench(tmp_path, gpu)
+    for bench in (first, again):
+        bench.open()
+        found = asyncio.run(scenario_of_one(bench))
+        bench.encoder.store.flush()
+        assert {tensor.device.type for tensor in found.embedding.tensors.values()} == {"cuda"}
+        bench.stop()
+    assert found.how == "hit"
+
+
+async def scenario_of_one(bench: Bench) -> Found:
+    return await bench.ask(Urgency.CLICK)

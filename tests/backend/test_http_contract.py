@@ -173,6 +173,7 @@ def test_metrics_show_latency_by_stage_and_hit_rate(server: Served) -> None:
     assert 'roost_request_ms_count{call="click",stage="decode"}' in text
     assert 'roost_embedding_lookups_total{call="click",result="hit"}' in text
     assert "roost_queue_depth_clicks 0" in text
+    assert "roost_gpu_memory_bytes " in text
 
 
 @pytest.mark.parametrize(("path", "changes", "status", "code", "field"), [

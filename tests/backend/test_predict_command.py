@@ -16,7 +16,8 @@ from tests.backend.support import REPOSITORY, noisy_picture, png_bytes
 
 
 def run(var: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "ROOST_VAR": str(var), "ROOST_DEFAULT_MODEL": "tiny", "PYTHONPATH": str(REPOSITORY)}
+    env = {**os.environ, "ROOST_VAR": str(var), "ROOST_DEFAULT_MODEL": "tiny", "PYTHONPATH": str(REPOSITORY),
+           "ROOST_ENCODE_BATCH": "2"}
     return subprocess.run([sys.executable, "-m", "mlbackend", "predict", *arguments], env=env, cwd=REPOSITORY,
                           capture_output=True, text=True, timeout=300, check=False)
 

@@ -20,8 +20,8 @@ SCALES = [4.0, 2.0, 1.0, 0.5]  # the video tracker's own four, of which it drops
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A hub-layout checkpoint with random weights: uneven masks, a no-memory embedding that is not zero (which would hide
-    its place), and an object score that is sure of an object (the video tracker blanks the mask where it is not)."""
+    """A hub-layout checkpoint with random weights that hide nothing: uneven masks, a no-memory embedding that is not
+    zero, and an object score that is sure, since the video tracker blanks the mask where it is not."""
     torch.manual_seed(5)
     network = Sam3Network.from_config(tiny_config(width=128))
     torch.nn.init.normal_(network.tracker.no_memory_embedding)
