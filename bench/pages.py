@@ -33,7 +33,8 @@ ADDRESSES = (
     *("queue/?state=approved", "queue/?state=queued&presence_low=0.55&presence_high=0.6", "queue/?person=1"),
     "queue/?state=approved&presence_low=0.49999&presence_high=0.5",  # nothing fits: the whole state is walked
     *("images/?truth=absent", "snapshots/", "training/", "models/", "jobs/", "people/", "people/figures/"),
-    *("settings/", "audit/"),
+    *("settings/", "settings/concepts/1/", "settings/concepts/1/?into=2", "audit/"),
+    *(f"images/{hashlib.sha256(b'1').hexdigest()}/", "images/?before=50000", "images/?source=camera+3&split=val"),
 )
 API = ("/api/v1/projects/big/", "/api/v1/projects/big/reviews/", "/")
 

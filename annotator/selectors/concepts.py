@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Count, OuterRef, QuerySet, Subquery
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
 from annotator.models import Concept, Pair, Project, Task
 
@@ -91,20 +91,20 @@ def _with_other(concept: Concept, into: Concept) -> QuerySet[Pair]:
 
 def tasks_made_void(concept: Concept, into: Concept) -> QuerySet[Task]:
     """Waiting tasks of the name that goes, and of the other where the pair changes."""
-    waiting = Task.objects.filter(project=concept.project_id, state=State.QUEUED)
-    return waiting.filter(pair__concept=concept) | waiting.filter(pair__in=_changing(concept, into).values("pk"))
+    return _concerned(concept, into).filter(state=State.QUEUED)
 
 
 def tasks_in_the_way(concept: Concept, into: Concept) -> QuerySet[Task]:
-    held = Task.objects.filter(project=concept.project_id, state__in=IN_HAND)
-    return held.filter(pair__concept=concept) | held.filter(pair__in=_changing(concept, into).values("pk"))
+    return _concerned(concept, into).filter(state__in=IN_HAND)
 
 
-def _changing(concept: Concept, into: Concept) -> QuerySet[Pair]:
-    known = Pair.objects.filter(concept=concept).exclude(truth=Truth.UNSEEN)
-    both_absent = _with_other(concept, into).filter(truth=Truth.ABSENT, other=Truth.ABSENT)
-    same_images = Pair.objects.filter(concept=into, image__in=known.values("image"))
-    return same_images.exclude(pk__in=both_absent.values("pk"))
+def _concerned(concept: Concept, into: Concept) -> QuerySet[Task]:
+    """Looked at from the tasks, which are fewer than the pairs."""
+    other = Pair.objects.filter(concept=concept, image=OuterRef("pair__image"))
+    ruled_out = Q(Exists(other.filter(truth=Truth.ABSENT))) & ~Q(pair__truth=Truth.ABSENT)
+    news = Q(Exists(other.filter(truth=Truth.PRESENT))) | ruled_out
+    concerned = Q(pair__concept=concept) | (Q(pair__concept=into) & news)
+    return Task.objects.filter(concerned, project=concept.project_id)
 
 
 def _tasks(concept: Concept) -> QuerySet[Task]:

@@ -245,3 +245,13 @@ def test_api_renames_retires_and_brings_back(barn, hen, api):
     assert post("retire").json()["retired_at"]
     assert post("retire").json()["error"]["code"] == "retired"
     assert post("restore").json()["retired_at"] is None
+
+
+def test_merge_leaves_alone_the_work_that_it_does_not_touch(barn, hen, image_known):
+    image_known("absent", "absent")
+    suspected = factories.make_task(barn.project, image_known("absent", "absent"), lane=Task.Lane.SUSPECT)
+    held = factories.make_task(barn.project, image_known("unseen", "unseen"), holder=barn.annotator)
+    void = factories.make_task(barn.project, image_known("present", "unseen"))
+    merge(barn, hen)
+    states = [Task.objects.get(pk=task.pk).state for task in (suspected, held, void)]
+    assert states == [State.QUEUED, State.CLAIMED, State.WITHDRAWN]
