@@ -97,10 +97,11 @@ def _predict_group(predictor: Predictor, pictures: Sequence[tuple[str, np.ndarra
     found = predictor.detect_each(encoded, concepts, score_threshold=threshold)
     for (name, _), tokens, results in zip(pictures, encoded, found, strict=True):
         for result in results:
-            pair = {"id": len(report.pairs) + 1, "file_name": name, "text_input": result.concept,
-                    "width": tokens.width_px, "height": tokens.height_px,
-                    "queried_category": str(concepts.index(result.concept) + 1), "is_instance_exhaustive": 0,
-                    "is_pixel_exhaustive": 0, "presence": round(result.presence, 6)}
+            pair: dict[str, Any] = {
+                "id": len(report.pairs) + 1, "file_name": name, "text_input": result.concept,
+                "width": tokens.width_px, "height": tokens.height_px,
+                "queried_category": str(concepts.index(result.concept) + 1), "is_instance_exhaustive": 0,
+                "is_pixel_exhaustive": 0, "presence": round(result.presence, 6)}
             report.pairs.append(pair)
             report.predictions += _coco_results(result, pair["id"], tokens.height_px, tokens.width_px, threshold)
 

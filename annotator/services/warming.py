@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from django.db import transaction
 from django.db.models import Case, Q, Value, When
@@ -35,7 +35,7 @@ def queue_warm(*, project: Project, version: ModelVersion) -> None:
     _on_commit(version, images[:QUEUE_IMAGES])
 
 
-def _on_commit(version: ModelVersion, images: Sequence[str]) -> None:
+def _on_commit(version: ModelVersion, images: Iterable[str]) -> None:
     distinct = list(dict.fromkeys(images))
     transaction.on_commit(lambda: _start(version.name, distinct))
 
