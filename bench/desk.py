@@ -194,7 +194,7 @@ def run_tasks(annotator: Annotator, session: CDPSession, tasks: int, pace_ms: in
     for done in range(1, tasks):
         if not annotator.settle(pace_ms):
             break
-        if done % max(tasks // 4, 1) == 0:
+        if done % max(tasks // 4, 1) == 0 or done == tasks - 1:
             samples.append(held(annotator.page, session))
     page = annotator.page
     return {
