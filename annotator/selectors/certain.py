@@ -37,8 +37,8 @@ def answers_certain(
             if len(found) == GRID:
                 return found, last
             last = answer.pk
-            is_mine = why_barred(answer=answer, user=user, project=project) is None
-            if is_mine and not _is_kept_back(answer, project) and _agrees(answer, predictions[answer.pair_id], project):
+            is_barred = why_barred(answer=answer, user=user, project=project) or _is_drawn(answer.task_id, project)
+            if not is_barred and _agrees(answer, predictions[answer.pair_id], project):
                 found.append(answer)
     return found, last if waiting.filter(pk__gt=last or 0).exists() else None
 
@@ -52,12 +52,12 @@ def answer_is_certain(*, answer: Annotation) -> bool:
 
 def answer_is_offered(*, answer: Annotation) -> bool:
     """Whether it may be approved together with others: near-certain, and not drawn to be looked at one by one."""
-    return not _is_kept_back(answer, answer.task.project) and answer_is_certain(answer=answer)
+    return not _is_drawn(answer.task_id, answer.task.project) and answer_is_certain(answer=answer)
 
 
 @dataclass(frozen=True)
 class LookedAt:
-    """Near-certain answers that reviewers decided one by one, and how many of those they changed or sent back."""
+    """Near-certain answers that chance kept back from the grid, and how many of those reviewers changed or sent back."""
 
     changed: int
     total: int
@@ -72,10 +72,11 @@ class LookedAt:
 
 
 def certain_looked_at(*, project: Project) -> LookedAt:
-    """What the draw for eyes found: it tells how often a near-certain answer is wrong, whoever approved the others."""
+    """How often a near-certain answer is wrong. From the draw alone: what a reviewer took out of the grid looked wrong."""
     looked = Review.objects.filter(annotation__task__project=project, near_certain=True, together=False)
-    decisions = list(looked.filter(reviewer__isnull=False).values_list("decision", flat=True))
-    return LookedAt(sum(one != Review.Decision.APPROVE for one in decisions), len(decisions))
+    rows = looked.filter(reviewer__isnull=False).values_list("annotation__task", "decision")
+    drawn = [decision for task_id, decision in rows if _is_drawn(task_id, project)]
+    return LookedAt(sum(one != Review.Decision.APPROVE for one in drawn), len(drawn))
 
 
 def _agreeing(project: Project) -> QuerySet[Annotation]:
@@ -96,8 +97,9 @@ def _predictions(project: Project, answers: list[Annotation]) -> dict[int, Predi
     return {row.pair_id: row for row in rows}
 
 
-def _is_kept_back(answer: Annotation, project: Project) -> bool:
-    return task_is_sampled(task_id=answer.task_id, share=project.bulk_look_share, draw="look")
+def _is_drawn(task_id: int, project: Project) -> bool:
+    """Whether chance keeps it back, to be looked at one by one."""
+    return task_is_sampled(task_id=task_id, share=project.bulk_look_share, draw="look")
 
 
 def _agrees(answer: Annotation, prediction: Prediction, project: Project) -> bool:

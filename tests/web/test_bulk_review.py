@@ -117,6 +117,10 @@ def test_draw_for_eyes_tells_how_often_near_certain_answers_are_wrong(barn, sign
         review_decide(annotation=answer(barn), reviewer=barn.reviewer, **fields)
     review_decide(annotation=answer(barn, HALF), reviewer=barn.reviewer, decision="send_back", comment="No.")
     reviews_approve(project=barn.project, reviewer=barn.reviewer, annotations=[answer(barn).pk])
+    # None of these was drawn: whoever decides on them one by one has a reason, and they tell nothing of the others.
+    assert certain_looked_at(project=barn.project).total == 0
+    barn.project.bulk_look_share = 1.0
+    barn.project.save()
     found = certain_looked_at(project=barn.project)
     assert (found.changed, found.total) == (2, 10)
     # Wilson, 2 of 10: 0.057 to 0.510.
