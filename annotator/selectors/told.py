@@ -7,6 +7,11 @@ from annotator.selectors.access import Person, role_of
 from annotator.selectors.tasks import half_awaited
 
 
+def may_be_tested(*, project: Project, user: Person) -> bool:
+    """An annotator of a project that mixes in tasks whose answer is known."""
+    return project.honeypot_share > 0 and role_of(user=user, project=project) == Membership.Role.ANNOTATOR
+
+
 def with_truth_told(pairs: QuerySet[Pair], *, project: Project, user: Person) -> QuerySet[Pair]:
     """`.told`: the truth as this person may know it.
 
@@ -15,7 +20,7 @@ def with_truth_told(pairs: QuerySet[Pair], *, project: Project, user: Person) ->
     """
     tested = Task.objects.filter(pair=OuterRef("pk"), lane=Task.Lane.HONEYPOT, state__in=Task.OPEN_STATES)
     secret = Q(Exists(tested))
-    if project.honeypot_share > 0 and role_of(user=user, project=project) == Membership.Role.ANNOTATOR:
+    if may_be_tested(project=project, user=user):
         secret |= ~Exists(Annotation.objects.filter(pair=OuterRef("pk"), author_id=user.pk))
     return pairs.annotate(told=Case(When(secret, then=Value(Pair.Truth.UNSEEN)), default="truth"))
 

@@ -1,5 +1,6 @@
 """Data versions, model versions, and the record of who did what."""
 
+from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
@@ -15,6 +16,7 @@ from annotator.selectors.models_page import (
     versions_of,
 )
 from annotator.selectors.snapshots_page import SNAPSHOT_FILES, snapshot_file, snapshots_of
+from annotator.selectors.told import may_be_tested
 
 from .shell import ADMIN, page, project_page, whole_number
 
@@ -25,7 +27,7 @@ def snapshots(request: HttpRequest, project: Project) -> HttpResponse:
     job = newest_job(project=project, kind=Job.Kind.SNAPSHOT)
     context = {
         "snapshots": snapshots_of(project=project),
-        "files": SNAPSHOT_FILES,
+        "files": () if may_be_tested(project=project, user=request.user) else SNAPSHOT_FILES,
         "export_form": ExportForm(),
         "any_retired": project.concepts.filter(retired_at__isnull=False, merged_into=None).exists(),
         "exports": newest_jobs(project=project, kind=Job.Kind.EXPORT, limit=5),
@@ -38,7 +40,9 @@ def snapshots(request: HttpRequest, project: Project) -> HttpResponse:
 @require_safe
 @project_page()
 def snapshot_download(request: HttpRequest, project: Project, number: int, name: str) -> HttpResponse:
-    """One file of a snapshot: its manifest or a split's SA-Co document."""
+    """One file of a snapshot, the manifest or a split's SA-Co document; not for whoever may be asked what is in it."""
+    if may_be_tested(project=project, user=request.user):
+        raise PermissionDenied
     snapshot = project.snapshots.filter(number=number).first()
     if snapshot is None or name not in SNAPSHOT_FILES:
         raise Http404

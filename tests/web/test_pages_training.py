@@ -297,3 +297,16 @@ def test_audit_lists_who_did_what(barn, signed_in):
     signed_in(barn.admin).post(reverse("concept-add", args=["barn"]), {"name": "goose"})
     page = signed_in(barn.admin).get(reverse("audit", args=["barn"])).content.decode()
     assert "<code>concept.add</code></td><td>goose</td>" in page
+
+
+def test_annotator_who_may_be_tested_downloads_no_snapshot(barn, signed_in, settings):
+    snapshot = factories.make_snapshot(barn.project)
+    folder = settings.SNAPSHOTS_DIR / snapshot.content_hash
+    folder.mkdir(parents=True)
+    (folder / "train.json").write_text("{}")
+    address = reverse("snapshot-download", args=["barn", 1, "train.json"])
+    assert signed_in(barn.annotator).get(address).status_code == 200
+    Project.objects.update(honeypot_share=0.1)
+    assert signed_in(barn.annotator).get(address).status_code == 403
+    assert address not in signed_in(barn.annotator).get(reverse("snapshots", args=["barn"])).content.decode()
+    assert signed_in(barn.reviewer).get(address).status_code == 200
