@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +30,7 @@ from mlbackend.wire import ClickRequest, MaskRequest, PredictRequest, check_box_
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+BULK_THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))  # a GPU reads images faster than two threads decode them
 
 
 class Engine:
@@ -42,7 +44,7 @@ class Engine:
         self.clicks: ClickLane[tuple[Predictor, Prompt], _Decoded] = ClickLane(
             _decode_clicks, most_waiting=settings.click_queue, batch=settings.click_batch)
         self._masks = ThreadPoolExecutor(2, "masks")  # a click's masks to the wire: never behind a large picture
-        self._bulk = ThreadPoolExecutor(2, "bulk")  # what mining needs: images, RLE
+        self._bulk = ThreadPoolExecutor(BULK_THREADS, "bulk")  # what mining needs: images, RLE
         self.encoder = Encoder(settings, metrics, self.heavy, self._bulk)
         self.desks = Desks()
         self.kept = KeptMasks(settings.masks_mb * MIB)

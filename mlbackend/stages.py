@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from mlbackend.errors import overloaded
+from mlbackend.errors import ApiError, overloaded
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -22,8 +22,18 @@ def timed(function: Callable[..., T], *arguments: Any) -> tuple[T, float]:
 
 
 def timed_shares(work: Callable[[list[Any]], Sequence[T]], items: list[Any]) -> list[tuple[T, float]]:
-    """The value for each item of a batch, and its share of the milliseconds that the batch took."""
-    values, spent_ms = timed(spare_memory, lambda: work(items))
+    """The value for each item of a batch, and its share of the milliseconds that the batch took.
+
+    A batch that does not fit the device's memory is done one by one.
+    """
+    try:
+        values, spent_ms = timed(work, items)
+    except torch.OutOfMemoryError:
+        if len(items) == 1:
+            raise _out_of_memory() from None
+        log.warning("%d images at once do not fit the device's memory: set ROOST_ENCODE_BATCH lower", len(items))
+        torch.cuda.empty_cache()
+        return [share for item in items for share in timed_shares(work, [item])]
     return [(value, spent_ms / len(items)) for value in values]
 
 
@@ -39,6 +49,10 @@ def spare_memory(run: Callable[[], T]) -> T:
     try:
         return run()
     except torch.OutOfMemoryError:
-        log.exception("out of device memory")
-        torch.cuda.empty_cache()
-        raise overloaded("requests for the device's memory", 5.0) from None
+        raise _out_of_memory() from None
+
+
+def _out_of_memory() -> ApiError:
+    log.exception("out of device memory")
+    torch.cuda.empty_cache()
+    return overloaded("requests for the device's memory", 5.0)

@@ -14,7 +14,7 @@ import torch
 from mlbackend.desks import Desks
 from mlbackend.errors import ApiError
 from mlbackend.lanes import ClickLane, HeavyLane, Urgency
-from mlbackend.stages import spare_memory
+from mlbackend.stages import spare_memory, timed_shares
 
 WAIT_S = 10
 
@@ -299,3 +299,21 @@ def test_device_out_of_memory_is_overload_and_not_the_end() -> None:
     with pytest.raises(ApiError) as refusal:
         spare_memory(fail)
     assert (refusal.value.status, refusal.value.retry_after_s) == (429, 5.0)
+
+
+def test_batch_that_does_not_fit_the_device_is_done_one_by_one() -> None:
+    def work(items: list[str]) -> list[str]:
+        if len(items) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return [item.upper() for item in items]
+
+    assert [value for value, _ in timed_shares(work, ["a", "b", "c"])] == ["A", "B", "C"]
+
+
+def test_image_that_alone_does_not_fit_the_device_is_overload() -> None:
+    def work(items: list[str]) -> list[str]:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(ApiError) as refusal:
+        timed_shares(work, ["a", "b"])
+    assert refusal.value.status == 429
