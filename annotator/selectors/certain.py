@@ -57,7 +57,7 @@ def answer_is_offered(*, answer: Annotation) -> bool:
 
 @dataclass(frozen=True)
 class LookedAt:
-    """Near-certain answers that chance kept back from the grid, and how many of those reviewers changed or sent back."""
+    """Near-certain answers that chance kept back from the grid, and how many of them were changed or sent back."""
 
     changed: int
     total: int
@@ -72,7 +72,7 @@ class LookedAt:
 
 
 def certain_looked_at(*, project: Project) -> LookedAt:
-    """How often a near-certain answer is wrong. From the draw alone: what a reviewer took out of the grid looked wrong."""
+    """How often a near-certain answer is wrong, from the draw alone: what was taken out of the grid looked wrong."""
     looked = Review.objects.filter(annotation__task__project=project, near_certain=True, together=False)
     rows = looked.filter(reviewer__isnull=False).values_list("annotation__task", "decision")
     drawn = [decision for task_id, decision in rows if _is_drawn(task_id, project)]
