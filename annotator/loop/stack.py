@@ -1,4 +1,4 @@
-"""A private copy of the product: own ports, own database, own folder; nothing is left behind."""
+"""A private copy of the product: own ports, own database, own folder, whatever Roost this machine is set to run."""
 
 import os
 import signal
@@ -12,13 +12,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
-
 from annotator.child import child_command
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 START_LIMIT_S = 180.0
-STOP_LIMIT_S = 30.0
+STOP_LIMIT_S = 40.0
+# How this machine computes is no matter of the copy; where data lie, and who may see them, is.
+KEPT = {"ROOST_DEVICE", "ROOST_DTYPE", "ROOST_TORCH_THREADS", "ROOST_NO_JEMALLOC"}
 
 
 class StackError(Exception):
@@ -30,21 +30,22 @@ class Stack:
     """A running Roost: where it answers, where its files are, and how to run its commands."""
 
     url: str
+    backend_url: str
     var: Path
     environment: dict[str, str]
+    up: subprocess.Popen
 
     def manage(self, *arguments: str) -> str:
         """Run `manage.py` with these arguments against this copy; its standard output, StackError when it fails."""
-        command = [sys.executable, "manage.py", *arguments]
-        done = subprocess.run(
-            command, cwd=REPOSITORY, env=self.environment, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise StackError(f"manage.py {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-        return done.stdout
+        return _manage(self.environment, *arguments)
 
     def token(self, username: str) -> str:
         return self.manage("token", username, "--name", "demo loop", "--quiet").strip()
+
+    def log(self, name: str) -> str:
+        """What a process wrote: web, mlbackend, worker, training, or up itself."""
+        path = self.var / "up.log" if name == "up" else self.var / "logs" / f"{name}.log"
+        return path.read_text(errors="replace")
 
 
 def free_port() -> int:
@@ -53,54 +54,63 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def stack_environment(var: Path, **more: str) -> dict[str, str]:
+    """The settings of a copy with ports of its own, and `more`."""
+    foreign = [name for name in os.environ if name.startswith("ROOST_") and name not in KEPT]
+    environment = {name: value for name, value in os.environ.items() if name not in foreign}
+    environment["DJANGO_SETTINGS_MODULE"] = "annotator.settings"
+    ports = {"ROOST_PORT": str(free_port()), "ROOST_MLBACKEND_PORT": str(free_port())}
+    return {**environment, "ROOST_VAR": str(var), **ports, **more}
+
+
 @contextmanager
 def private_stack(*, demo_arguments: Sequence[str] = ()) -> Iterator[Stack]:
-    """Set up the demo project in a temporary folder, start everything, yield it ready, stop it and clean up."""
-    with tempfile.TemporaryDirectory(prefix="roost-loop-", ignore_cleanup_errors=True) as folder:
-        port, backend_port = free_port(), free_port()
-        environment = os.environ | {
-            "ROOST_VAR": folder,
-            "TMPDIR": folder,  # what a killed command leaves lies in there too
-            "ROOST_PORT": str(port),
-            "ROOST_MLBACKEND_PORT": str(backend_port),
-            "ROOST_MLBACKEND_URL": f"http://127.0.0.1:{backend_port}",
-        }
-        stack = Stack(f"http://127.0.0.1:{port}", Path(folder), environment)
-        stack.manage("migrate", "--verbosity", "0")
-        stack.manage("collectstatic", "--noinput", "--verbosity", "0")
-        stack.manage("demo", *demo_arguments)
-        with _running(stack):
-            yield stack
+    """A copy with the demo project in a temporary folder, which is gone afterwards."""
+    with (
+        tempfile.TemporaryDirectory(prefix="roost-loop-", ignore_cleanup_errors=True) as folder,
+        # What a killed command leaves lies in there too.
+        running_stack(Path(folder), demo=demo_arguments, TMPDIR=folder) as stack,
+    ):
+        yield stack
 
 
 @contextmanager
-def _running(stack: Stack) -> Iterator[None]:
-    log = stack.var / "up.log"
-    with log.open("wb") as sink:
+def running_stack(var: Path, *, demo: Sequence[str] | None = (), **environment: str) -> Iterator[Stack]:
+    """Set up, start `manage.py up`, wait until all of it is healthy; stop it with everything it started.
+
+    `demo`: options of `manage.py demo`, None for no demo project; more environment variables as keywords.
+    """
+    settings = stack_environment(var, **environment)
+    _manage(settings, "migrate", "--verbosity", "0")
+    _manage(settings, "collectstatic", "--noinput", "--verbosity", "0")
+    if demo is not None:
+        _manage(settings, "demo", *demo)
+    with (var / "up.log").open("wb") as log:
         command = child_command([sys.executable, "manage.py", "up"])
-        up = subprocess.Popen(command, cwd=REPOSITORY, env=stack.environment, stdout=sink, stderr=sink)
+        up = subprocess.Popen(command, cwd=REPOSITORY, env=settings, stdout=log, stderr=log)
+    url, backend_url = (f"http://127.0.0.1:{settings[name]}" for name in ("ROOST_PORT", "ROOST_MLBACKEND_PORT"))
+    stack = Stack(url, backend_url, var, settings, up)
     try:
-        _wait_until_ready(stack, up, log)
-        yield
+        _wait_until_ready(stack)
+        yield stack
     finally:
         _stop(up)
 
 
-def _wait_until_ready(stack: Stack, up: subprocess.Popen, log: Path) -> None:
-    backend = stack.environment["ROOST_MLBACKEND_URL"]
+def _manage(environment: dict[str, str], *arguments: str) -> str:
+    command = [sys.executable, "manage.py", *arguments]
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise StackError(f"manage.py {' '.join(arguments)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def _wait_until_ready(stack: Stack) -> None:
     deadline = time.monotonic() + START_LIMIT_S
-    while time.monotonic() < deadline and up.poll() is None:
-        if _answers(f"{stack.url}/healthz") and _answers(f"{backend}/ready"):
-            return
-        time.sleep(0.3)
-    raise StackError(f"Roost did not become ready:\n{log.read_text(errors='replace')[-2000:]}")
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url, timeout=2).status_code == 200
-    except httpx.HTTPError:
-        return False
+    while "Roost is ready" not in stack.log("up"):
+        if stack.up.poll() is not None or time.monotonic() > deadline:
+            raise StackError(f"Roost did not become ready:\n{stack.log('up')[-2000:]}")
+        time.sleep(0.1)
 
 
 def _stop(up: subprocess.Popen) -> None:
@@ -111,3 +121,4 @@ def _stop(up: subprocess.Popen) -> None:
     except subprocess.TimeoutExpired:
         up.kill()
         up.wait()
+        raise StackError("Roost did not stop in time and was killed.") from None
