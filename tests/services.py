@@ -17,41 +17,43 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from annotator.child import child_command
+from annotator.loop.stack import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
 # What has to hold on either database: who gets what, for how long, and that nothing is lost or doubled.
-RULES = [
-    f"tests/web/test_{name}.py"
-    for name in (
-        "postgres",
-        "many_processes",
-        "claim",
-        "lease_races",
-        "submit",
-        "stale_submits",
-        "review",
-        "reassign",
-        "doubles",
-        "one_pass",
-        "mining",
-        "snapshot",
-        "holdout",
-        "faults",
-        "label_studio_pull",
-        "jobs",
-    )
-]
+FILES = (
+    "postgres",
+    "many_processes",
+    "claim",
+    "lease_races",
+    "submit",
+    "stale_submits",
+    "review",
+    "reassign",
+    "doubles",
+    "one_pass",
+    "mining",
+    "snapshot",
+    "holdout",
+    "faults",
+    "label_studio_pull",
+)
+# Of the jobs' tests those that the database decides; others start workers for long.
+JOBS = (
+    "killed_worker_s_job_comes_back_on_another_worker",
+    "message_that_comes_twice_finds_the_job_taken",
+    "second_mining_is_refused_while_one_is_under_way",
+    "job_that_killed_every_worker_is_given_up",
+    "living_worker_s_job_is_left_alone_by_the_sweeper",
+    "job_whose_message_was_lost_is_rung_again_but_not_at_every_sweep",
+    "cancelled_job_of_a_dead_worker_ends_without_running_again",
+)
+RULES = [f"tests/web/test_{name}.py" for name in FILES] + [f"tests/web/test_jobs.py::test_{name}" for name in JOBS]
 
 
 class ServiceMissing(Exception):
     """The service is not installed here; the text says what to install."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -136,11 +138,12 @@ def _pongs(port: int) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """Run pytest on Postgres; what pytest said, 0 with the reason where there is none."""
+    """Run these tests, else the RULES, on Postgres; what pytest said, 0 with the reason where there is none."""
     try:
         # A test database need not survive a power cut.
         with postgres_server("-c", "fsync=off", "-c", "full_page_writes=off") as uri:
-            command = [sys.executable, "-m", "pytest", *(arguments or RULES)]
+            names_tests = any(not argument.startswith("-") for argument in arguments)
+            command = [sys.executable, "-m", "pytest", *arguments, *([] if names_tests else RULES)]
             return subprocess.run(
                 command, cwd=ROOT, env={**os.environ, "ROOST_TEST_POSTGRES": uri}, check=False
             ).returncode

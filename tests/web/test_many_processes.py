@@ -6,7 +6,6 @@ import sys
 import threading
 import uuid
 from collections import Counter
-from contextlib import contextmanager
 
 import httpx
 import pytest
@@ -26,8 +25,8 @@ pytestmark = [
 PEOPLE, TASKS, JOBS = 6, 30, 12
 
 
-@contextmanager
-def two_web_processes():
+@pytest.fixture(scope="module")
+def url(django_db_setup):
     """Gunicorn as `manage.py up` starts it with ROOST_WEB_WORKERS=2; yields the API's address."""
     address = f"127.0.0.1:{free_port()}"
     command = [sys.executable, "-m", "gunicorn", "annotator.wsgi:application", "--bind", address]
@@ -63,37 +62,36 @@ def work(url: str, token: str, slug: str, done: list[int], failures: list[str]) 
             failures.append(claimed.text)
 
 
-def test_everybody_s_answers_are_stored_once_whichever_web_process_took_them():
+def test_everybody_s_answers_are_stored_once_whichever_web_process_took_them(url):
     barn = factories.make_barn()
     tasks = [factories.make_task(barn.project).pk for _ in range(TASKS)]
     tokens = [token_create(user=factories.make_member(barn.project), name="test") for _ in range(PEOPLE)]
     done, failures = [], []
-    with two_web_processes() as url:
-        told = (barn.project.slug, done, failures)
-        people = [threading.Thread(target=work, args=(url, token, *told)) for token in tokens]
-        [person.start() for person in people]
-        [person.join() for person in people]
+    told = (barn.project.slug, done, failures)
+    people = [threading.Thread(target=work, args=(url, token, *told)) for token in tokens]
+    [person.start() for person in people]
+    [person.join() for person in people]
     assert failures == []
     assert sorted(done) == sorted(tasks)
     assert Counter(Annotation.objects.values_list("task", flat=True)) == dict.fromkeys(tasks, 1)
     assert set(Task.objects.values_list("state", flat=True)) == {Task.State.SUBMITTED}
 
 
-def test_two_who_press_mine_at_once_start_one_mining():
+def test_two_who_press_mine_at_once_start_one_mining(url):
     barn = factories.make_barn()
+    factories.make_pair(barn.project)
     tokens = [token_create(user=barn.admin, name=f"tab {number}") for number in range(6)]
-    with two_web_processes() as url:
-        start, statuses = threading.Barrier(len(tokens)), []
+    start, statuses = threading.Barrier(len(tokens)), []
 
-        def press(token: str) -> None:
-            start.wait()
-            headers = {"Authorization": f"Token {token}"}
-            answer = httpx.post(f"{url}/projects/{barn.project.slug}/mine", headers=headers, json={}, timeout=30)
-            statuses.append(answer.status_code)
+    def press(token: str) -> None:
+        start.wait()
+        headers = {"Authorization": f"Token {token}"}
+        answer = httpx.post(f"{url}/projects/{barn.project.slug}/mine", headers=headers, json={}, timeout=30)
+        statuses.append(answer.status_code)
 
-        presses = [threading.Thread(target=press, args=[token]) for token in tokens]
-        [one.start() for one in presses]
-        [one.join() for one in presses]
+    presses = [threading.Thread(target=press, args=[token]) for token in tokens]
+    [one.start() for one in presses]
+    [one.join() for one in presses]
     assert Counter(statuses) == {202: 1, 409: 5}
     assert Job.objects.filter(kind=Job.Kind.MINE).count() == 1
 
