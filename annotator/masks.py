@@ -86,12 +86,13 @@ def run_lengths(counts: str) -> np.ndarray:
 
 
 def rle_to_wire(rle: Rle) -> WireMask:
-    """Crop a stored mask to its own box."""
+    """Crop a stored mask to its own box. Only runs are moved: a mask costs what its border does, not what it covers."""
     height, width = rle["size"]
     x0, y0, x1, y1 = rle_box_xyxy(rle)
     if x0 == x1:
         return {"size": [height, width], "crop_xywh": [0, 0, 0, 0], "counts": ""}
-    crop = encode_mask(decode_rle(rle)[y0:y1, x0:x1])
+    columns, rows, lengths = _strips(rle)
+    crop = _from_strips(columns - x0, rows - y0, lengths, height_px=y1 - y0, width_px=x1 - x0)
     return {"size": [height, width], "crop_xywh": [x0, y0, x1 - x0, y1 - y0], "counts": crop["counts"]}
 
 
@@ -107,10 +108,11 @@ def wire_to_rle(wire: Any, *, height_px: int, width_px: int) -> Rle:
         raise MaskError(f"The mask's crop {crop} reaches beyond the image of {width_px} x {height_px} px.")
     if w * h == 0 and wire.get("counts"):
         raise MaskError("The mask's crop is empty, but it has counts.")
-    mask = np.zeros((height_px, width_px), dtype=bool)
-    if w * h:
-        mask[y : y + h, x : x + w] = decode_rle({"size": [h, w], "counts": wire.get("counts")})
-    return encode_mask(mask)
+    if w * h == 0:
+        return _from_strips(*np.zeros((3, 0), dtype=np.int64), height_px=height_px, width_px=width_px)
+    inner = rle_checked({"size": [h, w], "counts": wire.get("counts")}, height_px=h, width_px=w)
+    columns, rows, lengths = _strips(inner)
+    return _from_strips(columns + x, rows + y, lengths, height_px=height_px, width_px=width_px)
 
 
 def polygons_to_rle(polygons: Any, *, height_px: int, width_px: int) -> Rle:
@@ -161,6 +163,33 @@ def rles_union(rles: Sequence[Rle]) -> Rle:
     """All pixels of any of the masks, which are of one image."""
     merged = coco.merge([_for_pycocotools(rle) for rle in rles])
     return {"size": list(rles[0]["size"]), "counts": merged["counts"].decode("ascii")}
+
+
+def _strips(rle: Rle) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The mask as vertical strips, each within one column, in order: (column, first row, length)."""
+    height = rle["size"][0]
+    borders = np.cumsum(run_lengths(rle["counts"]))
+    starts, ends = borders[:-1:2], borders[1::2]
+    starts, ends = starts[ends > starts], ends[ends > starts]
+    first, last = starts // height, (ends - 1) // height
+    pieces = last - first + 1
+    run = np.repeat(np.arange(len(starts)), pieces)
+    columns = first[run] + np.arange(len(run)) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    tops = np.maximum(starts[run], columns * height)
+    return columns, tops - columns * height, np.minimum(ends[run], (columns + 1) * height) - tops
+
+
+def _from_strips(columns: np.ndarray, rows: np.ndarray, lengths: np.ndarray, *, height_px: int, width_px: int) -> Rle:
+    starts = columns * height_px + rows
+    ends = starts + lengths
+    apart = starts[1:] != ends[:-1]
+    starts, ends = starts[np.append(True, apart)[: len(starts)]], ends[np.append(apart, True)[: len(ends)]]
+    total = height_px * width_px
+    runs = np.diff(np.concatenate([[0], np.stack([starts, ends], axis=1).ravel(), [total]]))
+    if len(starts) and ends[-1] == total:
+        runs = runs[:-1]
+    packed = coco.frPyObjects({"size": [height_px, width_px], "counts": runs.tolist()}, height_px, width_px)
+    return {"size": [height_px, width_px], "counts": packed["counts"].decode("ascii")}
 
 
 def _for_pycocotools(rle: Rle) -> dict:

@@ -167,7 +167,7 @@ def similar(
         seconds=SIMILAR_SECONDS,
     )
     if found.failure:
-        raise BackendError(f"{found.failure} {BY_HAND}", code="unreadable_image", http_status=422)
+        raise BackendError(f"{found.failure} {BY_HAND}", code="not_predicted", http_status=422)
     return found.concepts[concept]
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools import mask as coco_mask
 
 from annotator import masks
 from annotator.errors import MaskError
@@ -92,3 +93,26 @@ def test_union_covers_both_masks():
     first, second = np.zeros((10, 10), dtype=bool), np.zeros((10, 10), dtype=bool)
     first[:, :6], second[:, 4:] = True, True
     assert masks.rle_area(masks.rles_union([masks.encode_mask(first), masks.encode_mask(second)])) == 100
+
+
+@pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.98, 1.0])
+def test_wire_mask_holds_the_pixels_of_its_crop_whatever_they_are(share):
+    rng = np.random.default_rng(int(100 * share))
+    for height, width in ((1, 1), (1, 9), (9, 1), (23, 17), (40, 60)):
+        whole = np.zeros((height, width), dtype=bool)
+        top, left = int(rng.integers(height)), int(rng.integers(width))
+        whole[top:, left:] = rng.random((height - top, width - left)) < share
+        wire = masks.rle_to_wire(masks.encode_mask(whole))
+        x, y, w, h = wire["crop_xywh"]
+        if whole.any():
+            crop = coco_mask.decode({"size": [h, w], "counts": wire["counts"].encode()}).astype(bool)
+            assert (crop == whole[y : y + h, x : x + w]).all()
+        assert masks.wire_to_rle(wire, height_px=height, width_px=width) == masks.encode_mask(whole)
+
+
+def test_a_small_mask_on_a_large_picture_is_read_without_its_empty_pixels():
+    crop = {"size": [20_000, 20_000], "crop_xywh": [9_000, 9_000, 2, 2], "counts": "04"}
+    begin = time.monotonic()
+    rle = masks.wire_to_rle(crop, height_px=20_000, width_px=20_000)
+    assert masks.rle_to_wire(rle) == crop
+    assert time.monotonic() - begin < 0.2
