@@ -84,6 +84,7 @@ class Task(models.Model):
         indexes = [
             models.Index(fields=["project", "state", "skips", "-priority", "id"], name="queue_order"),
             models.Index(fields=["project", "state", "lane"], name="queue_lanes"),
+            models.Index(fields=["project", "round", "state"], name="queue_rounds"),
             models.Index(
                 fields=["project", "assignee", "state", "skips", "-priority", "id"],
                 condition=Q(assignee__isnull=False),
