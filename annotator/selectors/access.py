@@ -73,7 +73,7 @@ def task_seen_by(user: Person, task_id: int) -> Task:
 
 
 def annotation_for(user: Person, annotation_id: int) -> Annotation:
-    """An annotation, for its author and for reviewers."""
+    """An annotation, for its author, for reviewers, and for whoever has it to correct in the author's place."""
     annotation = (
         Annotation.objects.select_related("author", "task__author", "task__model_version")
         .select_related("task__project__serving_version", "task__pair__image", "task__pair__concept")
@@ -82,7 +82,7 @@ def annotation_for(user: Person, annotation_id: int) -> Annotation:
     )
     if annotation is None:
         raise Http404
-    if annotation.author_id != user.pk:
+    if user.pk not in (annotation.author_id, annotation.task.author_id, annotation.task.holder_id):
         _require(user, annotation.task.project, Membership.Role.REVIEWER)
     return annotation
 

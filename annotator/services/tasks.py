@@ -123,12 +123,15 @@ def _own(task: Task, user: AbstractBaseUser, attempt: int) -> QuerySet[Task]:
 
 
 def _candidate(project: Project, user: AbstractBaseUser, on_screen: Q) -> Task | None:
-    """What was sent back to this person, what is kept for them, else the top of the queue; what others are just taking
-    is passed over."""
+    """What was sent back to this person, what is kept for them, else the top of the queue, at last what was sent back
+    to somebody who works here no more; what others are just taking is passed over."""
     free = Task.objects.filter(project=project).exclude(on_screen).select_for_update(skip_locked=True)
-    returned = free.filter(state=Task.State.RETURNED, author=user).order_by("skips", "updated_at", "pk")
+    returned = free.filter(state=Task.State.RETURNED).order_by("skips", "updated_at", "pk")
     queued = free.filter(state=Task.State.QUEUED).exclude(own_twins(user)).order_by("skips", "-priority", "pk")
-    return returned.first() or queued.filter(assignee=user).first() or queued.filter(assignee=None).first()
+    own = returned.filter(author=user).first() or queued.filter(assignee=user).first()
+    here = Membership.objects.filter(project=project, user__is_active=True)
+    left = returned.exclude(author__in=here.values("user")).exclude(own_twins(user))
+    return own or queued.filter(assignee=None).first() or left.first()
 
 
 def _take(task: Task, user: AbstractBaseUser) -> bool:

@@ -97,6 +97,22 @@ def test_task_sent_back_comes_first_and_only_to_its_author(barn):
     assert claim(barn) == returned
 
 
+@pytest.mark.parametrize("how", ["removed", "deactivated"])
+def test_task_sent_back_to_somebody_who_is_gone_comes_last_to_the_others(barn, how):
+    returned = factories.make_task(barn.project, state=Task.State.RETURNED, author=barn.annotator)
+    factories.make_annotation(returned, barn.annotator)
+    Review.objects.create(annotation=returned.annotations.get(), reviewer=barn.admin, decision="send_back", comment="x")
+    Task.objects.filter(pk=returned.pk).update(state=Task.State.RETURNED)
+    assert claim(barn, barn.reviewer) is None
+    if how == "removed":
+        member_set(project=barn.project, member=barn.annotator, role=None, user=barn.admin)
+    else:
+        type(barn.annotator).objects.filter(pk=barn.annotator.pk).update(is_active=False)
+    fresh = factories.make_task(barn.project)
+    assert claim(barn, barn.reviewer) == fresh
+    assert claim(barn, barn.admin) == returned
+
+
 def test_heartbeat_prolongs_the_lease(barn):
     task = factories.make_task(barn.project, holder=barn.annotator)
     Task.objects.update(lease_until=timezone.now() + timedelta(seconds=5))

@@ -8,6 +8,7 @@ from annotator.models import AuditEvent, Draft, Task
 from annotator.selectors.mining import tasks_withdrawable
 from annotator.services.assignments import task_reassign
 from annotator.services.projects import member_set
+from annotator.services.reviews import review_decide
 from annotator.services.tasks import task_claim, task_skip
 from tests import factories
 
@@ -111,3 +112,15 @@ def test_api_gives_a_task_by_name_and_refuses_strangers(barn, api):
     answer = api(barn.reviewer).post(address, {"member": "annotator"}, format="json")
     task.refresh_from_db()
     assert (answer.json(), task.assignee) == ({"state": "queued"}, barn.annotator)
+
+
+def test_whoever_corrects_in_the_author_s_place_sees_the_answer(barn, api):
+    other = factories.make_member(barn.project)
+    sent_back = factories.make_annotation(factories.make_task(barn.project), barn.annotator)
+    review_decide(annotation=sent_back, reviewer=barn.reviewer, decision="send_back", comment="The tail.")
+    address = reverse("api-annotation", args=[sent_back.pk])
+    assert api(other).get(address).status_code == 403
+    give(barn, sent_back.task, other)
+    task = api(other).post(reverse("api-claim", args=["barn"]), {}, format="json").json()
+    assert (task["returned"]["comment"], task["returned"]["annotation"]) == ("The tail.", sent_back.pk)
+    assert len(api(other).get(address).json()["annotation"]["instances"]) == 1
