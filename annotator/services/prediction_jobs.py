@@ -54,6 +54,7 @@ def predict_start(
         "named_by_person": bool(source),
     }
     if upload:
+        _check_size(upload)
         params |= {"path": str(upload_keep([upload])), "named": str(upload.name)[:200]}
     return job_enqueue(project=project, kind=Job.Kind.PREDICT, params=params, created_by=user)
 
@@ -88,6 +89,12 @@ def prediction_file(*, job: Job) -> Path:
         words = "This job has no file to download: it is not done, or was done long ago. Predict again."
         raise RoostError(words, code="no_file", http_status=409)
     return path
+
+
+def _check_size(upload: UploadedFile) -> None:
+    if (upload.size or 0) > settings.MAX_UPLOAD_BYTES:
+        limit = settings.MAX_UPLOAD_BYTES // 1024**2
+        raise RoostError(f"That is more than {limit} MiB at once; send it in parts, or open a folder for it.")
 
 
 def _version(project: Project, name: str) -> str:

@@ -83,6 +83,15 @@ def test_uploaded_zip_is_predicted_on_and_deleted(tiny_barn, signed_in, opened, 
     assert list(settings.UPLOADS_DIR.iterdir()) == []
 
 
+def test_zip_that_is_too_large_is_refused_and_not_kept(barn, signed_in, settings, tmp_path):
+    settings.UPLOADS_DIR, settings.MAX_UPLOAD_BYTES = tmp_path / "uploads", 10
+    form = {"upload": SimpleUploadedFile("farm.zip", b"x" * 11), "threshold": "0.5"}
+    answer = signed_in(barn.admin).post(reverse("predictions", args=["barn"]), form)
+    assert (answer.status_code, "at once" in answer.content.decode()) == (400, True)
+    assert not Job.objects.exists()
+    assert not settings.UPLOADS_DIR.exists()
+
+
 def test_uploaded_zip_over_the_api(tiny_barn, api, opened):
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
