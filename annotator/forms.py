@@ -152,7 +152,7 @@ class SettingsForm(forms.ModelForm):
             "weight_borderline": "Pairs with a mask that depends on where the line is drawn.",
             "weight_fill": "Pairs outside the band, nearest first. 0, here or above: only when the others run out.",
             "double_share": "Two people label it without seeing each other; needs two who annotate. 0.1 is one in ten.",
-            "honeypot_share": "Settled pairs asked again, unmarked, reviewed like the rest; the truth stays. Tell people.",
+            "honeypot_share": "Settled pairs asked again, unmarked, reviewed like all; the truth stays. Tell people.",
             "honeypot_feedback": "The answer's reply then says whether verdict and masks meet the truth.",
             "one_pass": "Whoever takes an image is asked for every concept that nobody has looked at there, at one go. "
             "A known answer still comes alone.",
