@@ -136,8 +136,8 @@ class Engine:
         """ApiError 503 where the encode takes longer than a person waits (SAM 3 on a CPU); it goes on all the same."""
         task = asyncio.ensure_future(self.encoder.embedding("click", predictor, image, urgency))
         done, _ = await asyncio.wait({task}, timeout=self.settings.click_wait_s or 0.001)
-        if not done:
-            task.cancel()  # this waiter alone
+        if not done:  # the task waits on, or a preview's encode would be dropped
+            task.add_done_callback(lambda late: late.cancelled() or late.exception())
             raise ApiError(503, "loading", "The model is still reading this image; click again in a moment.",
                            retry_after_s=max(1.0, self.heavy.mean_s))
         return task.result()
