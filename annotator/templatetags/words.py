@@ -4,7 +4,7 @@ from typing import Any
 
 from django import template
 
-from annotator.models import Job
+from annotator.models import Job, Task
 
 register = template.Library()
 
@@ -70,3 +70,9 @@ def took(job: Job) -> str:
 def entry(mapping: Any, key: str) -> Any:
     """mapping[key], or None."""
     return mapping.get(key) if isinstance(mapping, dict) else None
+
+
+@register.filter
+def lane(key: str) -> str:
+    """band -> Presence in the band; a lane of an older report that there is no more stays as it is."""
+    return str(Task.Lane(key).label) if key in Task.Lane.values else key

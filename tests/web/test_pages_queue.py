@@ -219,3 +219,11 @@ def test_band_that_is_none_changes_nothing_and_says_so(barn, signed_in, band):
     barn.project.refresh_from_db()
     assert (barn.project.presence_low, barn.project.presence_high) == (0.4, 0.6)
     assert 'role="alert"' in page.content.decode()
+
+
+def test_report_of_mining_names_lanes_and_challenger_in_words(barn, signed_in):
+    report = {"scored": 7, "challenger_scored": 6, "queued": {"band": 4, "honeypot": 1, "bygone": 2}}
+    job = factories.make_job(barn.project, Job.Kind.MINE, state=Job.State.SUCCEEDED, report=report)
+    page = signed_in(barn.annotator).get(reverse("job", args=["barn", job.pk])).content.decode()
+    for words in ("scored by the challenger", "presence in the band", "known answer", "bygone"):
+        assert words in page
