@@ -143,7 +143,7 @@ class Merge(serializers.Serializer):
 
 
 class Predict(serializers.Serializer):
-    """`source`: a folder of the server or s3://bucket/prefix that its owner has opened; or `upload`, a zip, multipart."""
+    """`source`: a folder or s3://bucket/prefix that the server's owner has opened; or `upload`, a zip, multipart."""
 
     source = serializers.CharField(allow_blank=True, default="", max_length=1000)
     upload = serializers.FileField(default=None, allow_null=True)
