@@ -13,11 +13,14 @@ import pytest
 import torch
 
 from mlbackend.encoding import Encoder, Found, embedding_key
+from mlbackend.engine import Engine
+from mlbackend.errors import ApiError
 from mlbackend.lanes import HeavyLane, Urgency
 from mlbackend.loader import LoadOptions, load_predictor
 from mlbackend.metrics import Metrics
 from mlbackend.predictor import Predictor
 from mlbackend.settings import read_settings
+from mlbackend.wire import ClickRequest, Point
 from tests.backend.support import store_picture
 
 WAIT_S = 10
@@ -104,6 +107,27 @@ def test_encode_that_a_click_waited_for_goes_on_without_it(bench: Bench) -> None
                 await asyncio.sleep(0.005)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_encode_goes_on_for_whoever_was_told_to_come_back(tmp_path: Path, tiny: Predictor, preview: bool) -> None:
+    image, opened = store_picture(tmp_path, 1), threading.Event()
+    click = ClickRequest("tiny", image, (Point(40, 50, 1),), preview=preview)
+
+    async def scenario() -> Engine:
+        engine = Engine(read_settings({"ROOST_VAR": str(tmp_path), "ROOST_CLICK_WAIT_S": "0"}), Metrics())
+        engine.heavy.submit(lambda items: [opened.wait(WAIT_S)], None, Urgency.CLICK)
+        with pytest.raises(ApiError, match="still reading this image"):
+            await engine.click(tiny, click)
+        async with asyncio.timeout(WAIT_S):
+            while engine.heavy.depth() != 1:
+                await asyncio.sleep(0.005)
+            opened.set()
+            while engine.encoder.store.hot.get(embedding_key("click", tiny, image)) is None:
+                await asyncio.sleep(0.005)
+        return engine
+
+    asyncio.run(scenario()).close()
 
 
 async def being_read(path: Path) -> int:

@@ -166,10 +166,9 @@ def test_embeddings_outlive_the_process(var: Path) -> None:
     assert again["mask"] == first["mask"]
 
 
-@pytest.mark.parametrize("preview", [False, True])
-def test_click_on_an_image_that_takes_long_to_read_says_so_and_hits_later(var: Path, preview: bool) -> None:
+def test_click_on_an_image_that_takes_long_to_read_says_so_and_hits_later(var: Path) -> None:
     picture = store_picture(var, 3)
-    body = {"model_version": "tiny", "image": picture, "points": POINT, "preview": preview}
+    body = {"model_version": "tiny", "image": picture, "points": POINT}
     with served_here(var, ROOST_DEFAULT_MODEL="tiny", ROOST_CLICK_WAIT_S="0") as client:
         status, answer, headers = client.call("/v1/click", body)
         assert (status, answer["error"]["code"]) == (503, "loading")
