@@ -125,7 +125,8 @@ class WarmLayer:
         if entry is None:
             self._ask_shared(lambda shared: shared.discard(key.name))
         else:
-            self._admit(path, path.stat().st_size)
+            with contextlib.suppress(FileNotFoundError):  # another process has just evicted it
+                self._admit(path, path.stat().st_size)
         return entry
 
     def put(self, key: Key, entry: Embedding) -> None:
