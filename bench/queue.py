@@ -186,11 +186,14 @@ def _grow(project: Any, size: int) -> None:
     first_new = new[0].pk
     product = "annotator_image i, annotator_concept c"
     _copied(Pair, {"image_id": "i.id", "concept_id": "c.id"}, product, f"i.id >= {first_new}")
+    fresh = {"state": "'queued'", "attempt": "0", "holder_id": "NULL", "lease_until": "NULL"}
     spread = {"pair_id": "p.id", "priority": "((p.id * 7919) % 1000003) / 1000003.0"}
-    _copied(Task, spread, "annotator_pair p", f"p.image_id >= {first_new}")
+    _copied(Task, fresh | spread, "annotator_pair p", f"p.image_id >= {first_new}")
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:  # as autovacuum does within minutes
             cursor.execute("VACUUM ANALYZE")
+    waiting = Task.objects.filter(state=Task.State.QUEUED).count()
+    assert waiting > 0.9 * size, f"{waiting} of {size} tasks wait"
     print(f"{size:,} tasks after {time.perf_counter() - began:.0f} s", file=sys.stderr)
 
 

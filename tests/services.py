@@ -46,6 +46,7 @@ JOBS = (
     "second_mining_is_refused_while_one_is_under_way",
     "job_that_killed_every_worker_is_given_up",
     "living_worker_s_job_is_left_alone_by_the_sweeper",
+    "dead_worker_s_job_waits_again_and_is_not_rung_at_every_sweep",
     "job_whose_message_was_lost_is_rung_again_but_not_at_every_sweep",
     "cancelled_job_of_a_dead_worker_ends_without_running_again",
 )

@@ -80,15 +80,15 @@ def jobs_sweep() -> list[int]:
         lapsed.filter(pk=job.pk, attempt=job.attempt).update(
             state=Job.State.FAILED, finished_at=Now(), lease_until=None, reason=DIED.format(attempts=job.attempt)
         )
-    # A waiting job's lease_until is the time of its next ring, so that a long queue is not rung without end.
-    waiting = Q(state=Job.State.QUEUED) & (
-        Q(lease_until__isnull=True, created_at__lt=Now() - lease) | Q(lease_until__lt=Now())
-    )
-    dead = Q(state=Job.State.RUNNING, lease_until__lt=Now())
+    lapsed.update(state=Job.State.QUEUED, lease_until=Now(), message="Its worker died; waiting for another")
     rung = []
-    for job in Job.objects.filter(waiting | dead):
-        if job.state == Job.State.QUEUED:
-            Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).update(lease_until=Now() + 10 * lease)
-        if job_ring(job_id=job.pk, kind=job.kind):
-            rung.append(job.pk)
+    # A waiting job's lease_until is the time of its next ring, so that a long queue is not rung without end.
+    unheard = Q(lease_until__isnull=True, created_at__lt=Now() - lease) | Q(lease_until__lte=Now())
+    for job in Job.objects.filter(unheard, state=Job.State.QUEUED):
+        if not Job.objects.filter(unheard, pk=job.pk, state=Job.State.QUEUED).update(lease_until=Now() + 10 * lease):
+            continue  # Another sweeper, or a worker, was quicker.
+        if not job_ring(job_id=job.pk, kind=job.kind):
+            Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).update(lease_until=Now())
+            break
+        rung.append(job.pk)
     return rung

@@ -164,6 +164,27 @@ def test_job_whose_message_was_lost_is_rung_again_but_not_at_every_sweep(barn):
     assert jobs_sweep() == []
 
 
+def test_dead_worker_s_job_waits_again_and_is_not_rung_at_every_sweep(barn):
+    past = timezone.now() - timedelta(seconds=5)
+    job = factories.make_job(barn.project, state=Job.State.RUNNING, attempt=1, owner="gone", lease_until=past)
+    assert jobs_sweep() == [job.pk]
+    assert jobs_sweep() == []
+    assert (_state(job), job.message) == ("queued", "Its worker died; waiting for another")
+    assert job_take(job_id=job.pk).attempt == 2
+
+
+def test_job_that_could_not_be_rung_is_rung_once_the_broker_is_back(barn):
+    queue = settings.VAR_DIR / "broker" / "queue"
+    past = timezone.now() - timedelta(seconds=5)
+    job = factories.make_job(barn.project, state=Job.State.RUNNING, attempt=1, lease_until=past)
+    queue.rename(queue.with_name("away"))
+    try:
+        assert jobs_sweep() == []
+    finally:
+        queue.with_name("away").rename(queue)
+    assert jobs_sweep() == [job.pk]
+
+
 def test_cancelled_job_of_a_dead_worker_ends_without_running_again(barn):
     past = timezone.now() - timedelta(seconds=5)
     job = factories.make_job(barn.project, state=Job.State.RUNNING, attempt=1, lease_until=past, cancel_requested=True)
