@@ -79,3 +79,19 @@ def test_a_remapped_key_works_at_once_and_after_reload(stage):
     desk.says("proposed")
     desk.press("q")
     assert submitted().verdict == "absent"
+
+
+def test_a_daily_goal_and_what_was_settled_today_survive_a_reload(stage):
+    stage.add_task(CHICKENS, priority=2)
+    stage.add_task(ALSO_CHICKENS, priority=1)
+    desk = stage.desk_for()
+    desk.says("proposed")
+    desk.role("goal").fill("8")
+    desk.role("goal").press("Tab")
+    desk.role("today").get_by_text("0 of 8").wait_for()
+    desk.role("stage").focus()
+    desk.press("n")
+    desk.role("today").get_by_text("1 of 8").wait_for()
+    desk.page.reload()
+    desk.role("today").get_by_text("1 of 8").wait_for()
+    assert desk.role("today-bar").get_attribute("value") == "1"

@@ -99,6 +99,14 @@ test("a forgotten mask grows by a pixel instead, and the sentence says why", asy
   assert.match(said.at(-1), /A pixel larger .* can't draw this mask anew/);
 });
 
+test("a mask that was forgotten and dropped meanwhile leaves the selected one alone", async () => {
+  const { border, answerNext, editor, state } = deskWithBorder({ isForgotten: true });
+  border.move(-1, false);
+  editor.drop();
+  await answerNext();
+  assert.equal(state().hand, null);
+});
+
 test("a drawn mask shrinks by a pixel without asking anybody", () => {
   const { border, asked, editor, state } = deskWithBorder();
   editor.drop();

@@ -3,7 +3,7 @@
  * not draw, or has forgotten, grows or shrinks by a pixel instead, and the sentence says so.
  */
 
-import { isAbort, paths } from "./api-client.js";
+import { paths } from "./api-client.js";
 import { maskFromWire } from "./rle.js";
 import { borderWords } from "./hand.js";
 
@@ -55,14 +55,16 @@ export class Border {
   async #askFor({ maskId, border, gesture }) {
     const { api, store, editor, tell, say } = this.#parts;
     const url = paths.task(store.state.taskId, "mask");
+    const isInHand = () => store.state.hand?.maskId === maskId;
     try {
       const { mask } = await api.post(url, { mask_id: maskId, threshold: -border * LOGITS_A_STEP });
       tell({ kind: "ok", message: "" });
-      if (store.state.hand?.maskId === maskId) say(editor.setBorder(border, maskFromWire(mask), gesture));
+      if (isInHand()) say(editor.setBorder(border, maskFromWire(mask), gesture));
     } catch (error) {
       this.#wanted = null;
-      if (error.code === "unknown_mask") say(editor.movePixel(Math.sign(border - store.state.hand?.border), gesture));
-      else if (!isAbort(error)) tell({ kind: error.isPassing ? "away" : "refused", message: error.message });
+      const isForgotten = error.code === "unknown_mask";
+      if (isForgotten && isInHand()) say(editor.movePixel(Math.sign(border - store.state.hand.border), gesture));
+      if (!isForgotten) tell({ kind: error.isPassing ? "away" : "refused", message: error.message });
     }
   }
 }

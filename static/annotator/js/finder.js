@@ -38,6 +38,7 @@ export class Finder {
 
   async #look(taskId, exemplars) {
     const { api, store, editor, say, tell, onSlow } = this.#parts;
+    clearTimeout(this.#retryTimer);
     const slow = setTimeout(() => onSlow(true), SLOW_MS);
     this.#isLooking = true;
     try {
