@@ -154,7 +154,7 @@ def test_wrong_upload_shows_its_sentence_and_a_right_one_becomes_a_job(stage):
     page.locator("input[type=file]").set_input_files(hen)
     page.get_by_role("button", name="Import", exact=True).click()
     page.get_by_text("An export comes as one zip").wait_for()
-    page.get_by_label("Images: files, or one zip of them").check()
+    page.get_by_label("Images: files, one zip of them").check()
     page.locator("input[type=file]").set_input_files(hen)
     page.get_by_role("button", name="Import", exact=True).click()
     page.get_by_role("heading", name="Import #").wait_for()
