@@ -52,6 +52,7 @@ def test_grid_shows_masks_and_approves_what_is_left_selected(stage):
     rows = [answer(stage.barn) for _ in range(4)]
     page = stage.page_for(stage.barn.reviewer, "review/")
     page.get_by_role("link", name="4 near-certain").click()
+    page.locator("canvas[data-answer='3']").wait_for()
     wait_until(lambda: ink(page, "canvas[data-answer='3']") > 3)
     page.locator(".certain-card").nth(1).click()
     page.get_by_role("button", name="Approve 3").wait_for()
