@@ -30,6 +30,7 @@ FILES = (
     "submit",
     "stale_submits",
     "review",
+    "bulk_review",
     "reassign",
     "doubles",
     "one_pass",
