@@ -127,11 +127,13 @@ def _candidate(project: Project, user: AbstractBaseUser, on_screen: Q) -> Task |
     to somebody who works here no more; what others are just taking is passed over."""
     free = Task.objects.filter(project=project).exclude(on_screen).select_for_update(skip_locked=True)
     returned = free.filter(state=Task.State.RETURNED).order_by("skips", "updated_at", "pk")
-    queued = free.filter(state=Task.State.QUEUED).exclude(own_twins(user)).order_by("skips", "-priority", "pk")
+    not_theirs = ~own_twins(user)
+    queued = free.filter(not_theirs, state=Task.State.QUEUED).order_by("skips", "-priority", "pk")
     own = returned.filter(author=user).first() or queued.filter(assignee=user).first()
+    if found := own or queued.filter(assignee=None).first():
+        return found
     here = Membership.objects.filter(project=project, user__is_active=True)
-    left = returned.exclude(author__in=here.values("user")).exclude(own_twins(user))
-    return own or queued.filter(assignee=None).first() or left.first()
+    return returned.exclude(author__in=here.values("user")).filter(not_theirs).first()
 
 
 def _take(task: Task, user: AbstractBaseUser) -> bool:
