@@ -15,6 +15,7 @@ from annotator.models import Job, Project
 
 from .audit import audit_record
 from .job_context import JobContext
+from .named_sources import upload_delete
 
 __all__ = ["JobCancelled", "JobContext", "job_cancel", "job_enqueue", "job_ring", "jobs_sweep"]
 
@@ -63,23 +64,31 @@ def job_cancel(*, job: Job, user: AbstractBaseUser | None) -> Job:
         asked = not ended and mine.filter(state=Job.State.RUNNING).update(cancel_requested=True)
         if ended or asked:
             audit_record(project=job.project, actor=user, action="job.cancel", subject=f"job {job.pk}", kind=job.kind)
+    if ended:
+        _upload_forget(job)
     job.refresh_from_db()
     if not (ended or asked):
         raise ConflictError(f"This job has already ended: {job.get_state_display().lower()}.", code="already_ended")
     return job
 
 
+def _upload_forget(job: Job) -> None:
+    """What a job was to read is of no use once it ended without a worker that could tidy up."""
+    if path := job.params.get("path"):
+        upload_delete(path)
+
+
 def jobs_sweep() -> list[int]:
     """Ring again for jobs whose worker died or whose message was lost; give up on those that kill every worker."""
     lease = timedelta(seconds=settings.JOB_LEASE_SECONDS)
     lapsed = Job.objects.filter(state=Job.State.RUNNING, lease_until__lt=Now())
-    lapsed.filter(cancel_requested=True).update(
-        state=Job.State.CANCELLED, finished_at=Now(), lease_until=None, message="Cancelled"
-    )
-    for job in lapsed.filter(attempt__gte=F("max_attempts")):
-        lapsed.filter(pk=job.pk, attempt=job.attempt).update(
-            state=Job.State.FAILED, finished_at=Now(), lease_until=None, reason=DIED.format(attempts=job.attempt)
-        )
+    for job in lapsed.filter(Q(cancel_requested=True) | Q(attempt__gte=F("max_attempts"))):
+        if job.cancel_requested:
+            end: dict[str, Any] = {"state": Job.State.CANCELLED, "message": "Cancelled"}
+        else:
+            end = {"state": Job.State.FAILED, "reason": DIED.format(attempts=job.attempt)}
+        if lapsed.filter(pk=job.pk, attempt=job.attempt).update(finished_at=Now(), lease_until=None, **end):
+            _upload_forget(job)
     lapsed.update(state=Job.State.QUEUED, lease_until=Now(), message="Its worker died; waiting for another")
     rung = []
     # A waiting job's lease_until is the time of its next ring, so that a long queue is not rung without end.

@@ -16,6 +16,7 @@ from annotator.services import job_context
 from annotator.services.imports import import_run, import_start
 from annotator.services.job_context import JobContext
 from annotator.services.job_runner import job_run, job_take
+from annotator.services.jobs import job_cancel, jobs_sweep
 from tests import factories
 from tests.processes import ROOT
 
@@ -109,6 +110,23 @@ def test_upload_outlives_the_work_until_the_job_is_closed(barn):
     job_run(job_id=job.pk)
     job.refresh_from_db()
     assert (job.state, job.report["images_already_there"], path.exists()) == ("succeeded", 1, False)
+
+
+@pytest.mark.parametrize("end", ["cancelled while it waits", "given up"])
+def test_upload_of_an_import_that_no_worker_ended_is_deleted(barn, end):
+    settings.UPLOADS_DIR.mkdir(parents=True, exist_ok=True)
+    path = settings.UPLOADS_DIR / "never-read.zip"
+    path.write_bytes(b"some bytes")
+    job = import_start(project=barn.project, user=barn.admin, upload_path=path)
+    if end == "given up":
+        past = timezone.now() - timedelta(seconds=5)
+        Job.objects.update(state=Job.State.RUNNING, attempt=3, lease_until=past)
+        jobs_sweep()
+    else:
+        job_cancel(job=job, user=barn.admin)
+    job.refresh_from_db()
+    assert job.state in ("cancelled", "failed")
+    assert not path.exists()
 
 
 def test_server_s_own_folder_is_left_alone(barn, tmp_path):
