@@ -120,7 +120,7 @@ def test_scaled_presence_is_scaled_in_the_answer():
 
 
 def test_one_example_finds_the_others_where_the_word_was_never_taught(network):
-    seen = examine_exemplars(network, load_tokenizer(FOLDER), "easy", first_seed=FRESH_SEED, scenes=24)
+    seen = examine_exemplars(network, load_tokenizer(FOLDER), "easy", first_seed=FRESH_SEED, scenes=16)
     assert seen["box"]["recall"] > 0.6
     assert seen["box"]["precision"] > 0.6
     assert seen["word and box"]["recall"] > 0.7
