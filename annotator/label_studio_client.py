@@ -216,8 +216,9 @@ def _project(row: dict[str, Any]) -> StudioProject:
     if type(number) is not int or not isinstance(made_at, datetime):
         raise LabelStudioError("Label Studio's answer names no project.")
     title = str(row.get("title") or "")[:200]
-    tasks = row.get("task_number")
-    return StudioProject(number, title, made_at, tasks if type(tasks) is int else 0, keys.pop(), tuple(dict.fromkeys(labels)))
+    told = row.get("task_number")
+    tasks = told if type(told) is int else 0
+    return StudioProject(number, title, made_at, tasks, keys.pop(), tuple(dict.fromkeys(labels)))
 
 
 def _controls(value: Any) -> Iterator[dict[str, Any]]:

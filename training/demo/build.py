@@ -1,8 +1,8 @@
 """Rebuild the demo model from nothing: python -m training.demo.build --out DIR
 
 Resumable: run it again after a kill and it goes on. Drawings and checkpoints live under --work (several GB).
-Somewhat over half an hour on two idle CPU cores. Under glibc's allocator every step is about four times slower, so preload
-jemalloc: LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always
+Somewhat over half an hour on two idle CPU cores. Under glibc's allocator every step is about four times slower, so
+preload jemalloc: LD_PRELOAD=libjemalloc.so.2 MALLOC_CONF=dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always
 """
 
 from __future__ import annotations
