@@ -98,6 +98,23 @@ def test_two_fingers_move_the_picture_without_clicking(stage):
     assert asked == []
 
 
+def test_a_drag_with_space_held_moves_the_picture_and_neither_clicks_nor_submits(stage):
+    task, _ = stage.add_task(CHICKENS)
+    desk = stage.desk_for()
+    desk.says("proposed")
+    asked = []
+    desk.page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    edge = desk.on_screen(-20, 112)
+    assert ink_on_screen(desk, *edge) == 0
+    desk.page.keyboard.down("Space")
+    desk.drag((112, 112), (52, 112))
+    desk.page.keyboard.up("Space")
+    assert ink_on_screen(desk, *edge) == 255
+    assert [url for url in asked if "/click" in url or "/submit" in url] == []
+    task.refresh_from_db()
+    assert task.state == "claimed"
+
+
 def test_a_tap_adds_and_a_long_touch_takes_away(stage):
     _, scene = stage.add_task(CHICKENS)
     x, y = deepest_pixel(chickens_of(scene)[0])

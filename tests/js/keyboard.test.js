@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { createKeymap, keyName, shownKey } from "../../static/annotator/js/keyboard.js";
+import { bindKeys, createKeymap, keyName, shownKey } from "../../static/annotator/js/keyboard.js";
 import { DESK_SHORTCUTS, REVIEW_SHORTCUTS } from "../../static/annotator/js/shortcuts.js";
 
 const pressed = (key, modifiers = {}) =>
@@ -80,4 +80,32 @@ test("digits choose concepts at the desk, and one picture pixel a screen pixel h
   for (const table of [DESK_SHORTCUTS, REVIEW_SHORTCUTS]) {
     assert.equal(createKeymap(table, "any", memory()).actionOf(pressed("Z", { shiftKey: true })), "zoom-actual");
   }
+});
+
+function typist() {
+  const target = new EventTarget();
+  const done = [];
+  bindKeys(target, createKeymap(DESK_SHORTCUTS, "desk", memory()), (action) => done.push(action), new Set());
+  const send = (type, fields = {}) => target.dispatchEvent(Object.assign(new Event(type), fields));
+  return { done, send };
+}
+
+test("Space acts once, when it is let go", () => {
+  const { done, send } = typist();
+  send("keydown", { key: " " });
+  send("keydown", { key: " ", repeat: true });
+  assert.deepEqual(done, []);
+  send("keyup", { key: " " });
+  send("keyup", { key: " " });
+  assert.deepEqual(done, ["submit"]);
+});
+
+test("Space that was held while the pointer went down moved the picture and does nothing else", () => {
+  const { done, send } = typist();
+  send("keydown", { key: " " });
+  send("pointerdown");
+  send("keyup", { key: " " });
+  assert.deepEqual(done, []);
+  send("keydown", { key: "n" });
+  assert.deepEqual(done, ["absent"]);
 });

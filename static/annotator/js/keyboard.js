@@ -63,18 +63,33 @@ function readOwn(storage, key) {
 
 /**
  * Call `run(action, event)` for keys of the map; keys typed into a field or pressing a button are left alone. A key
- * held down repeats only what is in `repeating`: a Space held too long must not submit the next image as well.
+ * held down repeats only what is in `repeating`: a Space held too long must not submit the next image as well. Space
+ * acts when it is let go, and not at all where the pointer went down meanwhile: then it moved the picture.
  */
 export function bindKeys(target, keymap, run, repeating) {
+  let onRelease = null; // what letting go of Space will do
+  const forget = () => (onRelease = null);
   const onKeyDown = (event) => {
     if (event.defaultPrevented || event.isComposing) return;
-    const action = keymap.actionOf(keyName(event));
+    const pressed = keyName(event);
+    const action = keymap.actionOf(pressed);
     if (!action || isTaken(event)) return;
     event.preventDefault();
-    if (!event.repeat || repeating.has(action)) run(action, event);
+    if (pressed === "Space") onRelease = event.repeat ? onRelease : action;
+    else if (!event.repeat || repeating.has(action)) run(action, event);
   };
-  target.addEventListener("keydown", onKeyDown);
-  return () => target.removeEventListener("keydown", onKeyDown);
+  const onKeyUp = (event) => {
+    if (event.key !== " " || !onRelease) return;
+    event.preventDefault();
+    const action = onRelease;
+    forget();
+    run(action, event);
+  };
+  const listeners = { keydown: onKeyDown, keyup: onKeyUp, pointerdown: forget, visibilitychange: forget };
+  for (const [type, listener] of Object.entries(listeners)) target.addEventListener(type, listener);
+  return () => {
+    for (const [type, listener] of Object.entries(listeners)) target.removeEventListener(type, listener);
+  };
 }
 
 function isTaken({ target, key, ctrlKey, metaKey }) {

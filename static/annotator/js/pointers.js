@@ -1,4 +1,4 @@
-/** Mouse, pen and fingers on the stage -> calls of the tool at hand; middle button and two fingers move the view. */
+/** Mouse, pen and fingers on the stage -> the tool at hand; middle button, Space held and two fingers move the view. */
 
 import { toImage } from "./viewport.js";
 
@@ -11,6 +11,7 @@ export class Pointers {
   #active = new Map(); // pointer id -> screen point
   #mode = null; // "tool" | "pan" | "pinch"
   #pen = null; // id of the pen on the screen
+  #spaceIsHeld = false;
 
   constructor(stage, workspace) {
     this.#stage = stage;
@@ -22,6 +23,16 @@ export class Pointers {
     stage.addEventListener("pointerleave", () => this.tool.leave?.());
     stage.addEventListener("dblclick", (event) => this.tool.doubleClick?.(this.#toolEvent(event)));
     stage.addEventListener("contextmenu", (event) => event.preventDefault());
+    this.#watchSpace();
+  }
+
+  #watchSpace() {
+    const hold = (isHeld) => (event) => {
+      if (event.type === "blur" || event.key === " ") this.#spaceIsHeld = isHeld;
+    };
+    document.addEventListener("keydown", hold(true));
+    document.addEventListener("keyup", hold(false));
+    addEventListener("blur", hold(false));
   }
 
   setTool(next) {
@@ -54,7 +65,7 @@ export class Pointers {
       this.tool.cancel?.();
       this.#mode = "pinch";
     } else if (this.#active.size === 1) {
-      this.#mode = event.button === MIDDLE ? "pan" : "tool";
+      this.#mode = event.button === MIDDLE || this.#spaceIsHeld ? "pan" : "tool";
       if (this.#mode === "tool") this.tool.down?.(this.#toolEvent(event));
     }
   }

@@ -16,7 +16,7 @@ const TOOLS = [
   row("tool-brush", ["B"], "Tools", "Brush: paint pixels on"),
   row("tool-eraser", ["E"], "Tools", "Eraser: take pixels off"),
   row("tool-polygon", ["P"], "Tools", "Polygon: click corners, click the first one to close"),
-  row("tool-pan", ["M"], "Tools", "Move the picture (middle button does it with any tool)"),
+  row("tool-pan", ["M"], "Tools", "Move the picture (with any tool: middle button, or Space held while dragging)"),
   row("smaller", ["["], "Tools", "Smaller brush or eraser; with the other tools: the mask tighter"),
   row("larger", ["]"], "Tools", "Larger brush or eraser; with the other tools: the mask looser"),
   row("split", ["L"], "Tools", "Split the selected instance into its parts"),
