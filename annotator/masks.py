@@ -159,12 +159,6 @@ def rle_iou(first: Rle, second: Rle) -> float:
     return float(coco.iou([_for_pycocotools(first)], [_for_pycocotools(second)], [0])[0][0])
 
 
-def rles_union(rles: Sequence[Rle]) -> Rle:
-    """All pixels of any of the masks, which are of one image."""
-    merged = coco.merge([_for_pycocotools(rle) for rle in rles])
-    return {"size": list(rles[0]["size"]), "counts": merged["counts"].decode("ascii")}
-
-
 def _strips(rle: Rle) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The mask as vertical strips, each within one column, in order: (column, first row, length)."""
     height = rle["size"][0]

@@ -25,7 +25,6 @@ CLICK_SECONDS = 10.0
 PREDICT_SECONDS = 300.0
 SIMILAR_SECONDS = 30.0  # somebody waits at the desk
 READY_SECONDS = 3.0
-IMAGES_A_PREDICT = 16
 IMAGES_A_WARM = 64
 BY_HAND = "You can still draw by hand."
 # What a person's request can cause: passed on with its own code and status.

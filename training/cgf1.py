@@ -338,9 +338,6 @@ def summarise(pairs: PairCounts, iou_type: str = "segm") -> dict[str, float]:
     return figures
 
 
-SUMS = 3 * len(IOU_THRESHOLDS) + 4
-
-
 def sums_of(pairs: PairCounts) -> np.ndarray:
     """(P, 34) additive terms of CGF1: TP, FP on positives, FN by threshold, then IL TP, FP, TN, FN."""
     positive, fires = pairs.is_positive_P[:, None], pairs.fires_P[:, None]

@@ -8,7 +8,7 @@ from pathlib import Path
 from django.db.models import Q, QuerySet
 
 from annotator.errors import RoostError
-from annotator.models import Deployment, GateDecision, ModelVersion, Project
+from annotator.models import Deployment, ModelVersion, Project
 from annotator.selectors.concepts import concepts_active
 from annotator.services.models_folder import model_folder
 from annotator.services.promotion import deployment_stack
@@ -44,10 +44,6 @@ def serving_quality(*, project: Project) -> Quality | None:
     if not {"cgf1", "pmf1", "il_mcc"} <= metrics.keys():
         return None
     return Quality(metrics["cgf1"], metrics["pmf1"], metrics["il_mcc"], gate.run.number)
-
-
-def newest_gate(*, project: Project) -> GateDecision | None:
-    return project.gate_decisions.select_related("run", "challenger").order_by("-id").first()
 
 
 def untaught_concepts(*, project: Project) -> list[str]:

@@ -89,12 +89,6 @@ def test_masks_of_two_sizes_are_not_compared():
         masks.rle_iou(masks.encode_mask(np.ones((2, 2))), masks.encode_mask(np.ones((2, 3))))
 
 
-def test_union_covers_both_masks():
-    first, second = np.zeros((10, 10), dtype=bool), np.zeros((10, 10), dtype=bool)
-    first[:, :6], second[:, 4:] = True, True
-    assert masks.rle_area(masks.rles_union([masks.encode_mask(first), masks.encode_mask(second)])) == 100
-
-
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.5, 0.98, 1.0])
 def test_wire_mask_holds_the_pixels_of_its_crop_whatever_they_are(share):
     rng = np.random.default_rng(int(100 * share))
