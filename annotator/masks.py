@@ -6,7 +6,6 @@ whole image; on the wire they are cropped (docs/contracts.md).
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any, TypedDict
 
 import numpy as np

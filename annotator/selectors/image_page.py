@@ -13,7 +13,7 @@ from annotator.models import Annotation, Image, Membership, Pair, Prediction, Pr
 from annotator.selectors.access import Person, role_of
 from annotator.selectors.images_page import ImageFilter, images_found
 from annotator.selectors.tasks import lane_words, proposed_instances
-from annotator.selectors.told import answers_told, with_truth_told
+from annotator.selectors.visibility import answers_visible, pairs_with_visible_truth
 
 EVENTS = 40
 
@@ -52,9 +52,9 @@ class Known:
 
 def image_known(*, image: Image, project: Project, user: Person) -> list[Known]:
     """Its pairs by category; of a retired concept only what was settled."""
-    pairs = with_truth_told(image.pairs.all(), project=project, user=user).select_related("concept")
-    shown = pairs.exclude(concept__retired_at__isnull=False, told=Pair.Truth.UNSEEN).order_by("concept__category_id")
-    known = {pair.pk: Known(pair, pair.told) for pair in shown}
+    pairs = pairs_with_visible_truth(image.pairs.all(), project=project, user=user).select_related("concept")
+    pairs = pairs.exclude(concept__retired_at__isnull=False, visible_truth=Pair.Truth.UNSEEN)
+    known = {pair.pk: Known(pair, pair.visible_truth) for pair in pairs.order_by("concept__category_id")}
     _add_predictions(known, image, project)
     _add_history(known, image, project, user)
     return list(known.values())
@@ -92,19 +92,19 @@ def _add_predictions(known: dict[int, Known], image: Image, project: Project) ->
 
 def _add_history(known: dict[int, Known], image: Image, project: Project, user: Person) -> None:
     events: dict[int, list[Event]] = defaultdict(list)
-    for task in _tasks_told(known, project, user):
+    for task in _tasks_visible(known, project, user):
         one = known[task.pair_id]
         one.open_task = task if task.state in Task.OPEN_STATES else one.open_task
         link = task.pk if task.state == Task.State.QUEUED else None
         events[task.pair_id].append(Event(task.created_at, "", f"Queued: {lane_words(task).lower()}", task=link))
-    answers = answers_told(pairs=image.pairs.filter(pk__in=known), project=project, user=user)
+    answers = answers_visible(pairs=image.pairs.filter(pk__in=known), project=project, user=user)
     for answer in answers.select_related("author", "review__reviewer", "task").order_by("pk"):
         events[answer.pair_id] += _answer_events(answer, known[answer.pair_id])
     for pair_id, one in known.items():
         one.history = sorted(events[pair_id], key=lambda event: event.at, reverse=True)[:EVENTS]
 
 
-def _tasks_told(known: dict[int, Known], project: Project, user: Person) -> list[Task]:
+def _tasks_visible(known: dict[int, Known], project: Project, user: Person) -> list[Task]:
     """One of two blind ones; of a pair whose truth is kept back the open one alone, as of one never looked at."""
     tasks = Task.objects.filter(pair__in=known, blind=0).select_related("holder").defer("reasons").order_by("pk")
     if role_of(user=user, project=project) == Membership.Role.ANNOTATOR:

@@ -8,7 +8,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from annotator.models import Image, Pair, Project
 from annotator.selectors.access import Person
-from annotator.selectors.told import with_truth_told
+from annotator.selectors.visibility import pairs_with_visible_truth
 
 PAGE = 48
 
@@ -25,7 +25,7 @@ class ImageFilter:
 
 
 def images_page(*, project: Project, wanted: ImageFilter, user: Person) -> tuple[list[Image], int | None]:
-    """Images with `.known` = [Pair, …], `.told` the truth that this person may know; and the id to go on from."""
+    """Images with `.known` = [Pair, …], whose truth is what this person may know; and the id to go on from."""
     found = images_found(project=project, wanted=wanted, user=user)
     found = found.filter(id__lt=wanted.before) if wanted.before else found
     rows = list(found.order_by("-id")[: PAGE + 1])
@@ -47,18 +47,18 @@ def images_found(*, project: Project, wanted: ImageFilter, user: Person) -> Quer
 def _pairs(project: Project, wanted: ImageFilter, user: Person) -> QuerySet[Pair]:
     pairs = Pair.objects.filter(image_id=OuterRef("pk"))
     if wanted.truth:
-        pairs = with_truth_told(pairs, project=project, user=user).filter(told=wanted.truth)
+        pairs = pairs_with_visible_truth(pairs, project=project, user=user).filter(visible_truth=wanted.truth)
     return pairs.filter(concept_id=wanted.concept) if wanted.concept else pairs
 
 
 def _add_pairs(images: Sequence[Image], project: Project, user: Person) -> None:
     pairs = Pair.objects.filter(image__in=[image.pk for image in images]).select_related("concept")
-    rows = with_truth_told(pairs, project=project, user=user).exclude(
-        concept__retired_at__isnull=False, told=Pair.Truth.UNSEEN
+    rows = pairs_with_visible_truth(pairs, project=project, user=user).exclude(
+        concept__retired_at__isnull=False, visible_truth=Pair.Truth.UNSEEN
     )
     known = defaultdict(list)
     for pair in rows.only("image_id", "concept__name", "concept__colour").order_by("concept__category_id"):
-        pair.truth = pair.told
+        pair.truth = pair.visible_truth
         known[pair.image_id].append(pair)
     for image in images:
         image.known = known[image.pk]

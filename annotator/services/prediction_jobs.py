@@ -24,12 +24,12 @@ from annotator.uploads import upload_keep
 from .jobs import JobContext, job_enqueue
 from .named_sources import source_allowed, source_of_job, upload_delete
 from .prediction_journal import DOCUMENTS, JOURNAL
-from .predictions import Wish, predictions_write
+from .predictions import OnProgress, PredictionRequest, predictions_write
 
 MAX_CONCEPTS, MAX_CONCEPT_CHARACTERS = 64, 80  # what the ML backend takes in one request
 REPORTED_REFUSALS = 500
-# A failed job's half stays so long for the same wish to go on with.
-KEEP_HALVES_SECONDS = 7 * 24 * 3600
+# What a failed job has so far stays so long, for the same request to go on with.
+KEEP_PARTIAL_SECONDS = 7 * 24 * 3600
 
 
 def predict_start(
@@ -62,20 +62,22 @@ def predict_start(
 def predict_run(context: JobContext) -> dict[str, Any]:
     """The job's work. After a worker that died or was stopped, or when asked for again after a failure, it goes on."""
     params = context.job.params
-    half = _half_folder(context.job)
-    _sweep_halves()
+    partial = _partial_folder(context.job)
+    _sweep_partials()
     context.when_ended(lambda: upload_delete(params["path"]))
     try:
         with source_of_job(params) as source:
-            wish = Wish(params["version"], params["concepts"], params["threshold"])
-            tell = _teller(context)
-            manifest = predictions_write(source=source, named=params["named"], wish=wish, out=half, tell=tell)
-        name, size = _packed(context.job, half)
+            request = PredictionRequest(params["version"], params["concepts"], params["threshold"])
+            show = _progress_shown(context)
+            manifest = predictions_write(
+                source=source, named=params["named"], request=request, out=partial, on_progress=show
+            )
+        name, size = _packed(context.job, partial)
     except JobCancelled:
         if context.stop_reason == "cancelled":
-            shutil.rmtree(half, ignore_errors=True)
+            shutil.rmtree(partial, ignore_errors=True)
         raise
-    shutil.rmtree(half)
+    shutil.rmtree(partial)
     refused = manifest.pop("refused")
     left_out = {"refused": refused[:REPORTED_REFUSALS], "more_refused": max(len(refused) - REPORTED_REFUSALS, 0)}
     return {"file": name, "bytes": size, **manifest, **left_out}
@@ -115,23 +117,23 @@ def _concepts(project: Project, names: Sequence[str]) -> list[str]:
     return chosen
 
 
-def _teller(context: JobContext) -> Any:
-    def tell(done: int, of: int, what: str, seconds_left: float | None) -> None:
+def _progress_shown(context: JobContext) -> OnProgress:
+    def show(done: int, of: int, what: str, seconds_left: float | None) -> None:
         context.progress(0.98 * done / of, f"{done} of {of} {what}", seconds_left)
 
-    return tell
+    return show
 
 
-def _half_folder(job: Job) -> Path:
-    """One for each wish, so that a second job of the same goes on; an upload is a wish of its own."""
-    wish = json.dumps([job.project_id, job.params], sort_keys=True).encode()
-    return settings.VAR_DIR / "predictions" / hashlib.sha256(wish).hexdigest()[:16]
+def _partial_folder(job: Job) -> Path:
+    """One for each request, so that a second job of the same goes on; an upload is a request of its own."""
+    request = json.dumps([job.project_id, job.params], sort_keys=True).encode()
+    return settings.VAR_DIR / "predictions" / hashlib.sha256(request).hexdigest()[:16]
 
 
-def _sweep_halves() -> None:
+def _sweep_partials() -> None:
     root = settings.VAR_DIR / "predictions"
     for journal in root.glob(f"*/{JOURNAL}"):
-        if time.time() - journal.stat().st_mtime > KEEP_HALVES_SECONDS:
+        if time.time() - journal.stat().st_mtime > KEEP_PARTIAL_SECONDS:
             shutil.rmtree(journal.parent, ignore_errors=True)
 
 

@@ -22,8 +22,8 @@ DOCUMENTS = (PAIRS, PREDICTIONS, MANIFEST)
 
 
 @dataclass(frozen=True)
-class Question:
-    """What is asked: a journal of one question is never gone on with for another. `names_hash`: of all file names."""
+class JournalHeader:
+    """What is asked: a journal with one header is never gone on with for another. `names_hash`: of all file names."""
 
     source: str
     model_version: str
@@ -44,9 +44,9 @@ def names_hash(names: Sequence[str]) -> str:
 class Journal:
     """Open for one writer at a time. `done`: how many images are in it."""
 
-    def __init__(self, folder: Path, question: Question) -> None:
-        self._path, self.question, self.done = folder / JOURNAL, question, 0
-        with _disk_told(folder):
+    def __init__(self, folder: Path, header: JournalHeader) -> None:
+        self._path, self.header, self.done = folder / JOURNAL, header, 0
+        with _disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = self._path.open("a+b")
         try:
@@ -68,7 +68,7 @@ class Journal:
             self._file.close()
 
     def append(self, rows: Iterable[dict[str, Any]]) -> None:
-        with _disk_told(self._path):
+        with _disk_errors(self._path):
             for row in rows:
                 self._file.write(_line(row))
                 self.done += 1
@@ -88,7 +88,7 @@ class Journal:
         header, end = _whole(self._file.readline()), 0
         if header is None:
             self._file.truncate(0)
-            self._file.write(_line(asdict(self.question)))
+            self._file.write(_line(asdict(self.header)))
             self._file.flush()
             return
         self._check(header, folder)
@@ -100,7 +100,7 @@ class Journal:
         self._file.seek(end)
 
     def _check(self, header: dict[str, Any], folder: Path) -> None:
-        wanted = asdict(self.question)
+        wanted = asdict(self.header)
         other = [name for name, value in wanted.items() if header.get(name) != value]
         if {"images", "names_hash"} & set(other):
             other = [name for name in other if name not in ("images", "names_hash")] + ["files in the source"]
@@ -131,7 +131,7 @@ def documents_write(journal: Journal, folder: Path, *, not_pictures: int) -> dic
         PAIRS: _write_list(folder / PAIRS, opening, _pair_rows(journal), closing),
         PREDICTIONS: _write_list(folder / PREDICTIONS, "[", _prediction_rows(journal), "]\n"),
     }
-    question = {name: value for name, value in asdict(journal.question).items() if name not in ("images", "names_hash")}
+    question = {name: value for name, value in asdict(journal.header).items() if name not in ("images", "names_hash")}
     manifest = {"made_by": "Roost", **question, **_totals(journal, not_pictures), "sha256": files}
     _write(folder / MANIFEST, lambda file: file.write(json.dumps(manifest, indent=1) + "\n"))
     return manifest
@@ -161,7 +161,7 @@ def _pair_rows(journal: Journal) -> Iterator[dict[str, Any]]:
             yield {
                 "id": number,
                 "file_name": row["file"],
-                "text_input": journal.question.concepts[category],
+                "text_input": journal.header.concepts[category],
                 "width": row["width"],
                 "height": row["height"],
                 "queried_category": str(category + 1),
@@ -197,7 +197,7 @@ def _write_list(path: Path, opening: str, rows: Iterable[dict[str, Any]], closin
 def _write(path: Path, write: Callable[[IO[str]], object]) -> None:
     """Wholly or not at all."""
     beside = path.with_name(f".{path.name}.tmp")
-    with _disk_told(path):
+    with _disk_errors(path):
         with beside.open("w") as file:
             write(file)
             file.flush()
@@ -206,7 +206,7 @@ def _write(path: Path, write: Callable[[IO[str]], object]) -> None:
 
 
 @contextmanager
-def _disk_told(path: Path) -> Iterator[None]:
+def _disk_errors(path: Path) -> Iterator[None]:
     """What the disk refuses, as a sentence."""
     try:
         yield

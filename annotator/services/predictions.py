@@ -19,23 +19,23 @@ from annotator.ml_client import ImagePrediction
 from .image_store import StoredFile
 from .imports import IMAGE_ENDINGS
 from .mining import WAITS_SECONDS, WORTH_WAITING
-from .prediction_guests import Guests, guests_received
-from .prediction_journal import Journal, Question, documents_write, names_hash
+from .prediction_journal import Journal, JournalHeader, documents_write, names_hash
+from .temporary_images import TemporaryImages, temporary_images_opened
 
 IMAGES_A_CALL = 8
 # One call is answered while the next waits at the backend; pictures are fetched and checked ahead of both.
 CALLS_AT_ONCE, CALLS_AHEAD = 2, 3
 FETCHES_AT_ONCE, FETCHES_AHEAD = 4, 24
-TELL_EVERY_SECONDS = 1.0
+PROGRESS_EVERY_SECONDS = 1.0
 
 T = TypeVar("T")
 R = TypeVar("R")
 # (images done, of how many, what goes on, seconds left)
-Tell = Callable[[int, int, str, float | None], object]
+OnProgress = Callable[[int, int, str, float | None], object]
 
 
 @dataclass(frozen=True)
-class Wish:
+class PredictionRequest:
     """What to ask of each picture; `threshold`: least instance score, presence included."""
 
     version: str
@@ -43,21 +43,23 @@ class Wish:
     threshold: float
 
 
-def predictions_write(*, source: ImportSource, named: str, wish: Wish, out: Path, tell: Tell) -> dict[str, Any]:
+def predictions_write(
+    *, source: ImportSource, named: str, request: PredictionRequest, out: Path, on_progress: OnProgress
+) -> dict[str, Any]:
     """Ask about every picture and write the documents to `out`; the manifest.
 
-    Stopped half-way and called again with the same it goes on. `tell` is called every second or so, and may raise
-    JobCancelled.
+    Stopped half-way and called again with the same it goes on. `on_progress` is called every second or so, and may
+    raise JobCancelled.
     """
     names = [name for name in source.names if name.lower().endswith(IMAGE_ENDINGS)]
     if not names:
         raise ImportRefusedError(f"There is no picture in {named}: no name ends in {', '.join(IMAGE_ENDINGS)}.")
-    run = _Run(source, wish, len(names), tell)
-    weights, concepts = run.weights_hash(), list(wish.concepts)
-    question = Question(named, wish.version, weights, concepts, wish.threshold, len(names), names_hash(names))
-    with Journal(out, question) as journal:
-        with guests_received() as guests:
-            run.go_on(journal, names, guests)
+    run = _Run(source, request, len(names), on_progress)
+    weights, concepts = run.weights_hash(), list(request.concepts)
+    header = JournalHeader(named, request.version, weights, concepts, request.threshold, len(names), names_hash(names))
+    with Journal(out, header) as journal:
+        with temporary_images_opened() as images:
+            run.go_on(journal, names, images)
         not_pictures = len(source.names) - len(names) + len(source.problems)
         manifest = documents_write(journal, out, not_pictures=not_pictures)
         journal.delete()
@@ -74,26 +76,26 @@ class _Picture:
 
 
 class _Run:
-    def __init__(self, source: ImportSource, wish: Wish, of: int, tell: Tell) -> None:
-        self._source, self._wish, self._tell = source, wish, tell
+    def __init__(self, source: ImportSource, request: PredictionRequest, of: int, on_progress: OnProgress) -> None:
+        self._source, self._request, self._on_progress = source, request, on_progress
         self._done, self._of = 0, of
         self._seconds_left: float | None = None
         self._note = ""
         self._stopped = threading.Event()
-        self._guests: Guests
+        self._images: TemporaryImages
 
     def weights_hash(self) -> str:
         """Loading the version says at once whether there is one, and which weights answer."""
-        rows = self._in_order(self._load, [self._wish.version], at_once=1, ahead=1)
+        rows = self._in_order(self._load, [self._request.version], at_once=1, ahead=1)
         try:
             return str(next(rows).get("weights_hash"))
         except BaseException:
             self._stopped.set()
             raise
 
-    def go_on(self, journal: Journal, names: Sequence[str], guests: Guests) -> None:
+    def go_on(self, journal: Journal, names: Sequence[str], images: TemporaryImages) -> None:
         """Behind what the journal has already."""
-        self._guests, self._done, first = guests, journal.done, journal.done
+        self._images, self._done, first = images, journal.done, journal.done
         began_at = told_at = time.monotonic()
         pictures = self._in_order(self._store, names[first:], at_once=FETCHES_AT_ONCE, ahead=FETCHES_AHEAD)
         batches = batched(pictures, IMAGES_A_CALL)
@@ -103,10 +105,10 @@ class _Run:
                 now = time.monotonic()
                 spent, told_at = now - told_at, now
                 journal.append(row | {"seconds": round(spent / len(answered), 4)} for row, _ in answered)
-                guests.remove(sha256 for _, sha256 in answered if sha256)
+                images.remove(sha256 for _, sha256 in answered if sha256)
                 self._done = journal.done
                 self._seconds_left = (now - began_at) / (self._done - first) * (self._of - self._done)
-                self._say()
+                self._show_progress()
         finally:
             self._stopped.set()
             calls.close()
@@ -118,7 +120,7 @@ class _Run:
     def _store(self, name: str) -> _Picture:
         try:
             with self._source.open(name) as stream:
-                return _Picture(name, self._guests.store(stream))
+                return _Picture(name, self._images.store(stream))
         except ImportRefusedError as error:
             return _Picture(name, None, str(error))
         except (KeyError, OSError):
@@ -136,19 +138,19 @@ class _Run:
             return {"file": picture.name, "reason": picture.reason}, ""
         answer = answers[stored.sha256]
         if answer.failure and not self._stopped.is_set():
-            # Another run may have taken the same picture out as its own guest: once more, with the file put back.
+            # Another run that was done with the same picture may have taken it out: once more, with the file put back.
             again = self._store(picture.name).stored
             answer = self._answers([again])[0] if again else answer
         if answer.failure:
             return {"file": picture.name, "reason": answer.failure}, stored.sha256
-        pairs = [self._pair(answer, concept) for concept in self._wish.concepts]
+        pairs = [self._pair(answer, concept) for concept in self._request.concepts]
         return {"file": picture.name, "width": stored.width, "height": stored.height, "pairs": pairs}, stored.sha256
 
     def _pair(self, answer: ImagePrediction, concept: str) -> dict[str, Any]:
         found = answer.concepts[concept]
         instances = []
         for one in found.instances:
-            if one.score >= self._wish.threshold:
+            if one.score >= self._request.threshold:
                 x0, y0, x1, y1 = rle_box_xyxy(one.mask)
                 box = [x0, y0, x1 - x0, y1 - y0]
                 instances.append({"score": one.score, "bbox": box, "segmentation": dict(one.mask)})
@@ -157,9 +159,9 @@ class _Run:
     def _answers(self, images: Sequence[StoredFile]) -> list[ImagePrediction]:
         if not images:
             return []
-        wish = self._wish
-        asked: dict[str, Any] = {"concepts": wish.concepts, "score_threshold": wish.threshold}
-        return self._patiently(lambda: ml_client.predict(model_version=wish.version, images=images, **asked))
+        request = self._request
+        asked: dict[str, Any] = {"concepts": request.concepts, "score_threshold": request.threshold}
+        return self._patiently(lambda: ml_client.predict(model_version=request.version, images=images, **asked))
 
     def _patiently(self, call: Callable[[], R]) -> R:
         """Waits while the backend is busy or starts; that it is busy is no failure, however long it lasts."""
@@ -200,9 +202,9 @@ class _Run:
             pool.shutdown(wait=linger, cancel_futures=True)
 
     def _result(self, future: Future[R]) -> R:
-        while not wait([future], TELL_EVERY_SECONDS).done:
-            self._say()
+        while not wait([future], PROGRESS_EVERY_SECONDS).done:
+            self._show_progress()
         return future.result()
 
-    def _say(self) -> None:
-        self._tell(self._done, self._of, self._note or "images", self._seconds_left)
+    def _show_progress(self) -> None:
+        self._on_progress(self._done, self._of, self._note or "images", self._seconds_left)

@@ -31,9 +31,9 @@ def ask(request: HttpRequest, project: Project) -> HttpResponse:
     form = _form(request, project)
     if form.is_valid():
         data = form.cleaned_data
-        wish = {name: data[name] for name in ("upload", "concepts", "version", "threshold")}
+        options = {name: data[name] for name in ("upload", "concepts", "version", "threshold")}
         with refusals_told(request, form):
-            job = predict_start(project=project, user=request.user, source=data["place"], **wish)
+            job = predict_start(project=project, user=request.user, source=data["place"], **options)
             messages.success(request, "The model is asked in the background; the file is offered here when it is done.")
             return go(request, "job", project.slug, job.pk)
     return _page(request, project, form, status=400)

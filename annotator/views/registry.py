@@ -16,7 +16,7 @@ from annotator.selectors.models_page import (
     versions_of,
 )
 from annotator.selectors.snapshots_page import SNAPSHOT_FILES, snapshot_file, snapshots_of
-from annotator.selectors.told import may_be_tested
+from annotator.selectors.visibility import may_be_tested
 
 from .shell import ADMIN, page, project_page, whole_number
 

@@ -21,8 +21,8 @@ from annotator.import_sources import source_opened
 from annotator.models import Image, Job
 from annotator.services import predictions
 from annotator.services.image_store import image_add, image_file_remove, image_file_store, image_path
-from annotator.services.prediction_guests import guests_received
-from annotator.services.predictions import Wish, predictions_write
+from annotator.services.predictions import PredictionRequest, predictions_write
+from annotator.services.temporary_images import temporary_images_opened
 from tests import factories
 from tests.backend_door import backend_door
 from tests.processes import ROOT, wait_until
@@ -177,10 +177,10 @@ class _Stop:
             raise JobCancelled("enough")
 
 
-def _write(folder: Path, out: Path, tell, **changes) -> dict:
-    wish = Wish(**{"version": "tiny", "concepts": ["chicken", "duck"], "threshold": 0.0, **changes})
+def _write(folder: Path, out: Path, on_progress, **changes) -> dict:
+    request = PredictionRequest(**{"version": "tiny", "concepts": ["chicken", "duck"], "threshold": 0.0, **changes})
     with source_opened(folder) as source:
-        return predictions_write(source=source, named=str(folder), wish=wish, out=out, tell=tell)
+        return predictions_write(source=source, named=str(folder), request=request, out=out, on_progress=on_progress)
 
 
 @pytest.fixture
@@ -272,17 +272,17 @@ def test_store_is_as_before_and_images_of_projects_stay(backend, tmp_path, barn)
 
 def test_picture_that_is_imported_meanwhile_stays(barn):
     data = factories.image_bytes()
-    with guests_received() as guests:
-        sha256 = guests.store(io.BytesIO(data)).sha256
+    with temporary_images_opened() as images:
+        sha256 = images.store(io.BytesIO(data)).sha256
         image_add(project=barn.project, stream=io.BytesIO(data), name="a.png")
-        guests.remove([sha256])
+        images.remove([sha256])
     assert image_path(sha256).read_bytes() == data
 
 
-def test_guests_of_a_run_that_lives_are_left_to_it():
-    with guests_received() as first:
+def test_pictures_of_a_run_that_lives_are_left_to_it():
+    with temporary_images_opened() as first:
         sha256 = first.store(io.BytesIO(factories.image_bytes())).sha256
-        with guests_received():
+        with temporary_images_opened():
             assert image_path(sha256).exists()
         assert image_path(sha256).exists()
     assert not image_path(sha256).exists()
@@ -291,9 +291,9 @@ def test_guests_of_a_run_that_lives_are_left_to_it():
 def test_nothing_is_taken_out_while_an_import_runs(barn):
     """It may have found the file there, and not have written its row yet."""
     job = factories.make_job(barn.project, kind=Job.Kind.IMPORT, state=Job.State.RUNNING)
-    with guests_received() as guests:
-        sha256 = guests.store(io.BytesIO(factories.image_bytes())).sha256
-        guests.remove([sha256])
+    with temporary_images_opened() as images:
+        sha256 = images.store(io.BytesIO(factories.image_bytes())).sha256
+        images.remove([sha256])
         assert image_path(sha256).exists()
         Job.objects.filter(pk=job.pk).update(state=Job.State.SUCCEEDED)
     assert not image_path(sha256).exists()
@@ -313,12 +313,12 @@ def test_file_that_is_wanted_by_the_time_it_is_taken_out_is_put_back():
     assert image_path(sha256).read_bytes() == data
 
 
-def test_guests_of_a_bucket_store_are_taken_out_of_the_bucket_too(s3, settings, folder, tmp_path):
-    s3.bucket("guest-store")
-    settings.IMAGES_BUCKET = "s3://guest-store/images"
+def test_pictures_are_taken_out_of_a_bucket_store_too(s3, settings, folder, tmp_path):
+    s3.bucket("predicted-store")
+    settings.IMAGES_BUCKET = "s3://predicted-store/images"
     _predict(folder, "--out", tmp_path / "out")
     assert len(_read(tmp_path / "out", "pairs.json")["images"]) == 12
-    assert s3.objects("guest-store") == {}
+    assert s3.objects("predicted-store") == {}
 
 
 def test_busy_backend_is_obeyed_and_asked_again(folder, tmp_path, backend, settings, monkeypatch):

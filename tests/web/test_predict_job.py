@@ -190,17 +190,17 @@ def _half(settings) -> list:
     return list((settings.VAR_DIR / "predictions").glob("*/.journal.jsonl"))
 
 
-def test_job_that_failed_half_way_is_gone_on_with_by_the_next_of_the_same_wish(
+def test_job_that_failed_half_way_is_gone_on_with_by_the_next_of_the_same_request(
     tiny_barn, opened, settings, backend, one_a_call
 ):
-    wish = {"project": tiny_barn.project, "user": tiny_barn.admin, "source": str(opened / "farm")}
+    request = {"project": tiny_barn.project, "user": tiny_barn.admin, "source": str(opened / "farm")}
     with backend_door(backend.base_url, status=lambda call: 200 if call < 3 else 500) as door:
         settings.MLBACKEND_URL = door.url
-        failed = _ran(predict_start(**wish))
+        failed = _ran(predict_start(**request))
     assert (failed.state, "Broken" in failed.reason, len(_half(settings))) == ("failed", True, 1)
     with backend_door(backend.base_url) as door:
         settings.MLBACKEND_URL = door.url
-        job = _ran(predict_start(**wish))
+        job = _ran(predict_start(**request))
     assert (job.state, job.report["counts"]["images"], len(door.calls)) == ("succeeded", 3, 1)
     assert _half(settings) == []
 

@@ -16,7 +16,7 @@ from annotator.models import Project
 from annotator.selectors.concepts import concepts_active
 from annotator.services.named_sources import source_full
 from annotator.services.prediction_journal import MANIFEST
-from annotator.services.predictions import Wish, predictions_write
+from annotator.services.predictions import PredictionRequest, predictions_write
 
 LINE_EVERY_SECONDS = 10.0
 
@@ -38,10 +38,10 @@ class Command(BaseCommand):
         parser.add_argument("--threshold", type=float, default=0.5, help="least instance score, with presence (0.5)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self._told_at = time.monotonic()
+        self._printed_at = time.monotonic()
         before = signal.signal(signal.SIGTERM, _stop)
         try:
-            counts = self._predict(source_full(options["source"]), _wish(options), options["out"])["counts"]
+            counts = self._predict(source_full(options["source"]), _request(options), options["out"])["counts"]
         except RoostError as error:
             raise CommandError(str(error)) from error
         except KeyboardInterrupt:
@@ -52,19 +52,20 @@ class Command(BaseCommand):
         if counts["refused"]:
             self.stderr.write(f"{counts['refused']} pictures were refused; {options['out'] / MANIFEST} says why")
 
-    def _predict(self, where: str, wish: Wish, out: Path) -> dict[str, Any]:
+    def _predict(self, where: str, request: PredictionRequest, out: Path) -> dict[str, Any]:
+        show = self._print_progress
         with source_opened(where) as source:
-            return predictions_write(source=source, named=where, wish=wish, out=out, tell=self._tell)
+            return predictions_write(source=source, named=where, request=request, out=out, on_progress=show)
 
-    def _tell(self, done: int, of: int, what: str, seconds_left: float | None) -> None:
-        if time.monotonic() - self._told_at >= LINE_EVERY_SECONDS:
-            self._told_at = time.monotonic()
+    def _print_progress(self, done: int, of: int, what: str, seconds_left: float | None) -> None:
+        if time.monotonic() - self._printed_at >= LINE_EVERY_SECONDS:
+            self._printed_at = time.monotonic()
             left = f", about {seconds_left:.0f} s left" if seconds_left else ""
             self.stdout.write(f"{done} of {of} {what}{left}")
             self.stdout.flush()
 
 
-def _wish(options: dict[str, Any]) -> Wish:
+def _request(options: dict[str, Any]) -> PredictionRequest:
     if not 0 <= options["threshold"] <= 1:
         raise CommandError("--threshold lies between 0 and 1.")
     concepts, version = names_in(options["concepts"] or ""), settings.DEFAULT_VERSION
@@ -75,7 +76,7 @@ def _wish(options: dict[str, Any]) -> Wish:
         concepts, version = [row.name for row in concepts_active(project=project)], project.serving_version.name
     if not concepts:
         raise CommandError("There is nothing to look for: name concepts, or a project that has some.")
-    return Wish(options["version"] or version, concepts, options["threshold"])
+    return PredictionRequest(options["version"] or version, concepts, options["threshold"])
 
 
 def _stop(*_signal: Any) -> NoReturn:

@@ -1,4 +1,4 @@
-"""What a person may be told about a pair: a tested or blind answer is only worth something if nobody has seen it."""
+"""What a person may see of a pair: a tested or blind answer is only worth something if nobody has seen it."""
 
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
 
@@ -12,8 +12,8 @@ def may_be_tested(*, project: Project, user: Person) -> bool:
     return project.honeypot_share > 0 and role_of(user=user, project=project) == Membership.Role.ANNOTATOR
 
 
-def with_truth_told(pairs: QuerySet[Pair], *, project: Project, user: Person) -> QuerySet[Pair]:
-    """`.told`: the truth as this person may know it.
+def pairs_with_visible_truth(pairs: QuerySet[Pair], *, project: Project, user: Person) -> QuerySet[Pair]:
+    """`.visible_truth`: the truth as this person may know it.
 
     It passes for «not looked at» while anybody is asked for it as a known answer; and to annotators of a project that
     asks for known answers, unless they have answered it themselves: any other may be asked of them.
@@ -22,10 +22,10 @@ def with_truth_told(pairs: QuerySet[Pair], *, project: Project, user: Person) ->
     secret = Q(Exists(tested))
     if may_be_tested(project=project, user=user):
         secret |= ~Exists(Annotation.objects.filter(pair=OuterRef("pk"), author_id=user.pk))
-    return pairs.annotate(told=Case(When(secret, then=Value(Pair.Truth.UNSEEN)), default="truth"))
+    return pairs.annotate(visible_truth=Case(When(secret, then=Value(Pair.Truth.UNSEEN)), default="truth"))
 
 
-def answers_told(*, pairs: QuerySet[Pair], project: Project, user: Person) -> QuerySet[Annotation]:
+def answers_visible(*, pairs: QuerySet[Pair], project: Project, user: Person) -> QuerySet[Annotation]:
     """Answers to these pairs that this person may read: their own; and for reviewers everybody's, unless the pair is
     being asked as a known one or waits for its second blind answer."""
     answers = Annotation.objects.filter(pair__in=pairs.values("pk"))

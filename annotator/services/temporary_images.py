@@ -2,11 +2,11 @@
 
 The ML backend reads images by content hash from the store, and from nowhere else. So a picture that is to be predicted
 on is put there through the same door as an import's, and taken out again if it was not there before. A note under
-VAR_DIR/guests tells guests from images; it is written before the file gets its name, so that a killed run leaves none
-behind for good.
+VAR_DIR/temporary-images tells them from the others; it is written before the file gets its name, so that a killed run
+leaves none behind for good.
 
 No import loses a file by this. An import's job is RUNNING before it stores a file and until its rows are committed; a
-guest is taken out first, and only then is looked for such a job, and for a row: where there is either, it is put back.
+file is taken out first, and only then is looked for such a job, and for a row: where there is either, it is put back.
 """
 
 import fcntl
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 LOCK = ".lock"
 
 
-class Guests:
+class TemporaryImages:
     """One run's. `store` may be called from several threads, `remove` from the one that has the database."""
 
     def __init__(self, folder: Path) -> None:
@@ -39,14 +39,14 @@ class Guests:
         return image_file_store(stream=stream, announce=self._note)
 
     def remove(self, sha256s: Iterable[str]) -> None:
-        """Those of them that are guests of this run, unless somebody has come to want them."""
+        """Those of them that this run has stored, unless somebody has come to want them."""
         for sha256 in sha256s:
             note = self._folder / sha256
             if note.exists() and (_is_image(sha256) or self._is_gone(sha256)):
                 note.unlink()
 
-    def see_off(self) -> None:
-        """The end: take out all that are left. What can't be taken out now stays noted for the next run."""
+    def remove_all(self) -> None:
+        """What can't be taken out now stays noted for the next run."""
         try:
             self.remove(sorted(path.name for path in self._folder.iterdir() if path.name != LOCK))
             if [path.name for path in self._folder.iterdir()] == [LOCK]:
@@ -67,30 +67,30 @@ class Guests:
 
 
 @contextmanager
-def guests_received() -> Iterator[Guests]:
-    """Guests for one run; what it leaves behind in a hurry, and what killed runs left, is taken out here."""
-    root = settings.VAR_DIR / "guests"
+def temporary_images_opened() -> Iterator[TemporaryImages]:
+    """Those of one run; what it leaves behind in a hurry, and what killed runs left, is taken out here."""
+    root = settings.VAR_DIR / "temporary-images"
     root.mkdir(parents=True, exist_ok=True)
     with (root / LOCK).open("w") as gate:  # nobody takes a folder that is just made for a dead run's
         fcntl.flock(gate, fcntl.LOCK_EX)
-        _see_dead_runs_off(root)
+        _remove_of_dead_runs(root)
         folder = root / uuid.uuid4().hex
         folder.mkdir()
         alive = _locked(folder)
-    guests = Guests(folder)
+    images = TemporaryImages(folder)
     try:
-        yield guests
+        yield images
     finally:
-        guests.see_off()
+        images.remove_all()
         if alive:
             alive.close()
 
 
-def _see_dead_runs_off(root: Path) -> None:
+def _remove_of_dead_runs(root: Path) -> None:
     """A run holds its folder's lock for as long as its process lives."""
     for folder in root.iterdir():
         if folder.is_dir() and (lock := _locked(folder)):
-            Guests(folder).see_off()
+            TemporaryImages(folder).remove_all()
             lock.close()
 
 
