@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from mlbackend.network import Sam3Network, WeightsError, _hash_tensors, load_tokenizer
 from mlbackend.predictor import Predictor
@@ -144,6 +145,21 @@ def _place(network: Sam3Network, device: torch.device, vit_dtype: torch.dtype, b
         for parameter in module.parameters(recurse=False):
             parameter.data = parameter.data.to(device)
     network.requires_grad_(False)
+    if device.type == "cpu":
+        _leave_file(network, spare=None if twin is None else backbone)
+
+
+def _leave_file(network: Sam3Network, *, spare: nn.Module | None) -> None:
+    """On a CPU what was read is a view of the file: whoever writes over it in place (cp, rsync --inplace) would change
+    the masks in service, and kill the process where the file gets shorter."""
+    spared = set() if spare is None else {id(tensor) for tensor in _tensors(spare)}
+    for tensor in _tensors(network):
+        if id(tensor) not in spared:
+            tensor.data = tensor.data.clone()
+
+
+def _tensors(module: nn.Module) -> list[torch.Tensor]:
+    return [*module.parameters(), *module.buffers()]
 
 
 def parameter_bytes(predictor: Predictor) -> int:

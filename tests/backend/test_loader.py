@@ -124,6 +124,16 @@ def test_bytes_count_the_vit_once(tiny: Predictor) -> None:
     assert parameter_bytes(tiny) == sum(p.nbytes for p in set(tiny.network.parameters()))
 
 
+def test_file_that_is_written_over_in_place_does_not_change_what_is_in_service(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    predictor = load_predictor(folder, CPU)
+    size = weights.stat().st_size
+    with weights.open("r+b") as file:
+        file.seek(size // 4)
+        file.write(b"\x55" * (size - size // 4))
+    assert predictor.network.weights_hash() == predictor.weights_hash
+
+
 def test_damaged_weights_fail_the_golden_prompts(folder: Path) -> None:
     edit_weights(folder, lambda tensors: tensors["detector_model.text_projection.weight"].fill_(float("nan")))
     with pytest.raises(WeightsError, match="not finite"):
