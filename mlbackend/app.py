@@ -11,6 +11,7 @@ import importlib
 import logging
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -117,27 +118,32 @@ async def load_version(request: Request) -> Response:
     return JSONResponse(await get_core(request).registry.load(version))
 
 
+async def _json_body(request: Request) -> dict[str, Any]:
+    """NaN comes through as a number here, so that the field that can't take it is named."""
+    return wire.parse_json(await read_body(request), constant=float)
+
+
 async def predict(request: Request) -> Response:
     concepts = request.app.state.settings.concepts
-    parsed = wire.parse_predict(wire.parse_json(await read_body(request)), default_concepts=concepts)
+    parsed = wire.parse_predict(await _json_body(request), default_concepts=concepts)
     core = get_core(request)
     predictor = await core.registry.get(parsed.model_version)
     return await json_behind(await unless_gone(request, core.engine.predict(predictor, parsed)))
 
 
 async def click(request: Request) -> Response:
-    parsed = wire.parse_click(wire.parse_json(await read_body(request)))
+    parsed = wire.parse_click(await _json_body(request))
     core = get_core(request)
     return JSONResponse(await core.engine.click(await core.registry.get(parsed.model_version), parsed))
 
 
 async def mask(request: Request) -> Response:
-    parsed = wire.parse_mask(wire.parse_json(await read_body(request)))
+    parsed = wire.parse_mask(await _json_body(request))
     return JSONResponse(await get_core(request).engine.cut(parsed))
 
 
 async def warm(request: Request) -> Response:
-    parsed = wire.parse_warm(wire.parse_json(await read_body(request)))
+    parsed = wire.parse_warm(await _json_body(request))
     core = get_core(request)
     predictor = await core.registry.get(parsed.model_version)
     return JSONResponse({"queued": await core.engine.warm(predictor, parsed.images)}, status_code=202)

@@ -26,7 +26,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from mlbackend.shared import Shared, written_whole
+from mlbackend.files import written_whole
+from mlbackend.shared import Shared
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -171,8 +172,13 @@ class WarmLayer:
         with contextlib.suppress(OSError):  # another replica may have just evicted it
             os.utime(path)
 
+    def count(self) -> None:
+        """Find what earlier runs left, so that the budget and `bytes` include it."""
+        with self._lock:
+            self._index()
+
     def _index(self) -> OrderedDict[Path, int]:
-        """Files found on disk at the first write, oldest use first."""
+        """Files found on disk when first asked, oldest use first."""
         if self._sizes is None:
             found = []
             for path in self._root.glob("*/*/*/*.safetensors"):
@@ -217,6 +223,8 @@ class EmbeddingStore:
             time.sleep(0.005)
 
     def _write_behind(self) -> None:
+        with contextlib.suppress(OSError):  # the first write will say so
+            self.warm.count()
         while (item := self._writes.get()) is not None:
             try:
                 self.warm.put(*item)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,9 +73,13 @@ class WarmRequest:
     images: tuple[str, ...]
 
 
-def parse_json(body: bytes) -> dict[str, Any]:
+def refuse_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def parse_json(body: bytes, *, constant: Callable[[str], float] = refuse_constant) -> dict[str, Any]:
     try:
-        value = json.loads(body, parse_constant=_refuse_constant)
+        value = json.loads(body, parse_constant=constant)
     except (ValueError, RecursionError):
         raise bad_request("The body is not valid JSON (NaN and Infinity are not either).") from None
     if not isinstance(value, dict):
@@ -140,10 +145,6 @@ def check_box_inside(box_xyxy: tuple[float, ...], field: str, *, width_px: int, 
 def _outside(field: str, what: str, width_px: int, height_px: int) -> ApiError:
     message = f"{field} {what} lies outside the image of {width_px} x {height_px} px."
     return ApiError(422, "outside_image", message, fields={field: message})
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(name)
 
 
 def _version(body: dict[str, Any]) -> str:

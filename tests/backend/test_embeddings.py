@@ -99,6 +99,13 @@ def test_disk_budget_counts_what_an_earlier_process_left(tmp_path: Path) -> None
     assert len(files(tmp_path)) == 2
 
 
+def test_store_counts_what_an_earlier_process_left_before_it_writes(tmp_path: Path) -> None:
+    WarmLayer(tmp_path, MIB).put(KEY, entry())
+    store = EmbeddingStore(HotLayer(0), WarmLayer(tmp_path, MIB))
+    store.close()
+    assert store.warm.bytes == sum(path.stat().st_size for path in files(tmp_path)) > 0
+
+
 def test_replicas_find_each_others_embeddings_in_the_shared_folder(tmp_path: Path) -> None:
     shared = SharedFolder(tmp_path / "shared")
     WarmLayer(tmp_path / "one", MIB, shared=shared).put(KEY, entry())

@@ -219,10 +219,13 @@ def test_bodies_that_are_no_json_objects_are_refused(server: Served, body: bytes
     assert (status, answer["error"]["code"]) == (400, "bad_request")
 
 
-def test_nan_coordinates_are_refused(server: Served) -> None:
-    raw = (b'{"model_version": "tiny", "image": "%s", "points": [{"x": NaN, "y": 1, "label": 1}]}'
-           % server.pictures[0].encode())
-    assert server.client.call("/v1/click", raw=raw)[0] == 400
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
+def test_coordinates_that_are_not_finite_are_refused_by_name(server: Served, number: str) -> None:
+    raw = (b'{"model_version": "tiny", "image": "%s", "points": [{"x": %s, "y": 1, "label": 1}]}'
+           % (server.pictures[0].encode(), number.encode()))
+    status, answer, _ = server.client.call("/v1/click", raw=raw)
+    assert status == 400
+    assert answer["error"]["fields"] == {"points[0].x": "points[0].x must be a finite number."}
 
 
 def test_oversized_body_is_refused(server: Served) -> None:
