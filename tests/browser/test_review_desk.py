@@ -43,6 +43,34 @@ def test_reviewer_approves_by_one_key(stage):
     assert (annotation.review.decision, task.pair.truth) == ("approve", "absent")
 
 
+def test_an_absent_answer_opens_where_the_model_proposed_nothing_either(stage):
+    task, _ = stage.add_task(CHICKENS)
+    task.pair.predictions.update(instances=[])
+    annotation = factories.make_annotation(task, stage.barn.annotator, verdict="absent")
+    reviewer = Desk(stage.page_for(stage.barn.reviewer, f"review/{annotation.pk}/"))
+    reviewer.says("not in this image")
+    assert reviewer.role("iou").inner_text() == "–"
+
+
+def test_while_mending_every_deed_has_a_button_too(stage):
+    task, _ = stage.add_task(CHICKENS)
+    size = task.pair.image.width, task.pair.image.height
+    marked = factories.make_instance(factories.box_rle(20, 30, 90, 100, *size))
+    annotation = factories.make_annotation(task, stage.barn.annotator, instances=[marked])
+    page = stage.page_for(stage.barn.reviewer, f"review/{annotation.pk}/")
+    reviewer = Desk(page)
+    reviewer.says("1 marked")
+    deeds = page.get_by_role("group", name="While mending")
+    assert deeds.is_hidden()
+    page.get_by_role("button", name="Fix").click()
+    deeds.get_by_role("button", name="Select next").click()
+    reviewer.role("instances").get_by_role("button").click()
+    deeds.get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Save and approve").click()
+    page.get_by_text("Nothing waits for review").wait_for()
+    assert annotation.review.fixed.verdict == "absent"
+
+
 def test_reviewer_mends_with_the_brush_and_approves(stage):
     task, _ = stage.add_task(CHICKENS)
     annotation = factories.make_annotation(task, stage.barn.annotator, verdict="absent")

@@ -244,7 +244,9 @@ export class Editor {
   }
 
   paint(mask) {
-    if (!isEmpty(mask)) this.#deed("paint", { hand: withPaint(handForPaint(this.#work, mask), mask) });
+    if (isEmpty(mask)) return null;
+    this.#deed("paint", { hand: withPaint(handForPaint(this.#work, mask), mask) });
+    return "Painted: Enter accepts the mask in hand.";
   }
 
   erase(mask) {

@@ -31,7 +31,7 @@ export class ReviewPanel {
       seconds: `${annotation.active_seconds.toFixed(1)} s`,
       model: proposal ? `${proposal.model_version}, presence ${proposal.presence.toFixed(2)}` : "none",
       rejected: `${annotation.rejected_proposals.length} of ${proposal?.instances.length ?? 0} proposals`,
-      iou: task.difference.iou === null ? "–" : task.difference.iou.toFixed(3),
+      iou: task.difference ? task.difference.iou.toFixed(3) : "–",
       added: `${difference.addedPx} px`,
       removed: `${difference.removedPx} px`,
     });
@@ -78,6 +78,7 @@ export class ReviewPanel {
 
   showMending(isMending) {
     this.#setTexts({ "fix-label": isMending ? "Save and approve" : "Fix" });
+    this.#role("mending").hidden = !isMending;
   }
 
   #setTexts(texts) {

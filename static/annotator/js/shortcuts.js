@@ -84,7 +84,7 @@ export const REVIEW_SHORTCUTS = Object.freeze([
   row("replay", ["C"], "View", "Replay the annotator's clicks"),
   row("accept", ["Enter"], "While mending", "Accept the mask in hand"),
   row("take", ["T"], "While mending", "Take the selected instance in hand"),
-  row("select", ["G"], "While mending", "Select the next instance"),
+  row("select", ["G"], "While mending", "Select the next proposal or instance"),
   row("merge", ["Shift+G"], "While mending", "Merge the selected instance with the one selected next: press twice"),
   row("delete", ["Delete"], "While mending", "Remove the selected instance"),
   row("drop", ["Escape"], "While mending", "Drop the mask in hand; stop mending"),
