@@ -15,7 +15,7 @@ from mlbackend.buckets import Bucket
 from mlbackend.embeddings import Embedding, EmbeddingStore, HotLayer, Key, WarmLayer
 from mlbackend.errors import unreadable_image
 from mlbackend.images import ImageError, decode_image, read_image
-from mlbackend.kept import Guests
+from mlbackend.kept import LentImages
 from mlbackend.lanes import HeavyJob, HeavyLane, Urgency
 from mlbackend.metrics import Metrics
 from mlbackend.predictor import Predictor
@@ -24,7 +24,7 @@ from mlbackend.shared import shared_at
 from mlbackend.stages import timed_shares
 
 T = TypeVar("T")
-GUEST_BYTES = 256 * MIB
+LENT_BYTES = 256 * MIB
 BATCH_ON_A_GPU = 8
 
 
@@ -65,7 +65,7 @@ class Encoder:
         self._quick = ThreadPoolExecutor(2, "quick")  # what a click needs at once: warm files, the decoder's input
         self._pictures = ThreadPoolExecutor(2, "pictures")  # what a click waits for where its image is new
         self._bucket = Bucket(settings.images_bucket, settings.s3_endpoint) if settings.images_bucket else None
-        self._guests = Guests(GUEST_BYTES)
+        self._lent = LentImages(LENT_BYTES)
         self._flights: dict[Key, Flight] = {}
 
     async def embedding(self, layer: str, predictor: Predictor, image: str, urgency: Urgency) -> Found:
@@ -87,11 +87,11 @@ class Encoder:
 
     def lend(self, data: bytes) -> str:
         """Take an image that is in no store of ours; its content hash, by which it can now be asked about."""
-        return self._guests.put(data)
+        return self._lent.put(data)
 
     async def has_image(self, predictor: Predictor, image: str) -> bool:
         """Whether a lent image can still be answered about without its bytes being lent again."""
-        if self._guests.get(image) is not None:
+        if self._lent.get(image) is not None:
             return True
         key = embedding_key("tokens", predictor, image)
         return (self.store.hot.get(key) is not None
@@ -132,7 +132,7 @@ class Encoder:
         if (warm := await self._warm(predictor, flight)) is not None:
             return warm
         pool = self._pictures if flight.urgency is Urgency.CLICK else self._bulk
-        picture = await _run(pool, self._pixels, predictor, key.image, self._guests.get(key.image))
+        picture = await _run(pool, self._pixels, predictor, key.image, self._lent.get(key.image))
         entry, busy_ms = await self._on_model(flight, functools.partial(_encode, predictor), picture, "encode",
                                               kind=("encode", key.weights, key.preprocessing))
         self.store.put(key, entry)
@@ -169,13 +169,13 @@ class Encoder:
         self._metrics.observe_ms("roost_stage_ms", busy_ms, stage=stage)
         return value, busy_ms
 
-    def _pixels(self, predictor: Predictor, image: str, guest: bytes | None) -> tuple[torch.Tensor, tuple[int, int]]:
+    def _pixels(self, predictor: Predictor, image: str, lent: bytes | None) -> tuple[torch.Tensor, tuple[int, int]]:
         most = self._settings.max_image_pixels
-        if guest is None:
+        if lent is None:
             pixels = read_image(self._settings.images_dir, image, max_pixels=most, bucket=self._bucket)
         else:
             try:
-                pixels = decode_image(guest, max_pixels=most)
+                pixels = decode_image(lent, max_pixels=most)
             except ImageError as error:
                 raise unreadable_image(image, str(error)) from None
         return predictor.preprocess(pixels), (pixels.shape[1], pixels.shape[0])

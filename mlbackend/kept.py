@@ -62,7 +62,7 @@ class KeptMasks:
         return kept
 
 
-class Guests:
+class LentImages:
     """Images that came over the network and are in no store of ours, by content hash."""
 
     def __init__(self, budget_bytes: int) -> None:

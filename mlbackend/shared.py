@@ -8,13 +8,11 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
 from mlbackend.buckets import SCHEME, Bucket
+from mlbackend.files import written_whole
 
 
 class Shared(Protocol):
@@ -34,18 +32,6 @@ def shared_at(place: str | None, endpoint: str | None) -> Shared | None:
     if place is None:
         return None
     return SharedBucket(Bucket(place, endpoint)) if place.startswith(SCHEME) else SharedFolder(Path(place).resolve())
-
-
-@contextmanager
-def written_whole(target: Path) -> Iterator[Path]:
-    """A file beside target that takes its name at the end: a reader sees nothing or all of it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        yield beside
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 class SharedFolder:
