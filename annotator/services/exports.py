@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import uuid
 import zipfile
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from annotator.formats.records import Category, ImageRecord, Instance, unique_na
 from annotator.models import Concept, Image, Job, Pair, Project
 from annotator.selectors.concepts import concepts_active
 
+from .downloads import download_written
 from .export_layouts import LAYOUTS
 from .image_store import image_file
 from .jobs import JobContext, job_enqueue
@@ -62,17 +61,11 @@ def export_file(*, job: Job) -> Path:
 
 
 def export_run(context: JobContext) -> dict[str, Any]:
-    """The job's work: write beside, rename when whole; a second run replaces the first one's file."""
+    """The job's work; a second run replaces the first one's file."""
     project, params = context.job.project, context.job.params
     name = f"{project.slug}-{context.job.pk}-{params['format']}.zip"
-    settings.EXPORTS_DIR.mkdir(parents=True, exist_ok=True)
-    unfinished = settings.EXPORTS_DIR / f".{name}.{uuid.uuid4().hex[:8]}"
-    try:
-        with zipfile.ZipFile(unfinished, "w") as archive:
-            manifest = _write(context, archive)
-        os.replace(unfinished, settings.EXPORTS_DIR / name)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with download_written(name=name) as archive:
+        manifest = _write(context, archive)
     size = (settings.EXPORTS_DIR / name).stat().st_size
     return {"file": name, "bytes": size, "counts": manifest["counts"], "notes": manifest["notes"]}
 

@@ -148,11 +148,11 @@ def _fetch(sha256: str, target: Path) -> None:
         incoming.unlink(missing_ok=True)
 
 
-def images_fetch(*, sha256s: Iterable[str], tell: Callable[[int, int], object]) -> None:
-    """Have these on this machine, for a process that reads the folder; `tell(done, total)` may raise to stop."""
+def images_fetch(*, sha256s: Iterable[str], on_progress: Callable[[int, int], object]) -> None:
+    """Have these on this machine, for a process that reads the folder; `on_progress(done, total)` may raise to stop."""
     absent = [sha256 for sha256 in sha256s if not image_path(sha256).exists()]
     for done, sha256 in enumerate(absent):
-        tell(done, len(absent))
+        on_progress(done, len(absent))
         try:
             image_file(sha256)
         except FileNotFoundError as error:

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 import shutil
 import time
-import uuid
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +19,7 @@ from annotator.selectors.concepts import concepts_active
 from annotator.selectors.models_page import versions_of
 from annotator.uploads import upload_keep
 
+from .downloads import download_written
 from .jobs import JobContext, job_enqueue
 from .named_sources import source_allowed, source_of_job, upload_delete
 from .prediction_journal import DOCUMENTS, JOURNAL
@@ -138,15 +137,9 @@ def _sweep_partials() -> None:
 
 
 def _packed(job: Job, folder: Path) -> tuple[str, int]:
-    """The documents as one zip among the exports; written beside, renamed when whole."""
+    """The documents as one zip among the exports."""
     name = f"{job.project.slug}-{job.pk}-predictions.zip"
-    settings.EXPORTS_DIR.mkdir(parents=True, exist_ok=True)
-    unfinished = settings.EXPORTS_DIR / f".{name}.{uuid.uuid4().hex[:8]}"
-    try:
-        with zipfile.ZipFile(unfinished, "w", zipfile.ZIP_DEFLATED) as archive:
-            for document in DOCUMENTS:
-                archive.write(folder / document, document)
-        os.replace(unfinished, settings.EXPORTS_DIR / name)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with download_written(name=name, compression=zipfile.ZIP_DEFLATED) as archive:
+        for document in DOCUMENTS:
+            archive.write(folder / document, document)
     return name, (settings.EXPORTS_DIR / name).stat().st_size

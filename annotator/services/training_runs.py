@@ -161,8 +161,11 @@ def _train(context: JobContext, run: TrainingRun) -> dict[str, Any]:
 def _fetch_images(context: JobContext, snapshot: Snapshot) -> None:
     """The trainer reads a folder: what only the bucket holds is fetched first."""
     if settings.IMAGES_BUCKET:
-        wanted = snapshot_images(snapshot)
-        images_fetch(sha256s=wanted, tell=lambda done, of: context.progress(0.0, f"{done} of {of} images fetched"))
+
+        def show(done: int, of: int) -> None:
+            context.progress(0.0, f"{done} of {of} images fetched")
+
+        images_fetch(sha256s=snapshot_images(snapshot), on_progress=show)
 
 
 def _register(run: TrainingRun, manifest: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ from django.views.decorators.http import require_http_methods
 from annotator.errors import RoostError
 from annotator.forms import JoinForm
 from annotator.models import Invitation
-from annotator.services.invitations import invitation_accept, invitation_find
+from annotator.selectors.invitations import invitation_find
+from annotator.services.invitations import invitation_accept
 
 from .shell import page, posted, refusals_told
 

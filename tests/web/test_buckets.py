@@ -241,14 +241,14 @@ def test_training_gets_what_only_the_bucket_has(barn, store):
     there, here = _added(barn, factories.image_bytes()), _added(barn, factories.image_bytes())
     image_path(there.sha256).unlink()
     told = []
-    images_fetch(sha256s=[there.sha256, here.sha256], tell=lambda done, of: told.append((done, of)))
+    images_fetch(sha256s=[there.sha256, here.sha256], on_progress=lambda done, of: told.append((done, of)))
     assert image_path(there.sha256).exists()
     assert told == [(0, 1)]
 
 
 def test_image_that_is_gone_everywhere_stops_the_training_in_words(barn, store):
     with pytest.raises(RoostError, match="is gone; bring it back"):
-        images_fetch(sha256s=["0" * 64], tell=lambda done, of: None)
+        images_fetch(sha256s=["0" * 64], on_progress=lambda done, of: None)
 
 
 def test_doctor_tells_of_a_bucket_that_does_not_answer(s3, settings):
