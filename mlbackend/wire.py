@@ -13,6 +13,7 @@ from mlbackend.errors import ApiError, bad_request
 from mlbackend.images import SHA256
 
 VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON writes what lies beyond 16 bits: in two halves
 MAX_POINTS = 64
 MAX_CONCEPTS = 64
 MAX_EXEMPLARS = 16
@@ -79,7 +80,10 @@ def refuse_constant(name: str) -> float:
 
 def parse_json(body: bytes, *, constant: Callable[[str], float] = refuse_constant) -> dict[str, Any]:
     try:
-        value = json.loads(body, parse_constant=constant)
+        text = body.decode()
+        value = json.loads(text, parse_constant=constant)
+        if HALF_CHARACTER.search(text):
+            json.dumps(value, ensure_ascii=False).encode()  # a half without its other half is no text
     except (ValueError, RecursionError):
         raise bad_request("The body is not valid JSON (NaN and Infinity are not either).") from None
     if not isinstance(value, dict):

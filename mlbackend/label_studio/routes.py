@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mlbackend import wire
-from mlbackend.errors import ApiError
+from mlbackend.errors import ApiError, bad_request, unknown_version
 from mlbackend.http import get_core, json_behind, read_body, unless_gone
 from mlbackend.label_studio.spool import TRAINING_EVENTS
 
@@ -35,9 +35,16 @@ async def health(request: Request) -> Response:
 
 
 async def setup(request: Request) -> Response:
-    """Instant, also while weights load: Label Studio gives up after three seconds. The body is not used or kept."""
+    """Instant, also while weights load: Label Studio gives up after three seconds. The body is not used or kept.
+
+    A word that is no version is refused here, where Label Studio still shows its user what was wrong.
+    """
     await read_body(request, MAX_BODY_BYTES)
-    return JSONResponse({"model_version": _version(request)})
+    version = _version(request)
+    core: Core | None = request.app.state.core
+    if core is not None and version not in core.registry.names():
+        raise unknown_version(version, core.registry.names())
+    return JSONResponse({"model_version": version})
 
 
 async def validate(request: Request) -> Response:
@@ -71,6 +78,8 @@ async def train(request: Request) -> Response:
 
 async def _spool(request: Request, event: dict[str, Any]) -> Response:
     """Annotation events may come without a token, which Label Studio's own webhooks can't send; training may not."""
+    if not isinstance(event.get("action"), str):
+        raise bad_request("action must be the name of an event.", "action")
     authenticated = request.scope.get("roost.authenticated", True)
     if event.get("action") in TRAINING_EVENTS and not authenticated:
         raise ApiError(401, "unauthorised", "START_TRAINING needs the token of ROOST_MLBACKEND_TOKEN.")

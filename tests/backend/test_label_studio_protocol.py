@@ -74,6 +74,18 @@ def test_health_setup_and_versions_answer_as_expected(attached: Attached) -> Non
     assert "tiny" in attached.client.get("/ls/default/versions")["versions"]
 
 
+def test_setup_of_a_word_that_is_no_version_is_refused_by_name(attached: Attached) -> None:
+    status, answer, _ = attached.client.call("/ls/chickens/setup", {"project": "7.17", "schema": CONFIG})
+    assert (status, answer["error"]["code"]) == (404, "unknown_version")
+    assert "tiny" in answer["error"]["message"]
+
+
+@pytest.mark.parametrize("action", [None, 1, ["START_TRAINING"], {}])
+def test_event_without_a_name_is_refused(attached: Attached, action: object) -> None:
+    status, answer, _ = attached.client.call("/ls/default/webhook", {"action": action, "project": {"id": 3}})
+    assert (status, list(answer["error"]["fields"])) == (400, ["action"])
+
+
 def test_keypoint_answers_one_brush_region_of_the_images_size(attached: Attached) -> None:
     status, answer, _ = attached.predict(attached.task("a.png"), context=context((25, 40, True)))
     result = answer["results"][0]

@@ -31,6 +31,16 @@ def test_coordinates_must_be_finite_numbers(number: str) -> None:
     assert refusal.value.status == 400
 
 
+@pytest.mark.parametrize("body", [b'{"a": "\\ud83d"}', b'{"a": "\\udc14\\ud83d"}', b'{"a": "\xed\xa0\x80"}'])
+def test_half_a_character_is_no_text(body: bytes) -> None:
+    with pytest.raises(ApiError, match="not valid JSON"):
+        parse_json(body)
+
+
+def test_character_in_two_halves_is_text() -> None:
+    assert parse_json(b'{"a": "\\ud83d\\udc14"}') == {"a": "\U0001f414"}
+
+
 def test_preview_is_a_claim() -> None:
     body = {"model_version": "demo", "image": "0" * 64, "points": [{"x": 1, "y": 1, "label": 1}]}
     assert parse_click(body | {"preview": True}).preview
