@@ -82,6 +82,19 @@ def test_an_answer_given_while_signed_out_is_stored_after_signing_in_again(stage
     assert submitted().verdict == "absent"
 
 
+def test_the_older_of_two_tabs_gets_masks_for_its_clicks_too(stage):
+    _, scene = stage.add_task(CHICKENS)
+    older = stage.desk_for()
+    older.says("proposed")
+    newer = stage.desk_for()
+    newer.says("proposed")
+    x, y = deepest_pixel(chickens_of(scene)[0])
+    newer.click(x, y)
+    newer.says("Mask in hand")
+    older.click(x, y)
+    older.says("Mask in hand")
+
+
 def test_a_second_tab_overwrites_nothing_unasked(stage):
     task, _ = stage.add_task(CHICKENS)
     first = stage.desk_for()

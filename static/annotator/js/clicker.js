@@ -6,12 +6,12 @@ import { maskFromWire } from "./rle.js";
 
 const LOADING_RETRY_MS = 2000;
 const SLOW_MS = 700;
+const OVERTAKEN_RETRY_MS = 300;
 const NOTHING_YET = { points: [], box: null, earlier_mask_id: null };
 
 export class Clicker {
   #parts;
-  // Grows over reloads too: the model drops what is older than the newest number it saw from this person.
-  #sequence = Date.now() * 10;
+  #sequence = 0;
   #newestPreview = 0;
   #retryTimer = null;
 
@@ -66,7 +66,9 @@ export class Clicker {
   }
 
   #ask(taskId, question, overtakes = "click") {
-    const body = { ...question, sequence: ++this.#sequence, preview: overtakes === "preview" };
+    // By the clock, as the model drops what is older than the newest it saw from this person, in whatever tab or load.
+    this.#sequence = Math.max(this.#sequence + 1, Date.now() * 10);
+    const body = { ...question, sequence: this.#sequence, preview: overtakes === "preview" };
     return this.#parts.api.post(paths.task(taskId, "click"), body, { overtakes });
   }
 
@@ -81,8 +83,12 @@ export class Clicker {
   }
 
   #failed(error, token) {
-    const { editor, tell } = this.#parts;
-    if (error.code === "overtaken") return;
+    const { editor, store, tell } = this.#parts;
+    if (error.code === "overtaken") {
+      // By another tab of this person, if the hand still waits for this very answer.
+      if (store.state.hand?.token === token) this.#retryTimer = setTimeout(() => this.askForHand(), OVERTAKEN_RETRY_MS);
+      return;
+    }
     if (error.code === "loading" || error.status === 429) {
       tell({ kind: "loading", message: error.message });
       this.#retryTimer = setTimeout(() => this.askForHand(), error.retryAfterMs ?? LOADING_RETRY_MS);
