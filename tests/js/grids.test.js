@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { neighbour } from "../../static/annotator/js/review-grid.js";
+import { neighbour } from "../../static/js/pages/near-certain.js";
 import { gripAt, movedBand } from "../../static/js/pages/queue.js";
 
 const near = (band, low, high) => {

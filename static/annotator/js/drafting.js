@@ -1,5 +1,6 @@
 /** Which concept's work goes into its draft when the state changes, and what happens when two states of one meet. */
 
+import { counted } from "./answering.js";
 import { workOn } from "./concepts.js";
 import { askWhichDraft } from "./dialogs.js";
 import { draftOf, handDraft, handFromDraft, workFromDraft } from "./payload.js";
@@ -82,7 +83,4 @@ function workOf({ payload, hand, earlier, proposals }, isPass) {
   return workFrom(proposals, { ...work, absent: isPass && Boolean(work.absent) });
 }
 
-const countOf = (work) => {
-  const count = work?.instances?.length ?? 0;
-  return `${count} ${count === 1 ? "instance" : "instances"}`;
-};
+const countOf = (work) => counted(work?.instances?.length ?? 0);

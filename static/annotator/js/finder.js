@@ -8,6 +8,7 @@ import { itemAt } from "./work.js";
 
 const SLOW_MS = 1000;
 const LOADING_RETRY_MS = 2000;
+const MOST_EXEMPLARS = 16; // what the server takes
 const POINT_AT_ONE = "Show an example first: click an object, or walk to one with J.";
 
 export class Finder {
@@ -69,7 +70,7 @@ export class Finder {
 /** The newest examples, each once; more than the model takes are forgotten from the front. */
 function withExemplar(exemplars, box) {
   const others = exemplars.filter((one) => one.join() !== box.join());
-  return [...others, box].slice(-16);
+  return [...others, box].slice(-MOST_EXEMPLARS);
 }
 
 const decoded = ({ instances, model_version: modelVersion }, exemplars) =>

@@ -1,8 +1,9 @@
 // One image: its masks by concept, people's and the model's, each to be switched; arrow keys lead to the next image.
 import { readJson } from "./charts.js";
-import { drawPicture, loopsOf, pictureFrom } from "./masks-on-picture.js";
+import { maskFromWire } from "../../annotator/js/rle.js";
+import { drawPicture, pictureFrom } from "./masks-on-picture.js";
 
-const TRUTH = { dash: [], width: 2, fill: 0.25 };
+const TRUTH = { width: 2, fill: 0.25 };
 const PREDICTED = { dash: [7, 4], width: 2.5, fill: 0 };
 
 const drawing = readJson("drawing");
@@ -10,8 +11,8 @@ const canvas = document.getElementById("picture");
 const controls = document.getElementById("layers");
 
 const layers = drawing.layers.map(({ colour, truth, predicted }) => ({
-  truth: truth.map((mask) => ({ loops: loopsOf(mask), look: { ...TRUTH, colour } })),
-  predicted: predicted.map((mask) => ({ loops: loopsOf(mask), look: { ...PREDICTED, colour } })),
+  truth: truth.map((wire) => ({ mask: maskFromWire(wire), look: { ...TRUTH, colour } })),
+  predicted: predicted.map((wire) => ({ mask: maskFromWire(wire), look: { ...PREDICTED, colour } })),
 }));
 
 function shown() {

@@ -1,9 +1,10 @@
 // Draws each sample image with what the model found on it, what it made up and what it missed.
 import { colour, readJson } from "./charts.js";
-import { drawPicture, loopsOf, pictureFrom } from "./masks-on-picture.js";
+import { maskFromWire } from "../../annotator/js/rle.js";
+import { drawPicture, pictureFrom } from "./masks-on-picture.js";
 
 const LOOKS = {
-  hit: { token: "on-hit", dash: [], width: 2, fill: 0.3 },
+  hit: { token: "on-hit", width: 2, fill: 0.3 },
   false: { token: "on-false", dash: [7, 4], width: 2.5, fill: 0 },
   missed: { token: "on-missed", dash: [2, 4], width: 2.5, fill: 0 },
 };
@@ -12,7 +13,8 @@ const lookOf = (kind) => ({ ...LOOKS[kind], colour: colour(LOOKS[kind].token) })
 
 async function show(canvas, samples) {
   const sample = samples[Number(canvas.dataset.sample)];
-  const masks = sample[canvas.dataset.side].masks.map(({ kind, mask }) => ({ look: lookOf(kind), loops: loopsOf(mask) }));
+  const { masks: wires } = sample[canvas.dataset.side];
+  const masks = wires.map(({ kind, mask }) => ({ look: lookOf(kind), mask: maskFromWire(mask) }));
   const image = await pictureFrom(canvas.dataset.image);
   const redraw = () => drawPicture(canvas, image, sample, masks);
   redraw();

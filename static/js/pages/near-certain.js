@@ -1,43 +1,21 @@
 /** The grid of near-certain answers: their masks over the previews, arrow keys from one to the next, a live count. */
 
-import { outlineLoops } from "./outline.js";
-import { maskFromWire } from "./rle.js";
+import { drawMask } from "../../annotator/js/mask-layer.js";
+import { maskFromWire } from "../../annotator/js/rle.js";
 
-const FILL = 0.35;
-const LINE_PX = 2;
+const LOOK = { fill: 0.35, width: 1.5 };
 
-/** `loops` in image pixels; `scale`: canvas pixels an image pixel. */
-function drawLoops(context, loops, { colour, scale, ratio }) {
-  context.beginPath();
-  for (const [x, y, ...rest] of loops) {
-    context.moveTo(x * scale, y * scale);
-    for (let at = 0; at < rest.length; at += 2) context.lineTo(rest[at] * scale, rest[at + 1] * scale);
-    context.closePath();
-  }
-  context.globalAlpha = FILL;
-  context.fillStyle = colour;
-  context.fill("evenodd");
-  context.globalAlpha = 1;
-  // A light and a dark line: one of them is seen on any picture.
-  for (const [style, width] of [
-    ["rgb(0 0 0 / 65%)", LINE_PX + 2],
-    ["#ffffff", LINE_PX],
-    [colour, LINE_PX - 0.5],
-  ]) {
-    context.strokeStyle = style;
-    context.lineWidth = width * ratio;
-    context.stroke();
-  }
-}
-
-function showMasks(canvas, masks) {
-  const outlines = masks.map((mask) => outlineLoops(maskFromWire(mask)));
+function showMasks(canvas, wires) {
+  const masks = wires.map(maskFromWire);
+  const look = { ...LOOK, colour: canvas.dataset.colour };
   new ResizeObserver(() => {
     const ratio = window.devicePixelRatio || 1;
     canvas.width = Math.max(1, Math.round(canvas.clientWidth * ratio));
     canvas.height = Math.max(1, Math.round(canvas.clientHeight * ratio));
-    const look = { colour: canvas.dataset.colour, scale: canvas.width / Number(canvas.dataset.width), ratio };
-    for (const loops of outlines) drawLoops(canvas.getContext("2d"), loops, look);
+    const scale = canvas.width / Number(canvas.dataset.width);
+    const context = canvas.getContext("2d");
+    context.setTransform(scale, 0, 0, scale, 0, 0);
+    for (const mask of masks) drawMask(context, mask, look, ratio / scale);
   }).observe(canvas);
 }
 
