@@ -10,6 +10,8 @@ from pathlib import Path
 
 from mlbackend.settings import Settings, SettingsError, read_settings
 
+log = logging.getLogger("mlbackend")
+
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
@@ -48,6 +50,7 @@ def serve(settings: Settings) -> int:
     import uvicorn
 
     from mlbackend.app import build_app
+    log.info("serving on http://%s:%d; /ready tells when the model is there", settings.host, settings.port)
     uvicorn.run(build_app(settings), host=settings.host, port=settings.port, log_level="warning",
                 timeout_graceful_shutdown=5)
     return 0
@@ -57,6 +60,9 @@ def predict(settings: Settings, options: argparse.Namespace) -> int:
     concepts = [word.strip() for word in options.concepts.split(",")] if options.concepts else list(settings.concepts)
     if not concepts or not all(concepts):
         print("mlbackend: name what to look for with --concepts or ROOST_CONCEPTS", file=sys.stderr)
+        return 2
+    if not 0 <= options.threshold <= 1:
+        print("mlbackend: --threshold must lie between 0 and 1", file=sys.stderr)
         return 2
     from mlbackend.batch import predict_folder
     from mlbackend.network import WeightsError

@@ -61,7 +61,10 @@ def predict_folder(settings: Settings, source: Path, out: Path, *, version: str,
         done += len(group)
         if done % 20 < len(group):
             print(f"{done} pictures, {done / (time.monotonic() - start):.1f} a second", file=sys.stderr)
+    if not done:
+        raise WeightsError(f"{source} holds no picture ({', '.join(sorted(SUFFIXES))})")
     _write(out, report, version, predictor, threshold)
+    print(f"{done} pictures, {len(report.predictions)} objects: {out}", file=sys.stderr)
     return len(report.refused)
 
 

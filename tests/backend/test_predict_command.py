@@ -64,6 +64,8 @@ def test_refused_picture_is_reported_with_the_reason(labelled: Path) -> None:
     (["--concepts", "chicken", "--version", "absent"], "there is no model version 'absent'"),
     (["--concepts", "a" * 40], "needs 42 tokens"),
     ([], "name what to look for"),
+    (["--concepts", "chicken", "--threshold", "nan"], "between 0 and 1"),
+    (["--concepts", "chicken"], "holds no picture"),
 ])
 def test_what_cannot_be_done_is_said_and_nothing_written(
     backend_var: Path, tmp_path: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch,
