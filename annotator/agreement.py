@@ -21,9 +21,18 @@ def mean_iou(masks: Sequence[Rle], others: Sequence[Rle]) -> float:
         return 1.0
     if not masks or not others:
         return 0.0
+    return float(_matched_ious(masks, others).sum() / max(len(masks), len(others)))
+
+
+def lowest_matched_iou(masks: Sequence[Rle], others: Sequence[Rle]) -> float:
+    """The worst overlap when each mask is matched with one of equally many others, best in total."""
+    return float(_matched_ious(masks, others).min())
+
+
+def _matched_ious(masks: Sequence[Rle], others: Sequence[Rle]) -> np.ndarray:
     ious = np.array([[rle_iou(mask, other) for other in others] for mask in masks])
     rows, columns = linear_sum_assignment(-ious)
-    return float(ious[rows, columns].sum() / max(len(masks), len(others)))
+    return ious[rows, columns]
 
 
 def cohen_kappa(verdicts: Sequence[tuple[str, str]]) -> float | None:

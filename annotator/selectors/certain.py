@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from annotator.agreement import wilson_interval
+from annotator.agreement import lowest_matched_iou, wilson_interval
 from annotator.batches import batched
+from annotator.draws import task_is_drawn
 from annotator.models import Annotation, Image, Prediction, Project, Review, Task
 from annotator.models.annotations import Verdict
 from annotator.selectors.access import Person
 from annotator.selectors.label_checks import LEAST
 from annotator.selectors.mining import PRESENCE_SCORE
 from annotator.selectors.reviews import annotations_waiting, why_barred
-from annotator.services.review_policy import lowest_matched_iou, task_is_sampled
 
 GRID = 48
 # Masks of so many waiting answers are compared for one grid at most; the next press goes on where this one ended.
@@ -99,7 +99,7 @@ def _predictions(project: Project, answers: list[Annotation]) -> dict[int, Predi
 
 def _is_drawn(task_id: int, project: Project) -> bool:
     """Whether chance keeps it back, to be looked at one by one."""
-    return task_is_sampled(task_id=task_id, share=project.bulk_look_share, draw="look")
+    return task_is_drawn(task_id=task_id, share=project.bulk_look_share, draw="look")
 
 
 def _agrees(answer: Annotation, prediction: Prediction, project: Project) -> bool:

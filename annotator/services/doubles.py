@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from django.db.models.functions import Now
 
+from annotator.draws import task_is_drawn
 from annotator.models import Annotation, Project, Review, Task
 from annotator.selectors.quality import overlap
 from annotator.selectors.tasks import half_of
 
 from .pairs import pair_settle
-from .review_policy import review_is_due, task_is_sampled
+from .review_policy import review_is_due
 
 # From this mean overlap on two answers with the same verdict agree.
 SAME_ANSWER_IOU = 0.8
@@ -21,7 +22,7 @@ def doubles_add(*, project: Project, tasks: Sequence[Task]) -> list[Task]:
         return []
     copied = ("project", "pair_id", "model_version", "lane", "reasons", "priority", "round")
     share = project.double_share
-    chosen = [task for task in tasks if task_is_sampled(task_id=task.pk, share=share, draw="double")]
+    chosen = [task for task in tasks if task_is_drawn(task_id=task.pk, share=share, draw="double")]
     seconds = [Task(blind=1, twin_of=task, **{name: getattr(task, name) for name in copied}) for task in chosen]
     return Task.objects.bulk_create(seconds)
 

@@ -16,6 +16,7 @@ from annotator.errors import BackendError, RoostError
 from annotator.ml_client import ConceptPrediction, ImagePrediction
 from annotator.models import Image, Job, ModelVersion, Pair, Prediction, Project, Task
 from annotator.selectors.mining import (
+    PRESENCE_SCORE,
     candidates,
     candidates_answered,
     challenger_of,
@@ -31,7 +32,6 @@ from annotator.selectors.rounds import round_current
 from .doubles import doubles_add
 from .honeypots import honeypots_add, honeypots_draw
 from .jobs import JobContext, job_enqueue
-from .pairs import PRESENCE_SCORE
 
 IMAGES_A_CALL = 8
 ROWS_A_WRITE = 500

@@ -1,14 +1,9 @@
 """Whether a submitted annotation wants a reviewer's eye."""
 
-import hashlib
-
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-
-from annotator.masks import rle_iou
+from annotator.agreement import lowest_matched_iou
+from annotator.draws import task_is_drawn
 from annotator.models import Annotation, Project, Task
-
-from .pairs import PRESENCE_SCORE
+from annotator.selectors.mining import PRESENCE_SCORE
 
 SAME_MASK_IOU = 0.9
 
@@ -19,13 +14,8 @@ def review_is_due(*, annotation: Annotation) -> bool:
     if annotation.revision > 1 or project.review_policy == Project.ReviewPolicy.ALL:
         return True
     if project.review_policy == Project.ReviewPolicy.SAMPLE:
-        return task_is_sampled(task_id=task.pk, share=project.review_share)
+        return task_is_drawn(task_id=task.pk, share=project.review_share, draw="review")
     return differs_from_proposal(annotation=annotation, task=task)
-
-
-def task_is_sampled(*, task_id: int, share: float, draw: str = "review") -> bool:
-    """A draw that nobody can redo until it suits them: the task's id decides. Draws of other names are independent."""
-    return int.from_bytes(hashlib.sha256(f"{draw} {task_id}".encode()).digest()[:8], "big") / 2**64 < share
 
 
 def differs_from_proposal(*, annotation: Annotation, task: Task) -> bool:
@@ -38,10 +28,3 @@ def differs_from_proposal(*, annotation: Annotation, task: Task) -> bool:
     if len(masks) != len(proposed):
         return True
     return bool(masks) and lowest_matched_iou(masks, proposed) < SAME_MASK_IOU
-
-
-def lowest_matched_iou(masks: list, others: list) -> float:
-    """The worst overlap when each mask is matched with one of equally many others, best in total."""
-    ious = np.array([[rle_iou(mask, other) for other in others] for mask in masks])
-    rows, columns = linear_sum_assignment(-ious)
-    return float(ious[rows, columns].min())

@@ -3,11 +3,11 @@
 import pytest
 from django.urls import reverse
 
+from annotator.draws import task_is_drawn
 from annotator.models import Annotation, AuditEvent, Image, Pair, Review, Task
 from annotator.selectors.certain import answers_certain, certain_looked_at
 from annotator.services.bulk_reviews import reviews_approve
 from annotator.services.doubles import doubles_add
-from annotator.services.review_policy import task_is_sampled
 from annotator.services.reviews import review_decide
 from tests import factories
 
@@ -104,7 +104,7 @@ def test_doubles_are_compared_by_eye(barn):
 
 
 def test_share_kept_back_for_eyes_is_about_what_was_set(barn):
-    kept = sum(task_is_sampled(task_id=number, share=0.25, draw="look") for number in range(400))
+    kept = sum(task_is_drawn(task_id=number, share=0.25, draw="look") for number in range(400))
     assert 70 < kept < 130
     barn.project.bulk_look_share = 1.0
     answer(barn)

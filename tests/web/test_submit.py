@@ -6,11 +6,11 @@ import uuid
 import pytest
 from django.db import connections
 
+from annotator.draws import task_is_drawn
 from annotator.errors import ConflictError, MaskError, RoostError
 from annotator.masks import rle_to_wire
 from annotator.models import Annotation, Draft, Pair, Review, Task
 from annotator.services.drafts import draft_save
-from annotator.services.review_policy import task_is_sampled
 from annotator.services.submissions import task_submit
 from tests import factories
 
@@ -190,7 +190,7 @@ def test_other_verdict_than_the_proposal_is_reviewed(barn):
 
 
 def test_sampled_share_of_reviews_is_about_what_was_set():
-    share = sum(task_is_sampled(task_id=number, share=0.2) for number in range(5000)) / 5000
+    share = sum(task_is_drawn(task_id=number, share=0.2, draw="review") for number in range(5000)) / 5000
     assert 0.18 < share < 0.22
 
 
