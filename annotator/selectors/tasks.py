@@ -23,7 +23,7 @@ def half_awaited() -> Exists:
     return Exists(half.filter(state__in=unanswered, project__double_share__gt=0))
 
 
-def own_twins(user: Person) -> Q:
+def tasks_barred(user: Person) -> Q:
     """Tasks that this person must not get: the other half of two blind labels is theirs, or the known answer is.
 
     Correlated subqueries, so that the queue is walked from its top and not read as a whole.

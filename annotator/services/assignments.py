@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 from annotator.errors import ConflictError, RoostError
 from annotator.models import Membership, Task
-from annotator.selectors.tasks import companions_of, own_twins
+from annotator.selectors.tasks import companions_of, tasks_barred
 
 from .audit import audit_record
 from .tasks import leases_lapsed_end, task_resting_state
@@ -32,7 +32,7 @@ def task_reassign(*, task: Task, member: AbstractBaseUser, user: AbstractBaseUse
     state = task_resting_state(task) if task.state == State.CLAIMED else task.state
     if state == State.SUBMITTED:
         raise ConflictError("There is an answer, which waits for review; review it first.", code="not_open")
-    if not Task.objects.filter(pk=task.pk).exclude(own_twins(member)).exists():
+    if not Task.objects.filter(pk=task.pk).exclude(tasks_barred(member)).exists():
         words = f"{member.get_username()} has the other half of this pair, whose two answers must be two people's."
         raise ConflictError(words, code="own_twin")
     owner = {"author": member} if state == State.RETURNED else {"assignee": member}
@@ -50,7 +50,7 @@ def task_reassign(*, task: Task, member: AbstractBaseUser, user: AbstractBaseUse
 def _give_along(task: Task, member: AbstractBaseUser) -> None:
     """A companion follows where this member may have it; otherwise it goes back to where it came from."""
     state = task_resting_state(task)
-    is_allowed = Task.objects.filter(pk=task.pk).exclude(own_twins(member)).exists()
+    is_allowed = Task.objects.filter(pk=task.pk).exclude(tasks_barred(member)).exists()
     owner = {State.QUEUED: "assignee", State.RETURNED: "author"}.get(State(state))
     given = {owner: member} if owner and is_allowed else {}
     still = Task.objects.filter(pk=task.pk, state=State.CLAIMED, attempt=task.attempt)

@@ -5,7 +5,7 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from annotator.models import Image, Pair, Prediction, Task
-from annotator.selectors.tasks import companions_of, own_twins, tasks_beside
+from annotator.selectors.tasks import companions_of, tasks_barred, tasks_beside
 
 WORDS = "Same image, in one pass."
 
@@ -58,6 +58,6 @@ def _free(task: Task, user: AbstractBaseUser) -> list[int]:
     """One open task a pair that is this person's to take; rows that somebody else is just taking are passed over."""
     waiting = Q(state=Task.State.QUEUED) & (Q(assignee=None) | Q(assignee=user))
     theirs = Q(state=Task.State.RETURNED, author=user)
-    beside = tasks_beside(task=task).filter(waiting | theirs).exclude(own_twins(user))
+    beside = tasks_beside(task=task).filter(waiting | theirs).exclude(tasks_barred(user))
     rows = beside.select_for_update(skip_locked=True).order_by("pk").values_list("pair_id", "pk")
     return list(dict(reversed(list(rows))).values())

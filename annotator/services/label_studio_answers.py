@@ -23,12 +23,13 @@ from annotator.masks import Rle, rle_area
 from annotator.models import Annotation, Image, LabelStudioAnswer, LabelStudioLink, LabelStudioTask, Pair, Task
 from annotator.models.annotations import Verdict
 from annotator.selectors.rounds import round_current
+from annotator.selectors.tasks import tasks_barred
 
 from .audit import audit_record
 from .import_truth import concept_map, unknown_in, verdicts_of
 from .instances import MAX_INSTANCES
 from .submissions import answer_append
-from .tasks import leases_lapsed_end, own_twins
+from .tasks import leases_lapsed_end
 
 HOLDOUT = "The image is in the holdout, which judges models and takes no answers from Label Studio."
 SETTLED = "«{}» is approved here already and stays as it is."
@@ -187,7 +188,7 @@ def _task_for(source: LabelStudioTask, pair: Pair, author: AbstractBaseUser) -> 
         return None, SETTLED
     tasks = Task.objects.filter(pair=pair, state__in=Task.OPEN_STATES)
     rows = list(tasks.select_for_update(of=("self",)).select_related("project", "pair"))
-    free = set(tasks.filter(state=Task.State.QUEUED).exclude(own_twins(author)).values_list("pk", flat=True))
+    free = set(tasks.filter(state=Task.State.QUEUED).exclude(tasks_barred(author)).values_list("pk", flat=True))
     for task in rows:
         if task.state in (Task.State.SUBMITTED, Task.State.RETURNED) and _newest_is_from(source, task):
             return task, ""

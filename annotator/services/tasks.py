@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from annotator.errors import ConflictError
 from annotator.models import Annotation, Membership, Project, Task
-from annotator.selectors.tasks import companions_of, own_twins, same_pass
+from annotator.selectors.tasks import companions_of, same_pass, tasks_barred
 
 from .audit import audit_record
 from .companions import companions_take
@@ -127,7 +127,7 @@ def _candidate(project: Project, user: AbstractBaseUser, on_screen: Q) -> Task |
     to somebody who works here no more; what others are just taking is passed over."""
     free = Task.objects.filter(project=project).exclude(on_screen).select_for_update(skip_locked=True)
     returned = free.filter(state=Task.State.RETURNED).order_by("skips", "updated_at", "pk")
-    not_theirs = ~own_twins(user)
+    not_theirs = ~tasks_barred(user)
     queued = free.filter(not_theirs, state=Task.State.QUEUED).order_by("skips", "-priority", "pk")
     own = returned.filter(author=user).first() or queued.filter(assignee=user).first()
     if found := own or queued.filter(assignee=None).first():
