@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -13,10 +14,11 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -28,7 +30,14 @@ from mlbackend.network import Sam3Network
 from mlbackend.settings import read_settings
 from training.demo.architecture import demo_config, write_tokenizer
 
+T = TypeVar("T")
 REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def run_async(coroutine: Coroutine[Any, Any, T]) -> T:
+    """On a thread of its own: where a test's browser is open, the main one has a running loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, coroutine).result()
 
 
 def small_network(seed: int = 0) -> Sam3Network:

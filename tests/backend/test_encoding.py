@@ -21,7 +21,7 @@ from mlbackend.metrics import Metrics
 from mlbackend.predictor import Predictor
 from mlbackend.settings import read_settings
 from mlbackend.wire import ClickRequest, Point
-from tests.backend.support import store_picture
+from tests.backend.support import run_async, store_picture
 
 WAIT_S = 10
 
@@ -76,7 +76,7 @@ def test_encode_that_somebody_else_still_waits_for_goes_on(bench: Bench) -> None
         bench.open()
         return await stays
 
-    assert asyncio.run(scenario()).how == "miss"
+    assert run_async(scenario()).how == "miss"
 
 
 @pytest.mark.parametrize("layer", ["tokens", "click"])
@@ -92,7 +92,7 @@ def test_encode_that_nobody_waits_for_leaves_the_queue_and_can_be_asked_for_agai
         bench.open()
         return await again
 
-    assert asyncio.run(scenario()).how == "miss"
+    assert run_async(scenario()).how == "miss"
 
 
 def test_encode_that_a_click_waited_for_goes_on_without_it(bench: Bench) -> None:
@@ -106,7 +106,7 @@ def test_encode_that_a_click_waited_for_goes_on_without_it(bench: Bench) -> None
             while bench.encoder.store.hot.get(key) is None:
                 await asyncio.sleep(0.005)
 
-    asyncio.run(scenario())
+    run_async(scenario())
 
 
 @pytest.mark.parametrize("preview", [False, True])
@@ -127,7 +127,7 @@ def test_encode_goes_on_for_whoever_was_told_to_come_back(tmp_path: Path, tiny: 
                 await asyncio.sleep(0.005)
         return engine
 
-    asyncio.run(scenario()).close()
+    run_async(scenario()).close()
 
 
 async def being_read(path: Path) -> int:
@@ -160,7 +160,7 @@ def test_pictures_that_take_long_to_read_hold_up_no_stored_embedding(tmp_path: P
                 os.close(pipe)
             await asyncio.wait_for(asyncio.gather(*reading, return_exceptions=True), WAIT_S)
 
-    found = asyncio.run(scenario())
+    found = run_async(scenario())
     bench.stop()
     assert found.how == "hit"
 
@@ -172,7 +172,7 @@ def test_embedding_from_disk_is_hot_on_the_gpu(tmp_path: Path, backend_var: Path
     first, again = Bench(tmp_path, gpu), Bench(tmp_path, gpu)
     for bench in (first, again):
         bench.open()
-        found = asyncio.run(scenario_of_one(bench))
+        found = run_async(scenario_of_one(bench))
         bench.encoder.store.flush()
         assert {tensor.device.type for tensor in found.embedding.tensors.values()} == {"cuda"}
         bench.stop()

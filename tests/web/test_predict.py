@@ -252,12 +252,22 @@ def test_killed_command_goes_on_and_leaves_nothing_in_the_store(folder, tmp_path
         child = subprocess.Popen([*command, *words], cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
         journal = tmp_path / "out" / ".journal.jsonl"
         wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2)
+        wait_until(lambda: _halted_with_pictures_stored(child, before))
         child.send_signal(signal.SIGKILL)
         child.wait()
-    assert set(_stored()) > set(before)
     _predict(folder, "--out", tmp_path / "out")
     assert _documents(tmp_path / "out") == _documents(tmp_path / "whole")
     assert _stored() == before
+
+
+def _halted_with_pictures_stored(child, before) -> bool:
+    """Between two calls the store is as before: look while the command stands still."""
+    child.send_signal(signal.SIGSTOP)
+    if set(_stored()) > set(before):
+        return True
+    child.send_signal(signal.SIGCONT)
+    assert child.poll() is None, "the command ended before it was killed"
+    return False
 
 
 def test_store_is_as_before_and_images_of_projects_stay(backend, tmp_path, barn):
