@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from annotator.models import Membership
 from annotator.selectors.access import annotation_for, annotation_to_review, project_for
-from annotator.selectors.certain import answers_certain
+from annotator.selectors.near_certain import answers_certain
 from annotator.selectors.reviews import annotations_waiting
 from annotator.services.bulk_reviews import reviews_approve
 from annotator.services.reviews import review_decide

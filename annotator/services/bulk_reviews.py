@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 
 from annotator.errors import RoostError
 from annotator.models import Annotation, Project, Review
-from annotator.selectors.certain import answer_is_offered
+from annotator.selectors.near_certain import answer_is_offered
 
 from .reviews import review_check_open, review_decide
 

@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 from annotator.errors import ConflictError, RoostError
 from annotator.models import Annotation, Review, Task
-from annotator.selectors.certain import answer_is_certain
+from annotator.selectors.near_certain import answer_is_certain
 from annotator.selectors.tasks import half_of
 
 from .audit import audit_record

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from annotator.masks import rle_to_wire
 from annotator.models import Project
-from annotator.selectors.certain import GRID, answers_certain, certain_looked_at
+from annotator.selectors.near_certain import GRID, answers_certain, certain_looked_at
 from annotator.services.bulk_reviews import reviews_approve
 
 from .shell import REVIEWER, page, project_page, refusals_told, whole_number

@@ -11,7 +11,7 @@ import { maskArea } from "../../static/annotator/js/masks.js";
 import { draftOf, workFromDraft } from "../../static/annotator/js/payload.js";
 import { createSession } from "../../static/annotator/js/session.js";
 import { createStore } from "../../static/annotator/js/store.js";
-import { createTimes } from "../../static/annotator/js/times.js";
+import { createTimes } from "../../static/annotator/js/active-seconds.js";
 import { EMPTY_WORK, openProposals, proposalsOf, workFrom } from "../../static/annotator/js/work.js";
 import { at, IMAGE, stroke, wire } from "./support.js";
 

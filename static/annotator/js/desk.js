@@ -6,7 +6,7 @@ import { createActiveClock } from "./clock.js";
 import { conceptOf, decisionOf } from "./concepts.js";
 import { Drafting } from "./drafting.js";
 import { startHeartbeat } from "./heartbeat.js";
-import { createTimes } from "./times.js";
+import { createTimes } from "./active-seconds.js";
 import { measurePainted } from "./timing.js";
 import { EMPTY_WORK } from "./work.js";
 

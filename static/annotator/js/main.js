@@ -16,7 +16,7 @@ import { Panel } from "./panel.js";
 import { createSession } from "./session.js";
 import { DESK_SHORTCUTS } from "./shortcuts.js";
 import { createStore } from "./store.js";
-import { Strip } from "./strip.js";
+import { Strip } from "./concept-strip.js";
 import { measurePainted } from "./timing.js";
 import { EMPTY_WORK } from "./work.js";
 
