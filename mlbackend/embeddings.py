@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 WRITES_WAITING = 64
 SHARED_AWAY_S = 30.0
+ABANDONED_S = 3600.0  # no write takes that long, not even another replica's
 
 
 @dataclass(frozen=True)
@@ -173,9 +174,12 @@ class WarmLayer:
             os.utime(path)
 
     def count(self) -> None:
-        """Find what earlier runs left, so that the budget and `bytes` include it."""
+        """Find what earlier runs left, so that the budget and `bytes` include it; sweep up what they died writing."""
         with self._lock:
             self._index()
+        for path in self._root.glob("*/*/*/.*.safetensors.*"):
+            if path.stat().st_mtime < time.time() - ABANDONED_S:
+                path.unlink()
 
     def _index(self) -> OrderedDict[Path, int]:
         """Files found on disk when first asked, oldest use first."""

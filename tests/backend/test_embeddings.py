@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from pathlib import Path
 
@@ -104,6 +105,17 @@ def test_store_counts_what_an_earlier_process_left_before_it_writes(tmp_path: Pa
     store = EmbeddingStore(HotLayer(0), WarmLayer(tmp_path, MIB))
     store.close()
     assert store.warm.bytes == sum(path.stat().st_size for path in files(tmp_path)) > 0
+
+
+def test_store_sweeps_up_what_a_killed_process_was_writing(tmp_path: Path) -> None:
+    path = KEY.path(tmp_path)
+    path.parent.mkdir(parents=True)
+    long_ago, just_now = (path.with_name(f".{path.name}.{name}") for name in ("old", "new"))
+    long_ago.write_bytes(b"half")
+    just_now.write_bytes(b"half")
+    os.utime(long_ago, (1, 1))
+    EmbeddingStore(HotLayer(0), WarmLayer(tmp_path, MIB)).close()
+    assert files(tmp_path) == [just_now]
 
 
 def test_replicas_find_each_others_embeddings_in_the_shared_folder(tmp_path: Path) -> None:
