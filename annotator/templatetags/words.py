@@ -39,6 +39,22 @@ def score(value: Any) -> str:
 
 
 @register.filter
+def audited(value: Any) -> Any:
+    """What an audit entry says: {"one_pass": [False, True]} -> one pass from no to yes; other things as they are."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, dict):
+        return value
+    return ", ".join(f"{name.replace('_', ' ')} {_change(change)}" for name, change in value.items())
+
+
+def _change(change: Any) -> str:
+    if isinstance(change, list) and len(change) == 2:
+        return f"from {audited(change[0])} to {audited(change[1])}"
+    return str(audited(change))
+
+
+@register.filter
 def duration(seconds: Any) -> str:
     """42 -> 42 s; 200 -> 3 min 20 s; 7300 -> 2 h 2 min."""
     if not isinstance(seconds, int | float):

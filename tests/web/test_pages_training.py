@@ -299,6 +299,13 @@ def test_audit_lists_who_did_what(barn, signed_in):
     assert "<code>concept.add</code></td><td>goose</td>" in page
 
 
+def test_audit_says_a_changed_setting_in_words(barn, signed_in):
+    details = {"changed": {"one_pass": [False, True]}}
+    AuditEvent.objects.create(project=barn.project, action="project.settings", subject="Barn", details=details)
+    page = signed_in(barn.admin).get(reverse("audit", args=["barn"])).content.decode()
+    assert "one pass from no to yes" in page
+
+
 def test_annotator_who_may_be_tested_downloads_no_snapshot(barn, signed_in, settings):
     snapshot = factories.make_snapshot(barn.project)
     folder = settings.SNAPSHOTS_DIR / snapshot.content_hash

@@ -58,11 +58,13 @@ export function showTool(root, name) {
   }
 }
 
+const AWAY = "The model does not answer just now. Brush (B), eraser (E) and polygon (P) still work.";
+
 /** How the model is, as a notice and on the panel. */
 export function showModelState(notices, { kind, message }) {
   if (kind === "ok") notices.clear("model");
   else if (kind === "loading") notices.show("model", "info", `${message} Brush, eraser and polygon work meanwhile.`);
   else if (kind === "away")
-    notices.show("model", "warning", `${message} Brush (B), eraser (E) and polygon (P) still work.`);
+    notices.show("model", "warning", `${AWAY} For whoever runs Roost: ${message}`);
   else notices.show("model", "error", message);
 }
