@@ -13,7 +13,7 @@ from annotator import ml_client
 from annotator.acquisition import Choice, Thresholds, choose
 from annotator.batches import batched
 from annotator.errors import BackendError, RoostError
-from annotator.ml_client import ConceptPrediction, ImagePrediction
+from annotator.ml_client import WAITS_SECONDS, WORTH_WAITING, ConceptPrediction, ImagePrediction
 from annotator.models import Image, Job, ModelVersion, Pair, Prediction, Project, Task
 from annotator.selectors.mining import (
     PRESENCE_SCORE,
@@ -36,9 +36,6 @@ from .jobs import JobContext, job_enqueue
 IMAGES_A_CALL = 8
 ROWS_A_WRITE = 500
 FAILURES_LISTED = 200
-# A backend that restarts or is full comes back within these waits; then the job says so and can be started again.
-WAITS_SECONDS = (1, 2, 4, 8, 15, 30)
-WORTH_WAITING = {"overloaded", "loading", "backend_unavailable", "backend_timeout"}
 
 
 def mining_start(

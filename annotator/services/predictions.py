@@ -14,11 +14,10 @@ from annotator.batches import batched
 from annotator.errors import BackendError, ImportRefusedError, JobCancelled
 from annotator.import_sources import ImportSource
 from annotator.masks import rle_box_xyxy
-from annotator.ml_client import ImagePrediction
+from annotator.ml_client import WAITS_SECONDS, WORTH_WAITING, ImagePrediction
 
 from .image_store import StoredFile
 from .imports import IMAGE_ENDINGS
-from .mining import WAITS_SECONDS, WORTH_WAITING
 from .prediction_journal import Journal, JournalHeader, documents_write, names_hash
 from .temporary_images import TemporaryImages, temporary_images_opened
 
