@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
@@ -11,13 +13,15 @@ from starlette.routing import Route
 from mlbackend import wire
 from mlbackend.errors import ApiError, bad_request, unknown_version
 from mlbackend.http import get_core, json_behind, read_body, unless_gone
-from mlbackend.label_studio.spool import TRAINING_EVENTS
+from mlbackend.label_studio.spool import TRAINING_EVENTS, read_aside
 
 if TYPE_CHECKING:
     from mlbackend.core import Core
 
 MAX_BODY_BYTES = 64 * 1024 * 1024  # a task travels with every mask that was ever drawn on it
+LARGE_EVENT_BYTES = 1024 * 1024
 MODEL_CLASS = "Sam3"
+_aside = ThreadPoolExecutor(1, "large-events")
 
 
 def label_studio_routes() -> list[Route]:
@@ -67,7 +71,10 @@ async def predict(request: Request) -> Response:
 
 
 async def webhook(request: Request) -> Response:
-    return await _spool(request, wire.parse_json(await read_body(request, MAX_BODY_BYTES)))
+    body = await read_body(request, MAX_BODY_BYTES)
+    if len(body) <= LARGE_EVENT_BYTES:
+        return await _spool(request, wire.parse_json(body))
+    return await _spool(request, await asyncio.get_running_loop().run_in_executor(_aside, read_aside, body))
 
 
 async def train(request: Request) -> Response:

@@ -189,6 +189,22 @@ def test_events_reach_the_spool_until_it_is_full(attached: Attached) -> None:
         path.unlink()
 
 
+def test_large_event_is_kept_as_its_ids_alone(attached: Attached) -> None:
+    event = {"action": "ANNOTATION_UPDATED", "annotation": {"id": 5, "result": [{"rle": [255] * 400_000}]},
+             "task": {"id": 4}, "project": {"id": 3}}
+    assert attached.client.post("/ls/default/webhook", event)["job"]
+    path, = (attached.var / "spool" / "label_studio").glob("*.json")
+    record = json.loads(path.read_text())
+    path.unlink()
+    assert {key: record[key] for key in ("action", "project", "tasks", "annotations")} == {
+        "action": "ANNOTATION_UPDATED", "project": 3, "tasks": [4], "annotations": [5]}
+
+
+@pytest.mark.parametrize("body", [b"[" * 1_100_000, b"[%s]" % (b" " * 1_100_000)])
+def test_large_event_that_is_no_object_is_refused(attached: Attached, body: bytes) -> None:
+    assert attached.client.call("/ls/default/webhook", raw=body)[0] == 400
+
+
 def test_with_a_token_only_annotation_events_come_without_it(backend_var: Path) -> None:
     with served_here(backend_var, wait=False, ROOST_MLBACKEND_TOKEN="s3cret", ROOST_DEFAULT_MODEL="tiny") as client:
         stranger = Client(client.base_url)
