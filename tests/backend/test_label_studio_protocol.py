@@ -173,8 +173,16 @@ def test_malformed_requests_are_refused(attached: Attached, changes: dict[str, A
     assert attached.predict(attached.task("a.png"), **changes)[0] == 400
 
 
-def test_events_reach_the_spool_until_it_is_full(attached: Attached) -> None:
-    spool = attached.var / "spool" / "label_studio"
+@pytest.fixture
+def spool(backend_var: Path) -> Path:
+    """Emptied, for other tests' events end there as well."""
+    folder = backend_var / "spool" / "label_studio"
+    for path in folder.glob("*.json"):
+        path.unlink()
+    return folder
+
+
+def test_events_reach_the_spool_until_it_is_full(attached: Attached, spool: Path) -> None:
     event = {"action": "ANNOTATION_CREATED", "annotation": {"id": 5, "result": []}, "task": {"id": 4},
              "project": {"id": 3}}
     assert attached.client.post("/ls/default/webhook", event)["job"]
@@ -189,11 +197,11 @@ def test_events_reach_the_spool_until_it_is_full(attached: Attached) -> None:
         path.unlink()
 
 
-def test_large_event_is_kept_as_its_ids_alone(attached: Attached) -> None:
+def test_large_event_is_kept_as_its_ids_alone(attached: Attached, spool: Path) -> None:
     event = {"action": "ANNOTATION_UPDATED", "annotation": {"id": 5, "result": [{"rle": [255] * 400_000}]},
              "task": {"id": 4}, "project": {"id": 3}}
     assert attached.client.post("/ls/default/webhook", event)["job"]
-    path, = (attached.var / "spool" / "label_studio").glob("*.json")
+    path, = spool.glob("*.json")
     record = json.loads(path.read_text())
     path.unlink()
     assert {key: record[key] for key in ("action", "project", "tasks", "annotations")} == {
@@ -205,14 +213,14 @@ def test_large_event_that_is_no_object_is_refused(attached: Attached, body: byte
     assert attached.client.call("/ls/default/webhook", raw=body)[0] == 400
 
 
-def test_with_a_token_only_annotation_events_come_without_it(backend_var: Path) -> None:
+def test_with_a_token_only_annotation_events_come_without_it(backend_var: Path, spool: Path) -> None:
     with served_here(backend_var, wait=False, ROOST_MLBACKEND_TOKEN="s3cret", ROOST_DEFAULT_MODEL="tiny") as client:
         stranger = Client(client.base_url)
         assert stranger.call("/ls/default/webhook", {"action": "ANNOTATION_UPDATED", "project": {"id": 1}})[0] == 200
         assert stranger.call("/ls/default/webhook", {"action": "START_TRAINING"})[0] == 401
         assert stranger.call("/ls/default/predict", {})[0] == 401
         assert client.call("/ls/default/webhook", {"action": "START_TRAINING"})[0] == 200
-    records = [json.loads(path.read_text()) for path in sorted((backend_var / "spool" / "label_studio").glob("*.json"))]
+    records = [json.loads(path.read_text()) for path in sorted(spool.glob("*.json"))]
     assert [record["authenticated"] for record in records] == [False, True]
 
 
