@@ -1,6 +1,6 @@
 """Names that follow a promotion: `$ROOST_VAR/aliases.json` maps an alias to a version, e.g. {"champion": "v7"}.
 
-The annotator may rewrite the file (atomically) when it promotes; it is read again when it changes. `default` is the
+The annotator rewrites the file (atomically) when it promotes; it is read again when it changes. `default` is the
 default version unless the file says otherwise; any other name stands for itself.
 """
 

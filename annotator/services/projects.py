@@ -17,6 +17,7 @@ from annotator.models import ApiToken, Concept, Deployment, Membership, ModelVer
 
 from .audit import audit_record
 from .concepts import concept_name, pairs_complete
+from .serving_aliases import serving_aliases_refresh
 from .tasks import leases_lapsed_end
 
 # Okabe and Ito's palette: told apart by the colour-blind too. Yellow comes last: the mask in hand is drawn in one.
@@ -65,6 +66,7 @@ def project_create(*, name: str, concepts: Sequence[str], user: AbstractBaseUser
     audit_record(project=project, actor=user, action="project.create", subject=project.name)
     for concept in concepts:
         concept_add(project=project, name=concept, user=user)
+    serving_aliases_refresh()
     return project
 
 

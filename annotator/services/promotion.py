@@ -11,6 +11,7 @@ from annotator.errors import BackendError, ConflictError, RoostError
 from annotator.models import Deployment, GateDecision, ModelVersion, Project
 
 from .audit import audit_record
+from .serving_aliases import serving_aliases_refresh
 from .warming import queue_warm
 
 Stage = ModelVersion.Stage
@@ -130,4 +131,5 @@ def _switch(
     )
     project.serving_version = version
     queue_warm(project=project, version=version)
+    serving_aliases_refresh()
     return deployment

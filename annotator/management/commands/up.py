@@ -15,6 +15,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from annotator.services.demo import logins_path
+from annotator.services.serving_aliases import serving_aliases_refresh
 from annotator.services.workers import workers_alive
 from annotator.supervisor import Service, Supervisor
 from annotator.trainer_process import NICENESS, jemalloc_environment
@@ -53,6 +54,7 @@ class Command(BaseCommand):
             raise CommandError(f"The database can't be opened: `manage.py doctor` says more. ({error})") from error
         if executor.migration_plan(executor.loader.graph.leaf_nodes()):
             raise CommandError("The database is not set up: run `make run`, or `python manage.py migrate` first.")
+        serving_aliases_refresh()
         connection.close()
 
     def _services(self) -> list[Service]:

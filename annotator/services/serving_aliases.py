@@ -1,0 +1,58 @@
+"""`$ROOST_VAR/aliases.json`: `project-<slug>` stands for what that project serves; Label Studio is connected to it."""
+
+import fcntl
+import json
+import logging
+import os
+from pathlib import Path
+
+from django.conf import settings
+from django.db import transaction
+
+from annotator.models import Project
+
+log = logging.getLogger(__name__)
+PREFIX = "project-"
+
+
+def serving_alias(*, project: Project) -> str:
+    """The word after `/ls/` that follows the project's promotions."""
+    return PREFIX + project.slug
+
+
+def serving_aliases_refresh() -> None:
+    """Write the file once the transaction is over. A file that can't be written leaves Label Studio with the version
+    before, and is no reason to take a promotion back."""
+    transaction.on_commit(_write)
+
+
+def _write() -> None:
+    path = settings.VAR_DIR / "aliases.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # of two promotions at once, the later writer has read both
+            _replace(path, _others(path) | _ours())
+    except (OSError, ValueError):
+        log.exception("%s was not written: Label Studio goes on with the versions named there", path)
+
+
+def _ours() -> dict[str, str]:
+    rows = Project.objects.select_related("serving_version").order_by("slug")
+    return {serving_alias(project=project): project.serving_version.name for project in rows}
+
+
+def _others(path: Path) -> dict[str, str]:
+    """What people wrote there by hand stays; ValueError where it is not to be understood."""
+    if not path.exists():
+        return {}
+    table = json.loads(path.read_text())
+    if not isinstance(table, dict):
+        raise ValueError("it holds no table of names")
+    return {alias: version for alias, version in table.items() if not alias.startswith(PREFIX)}
+
+
+def _replace(path: Path, table: dict[str, str]) -> None:
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(table, indent=1) + "\n")
+    os.replace(unfinished, path)
