@@ -6,7 +6,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -210,6 +211,16 @@ class Desk:
 
     def instance_count(self) -> int:
         return int(self.role("count").inner_text())
+
+
+def press_until(page: Page, key: str, holds: Callable[[], bool]) -> None:
+    """Again after two seconds: the desk asks back about undecided proposals and takes no quick second press; and a key
+    that is pressed before a page's first frame is shown can be lost."""
+    for _ in range(6):
+        page.keyboard.press(key)
+        with suppress(AssertionError):
+            return wait_until(holds, seconds=2)
+    raise AssertionError(f"{key} did nothing: {Desk(page).role('status').inner_text()}")
 
 
 def deepest_pixel(mask_hw: np.ndarray) -> tuple[float, float]:

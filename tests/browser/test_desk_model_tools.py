@@ -11,6 +11,7 @@ from tests.browser.desk_support import (
     decode,
     deepest_pixel,
     iou,
+    press_until,
     submitted,
 )
 from tests.processes import wait_until
@@ -52,8 +53,7 @@ def test_one_undo_takes_the_finds_off_and_a_reload_keeps_them(stage):
     desk.page.reload()
     desk.says("Your draft is back")
     desk.page.get_by_text("by example").first.wait_for()
-    desk.press("f")
-    desk.says("No more found")
+    press_until(desk.page, "f", lambda: "No more found" in desk.role("status").inner_text())
     assert desk.instance_count() == 1
 
 

@@ -10,7 +10,6 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from annotator.loop.oracle import Point, settle_object
 from annotator.loop.rounds import Loop
 from annotator.management.commands.demo_loop import read_truth
 from annotator.masks import encode_mask, wire_to_rle
-from tests.browser.desk_support import Desk, chromium, decode, iou
+from tests.browser.desk_support import Desk, chromium, decode, iou, press_until
 from tests.processes import wait_until
 from tests.stack import Stack, running_stack
 from training.demo.scenes import draw_scene
@@ -217,15 +216,6 @@ def hand_of(desk: Desk, shape_hw: tuple[int, int]) -> Callable[[Sequence[Point]]
         return decode(wire_to_rle(answered.value.json()["mask"], height_px=shape_hw[0], width_px=shape_hw[1]))
 
     return click
-
-
-def press_until(page: Page, key: str, holds: Callable[[], bool]) -> None:
-    """Again after two seconds: the desk asks back about undecided proposals, and takes no quick second press."""
-    for _ in range(6):
-        page.keyboard.press(key)
-        with suppress(AssertionError):
-            return wait_until(holds, seconds=2)
-    raise AssertionError(f"{key} did not submit: {Desk(page).role('status').inner_text()}")
 
 
 def check_rows(journey: Journey, task: int, objects: list[np.ndarray]) -> None:
