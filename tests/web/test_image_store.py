@@ -18,6 +18,15 @@ from annotator.services.splits import split_for
 from tests import factories
 
 
+@pytest.fixture
+def incoming() -> Path:
+    """Where files lie while they are looked at, without what a test that killed a process left there."""
+    folder = settings.IMAGES_DIR / "incoming"
+    for left in folder.glob("*"):
+        left.unlink()
+    return folder
+
+
 def _store(data: bytes):
     return image_file_store(stream=io.BytesIO(data))
 
@@ -75,10 +84,10 @@ def test_unusual_pixels_are_taken(mode):
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 12 else "",
 )
-def test_what_is_no_whole_image_is_refused_in_words(name, data, reason):
+def test_what_is_no_whole_image_is_refused_in_words(name, data, reason, incoming):
     with pytest.raises(ImportRefusedError, match=reason):
         _store(data)
-    assert list((settings.IMAGES_DIR / "incoming").iterdir()) == []
+    assert list(incoming.glob("*")) == []
 
 
 @pytest.mark.parametrize("side", [13_000, 30_000])
@@ -101,7 +110,7 @@ def test_animation_counts_as_its_first_frame():
     assert (stored.width, stored.height) == (6, 4)
 
 
-def test_full_disk_is_told_as_such_and_leaves_nothing():
+def test_full_disk_is_told_as_such_and_leaves_nothing(incoming):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
     try:
@@ -109,7 +118,7 @@ def test_full_disk_is_told_as_such_and_leaves_nothing():
             _store(factories.image_bytes(64, 64))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert list((settings.IMAGES_DIR / "incoming").iterdir()) == []
+    assert list(incoming.glob("*")) == []
 
 
 def test_decoding_child_knows_no_secret(monkeypatch):
