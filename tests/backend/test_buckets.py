@@ -39,15 +39,15 @@ def new_replica(tmp_path: Path, backend_var: Path, name: str) -> Path:
 
 def test_image_is_fetched_by_its_hash_and_its_embedding_serves_the_next_replica(
         s3: S3Server, tmp_path: Path, backend_var: Path) -> None:
-    s3.bucket("farm", {f"roost/images/{IMAGE[:2]}/{IMAGE}": PICTURE})
+    s3.bucket("barn", {f"roost/images/{IMAGE[:2]}/{IMAGE}": PICTURE})
     s3.bucket("embeddings")
     settings = {"ROOST_DEFAULT_MODEL": "tiny", "ROOST_S3_ENDPOINT": s3.url,
-                "ROOST_IMAGES_BUCKET": "s3://farm/roost/images", "ROOST_SHARED_EMBEDDINGS": "s3://embeddings/shared"}
+                "ROOST_IMAGES_BUCKET": "s3://barn/roost/images", "ROOST_SHARED_EMBEDDINGS": "s3://embeddings/shared"}
     one, two = (new_replica(tmp_path, backend_var, name) for name in ("one", "two"))
     with served_here(one, **settings) as client:
         first = client.post("/v1/click", CLICK)
     assert (one / "images" / IMAGE[:2] / IMAGE).read_bytes() == PICTURE
-    s3.client.delete_object(Bucket="farm", Key=f"roost/images/{IMAGE[:2]}/{IMAGE}")
+    s3.client.delete_object(Bucket="barn", Key=f"roost/images/{IMAGE[:2]}/{IMAGE}")
     with served_here(two, **settings) as client:
         again = client.post("/v1/click", CLICK)
     assert (first["embedding"], again["embedding"]) == ("miss", "hit")
@@ -75,15 +75,15 @@ def test_bucket_that_does_not_answer_is_said_and_images_that_are_here_are_served
     path.parent.mkdir(parents=True)
     path.write_bytes(PICTURE)
     with served_here(var, ROOST_DEFAULT_MODEL="tiny", ROOST_S3_ENDPOINT="http://127.0.0.1:9",
-                     ROOST_IMAGES_BUCKET="s3://farm", ROOST_SHARED_EMBEDDINGS="s3://farm/shared") as client:
+                     ROOST_IMAGES_BUCKET="s3://barn", ROOST_SHARED_EMBEDDINGS="s3://barn/shared") as client:
         assert client.post("/v1/click", CLICK)["candidates"]
         status, answer, headers = client.call("/v1/click", CLICK | {"image": "cd" * 32})
     assert (status, answer["error"]["code"], headers["Retry-After"]) == (503, "store_away", "10")
-    assert "s3://farm" in answer["error"]["message"]
+    assert "s3://barn" in answer["error"]["message"]
 
 
 @pytest.mark.parametrize(("variable", "value", "words"), [
-    ("ROOST_IMAGES_BUCKET", "farm/images", "names no bucket: write s3://bucket/prefix"),
+    ("ROOST_IMAGES_BUCKET", "barn/images", "names no bucket: write s3://bucket/prefix"),
     ("ROOST_SHARED_EMBEDDINGS", "s3:///prefix", "names no bucket: write s3://bucket/prefix"),
 ])
 def test_place_that_is_no_bucket_is_refused_at_the_start(variable: str, value: str, words: str) -> None:
@@ -94,5 +94,5 @@ def test_place_that_is_no_bucket_is_refused_at_the_start(variable: str, value: s
 def test_without_boto3_the_start_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(SettingsError, match=r"needs the package boto3: pip install -r requirements-scale\.txt"):
-        read_settings({"ROOST_SHARED_EMBEDDINGS": "s3://farm/shared"}).check_buckets()
+        read_settings({"ROOST_SHARED_EMBEDDINGS": "s3://barn/shared"}).check_buckets()
     read_settings({"ROOST_SHARED_EMBEDDINGS": "/mnt/shared"}).check_buckets()

@@ -105,7 +105,7 @@ def test_absent_package_says_what_to_install(s3, monkeypatch):
 
 @pytest.fixture
 def pictures() -> dict[str, bytes]:
-    return {f"farm/{number}.png": factories.image_bytes() for number in range(3)}
+    return {f"barn/{number}.png": factories.image_bytes() for number in range(3)}
 
 
 def _imported(barn, **options) -> Job:
@@ -116,17 +116,17 @@ def _imported(barn, **options) -> Job:
 
 
 def test_import_from_a_bucket_takes_all_images_in_and_leaves_the_bucket_as_it_was(barn, s3, pictures):
-    s3.bucket("farm-import", pictures)
-    job = _imported(barn, upload_path="s3://farm-import/farm")
+    s3.bucket("barn-import", pictures)
+    job = _imported(barn, upload_path="s3://barn-import/barn")
     assert (job.state, job.report["images_added"]) == ("succeeded", 3), job.reason
-    assert {image.source for image in Image.objects.all()} == {"farm"}
-    assert s3.objects("farm-import") == pictures
+    assert {image.source for image in Image.objects.all()} == {"barn"}
+    assert s3.objects("barn-import") == pictures
 
 
 def test_import_command_takes_a_bucket(barn, s3, pictures):
-    s3.bucket("farm-command", pictures)
+    s3.bucket("barn-command", pictures)
     told = io.StringIO()
-    call_command("import_images", "barn", "s3://farm-command/farm", "--here", stdout=told, stderr=told)
+    call_command("import_images", "barn", "s3://barn-command/barn", "--here", stdout=told, stderr=told)
     assert "images_added: 3" in told.getvalue()
 
 
@@ -142,10 +142,10 @@ def dying(s3, settings, monkeypatch, pictures):
 
 def test_server_that_goes_half_way_is_to_blame_and_no_image(dying):
     with source_opened("s3://dying") as source:
-        assert _read(source, "farm/0.png")
+        assert _read(source, "barn/0.png")
         dying.stop()
         with pytest.raises(BucketError, match=dying.url):
-            source.open("farm/1.png")
+            source.open("barn/1.png")
 
 
 def test_import_from_a_server_that_is_gone_fails_with_the_reason(barn, dying):
