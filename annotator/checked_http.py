@@ -32,9 +32,7 @@ def checked_client(*, networks: Sequence[Network], max_bytes: int) -> httpx.Clie
     timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
     transport = _CheckedTransport(networks, max_bytes)
     headers = {"Accept-Encoding": "identity"}  # what is counted is what will be held
-    return httpx.Client(
-        transport=transport, timeout=timeout, headers=headers, follow_redirects=False, trust_env=False
-    )
+    return httpx.Client(transport=transport, timeout=timeout, headers=headers, follow_redirects=False, trust_env=False)
 
 
 class _CheckedTransport(httpx.BaseTransport):

@@ -63,6 +63,7 @@ def in_process(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     predictor = load_predictor(folder, LoadOptions(device=options.device))
     if options.onnx:
         from mlbackend.onnx_decoder import attach_onnx_decoder
+
         attach_onnx_decoder(predictor, Path(tempfile.mkdtemp()), threads=options.threads)
     rng = random.Random(0)
     image = picture(1, options.model)
@@ -76,11 +77,18 @@ def in_process(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
         if number % max(1, options.clicks // options.encodes) == 0:
             encoded.append(timed_ms(click_with_encode, predictor, image, rng))
     ratio = percentiles(encoded)["p50"] / percentiles(cached)["p50"]
-    print(f"cached click {percentiles(cached)} ms, of which decoder {percentiles(decoder)['p50']} ms; "
-          f"encoding at every click {percentiles(encoded)} ms: {ratio:.0f} times as long")
-    return {"cached_click_ms": percentiles(cached), "decoder_ms": percentiles(decoder),
-            "encode_every_click_ms": percentiles(encoded), "ratio": round(ratio, 1), "device": str(predictor.device),
-            "decoder": "onnxruntime" if predictor.decoder else "torch"}
+    print(
+        f"cached click {percentiles(cached)} ms, of which decoder {percentiles(decoder)['p50']} ms; "
+        f"encoding at every click {percentiles(encoded)} ms: {ratio:.0f} times as long"
+    )
+    return {
+        "cached_click_ms": percentiles(cached),
+        "decoder_ms": percentiles(decoder),
+        "encode_every_click_ms": percentiles(encoded),
+        "ratio": round(ratio, 1),
+        "device": str(predictor.device),
+        "decoder": "onnxruntime" if predictor.decoder else "torch",
+    }
 
 
 class Annotator:
@@ -94,8 +102,13 @@ class Annotator:
 
     def click(self, sequence: int) -> None:
         point = random_point(self.rng)
-        body = {"model_version": "bench", "image": self.images[sequence % len(self.images)],
-                "desk": self.desk, "sequence": sequence, "points": [{"x": point.x, "y": point.y, "label": 1}]}
+        body = {
+            "model_version": "bench",
+            "image": self.images[sequence % len(self.images)],
+            "desk": self.desk,
+            "sequence": sequence,
+            "points": [{"x": point.x, "y": point.y, "label": 1}],
+        }
         start = time.perf_counter()
         self.connection.request("POST", "/v1/click", json.dumps(body), {"Content-Type": "application/json"})
         answer = self.connection.getresponse()
@@ -116,8 +129,13 @@ def over_http(url: str, images: list[str], clients: int, clicks: int, pause_s: f
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(lambda annotator: annotator.work(clicks, pause_s), annotators))
     times = [value for annotator in annotators for value in annotator.times_ms]
-    row = {"clients": clients, "pause_s": pause_s, "clicks": len(times), "ms": percentiles(times),
-           "misses": sum(annotator.misses for annotator in annotators)}
+    row = {
+        "clients": clients,
+        "pause_s": pause_s,
+        "clicks": len(times),
+        "ms": percentiles(times),
+        "misses": sum(annotator.misses for annotator in annotators),
+    }
     print(f"HTTP, {clients} clients, a click every {pause_s} s each: {row['ms']} ms")
     return row
 
@@ -145,7 +163,7 @@ def while_mining(url: str, var: Path, images: list[str], clicks: int, model: str
     with ThreadPoolExecutor(1) as pool:
         clicking = pool.submit(annotator.work, clicks, 0.1)
         while not clicking.done() and mined < len(fresh):
-            body = {"model_version": "bench", "images": fresh[mined:mined + 4], "concepts": ["chicken", "duck"]}
+            body = {"model_version": "bench", "images": fresh[mined : mined + 4], "concepts": ["chicken", "duck"]}
             connection.request("POST", "/v1/predict", json.dumps(body), {"Content-Type": "application/json"})
             connection.getresponse().read()
             mined += 4
@@ -169,17 +187,27 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     folder = model_folder(options.model)
-    result: dict[str, Any] = {"environment": environment(), "model": options.model,
-                              "in_process": in_process(folder, options)}
+    result: dict[str, Any] = {
+        "environment": environment(),
+        "model": options.model,
+        "in_process": in_process(folder, options),
+    }
     if options.clients:
         with tempfile.TemporaryDirectory() as name:
             var = Path(name)
             images = [store_picture(var, seed, options.model) for seed in range(4)]
-            with server(var, folder, ROOST_TORCH_THREADS=str(options.threads), ROOST_DEVICE=options.device,
-                        ROOST_ONNX_CLICK=str(int(options.onnx))) as url:
+            with server(
+                var,
+                folder,
+                ROOST_TORCH_THREADS=str(options.threads),
+                ROOST_DEVICE=options.device,
+                ROOST_ONNX_CLICK=str(int(options.onnx)),
+            ) as url:
                 over_http(url, images, 1, len(images) * 2, 0.0)  # fills the cache
-                result["http"] = [over_http(url, images, clients, max(10, options.clicks // clients), options.pause)
-                                  for clients in options.clients]
+                result["http"] = [
+                    over_http(url, images, clients, max(10, options.clicks // clients), options.pause)
+                    for clients in options.clients
+                ]
                 result["http"] += [over_http(url, images, 8, max(10, options.clicks // 8), 0.0)]
                 result["while_mining"] = while_mining(url, var, images, 40, options.model)
                 result["masks_on_the_image"] = masks_on_the_image(url, images[0], (0, 50, 200), 50)

@@ -45,8 +45,9 @@ class PlainLoop:
         pixels = self.predictor.preprocess(image_HWC)[None].to(self.device)
         for concept in concepts:
             ids, mask = self.predictor.tokenizer([concept])
-            found = self.detector(pixel_values=pixels, input_ids=ids.to(self.device),
-                                  attention_mask=mask.to(self.device))
+            found = self.detector(
+                pixel_values=pixels, input_ids=ids.to(self.device), attention_mask=mask.to(self.device)
+            )
             kept = found.pred_logits[0].sigmoid() >= threshold
             if kept.any():
                 masks = F.interpolate(found.pred_masks[:, kept].float(), image_HWC.shape[:2], mode="bilinear")[0] > 0
@@ -87,25 +88,41 @@ def main() -> None:
     if options.compile and not compile_vit(predictor, batch=max(batches)):
         raise SystemExit("the ViT could not be compiled")
     encodes = [encode_alone(predictor, batch, options) for batch in batches]
-    rows = [compare(predictor, plain, CONCEPTS[:count], batch, options)
-            for count in options.concepts for batch in batches]
-    write_result(options.name or f"mine-{Path(options.model).name}",
-                 {"environment": environment(), "model": options.model, "device": str(predictor.device),
-                  "vit_dtype": str(predictor.vit_dtype), "compiled": predictor.compiled, "encode": encodes,
-                  "rows": rows})
+    rows = [
+        compare(predictor, plain, CONCEPTS[:count], batch, options) for count in options.concepts for batch in batches
+    ]
+    write_result(
+        options.name or f"mine-{Path(options.model).name}",
+        {
+            "environment": environment(),
+            "model": options.model,
+            "device": str(predictor.device),
+            "vit_dtype": str(predictor.vit_dtype),
+            "compiled": predictor.compiled,
+            "encode": encodes,
+            "rows": rows,
+        },
+    )
 
 
 def encode_alone(predictor: Predictor, batch: int, options: argparse.Namespace) -> dict[str, Any]:
     """The ViT pass by itself, milliseconds an image."""
     pixels = torch.stack([predictor.preprocess(picture(seed, options.model)) for seed in range(batch)])
-    times = [timed_ms(predictor.encode, pixels, [(SIDE_PX, SIDE_PX)] * batch) / batch
-             for _ in range(max(1, options.images // batch) + 1)][1:]
+    times = [
+        timed_ms(predictor.encode, pixels, [(SIDE_PX, SIDE_PX)] * batch) / batch
+        for _ in range(max(1, options.images // batch) + 1)
+    ][1:]
     print(f"encode alone, batches of {batch}: {percentiles(times)} ms an image")
     return {"batch": batch, "ms": percentiles(times)}
 
 
-def compare(predictor: Predictor, plain: PlainLoop, concepts: Sequence[str], batch: int, options: argparse.Namespace,
-            ) -> dict[str, Any]:
+def compare(
+    predictor: Predictor,
+    plain: PlainLoop,
+    concepts: Sequence[str],
+    batch: int,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
     if options.images > 3:  # a first pass that is not counted; at full size on a CPU it would take minutes
         ours(predictor, [picture(seed, options.model) for seed in range(batch)], concepts, options.threshold)
         plain.read(picture(0, options.model), concepts, options.threshold)
@@ -115,12 +132,20 @@ def compare(predictor: Predictor, plain: PlainLoop, concepts: Sequence[str], bat
         mine.append(timed_ms(ours, predictor, images, concepts, options.threshold) / batch)
         theirs += [timed_ms(plain.read, image, concepts, options.threshold) for image in images]
     ratio = percentiles(theirs)["p50"] / percentiles(mine)["p50"]
-    print(f"{len(concepts)} concepts an image, batches of {batch}: ours {percentiles(mine)} ms an image, plain loop "
-          f"{percentiles(theirs)} ms: {ratio:.1f} times the images a second, "
-          f"{1e3 / percentiles(mine)['p50']:.3g} images a second")
-    return {"concepts": len(concepts), "batch": batch, "images": len(theirs), "ours_ms": percentiles(mine),
-            "plain_ms": percentiles(theirs), "ratio": round(ratio, 2),
-            "images_a_second": round(1e3 / percentiles(mine)["p50"], 4)}
+    print(
+        f"{len(concepts)} concepts an image, batches of {batch}: ours {percentiles(mine)} ms an image, plain loop "
+        f"{percentiles(theirs)} ms: {ratio:.1f} times the images a second, "
+        f"{1e3 / percentiles(mine)['p50']:.3g} images a second"
+    )
+    return {
+        "concepts": len(concepts),
+        "batch": batch,
+        "images": len(theirs),
+        "ours_ms": percentiles(mine),
+        "plain_ms": percentiles(theirs),
+        "ratio": round(ratio, 2),
+        "images_a_second": round(1e3 / percentiles(mine)["p50"], 4),
+    }
 
 
 if __name__ == "__main__":

@@ -42,6 +42,7 @@ def full_size_folder() -> Path:
 
         from mlbackend.network import Sam3Network
         from training.demo.architecture import write_tokenizer
+
         torch.manual_seed(0)
         write_tokenizer(folder)
         Sam3Network.from_config(Sam3Config()).save(folder)
@@ -52,6 +53,7 @@ def picture(seed: int, model: str = "demo") -> np.ndarray:
     """768 x 768 px: a barn for the demo model, smooth random shades for others (whose masks are then large)."""
     if model == "demo":
         from training.demo.scenes import draw_scene
+
         return draw_scene(1_900_000 + seed, "easy", SIDE_PX).image_HWC
     coarse = np.random.default_rng(seed).integers(0, 256, (16, 16, 3), dtype=np.uint8)
     return np.array(Image.fromarray(coarse).resize((SIDE_PX, SIDE_PX), Image.Resampling.BICUBIC))
@@ -80,14 +82,27 @@ def percentiles(values_ms: Sequence[float]) -> dict[str, float]:
 
 
 def environment() -> dict[str, Any]:
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True,
-                            check=False).stdout.strip()
-    cpu = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
-                if line.startswith("model name")), platform.processor())
-    return {"at": datetime.now(UTC).isoformat(timespec="seconds"), "commit": commit, "cpu": cpu,
-            "cores": os.cpu_count(), "load_average": round(os.getloadavg()[0], 1), "torch": torch.__version__,
-            "torch_threads": torch.get_num_threads(),
-            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None}
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    ).stdout.strip()
+    cpu = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.processor(),
+    )
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit,
+        "cpu": cpu,
+        "cores": os.cpu_count(),
+        "load_average": round(os.getloadavg()[0], 1),
+        "torch": torch.__version__,
+        "torch_threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+    }
 
 
 def write_result(name: str, result: dict[str, Any]) -> None:

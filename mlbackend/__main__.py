@@ -15,8 +15,11 @@ log = logging.getLogger("mlbackend")
 
 def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=os.environ.get("ROOST_LOG_LEVEL", "INFO"), stream=sys.stderr,
-                        format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("ROOST_LOG_LEVEL", "INFO"),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
     try:
         settings = read_settings()
         settings.check_exposure()
@@ -50,9 +53,11 @@ def serve(settings: Settings) -> int:
     import uvicorn
 
     from mlbackend.app import build_app
+
     log.info("serving on http://%s:%d; /ready tells when the model is there", settings.host, settings.port)
-    uvicorn.run(build_app(settings), host=settings.host, port=settings.port, log_level="warning",
-                timeout_graceful_shutdown=5)
+    uvicorn.run(
+        build_app(settings), host=settings.host, port=settings.port, log_level="warning", timeout_graceful_shutdown=5
+    )
     return 0
 
 
@@ -66,9 +71,16 @@ def predict(settings: Settings, options: argparse.Namespace) -> int:
         return 2
     from mlbackend.batch import predict_folder
     from mlbackend.network import WeightsError
+
     try:
-        refused = predict_folder(settings, options.source, options.out, concepts=concepts, threshold=options.threshold,
-                                 version=options.version or settings.default_model)
+        refused = predict_folder(
+            settings,
+            options.source,
+            options.out,
+            concepts=concepts,
+            threshold=options.threshold,
+            version=options.version or settings.default_model,
+        )
     except WeightsError as error:
         print(f"mlbackend: {error}", file=sys.stderr)
         return 2
@@ -81,6 +93,7 @@ def record_golden(settings: Settings, options: argparse.Namespace) -> int:
     from mlbackend.golden import write_golden
     from mlbackend.network import WeightsError
     from mlbackend.registry import Registry
+
     registry = Registry(settings)
     try:
         write_golden(registry.read_now(options.version), registry.folder(options.version))

@@ -36,7 +36,10 @@ class Aliases:
             return
         self._stamp = stamp
         try:
-            self._table = {str(alias): version for alias, version in json.loads(self._path.read_text()).items()
-                           if isinstance(version, str) and VERSION.fullmatch(version)}
+            self._table = {
+                str(alias): version
+                for alias, version in json.loads(self._path.read_text()).items()
+                if isinstance(version, str) and VERSION.fullmatch(version)
+            }
         except (OSError, ValueError, AttributeError) as error:
             log.error("%s is not usable (%s); the aliases read before stay", self._path, error)

@@ -38,8 +38,10 @@ OPEN_PATHS = re.compile(r"(/ls/[^/]+)?/health|/ls/[^/]+/webhook")
 def build_app(settings: Settings) -> Starlette:
     settings.check_exposure()
     app = Starlette(
-        routes=_routes(), lifespan=_lifespan,
-        exception_handlers={ApiError: _on_api_error, HTTPException: _on_http_error, Exception: _on_crash})
+        routes=_routes(),
+        lifespan=_lifespan,
+        exception_handlers={ApiError: _on_api_error, HTTPException: _on_http_error, Exception: _on_crash},
+    )
     app.state.settings = settings
     if settings.token:
         app.add_middleware(TokenRequired, token=settings.token)
@@ -48,7 +50,10 @@ def build_app(settings: Settings) -> Starlette:
 
 def _routes() -> list[Route | Mount]:
     return [
-        Route("/", health), Route("/health", health), Route("/ready", ready), Route("/metrics", show_metrics),
+        Route("/", health),
+        Route("/health", health),
+        Route("/ready", ready),
+        Route("/metrics", show_metrics),
         Route("/v1/versions", versions),
         Route("/v1/versions/{version}/load", load_version, methods=["POST"]),
         Route("/v1/predict", predict, methods=["POST"]),
@@ -66,8 +71,9 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     app.state.metrics = Metrics()
     app.state.aliases = Aliases(settings.var / "aliases.json", settings.default_model)
     app.state.spool = Spool(settings.spool_dir, settings.ls_spool_files)
-    app.state.label_studio = LabelStudioService(Fetcher(settings.fetch_rules()), concepts=settings.concepts,
-                                                score_threshold=settings.ls_threshold)
+    app.state.label_studio = LabelStudioService(
+        Fetcher(settings.fetch_rules()), concepts=settings.concepts, score_threshold=settings.ls_threshold
+    )
     app.state.core, app.state.boot_failure = None, None
     boot = asyncio.create_task(_boot(app))
     try:
@@ -83,6 +89,7 @@ async def _boot(app: Starlette) -> None:
     try:
         await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "mlbackend.core")
         from mlbackend.core import Core
+
         app.state.core = Core(app.state.settings, app.state.metrics)
         app.state.core.registry.start()
     except Exception as error:
@@ -98,8 +105,9 @@ async def ready(request: Request) -> Response:
     state, reason = registry.state()
     if state != "ready":
         return JSONResponse({"state": state, "reason": reason}, status_code=503)
-    return JSONResponse({"state": state, "default_version": request.app.state.settings.default_model,
-                         "versions": registry.names()})
+    return JSONResponse(
+        {"state": state, "default_version": request.app.state.settings.default_model, "versions": registry.names()}
+    )
 
 
 async def show_metrics(request: Request) -> Response:
@@ -161,14 +169,18 @@ async def _on_api_error(request: Request, error: Exception) -> Response:
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
-    return JSONResponse({"error": {"code": code, "message": f"{request.method} {request.url.path}: {error.detail}."}},
-                        status_code=error.status_code, headers=error.headers)
+    return JSONResponse(
+        {"error": {"code": code, "message": f"{request.method} {request.url.path}: {error.detail}."}},
+        status_code=error.status_code,
+        headers=error.headers,
+    )
 
 
 async def _on_crash(request: Request, error: Exception) -> Response:
     log.exception("unexpected error", exc_info=error)
-    return JSONResponse({"error": {"code": "internal", "message": "Unexpected error in the ML backend; see its log."}},
-                        status_code=500)
+    return JSONResponse(
+        {"error": {"code": "internal", "message": "Unexpected error in the ML backend; see its log."}}, status_code=500
+    )
 
 
 class TokenRequired:
@@ -189,7 +201,9 @@ class TokenRequired:
         if not scope["roost.authenticated"] and not OPEN_PATHS.fullmatch(scope["path"]):
             response = JSONResponse(
                 {"error": {"code": "unauthorised", "message": "Send the token of ROOST_MLBACKEND_TOKEN."}},
-                status_code=401, headers={"WWW-Authenticate": "Bearer"})
+                status_code=401,
+                headers={"WWW-Authenticate": "Bearer"},
+            )
             await response(scope, receive, send)
             return
         await self._app(scope, receive, send)
@@ -205,5 +219,3 @@ class TokenRequired:
         elif scheme.lower() != b"bearer":
             return False
         return hmac.compare_digest(credentials.strip(), self._token)
-
-

@@ -39,8 +39,9 @@ class Report:
     refused: list[dict[str, str]] = field(default_factory=list)
 
 
-def predict_folder(settings: Settings, source: Path, out: Path, *, version: str, concepts: Sequence[str],
-                   threshold: float) -> int:
+def predict_folder(
+    settings: Settings, source: Path, out: Path, *, version: str, concepts: Sequence[str], threshold: float
+) -> int:
     """Write pairs.json, predictions.json and report.json under out; the number of refused pictures."""
     if not source.is_dir():
         raise WeightsError(f"{source} is not a folder of pictures")
@@ -55,8 +56,9 @@ def predict_folder(settings: Settings, source: Path, out: Path, *, version: str,
     pictures = _read_ahead(source, settings.max_image_pixels)
     while group := list(itertools.islice(pictures, encode_batch(settings))):
         readable = [(name, content) for name, content in group if not isinstance(content, ImageError)]
-        report.refused += [{"file": name, "reason": str(content)} for name, content in group
-                           if isinstance(content, ImageError)]
+        report.refused += [
+            {"file": name, "reason": str(content)} for name, content in group if isinstance(content, ImageError)
+        ]
         _predict_group(predictor, readable, concepts, threshold, report)
         done += len(group)
         if done % 20 < len(group):
@@ -90,8 +92,13 @@ def _decode(path: Path, max_pixels: int) -> np.ndarray | ImageError:
         return error
 
 
-def _predict_group(predictor: Predictor, pictures: Sequence[tuple[str, np.ndarray]], concepts: Sequence[str],
-                   threshold: float, report: Report) -> None:
+def _predict_group(
+    predictor: Predictor,
+    pictures: Sequence[tuple[str, np.ndarray]],
+    concepts: Sequence[str],
+    threshold: float,
+    report: Report,
+) -> None:
     """Pictures that share a ViT pass."""
     if not pictures:
         return
@@ -101,30 +108,52 @@ def _predict_group(predictor: Predictor, pictures: Sequence[tuple[str, np.ndarra
     for (name, _), tokens, results in zip(pictures, encoded, found, strict=True):
         for result in results:
             pair: dict[str, Any] = {
-                "id": len(report.pairs) + 1, "file_name": name, "text_input": result.concept,
-                "width": tokens.width_px, "height": tokens.height_px,
-                "queried_category": str(concepts.index(result.concept) + 1), "is_instance_exhaustive": 0,
-                "is_pixel_exhaustive": 0, "presence": round(result.presence, 6)}
+                "id": len(report.pairs) + 1,
+                "file_name": name,
+                "text_input": result.concept,
+                "width": tokens.width_px,
+                "height": tokens.height_px,
+                "queried_category": str(concepts.index(result.concept) + 1),
+                "is_instance_exhaustive": 0,
+                "is_pixel_exhaustive": 0,
+                "presence": round(result.presence, 6),
+            }
             report.pairs.append(pair)
             report.predictions += _coco_results(result, pair["id"], tokens.height_px, tokens.width_px, threshold)
 
 
-def _coco_results(result: ConceptResult, pair_id: int, height: int, width: int, threshold: float,
-                  ) -> Iterator[dict[str, Any]]:
+def _coco_results(
+    result: ConceptResult,
+    pair_id: int,
+    height: int,
+    width: int,
+    threshold: float,
+) -> Iterator[dict[str, Any]]:
     for instance in result.instances:
         if instance.score < threshold:
             continue
         wire = logits_to_wire(instance.mask_logits_hw, height_px=height, width_px=width)
         rle = coco.encode(np.asfortranarray(decode_wire_mask(wire), dtype=np.uint8))
-        yield {"image_id": pair_id, "category_id": 1, "score": round(instance.score, 6), "bbox": wire["crop_xywh"],
-               "segmentation": {"size": wire["size"], "counts": rle["counts"].decode("ascii")}}
+        yield {
+            "image_id": pair_id,
+            "category_id": 1,
+            "score": round(instance.score, 6),
+            "bbox": wire["crop_xywh"],
+            "segmentation": {"size": wire["size"], "counts": rle["counts"].decode("ascii")},
+        }
 
 
 def _write(out: Path, report: Report, version: str, predictor: Predictor, threshold: float) -> None:
     out.mkdir(parents=True, exist_ok=True)
     document = {"images": report.pairs, "annotations": [], "categories": [{"id": 1, "name": "object"}]}
-    summary = {"model_version": version, "weights_hash": predictor.weights_hash, "threshold": threshold,
-               "pairs": len(report.pairs), "instances": len(report.predictions), "refused": report.refused}
+    summary = {
+        "model_version": version,
+        "weights_hash": predictor.weights_hash,
+        "threshold": threshold,
+        "pairs": len(report.pairs),
+        "instances": len(report.predictions),
+        "refused": report.refused,
+    }
     for name, content in (("pairs.json", document), ("predictions.json", report.predictions), ("report.json", summary)):
         beside = out / f".{name}.tmp"
         beside.write_text(json.dumps(content) + "\n")

@@ -56,6 +56,7 @@ class Bucket:
     def _ask(self, call: Any, name: str) -> Any:
         """The call's answer, None where the object is absent; every failure is a BucketError."""
         from botocore.exceptions import BotoCoreError, ClientError
+
         try:
             return call(self._client(), {"Bucket": self._bucket, "Key": self._prefix + name})
         except ClientError as error:
@@ -70,11 +71,15 @@ class Bucket:
             if self._made is None:
                 import boto3
                 from botocore.config import Config
+
                 config = Config(
-                    connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS,
+                    connect_timeout=CONNECT_SECONDS,
+                    read_timeout=READ_SECONDS,
                     retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
                     # Servers other than Amazon's need not know checksums, nor a host name for each bucket.
-                    request_checksum_calculation="when_required", response_checksum_validation="when_required",
-                    s3={"addressing_style": "path" if self._endpoint else "auto"})
+                    request_checksum_calculation="when_required",
+                    response_checksum_validation="when_required",
+                    s3={"addressing_style": "path" if self._endpoint else "auto"},
+                )
                 self._made = boto3.session.Session().client("s3", endpoint_url=self._endpoint, config=config)
             return self._made

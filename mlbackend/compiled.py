@@ -37,8 +37,10 @@ def compile_vit(predictor: Predictor, *, batch: int) -> bool:
             _check_parity(_encode(predictor, len(want)), want, TOLERANCE[predictor.vit_dtype])
     except Exception as error:  # whatever the compiler, or the compiler's compiler, runs into
         _use(predictor, eager)
-        log.error("the ViT is not compiled, torch runs it as it is (ROOST_TORCH_COMPILE=1 needs a C++ compiler): %s",
-                  next(iter(str(error).strip().splitlines()), type(error).__name__))
+        log.error(
+            "the ViT is not compiled, torch runs it as it is (ROOST_TORCH_COMPILE=1 needs a C++ compiler): %s",
+            next(iter(str(error).strip().splitlines()), type(error).__name__),
+        )
         return False
     log.info("the ViT was compiled in %.0f s", time.monotonic() - start)
     return True

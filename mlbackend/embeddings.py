@@ -45,7 +45,7 @@ class Key:
 
     @property
     def name(self) -> str:
-        return (f"{self.weights[:24]}-{self.preprocessing}/{self.layer}/{self.image[:2]}/{self.image}.safetensors")
+        return f"{self.weights[:24]}-{self.preprocessing}/{self.layer}/{self.image[:2]}/{self.image}.safetensors"
 
     def path(self, root: Path) -> Path:
         return root / self.name
@@ -60,8 +60,9 @@ class Embedding:
     height_px: int
 
     def on(self, device: torch.device) -> Embedding:
-        return Embedding({name: tensor.to(device) for name, tensor in self.tensors.items()}, self.width_px,
-                         self.height_px)
+        return Embedding(
+            {name: tensor.to(device) for name, tensor in self.tensors.items()}, self.width_px, self.height_px
+        )
 
     @property
     def bytes(self) -> int:
@@ -239,8 +240,15 @@ class EmbeddingStore:
 
 def _write(path: Path, key: Key, entry: Embedding) -> None:
     tensors = {name: _for_disk(tensor) for name, tensor in entry.tensors.items()}
-    metadata = {"image": key.image, "weights": key.weights, "preprocessing": key.preprocessing, "layer": key.layer,
-                "width_px": str(entry.width_px), "height_px": str(entry.height_px), "crc32": _checksum(tensors)}
+    metadata = {
+        "image": key.image,
+        "weights": key.weights,
+        "preprocessing": key.preprocessing,
+        "layer": key.layer,
+        "width_px": str(entry.width_px),
+        "height_px": str(entry.height_px),
+        "crc32": _checksum(tensors),
+    }
     with written_whole(path) as beside:
         save_file(tensors, beside, metadata=metadata)
 

@@ -58,10 +58,14 @@ class Encoder:
 
     def __init__(self, settings: Settings, metrics: Metrics, heavy: HeavyLane, bulk: ThreadPoolExecutor) -> None:
         self._settings, self._metrics, self._heavy, self._bulk = settings, metrics, heavy, bulk
-        warm = WarmLayer(settings.embeddings_dir, settings.warm_mb * MIB,
-                         shared=shared_at(settings.shared_embeddings, settings.s3_endpoint))
-        self.store = EmbeddingStore(HotLayer(settings.hot_mb * MIB), warm,
-                                    on_drop=lambda: metrics.count("roost_embedding_writes_dropped_total"))
+        warm = WarmLayer(
+            settings.embeddings_dir,
+            settings.warm_mb * MIB,
+            shared=shared_at(settings.shared_embeddings, settings.s3_endpoint),
+        )
+        self.store = EmbeddingStore(
+            HotLayer(settings.hot_mb * MIB), warm, on_drop=lambda: metrics.count("roost_embedding_writes_dropped_total")
+        )
         self._quick = ThreadPoolExecutor(2, "quick")  # what a click needs at once: warm files, the decoder's input
         self._pictures = ThreadPoolExecutor(2, "pictures")  # what a click waits for where its image is new
         self._bucket = Bucket(settings.images_bucket, settings.s3_endpoint) if settings.images_bucket else None
@@ -94,8 +98,7 @@ class Encoder:
         if self._lent.get(image) is not None:
             return True
         key = embedding_key("tokens", predictor, image)
-        return (self.store.hot.get(key) is not None
-                or await _run(self._quick, self.store.warm.get, key) is not None)
+        return self.store.hot.get(key) is not None or await _run(self._quick, self.store.warm.get, key) is not None
 
     def close(self) -> None:
         self.store.close()
@@ -133,8 +136,13 @@ class Encoder:
             return warm
         pool = self._pictures if flight.urgency is Urgency.CLICK else self._bulk
         picture = await _run(pool, self._pixels, predictor, key.image, self._lent.get(key.image))
-        entry, busy_ms = await self._on_model(flight, functools.partial(_encode, predictor), picture, "encode",
-                                              kind=("encode", key.weights, key.preprocessing))
+        entry, busy_ms = await self._on_model(
+            flight,
+            functools.partial(_encode, predictor),
+            picture,
+            "encode",
+            kind=("encode", key.weights, key.preprocessing),
+        )
         self.store.put(key, entry)
         return Found(entry, "miss", busy_ms)
 
@@ -142,8 +150,9 @@ class Encoder:
         if (warm := await self._warm(predictor, flight)) is not None:
             return warm
         tokens = await self.embedding("tokens", predictor, flight.key.image, flight.urgency)
-        entry, busy_ms = await self._on_model(flight, functools.partial(_click_input, predictor), tokens.embedding,
-                                              "click_input")
+        entry, busy_ms = await self._on_model(
+            flight, functools.partial(_click_input, predictor), tokens.embedding, "click_input"
+        )
         self.store.put(flight.key, entry)
         return Found(entry, "miss", tokens.busy_ms + busy_ms)
 
@@ -157,8 +166,15 @@ class Encoder:
         self.store.hot.put(flight.key, hot)
         return Found(hot, "hit")
 
-    async def _on_model(self, flight: Flight, work: Callable[[list[Any]], Sequence[T]], item: Any, stage: str, *,
-                        kind: Hashable | None = None) -> tuple[T, float]:
+    async def _on_model(
+        self,
+        flight: Flight,
+        work: Callable[[list[Any]], Sequence[T]],
+        item: Any,
+        stage: str,
+        *,
+        kind: Hashable | None = None,
+    ) -> tuple[T, float]:
         """The value, and the milliseconds that making it took, without the wait for its turn."""
         run = functools.partial(timed_shares, work)
         if stage == "click_input" and flight.urgency is Urgency.CLICK:  # short, and a person waits: not behind encodes

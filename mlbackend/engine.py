@@ -39,10 +39,12 @@ class Engine:
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         self.settings, self.metrics = settings, metrics
         batch = encode_batch(settings)
-        self.heavy = HeavyLane(dict.fromkeys(Urgency, settings.predict_queue) | {Urgency.CLICK: settings.click_queue},
-                               batch=batch)
+        self.heavy = HeavyLane(
+            dict.fromkeys(Urgency, settings.predict_queue) | {Urgency.CLICK: settings.click_queue}, batch=batch
+        )
         self.clicks: ClickLane[tuple[Predictor, Prompt], _Decoded] = ClickLane(
-            _decode_clicks, most_waiting=settings.click_queue, batch=settings.click_batch)
+            _decode_clicks, most_waiting=settings.click_queue, batch=settings.click_batch
+        )
         self._masks = ThreadPoolExecutor(2, "masks")  # a click's masks to the wire: never behind a large picture
         self._bulk = ThreadPoolExecutor(BULK_THREADS, "bulk")  # what mining needs: images, RLE
         self.encoder = Encoder(settings, metrics, self.heavy, self._bulk)
@@ -63,11 +65,22 @@ class Engine:
         start = time.perf_counter()
         with self._room_for_click():
             kept = self.kept.find(request.mask_id, request.image)
-            draw = functools.partial(logits_to_wire, kept.logits_hw, height_px=kept.height_px, width_px=kept.width_px,
-                                     threshold=request.threshold)
+            draw = functools.partial(
+                logits_to_wire,
+                kept.logits_hw,
+                height_px=kept.height_px,
+                width_px=kept.width_px,
+                threshold=request.threshold,
+            )
             mask, mask_ms = await self._run(self._masks, timed, draw)
-        return {"model_version": kept.model_version, "image": request.image, "mask": mask, "mask_id": request.mask_id,
-                "threshold": request.threshold, "stages_ms": stages_ms(start, mask=mask_ms)}
+        return {
+            "model_version": kept.model_version,
+            "image": request.image,
+            "mask": mask,
+            "mask_id": request.mask_id,
+            "threshold": request.threshold,
+            "stages_ms": stages_ms(start, mask=mask_ms),
+        }
 
     async def predict(self, predictor: Predictor, request: PredictRequest) -> dict[str, Any]:
         try:
@@ -78,15 +91,16 @@ class Engine:
             raise overloaded("images", self.heavy.mean_s * self._predicting)
         self._predicting += len(request.images)
         try:
-            results = await asyncio.gather(*(self._predict_or_error(predictor, image, request)
-                                             for image in request.images))
+            results = await asyncio.gather(
+                *(self._predict_or_error(predictor, image, request) for image in request.images)
+            )
         finally:
             self._predicting -= len(request.images)
         return {"model_version": request.model_version, "results": results}
 
     async def warm(self, predictor: Predictor, images: Sequence[str]) -> int:
         """Start encodes in the background; the number that found room."""
-        taken = list(images)[:max(0, self.settings.warm_queue - len(self._background))]
+        taken = list(images)[: max(0, self.settings.warm_queue - len(self._background))]
         for image in taken:
             task = asyncio.create_task(self._warm_one(predictor, image))
             self._background.add(task)
@@ -128,9 +142,16 @@ class Engine:
         stages = stages_ms(start, encode=encode_ms, decode=decoded.decode_ms, mask=mask_ms)
         self._observe("click", stages, how)
         best = candidates[0]
-        return {"model_version": request.model_version, "image": request.image, "mask": best["mask"],
-                "score": best["score"], "mask_id": best["mask_id"], "candidates": candidates, "embedding": how,
-                "stages_ms": stages}
+        return {
+            "model_version": request.model_version,
+            "image": request.image,
+            "mask": best["mask"],
+            "score": best["score"],
+            "mask_id": best["mask_id"],
+            "candidates": candidates,
+            "embedding": how,
+            "stages_ms": stages,
+        }
 
     async def _embedding_for_click(self, predictor: Predictor, image: str, urgency: Urgency) -> Found:
         """ApiError 503 where the encode takes longer than a person waits (SAM 3 on a CPU); it goes on all the same."""
@@ -138,8 +159,12 @@ class Engine:
         done, _ = await asyncio.wait({task}, timeout=self.settings.click_wait_s or 0.001)
         if not done:  # the task waits on, or a preview's encode would be dropped
             task.add_done_callback(lambda late: late.cancelled() or late.exception())
-            raise ApiError(503, "loading", "The model is still reading this image; click again in a moment.",
-                           retry_after_s=max(1.0, self.heavy.mean_s))
+            raise ApiError(
+                503,
+                "loading",
+                "The model is still reading this image; click again in a moment.",
+                retry_after_s=max(1.0, self.heavy.mean_s),
+            )
         return task.result()
 
     async def _decode(self, predictor: Predictor, request: ClickRequest, prompt: Prompt) -> _Decoded:
@@ -156,8 +181,9 @@ class Engine:
 
     def _keep(self, request: ClickRequest, candidate: Candidate, embedding: Embedding) -> str:
         logits = candidate.mask_logits_hw.clone()  # a view would keep its whole batch in memory
-        return self.kept.put(KeptMask(request.image, request.model_version, logits, embedding.height_px,
-                                      embedding.width_px))
+        return self.kept.put(
+            KeptMask(request.image, request.model_version, logits, embedding.height_px, embedding.width_px)
+        )
 
     async def _predict_or_error(self, predictor: Predictor, image: str, request: PredictRequest) -> dict[str, Any]:
         try:
@@ -174,18 +200,34 @@ class Engine:
         feature = await self._run(self._bulk, feature_base64, predictor, tokens)
         stages = stages_ms(start, encode=encode_ms, detect=detect_ms, mask=mask_ms)
         self._observe("predict", stages, how)
-        return {"image": image, "width": tokens.width_px, "height": tokens.height_px, "embedding": how,
-                "feature": feature, "concepts": concepts, "stages_ms": stages}
+        return {
+            "image": image,
+            "width": tokens.width_px,
+            "height": tokens.height_px,
+            "embedding": how,
+            "feature": feature,
+            "concepts": concepts,
+            "stages_ms": stages,
+        }
 
-    async def _detect(self, predictor: Predictor, tokens: Embedding, request: PredictRequest,
-                      ) -> tuple[list[ConceptResult], float]:
+    async def _detect(
+        self,
+        predictor: Predictor,
+        tokens: Embedding,
+        request: PredictRequest,
+    ) -> tuple[list[ConceptResult], float]:
         """Images that are asked the same question share a call; exemplars are boxes on one image, so those don't."""
         for c, row in enumerate(request.exemplars):
             for i, exemplar in enumerate(row):
-                check_box_inside(exemplar.box_xyxy, f"exemplar_boxes[{c}][{i}]", width_px=tokens.width_px,
-                                 height_px=tokens.height_px)
-        work = functools.partial(predictor.detect_each, concepts=request.concepts,
-                                 score_threshold=request.score_threshold, exemplars=request.exemplars)
+                check_box_inside(
+                    exemplar.box_xyxy, f"exemplar_boxes[{c}][{i}]", width_px=tokens.width_px, height_px=tokens.height_px
+                )
+        work = functools.partial(
+            predictor.detect_each,
+            concepts=request.concepts,
+            score_threshold=request.score_threshold,
+            exemplars=request.exemplars,
+        )
         kind = None if request.exemplars else ("detect", id(predictor), request.concepts, request.score_threshold)
         job = self.heavy.submit(functools.partial(timed_shares, work), tokens, Urgency.PREDICT, kind=kind)
         return await asyncio.wrap_future(job.future)

@@ -10,8 +10,13 @@ class ApiError(Exception):
     """Refuse a request: status and code for the program, message for the person (what is wrong and what to do)."""
 
     def __init__(
-        self, status: int, code: str, message: str, *,
-        fields: Mapping[str, str] | None = None, retry_after_s: float | None = None,
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        fields: Mapping[str, str] | None = None,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
@@ -38,8 +43,9 @@ def unknown_version(version: str, known: list[str]) -> ApiError:
 
 
 def absent_image(sha256: str) -> ApiError:
-    return ApiError(404, "absent_image", f"Image {sha256} is not in the image store; import it first.",
-                    fields={"image": sha256})
+    return ApiError(
+        404, "absent_image", f"Image {sha256} is not in the image store; import it first.", fields={"image": sha256}
+    )
 
 
 def unreadable_image(sha256: str, reason: str) -> ApiError:
@@ -52,8 +58,12 @@ def store_away(sha256: str, reason: str) -> ApiError:
 
 
 def overloaded(what: str, retry_after_s: float) -> ApiError:
-    return ApiError(429, "overloaded", f"Too many {what} are waiting; try again in {max(1, round(retry_after_s))} s.",
-                    retry_after_s=retry_after_s)
+    return ApiError(
+        429,
+        "overloaded",
+        f"Too many {what} are waiting; try again in {max(1, round(retry_after_s))} s.",
+        retry_after_s=retry_after_s,
+    )
 
 
 def overtaken() -> ApiError:

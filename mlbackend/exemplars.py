@@ -17,11 +17,19 @@ from mlbackend.wire import ExemplarBox
 
 
 def with_exemplars(
-    network: Sam3Network, vision, text: TextFeatures, exemplars: Sequence[ExemplarBox], width_px: int, height_px: int,
+    network: Sam3Network,
+    vision,
+    text: TextFeatures,
+    exemplars: Sequence[ExemplarBox],
+    width_px: int,
+    height_px: int,
 ) -> TextFeatures:
     """One phrase's text features followed by its exemplars', as Sam3Model.forward joins them."""
-    boxes = torch.tensor([_cxcywh_norm(exemplar.box_xyxy, width_px, height_px) for exemplar in exemplars],
-                         dtype=torch.float32, device=text.features_PTC.device)
+    boxes = torch.tensor(
+        [_cxcywh_norm(exemplar.box_xyxy, width_px, height_px) for exemplar in exemplars],
+        dtype=torch.float32,
+        device=text.features_PTC.device,
+    )
     labels = torch.tensor([int(exemplar.positive) for exemplar in exemplars], device=boxes.device)
     geometry = encode_boxes(network.detector.geometry_encoder, vision, boxes, labels)
     real = torch.ones(1, geometry.shape[1], dtype=torch.bool, device=geometry.device)
@@ -35,13 +43,21 @@ def encode_boxes(encoder: Sam3GeometryEncoder, vision, boxes_N4: torch.Tensor, l
     prompts = torch.cat([prompts, encoder.cls_embed.weight.view(1, 1, -1)], dim=1)
     prompts = encoder.prompt_layer_norm(encoder.final_proj(prompts))
     for layer in encoder.layers:
-        prompts = layer(prompt_feats=prompts, vision_feats=features_1CHW.flatten(2).transpose(1, 2),
-                        vision_pos_encoding=position_1CHW.flatten(2).transpose(1, 2), prompt_mask=None)
+        prompts = layer(
+            prompt_feats=prompts,
+            vision_feats=features_1CHW.flatten(2).transpose(1, 2),
+            vision_pos_encoding=position_1CHW.flatten(2).transpose(1, 2),
+            prompt_mask=None,
+        )
     return encoder.output_layer_norm(prompts)
 
 
-def _embed(encoder: Sam3GeometryEncoder, features_1CHW: torch.Tensor, boxes_N4: torch.Tensor, labels_N: torch.Tensor,
-           ) -> torch.Tensor:
+def _embed(
+    encoder: Sam3GeometryEncoder,
+    features_1CHW: torch.Tensor,
+    boxes_N4: torch.Tensor,
+    labels_N: torch.Tensor,
+) -> torch.Tensor:
     """Coordinates, pooled features, position and label of each box, added up: (1, N, C)."""
     normed = encoder.vision_layer_norm(features_1CHW.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     height, width = normed.shape[-2:]
@@ -49,8 +65,12 @@ def _embed(encoder: Sam3GeometryEncoder, features_1CHW: torch.Tensor, boxes_N4: 
     corners = torch.cat([centre - 0.5 * size, centre + 0.5 * size], dim=1)
     pooled = roi_align(normed[0], corners * corners.new_tensor([width, height, width, height]), encoder.roi_size)
     position = encoder._encode_box_coordinates(*boxes_N4.unbind(-1))
-    embedded = (encoder.boxes_direct_project(boxes_N4) + encoder.boxes_pool_project(pooled).flatten(1)
-                + encoder.boxes_pos_enc_project(position) + encoder.label_embed(labels_N))
+    embedded = (
+        encoder.boxes_direct_project(boxes_N4)
+        + encoder.boxes_pool_project(pooled).flatten(1)
+        + encoder.boxes_pos_enc_project(position)
+        + encoder.label_embed(labels_N)
+    )
     return embedded[None]
 
 

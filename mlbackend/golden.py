@@ -38,8 +38,11 @@ def golden_answers(predictor: Predictor) -> dict[str, Any]:
     numbers += [torch.tensor([result.presence for result in found] + [best.score])]
     if not all(bool(torch.isfinite(tensor).all()) for tensor in numbers):
         raise WeightsError("the golden prompts gave numbers that are not finite: these weights are damaged")
-    return {"presence": {result.concept: result.presence for result in found}, "click_score": best.score,
-            "click_area": float((best.mask_logits_hw > 0).float().mean())}
+    return {
+        "presence": {result.concept: result.presence for result in found},
+        "click_score": best.score,
+        "click_area": float((best.mask_logits_hw > 0).float().mean()),
+    }
 
 
 def check_golden(predictor: Predictor, folder: Path) -> None:
@@ -54,8 +57,10 @@ def check_golden(predictor: Predictor, folder: Path) -> None:
         raise WeightsError(f"{path} is not valid ({error})") from None
     for name, value in _flat(answers).items():
         if name in expected and not math.isclose(value, expected[name], abs_tol=TOLERANCE):
-            raise WeightsError(f"golden prompt {name}: expected {expected[name]:.3f}, got {value:.3f}; "
-                               "the version is not the one that was recorded")
+            raise WeightsError(
+                f"golden prompt {name}: expected {expected[name]:.3f}, got {value:.3f}; "
+                "the version is not the one that was recorded"
+            )
 
 
 def write_golden(predictor: Predictor, folder: Path) -> None:

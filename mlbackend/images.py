@@ -99,5 +99,5 @@ def _upright_rgb(image: Image.Image) -> np.ndarray:
     pixels_HWC = np.empty((image.height, image.width, 3), np.uint8)
     for top in range(0, image.height, ROWS_AT_ONCE):
         strip = image.crop((0, top, image.width, min(top + ROWS_AT_ONCE, image.height)))
-        pixels_HWC[top:top + ROWS_AT_ONCE] = np.asarray(strip)
+        pixels_HWC[top : top + ROWS_AT_ONCE] = np.asarray(strip)
     return pixels_HWC

@@ -42,8 +42,9 @@ class KeptMasks:
         """ApiError bad_request where the id is unknown, or the mask is not one for this image and model."""
         kept = self._masks.get(mask_id)
         if kept is None:
-            raise bad_request("earlier_mask_id is unknown or has been forgotten; send the click without it.",
-                              "earlier_mask_id")
+            raise bad_request(
+                "earlier_mask_id is unknown or has been forgotten; send the click without it.", "earlier_mask_id"
+            )
         if kept.image != image:
             raise bad_request("earlier_mask_id belongs to another image.", "earlier_mask_id")
         if tuple(kept.logits_hw.shape) != size_hw:
@@ -55,8 +56,10 @@ class KeptMasks:
         """ApiError unknown_mask where this image has no such mask (any more)."""
         kept = self._masks.get(mask_id)
         if kept is None or kept.image != image:
-            message = ("This mask is unknown for this image, or has been forgotten since it was drawn: click the "
-                       "object again, then make the new mask tighter or looser.")
+            message = (
+                "This mask is unknown for this image, or has been forgotten since it was drawn: click the "
+                "object again, then make the new mask tighter or looser."
+            )
             raise ApiError(404, "unknown_mask", message, fields={"mask_id": message})
         self._masks.move_to_end(mask_id)
         return kept

@@ -67,8 +67,9 @@ class HeavyLane:
         for thread in self._threads:
             thread.start()
 
-    def submit(self, run: Callable[[list[Any]], Sequence[Any]], item: Any, urgency: Urgency, *,
-               kind: Hashable | None = None) -> HeavyJob:
+    def submit(
+        self, run: Callable[[list[Any]], Sequence[Any]], item: Any, urgency: Urgency, *, kind: Hashable | None = None
+    ) -> HeavyJob:
         """A job whose future may be cancelled while it waits."""
         job = HeavyJob(run, item, kind, urgency)
         with self._ready:
@@ -160,8 +161,9 @@ class ClickJob(Generic[T, R]):
 class ClickLane(Generic[T, R]):
     """Clicks before previews, first come first served, and those that can share a decoder call do."""
 
-    def __init__(self, decode: Callable[[Sequence[T]], Sequence[R]], *, most_waiting: int, batch: int,
-                 threads: int = 1) -> None:
+    def __init__(
+        self, decode: Callable[[Sequence[T]], Sequence[R]], *, most_waiting: int, batch: int, threads: int = 1
+    ) -> None:
         self._decode, self._most, self._batch = decode, most_waiting, batch
         self._waiting: list[ClickJob[T, R]] = []
         self._ready = threading.Condition()
@@ -204,7 +206,7 @@ class ClickLane(Generic[T, R]):
                 self._ready.wait()
             first = next((job for job in self._waiting if not job.preview), self._waiting[0])
             batch = [job for job in self._waiting if job.kind == first.kind and job.preview == first.preview]
-            batch = batch[:self._batch]
+            batch = batch[: self._batch]
             taken = {id(job) for job in batch}
             self._waiting = [job for job in self._waiting if id(job) not in taken]
             return [job for job in batch if job.future.set_running_or_notify_cancel()]

@@ -17,8 +17,15 @@ from mlbackend.predictor import Predictor
 
 log = logging.getLogger(__name__)
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-HUB_FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer*", "vocab.json", "merges.txt",
-             "special_tokens_map.json"]
+HUB_FILES = [
+    "config.json",
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "tokenizer*",
+    "vocab.json",
+    "merges.txt",
+    "special_tokens_map.json",
+]
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ def resolve_source(source: str, *, hub_token: str | None = None) -> Path:
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
     from huggingface_hub.utils import disable_progress_bars
+
     disable_progress_bars()
     log.info("%s: asking the hub at %s; the first time its weights are downloaded", source, constants.ENDPOINT)
     otherwise = "or set ROOST_BASE_MODEL to a local folder"
@@ -59,14 +67,19 @@ def resolve_source(source: str, *, hub_token: str | None = None) -> Path:
         why = "the token in HF_TOKEN has no access to it" if hub_token else "HF_TOKEN is not set"
         raise WeightsError(
             f"'{source}' is gated and {why}: accept its licence at {constants.ENDPOINT}/{source} with your account and "
-            f"set HF_TOKEN to a token of that account, {otherwise}") from error
+            f"set HF_TOKEN to a token of that account, {otherwise}"
+        ) from error
     except RepositoryNotFoundError as error:
-        raise WeightsError(f"the hub has no '{source}', or hides it from {'this' if hub_token else 'requests without'} "
-                           f"HF_TOKEN: check ROOST_BASE_MODEL, set HF_TOKEN, {otherwise}") from error
+        raise WeightsError(
+            f"the hub has no '{source}', or hides it from {'this' if hub_token else 'requests without'} "
+            f"HF_TOKEN: check ROOST_BASE_MODEL, set HF_TOKEN, {otherwise}"
+        ) from error
     except Exception as error:  # no network, a full disk: the hub's client raises many types
         reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise WeightsError(f"'{source}' cannot be fetched from the hub and its cache does not hold it ({reason}): "
-                           f"connect this machine to {constants.ENDPOINT} once, {otherwise}") from error
+        raise WeightsError(
+            f"'{source}' cannot be fetched from the hub and its cache does not hold it ({reason}): "
+            f"connect this machine to {constants.ENDPOINT} once, {otherwise}"
+        ) from error
 
 
 def load_predictor(folder: Path, options: LoadOptions, *, share_with: list[Predictor] | None = None) -> Predictor:
@@ -77,16 +90,24 @@ def load_predictor(folder: Path, options: LoadOptions, *, share_with: list[Predi
     manifest = read_manifest(folder)
     backbone_hash, weights_hash = network.backbone_hash(), network.weights_hash()
     if manifest.get("weights_hash") not in (None, weights_hash):
-        raise WeightsError(f"{folder}/model.safetensors is not what its manifest.json promises (weights_hash differs): "
-                           "copy the version again")
+        raise WeightsError(
+            f"{folder}/model.safetensors is not what its manifest.json promises (weights_hash differs): "
+            "copy the version again"
+        )
     click_hash = click_input_hash(network, backbone_hash)
     vit_dtype = options.resolve_vit_dtype(device)
     _place(network, device, vit_dtype, backbone_hash, share_with or [])
     words = manifest.get("taught_words")
     return Predictor(
-        network=network, tokenizer=load_tokenizer(folder), backbone_hash=backbone_hash, click_hash=click_hash,
-        weights_hash=weights_hash, device=device, vit_dtype=vit_dtype,
-        taught_words=None if words is None else frozenset(str(word).lower() for word in words))
+        network=network,
+        tokenizer=load_tokenizer(folder),
+        backbone_hash=backbone_hash,
+        click_hash=click_hash,
+        weights_hash=weights_hash,
+        device=device,
+        vit_dtype=vit_dtype,
+        taught_words=None if words is None else frozenset(str(word).lower() for word in words),
+    )
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -111,10 +132,15 @@ def _read_object(path: Path) -> dict[str, Any]:
 def click_input_hash(network: Sam3Network, backbone_hash: str) -> str:
     """Key of the click decoder's input: the ViT and what lies between it and the decoder, but no head."""
     decoder = network.tracker.mask_decoder
-    parts = [("backbone " + backbone_hash, torch.zeros(0)),
-             ("no_memory_embedding", network.tracker.no_memory_embedding)]
-    for name, module in (("neck", network.tracker.vision_encoder.neck), ("s0", decoder.conv_s0),
-                         ("s1", decoder.conv_s1)):
+    parts = [
+        ("backbone " + backbone_hash, torch.zeros(0)),
+        ("no_memory_embedding", network.tracker.no_memory_embedding),
+    ]
+    for name, module in (
+        ("neck", network.tracker.vision_encoder.neck),
+        ("s0", decoder.conv_s0),
+        ("s1", decoder.conv_s1),
+    ):
         parts += [(f"{name}.{key}", value) for key, value in module.state_dict().items()]
     return _hash_tensors(parts)
 
@@ -123,14 +149,22 @@ def _check_image_size(network: Sam3Network, asked_px: int | None) -> None:
     if asked_px not in (None, network.image_size_px):
         raise WeightsError(
             f"ROOST_IMAGE_SIZE={asked_px}, but this checkpoint runs at {network.image_size_px} px alone: its rotary "
-            "positions and window sizes are fixed to that; unset ROOST_IMAGE_SIZE")
+            "positions and window sizes are fixed to that; unset ROOST_IMAGE_SIZE"
+        )
 
 
-def _place(network: Sam3Network, device: torch.device, vit_dtype: torch.dtype, backbone_hash: str,
-           loaded: list[Predictor]) -> None:
+def _place(
+    network: Sam3Network, device: torch.device, vit_dtype: torch.dtype, backbone_hash: str, loaded: list[Predictor]
+) -> None:
     """Share an equal ViT or convert our own; everything but the ViT stays in fp32."""
-    twin = next((other for other in loaded if other.backbone_hash == backbone_hash
-                 and other.device == device and other.vit_dtype == vit_dtype), None)
+    twin = next(
+        (
+            other
+            for other in loaded
+            if other.backbone_hash == backbone_hash and other.device == device and other.vit_dtype == vit_dtype
+        ),
+        None,
+    )
     if twin is not None:
         backbone = twin.network.detector.vision_encoder.backbone
     else:

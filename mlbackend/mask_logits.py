@@ -43,7 +43,11 @@ def _reach(first: int, last: int, cells: int, pixels: int) -> tuple[int, int]:
 
 
 def _window_mask(
-    logits_hw: torch.Tensor, window_xyxy: tuple[int, int, int, int], *, height_px: int, width_px: int,
+    logits_hw: torch.Tensor,
+    window_xyxy: tuple[int, int, int, int],
+    *,
+    height_px: int,
+    width_px: int,
 ) -> torch.Tensor:
     """Where F.interpolate(bilinear, align_corners=False) of the logits exceeds 0, computed for the window alone.
 

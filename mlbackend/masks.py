@@ -24,8 +24,12 @@ def empty_wire_mask(height_px: int, width_px: int) -> WireMask:
     return {"size": [height_px, width_px], "crop_xywh": [0, 0, 0, 0], "counts": ""}
 
 
-def encode_mask(mask_HW: np.ndarray, *, origin_xy: tuple[int, int] = (0, 0), size_hw: tuple[int, int] | None = None,
-                ) -> WireMask:
+def encode_mask(
+    mask_HW: np.ndarray,
+    *,
+    origin_xy: tuple[int, int] = (0, 0),
+    size_hw: tuple[int, int] | None = None,
+) -> WireMask:
     """Crop a bool mask to its own box and encode that. mask_HW may itself be a window at origin_xy of size_hw.
 
     Quickest for Fortran order, in which COCO counts.
@@ -35,10 +39,13 @@ def encode_mask(mask_HW: np.ndarray, *, origin_xy: tuple[int, int] = (0, 0), siz
     if not len(rows):
         return empty_wire_mask(height, width)
     top, left = int(rows[0]), int(columns[0])
-    crop = mask_HW[top:int(rows[-1]) + 1, left:int(columns[-1]) + 1]
+    crop = mask_HW[top : int(rows[-1]) + 1, left : int(columns[-1]) + 1]
     counts = coco.encode(np.asfortranarray(crop).view(np.uint8))["counts"].decode("ascii")
-    return {"size": [height, width], "counts": counts,
-            "crop_xywh": [origin_xy[0] + left, origin_xy[1] + top, crop.shape[1], crop.shape[0]]}
+    return {
+        "size": [height, width],
+        "counts": counts,
+        "crop_xywh": [origin_xy[0] + left, origin_xy[1] + top, crop.shape[1], crop.shape[0]],
+    }
 
 
 def decode_wire_mask(wire: Any, *, size_hw: tuple[int, int] | None = None) -> np.ndarray:
@@ -59,7 +66,7 @@ def decode_wire_mask(wire: Any, *, size_hw: tuple[int, int] | None = None) -> np
         raise MaskError(f"the crop {[x, y, w, h]} does not lie in a mask of {width} x {height} px")
     mask = np.zeros((height, width), dtype=bool)
     if w * h:
-        mask[y:y + h, x:x + w] = decode_counts(counts, height_px=h, width_px=w)
+        mask[y : y + h, x : x + w] = decode_counts(counts, height_px=h, width_px=w)
     elif counts:
         raise MaskError("an empty crop has no counts")
     return mask

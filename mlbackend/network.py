@@ -31,9 +31,15 @@ TRACKER_SCALES = [4.0, 2.0, 1.0]
 # Weights of the hub's video model that an image network has no use for, and the tracker neck's fourth level:
 # with the default four scales transformers adds no_memory_embedding to that unused level (facts: section 4).
 UNUSED_KEYS = (
-    "memory_", "mask_downsample", "object_pointer_proj", "temporal_positional_encoding_projection_layer",
-    "no_memory_positional_encoding", "no_object_pointer", "occlusion_spatial_embedding_parameter",
-    "vision_encoder.neck.fpn_layers.3.", "tracker_neck.fpn_layers.3.",
+    "memory_",
+    "mask_downsample",
+    "object_pointer_proj",
+    "temporal_positional_encoding_projection_layer",
+    "no_memory_positional_encoding",
+    "no_object_pointer",
+    "occlusion_spatial_embedding_parameter",
+    "vision_encoder.neck.fpn_layers.3.",
+    "tracker_neck.fpn_layers.3.",
 )
 
 
@@ -111,10 +117,15 @@ def tracker_config_for(config: Sam3Config, declared: dict | None = None) -> Sam3
     width, grid = config.vision_config.fpn_hidden_size, vit.image_size // vit.patch_size
     declared = declared or {}
     prompt = dict(declared.get("prompt_encoder_config") or {"hidden_size": width})
-    decoder = dict(declared.get("mask_decoder_config") or {
-        "hidden_size": width, "mlp_dim": 8 * width, "iou_head_hidden_dim": width,
-        "num_attention_heads": max(1, min(8, width // 16)),
-    })
+    decoder = dict(
+        declared.get("mask_decoder_config")
+        or {
+            "hidden_size": width,
+            "mlp_dim": 8 * width,
+            "iou_head_hidden_dim": width,
+            "num_attention_heads": max(1, min(8, width // 16)),
+        }
+    )
     vision = config.vision_config.to_dict() | {
         "scale_factors": TRACKER_SCALES,
         "backbone_feature_sizes": [[grid * s, grid * s] for s in (4, 2, 1)],
@@ -140,7 +151,8 @@ class Sam3Network(nn.Module):
         tracker = Sam3TrackerModel(tracker_config or tracker_config_for(config))
         # Prompts and image positions must be encoded by the same random frequencies.
         tracker.shared_image_embedding.positional_embedding.data.copy_(
-            tracker.prompt_encoder.shared_embedding.positional_embedding)
+            tracker.prompt_encoder.shared_embedding.positional_embedding
+        )
         return cls(Sam3Model(config), tracker).eval()
 
     @classmethod
@@ -157,8 +169,10 @@ class Sam3Network(nn.Module):
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         config = {
-            "architectures": ["Sam3VideoModel"], "model_type": "sam3_video",
-            "detector_config": self.detector.config.to_dict(), "tracker_config": self.tracker.config.to_dict(),
+            "architectures": ["Sam3VideoModel"],
+            "model_type": "sam3_video",
+            "detector_config": self.detector.config.to_dict(),
+            "tracker_config": self.tracker.config.to_dict(),
         }
         tensors = {key: value.detach().cpu().contiguous() for key, value in self.hub_state().items()}
         _replace(folder / "model.safetensors", lambda path: save_file(tensors, path, metadata={"format": "pt"}))
@@ -193,31 +207,43 @@ class Sam3Network(nn.Module):
     def encode(self, pixel_values_B3HW: torch.Tensor) -> torch.Tensor:
         """The ViT's last hidden state, (B, grid * grid, width): the thing to cache."""
         if pixel_values_B3HW.shape[-2:] != (self.image_size_px, self.image_size_px):
-            raise ValueError(f"this model reads {self.image_size_px} x {self.image_size_px} px, "
-                             f"got {tuple(pixel_values_B3HW.shape[-2:])}; use preprocess()")
+            raise ValueError(
+                f"this model reads {self.image_size_px} x {self.image_size_px} px, "
+                f"got {tuple(pixel_values_B3HW.shape[-2:])}; use preprocess()"
+            )
         return self.detector.vision_encoder.backbone(pixel_values_B3HW).last_hidden_state
 
     def detector_features(self, tokens_BNC: torch.Tensor) -> Sam3VisionEncoderOutput:
         levels, positions = self.detector.vision_encoder.neck(self._grid(tokens_BNC))
         return Sam3VisionEncoderOutput(
-            last_hidden_state=tokens_BNC, fpn_hidden_states=levels, fpn_position_encoding=positions)
+            last_hidden_state=tokens_BNC, fpn_hidden_states=levels, fpn_position_encoding=positions
+        )
 
     def tracker_features(self, tokens_BNC: torch.Tensor) -> list[torch.Tensor]:
         """Three levels, fine to coarse, ready for click(): the official order of convolutions and embedding."""
         fine, middle, coarse = self.tracker.vision_encoder.neck(self._grid(tokens_BNC))[0][:3]
         decoder = self.tracker.mask_decoder
-        return [decoder.conv_s0(fine), decoder.conv_s1(middle),
-                coarse + self.tracker.no_memory_embedding.view(1, -1, 1, 1)]
+        return [
+            decoder.conv_s0(fine),
+            decoder.conv_s1(middle),
+            coarse + self.tracker.no_memory_embedding.view(1, -1, 1, 1),
+        ]
 
     def text_features(self, input_ids_PT: torch.Tensor, attention_mask_PT: torch.Tensor) -> TextFeatures:
         """Phrases as token features; see PhraseTokenizer for the ids."""
-        text = self.detector.get_text_features(input_ids=input_ids_PT, attention_mask=attention_mask_PT,
-                                               return_dict=True)
+        text = self.detector.get_text_features(
+            input_ids=input_ids_PT, attention_mask=attention_mask_PT, return_dict=True
+        )
         return TextFeatures(text.pooler_output, attention_mask_PT.bool())
 
     def detect(
-        self, vision: Sam3VisionEncoderOutput, text: TextFeatures, *, image_rows_P: torch.Tensor | None = None,
-        mask_rows: torch.Tensor | None = None, with_masks: bool = True,
+        self,
+        vision: Sam3VisionEncoderOutput,
+        text: TextFeatures,
+        *,
+        image_rows_P: torch.Tensor | None = None,
+        mask_rows: torch.Tensor | None = None,
+        with_masks: bool = True,
     ) -> Detections:
         """Find every instance of each phrase; prompt p is asked of image image_rows_P[p].
 
@@ -227,12 +253,18 @@ class Sam3Network(nn.Module):
         levels, positions = _rows_for_prompts(vision, text.mask_PT.shape[0], image_rows_P)
         model = self.detector
         encoded = model.detr_encoder(
-            vision_features=[levels[-1]], text_features=text.features_PTC,
-            vision_pos_embeds=[positions[-1]], text_mask=text.mask_PT)
+            vision_features=[levels[-1]],
+            text_features=text.features_PTC,
+            vision_pos_embeds=[positions[-1]],
+            text_mask=text.mask_PT,
+        )
         decoded = model.detr_decoder(
-            vision_features=encoded.last_hidden_state, text_features=encoded.text_features,
-            vision_pos_encoding=encoded.pos_embeds_flattened, text_mask=text.mask_PT,
-            spatial_shapes=encoded.spatial_shapes)
+            vision_features=encoded.last_hidden_state,
+            text_features=encoded.text_features,
+            vision_pos_encoding=encoded.pos_embeds_flattened,
+            text_mask=text.mask_PT,
+            spatial_shapes=encoded.spatial_shapes,
+        )
         layers = self._read_layers(decoded, text)
         if not with_masks:
             return Detections(layers, None)
@@ -241,13 +273,20 @@ class Sam3Network(nn.Module):
             decoder_queries=decoded.intermediate_hidden_states[-1][rows],
             backbone_features=[level[rows] for level in levels],
             encoder_hidden_states=encoded.last_hidden_state[rows],
-            prompt_features=text.features_PTC[rows], prompt_mask=text.mask_PT[rows])
+            prompt_features=text.features_PTC[rows],
+            prompt_mask=text.mask_PT[rows],
+        )
         return Detections(layers, masks.pred_masks)
 
     def click(
-        self, image_embeddings: Sequence[torch.Tensor], points_px_BPN2: torch.Tensor | None,
-        labels_BPN: torch.Tensor | None, *, boxes_px_BP4: torch.Tensor | None = None,
-        mask_logits_B1HW: torch.Tensor | None = None, multimask: bool = True,
+        self,
+        image_embeddings: Sequence[torch.Tensor],
+        points_px_BPN2: torch.Tensor | None,
+        labels_BPN: torch.Tensor | None,
+        *,
+        boxes_px_BP4: torch.Tensor | None = None,
+        mask_logits_B1HW: torch.Tensor | None = None,
+        multimask: bool = True,
     ) -> ClickMasks:
         """Masks for P prompts an image. Points and boxes are in the model's own pixels (0 .. image_size_px).
 
@@ -255,8 +294,13 @@ class Sam3Network(nn.Module):
         to refine several objects put them on the batch axis.
         """
         answer = self.tracker(
-            image_embeddings=list(image_embeddings), input_points=points_px_BPN2, input_labels=labels_BPN,
-            input_boxes=boxes_px_BP4, input_masks=mask_logits_B1HW, multimask_output=multimask)
+            image_embeddings=list(image_embeddings),
+            input_points=points_px_BPN2,
+            input_labels=labels_BPN,
+            input_boxes=boxes_px_BP4,
+            input_masks=mask_logits_B1HW,
+            multimask_output=multimask,
+        )
         return ClickMasks(answer.pred_masks, answer.iou_scores, answer.object_score_logits.squeeze(-1))
 
     def _grid(self, tokens_BNC: torch.Tensor) -> torch.Tensor:
@@ -269,11 +313,14 @@ class Sam3Network(nn.Module):
         offsets = self.detector.detr_decoder.box_head(hidden_LPQC)
         boxes_cxcywh = (inverse_sigmoid(decoded.reference_boxes) + offsets).sigmoid()
         logits = self.detector.dot_product_scoring(
-            decoder_hidden_states=hidden_LPQC, text_features=text.features_PTC, text_mask=text.mask_PT).squeeze(-1)
+            decoder_hidden_states=hidden_LPQC, text_features=text.features_PTC, text_mask=text.mask_PT
+        ).squeeze(-1)
         centre, size = boxes_cxcywh[..., :2], boxes_cxcywh[..., 2:]
         boxes_xyxy = torch.cat([centre - 0.5 * size, centre + 0.5 * size], dim=-1)
-        return [LayerOutput(presence.squeeze(-1), logit, box) for presence, logit, box in
-                zip(decoded.presence_logits, logits, boxes_xyxy, strict=True)]
+        return [
+            LayerOutput(presence.squeeze(-1), logit, box)
+            for presence, logit, box in zip(decoded.presence_logits, logits, boxes_xyxy, strict=True)
+        ]
 
 
 class PhraseTokenizer:
@@ -287,10 +334,12 @@ class PhraseTokenizer:
         for phrase in phrases:
             needed = len(self._tokenizer(phrase)["input_ids"])
             if needed > TEXT_CONTEXT_TOKENS:
-                raise PromptTooLong(f"'{phrase}' needs {needed} tokens and the model reads "
-                                    f"{TEXT_CONTEXT_TOKENS}: shorten the phrase")
-        batch = self._tokenizer(list(phrases), padding="max_length", max_length=TEXT_CONTEXT_TOKENS,
-                                return_tensors="pt")
+                raise PromptTooLong(
+                    f"'{phrase}' needs {needed} tokens and the model reads {TEXT_CONTEXT_TOKENS}: shorten the phrase"
+                )
+        batch = self._tokenizer(
+            list(phrases), padding="max_length", max_length=TEXT_CONTEXT_TOKENS, return_tensors="pt"
+        )
         return batch["input_ids"], batch["attention_mask"]
 
 
@@ -331,13 +380,22 @@ def _load_part(model_class, folder: Path, config):
     """from_pretrained, but strict: transformers only warns about weights that it filled with random numbers."""
     try:
         model, info = model_class.from_pretrained(
-            folder, config=config, output_loading_info=True, local_files_only=True, dtype=torch.float32,
-            use_safetensors=True, ignore_mismatched_sizes=True)
+            folder,
+            config=config,
+            output_loading_info=True,
+            local_files_only=True,
+            dtype=torch.float32,
+            use_safetensors=True,
+            ignore_mismatched_sizes=True,
+        )
     except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise WeightsError(f"{folder} cannot be loaded as {model_class.__name__}: {error}") from error
     unexpected = [key for key in info["unexpected_keys"] if not _is_unused(key)]
-    problems = [("missing", sorted(info["missing_keys"])), ("unexpected", sorted(unexpected)),
-                ("wrong shape", sorted(str(key) for key in info["mismatched_keys"]))]
+    problems = [
+        ("missing", sorted(info["missing_keys"])),
+        ("unexpected", sorted(unexpected)),
+        ("wrong shape", sorted(str(key) for key in info["mismatched_keys"])),
+    ]
     found = "; ".join(f"{what}: {', '.join(keys)}" for what, keys in problems if keys)
     if found:
         raise WeightsError(f"{folder} does not fit {model_class.__name__} ({found})")
@@ -358,8 +416,10 @@ def _rows_for_prompts(vision, prompts: int, image_rows_P: torch.Tensor | None):
         return list(levels), list(positions)
     if images != 1:
         raise ValueError(f"{prompts} prompts over {images} images: say which with image_rows_P")
-    return ([level.expand(prompts, -1, -1, -1) for level in levels],
-            [position.expand(prompts, -1, -1, -1) for position in positions])
+    return (
+        [level.expand(prompts, -1, -1, -1) for level in levels],
+        [position.expand(prompts, -1, -1, -1) for position in positions],
+    )
 
 
 def _hash_tensors(items: Iterable[tuple[str, torch.Tensor]]) -> str:

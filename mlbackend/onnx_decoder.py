@@ -51,8 +51,9 @@ class _Decoder(nn.Module):
         self.network, self.kind = network, kind
 
     def forward(self, fine, middle, coarse, points, labels, earlier=None):
-        answer = self.network.click([fine, middle, coarse], points, labels, mask_logits_B1HW=earlier,
-                                    multimask=self.kind.three)
+        answer = self.network.click(
+            [fine, middle, coarse], points, labels, mask_logits_B1HW=earlier, multimask=self.kind.three
+        )
         return answer.mask_logits_BPKHW[:, 0], answer.iou_BPK[:, 0]
 
 
@@ -64,14 +65,17 @@ def attach_onnx_decoder(predictor: Predictor, folder: Path, *, threads: int = 1)
     """Let ONNX Runtime decode this version's clicks; the names of the graphs in use, none where it can't be."""
     missing = missing_packages()
     if missing or predictor.device.type != "cpu":
-        log.warning("clicks are decoded by torch: %s", f"{', '.join(missing)} not installed" if missing
-                    else "ROOST_ONNX_CLICK is for the CPU")
+        log.warning(
+            "clicks are decoded by torch: %s",
+            f"{', '.join(missing)} not installed" if missing else "ROOST_ONNX_CLICK is for the CPU",
+        )
         return []
     sessions = {}
     for kind in KINDS:
         try:
-            sessions[kind] = _checked_session(predictor, kind, folder / predictor.weights_hash / f"{kind.name}.onnx",
-                                              threads)
+            sessions[kind] = _checked_session(
+                predictor, kind, folder / predictor.weights_hash / f"{kind.name}.onnx", threads
+            )
         except Exception as error:
             log.error("graph '%s' is not used, torch decodes instead: %s", kind.name, error)
     predictor.decoder = OnnxDecoder(predictor, sessions)
@@ -110,19 +114,27 @@ def _parity_session(predictor: Predictor, kind: GraphKind, path: Path, threads: 
 
 def _export(predictor: Predictor, kind: GraphKind, path: Path) -> None:
     inputs = [tensor for tensor in _example(predictor, kind, batch=2, points=2) if tensor is not None]
-    names = list(INPUTS[:len(inputs)])
+    names = list(INPUTS[: len(inputs)])
     axes = {name: {0: "batch"} | ({2: "count"} if name in ("points", "labels") else {}) for name in names}
     if kind.three:
         axes |= {"points": {0: "batch"}, "labels": {0: "batch"}}
         inputs[3], inputs[4] = inputs[3][:, :, :1], inputs[4][:, :, :1]
     with written_whole(path) as beside, torch.inference_mode():
-        torch.onnx.export(_Decoder(predictor.network, kind).eval(), tuple(inputs), str(beside), input_names=names,
-                          output_names=["masks", "iou"], dynamo=False, opset_version=OPSET,
-                          dynamic_axes=axes | {"masks": {0: "batch"}, "iou": {0: "batch"}})
+        torch.onnx.export(
+            _Decoder(predictor.network, kind).eval(),
+            tuple(inputs),
+            str(beside),
+            input_names=names,
+            output_names=["masks", "iou"],
+            dynamo=False,
+            opset_version=OPSET,
+            dynamic_axes=axes | {"masks": {0: "batch"}, "iou": {0: "batch"}},
+        )
 
 
 def _session(path: Path, threads: int) -> Any:
     import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -143,8 +155,11 @@ def _check_parity(predictor: Predictor, kind: GraphKind, session: Any) -> None:
 
 def _run(session: Any, inputs: Sequence[torch.Tensor | None]) -> tuple[torch.Tensor, torch.Tensor]:
     wanted = {item.name for item in session.get_inputs()}
-    feeds = {name: tensor.contiguous().numpy() for name, tensor in zip(INPUTS, inputs, strict=True)
-             if tensor is not None and name in wanted}
+    feeds = {
+        name: tensor.contiguous().numpy()
+        for name, tensor in zip(INPUTS, inputs, strict=True)
+        if tensor is not None and name in wanted
+    }
     masks, iou = session.run(["masks", "iou"], feeds)
     return torch.from_numpy(masks), torch.from_numpy(iou)
 
@@ -158,7 +173,8 @@ def _example(predictor: Predictor, kind: GraphKind, *, batch: int, points: int) 
     widths = (decoder.conv_s0.out_channels, decoder.conv_s1.out_channels, decoder.conv_s0.in_channels)
     levels: list[torch.Tensor | None] = [
         torch.randn(batch, width, grid * scale, grid * scale, generator=generator)
-        for width, scale in zip(widths, (4, 2, 1), strict=True)]
+        for width, scale in zip(widths, (4, 2, 1), strict=True)
+    ]
     positions = torch.rand(batch, 1, points, 2, generator=generator) * side
     labels = (torch.rand(batch, 1, points, generator=generator) < 0.6).long()
     earlier = torch.randn(batch, 1, 4 * grid, 4 * grid, generator=generator) * 5 if kind.refines else None

@@ -57,8 +57,12 @@ class Prompt:
     @property
     def wants_three(self) -> bool:
         """Only a single positive click is ambiguous enough for three masks."""
-        return (len(self.points) == 1 and self.points[0].label == 1
-                and self.box_xyxy is None and self.earlier_logits_hw is None)
+        return (
+            len(self.points) == 1
+            and self.points[0].label == 1
+            and self.box_xyxy is None
+            and self.earlier_logits_hw is None
+        )
 
     @property
     def shape(self) -> tuple[int, bool, bool]:
@@ -110,14 +114,19 @@ class Predictor:
     def encode(self, pixels_B3HW: torch.Tensor, sizes_wh: Sequence[tuple[int, int]]) -> list[Embedding]:
         """The ViT's tokens for each image, with the original (width, height) that they came from."""
         tokens = self.network.encode(pixels_B3HW.to(self.device, self.vit_dtype))
-        return [Embedding({"tokens": round_to_fp16(row)}, width, height)
-                for row, (width, height) in zip(tokens, sizes_wh, strict=True)]
+        return [
+            Embedding({"tokens": round_to_fp16(row)}, width, height)
+            for row, (width, height) in zip(tokens, sizes_wh, strict=True)
+        ]
 
     @torch.inference_mode()
     def click_features(self, tokens: Embedding) -> Embedding:
         levels = self.network.tracker_features(self._on_device(tokens, "tokens")[None])
-        return Embedding({name: round_to_fp16(level[0]) for name, level in zip(CLICK_LEVELS, levels, strict=True)},
-                         tokens.width_px, tokens.height_px)
+        return Embedding(
+            {name: round_to_fp16(level[0]) for name, level in zip(CLICK_LEVELS, levels, strict=True)},
+            tokens.width_px,
+            tokens.height_px,
+        )
 
     def feature(self, tokens: Embedding) -> np.ndarray:
         """The mean over the ViT's tokens, fp16: what diversity in the queue is measured by."""
@@ -127,7 +136,11 @@ class Predictor:
         return None if self.taught_words is None else concept.lower() in self.taught_words
 
     def detect(
-        self, tokens: Embedding, concepts: Sequence[str], *, score_threshold: float,
+        self,
+        tokens: Embedding,
+        concepts: Sequence[str],
+        *,
+        score_threshold: float,
         exemplars: Sequence[Sequence[ExemplarBox]] = (),
     ) -> list[ConceptResult]:
         """All concepts on one image from one ViT pass. Presence is read before any threshold."""
@@ -135,7 +148,11 @@ class Predictor:
 
     @torch.inference_mode()
     def detect_each(
-        self, images: Sequence[Embedding], concepts: Sequence[str], *, score_threshold: float,
+        self,
+        images: Sequence[Embedding],
+        concepts: Sequence[str],
+        *,
+        score_threshold: float,
         exemplars: Sequence[Sequence[ExemplarBox]] = (),
     ) -> list[list[ConceptResult]]:
         """The same of several images; those with few concepts share calls. Exemplars are boxes on a single image."""
@@ -144,16 +161,21 @@ class Predictor:
         together = max(1, PROMPTS_AT_ONCE // len(concepts))
         results: list[list[ConceptResult]] = []
         for start in range(0, len(images), together):
-            results += self._detect_group(images[start:start + together], concepts, score_threshold, exemplars)
+            results += self._detect_group(images[start : start + together], concepts, score_threshold, exemplars)
         return results
 
-    def _detect_group(self, images: Sequence[Embedding], concepts: Sequence[str], threshold: float,
-                      exemplars: Sequence[Sequence[ExemplarBox]]) -> list[list[ConceptResult]]:
+    def _detect_group(
+        self,
+        images: Sequence[Embedding],
+        concepts: Sequence[str],
+        threshold: float,
+        exemplars: Sequence[Sequence[ExemplarBox]],
+    ) -> list[list[ConceptResult]]:
         vision = self.network.detector_features(torch.stack([self._on_device(image, "tokens") for image in images]))
         results: list[list[ConceptResult]] = [[] for _ in images]
         at_once = 1 if any(exemplars) else PROMPTS_AT_ONCE
         for start in range(0, len(concepts), at_once):
-            chunk = concepts[start:start + at_once]
+            chunk = concepts[start : start + at_once]
             text = self._text(chunk)
             if exemplars and exemplars[start]:
                 image = images[0]
@@ -162,8 +184,9 @@ class Predictor:
                 row += found
         return results
 
-    def _detect_chunk(self, vision, images: Sequence[Embedding], concepts: Sequence[str], text: TextFeatures,
-                      threshold: float) -> list[list[ConceptResult]]:
+    def _detect_chunk(
+        self, vision, images: Sequence[Embedding], concepts: Sequence[str], text: TextFeatures, threshold: float
+    ) -> list[list[ConceptResult]]:
         """Prompts in the order of images, and of concepts within an image."""
         rows_P = None
         if len(images) > 1:
@@ -178,19 +201,29 @@ class Predictor:
         results = []
         for i, image in enumerate(images):
             scale = torch.tensor([image.width_px, image.height_px] * 2)
-            results.append([
-                self._concept_result(concept, float(presence_P[p]), query_PQ[p], boxes_PQ4[p] * scale, masks_PQHW[p],
-                                     threshold)
-                for p, concept in enumerate(concepts, start=i * len(concepts))])
+            results.append(
+                [
+                    self._concept_result(
+                        concept, float(presence_P[p]), query_PQ[p], boxes_PQ4[p] * scale, masks_PQHW[p], threshold
+                    )
+                    for p, concept in enumerate(concepts, start=i * len(concepts))
+                ]
+            )
         return results
 
     def _concept_result(self, concept, presence, query_Q, boxes_Q4, masks_QHW, threshold) -> ConceptResult:
         kept = [int(q) for q in query_Q.argsort(descending=True, stable=True) if float(query_Q[q]) >= threshold]
         masks = masks_QHW[kept].float().cpu()
         instances = [
-            Instance(score=float(query_Q[q]) * presence, query_score=float(query_Q[q]), stability=stability(mask),
-                     box_xyxy=tuple(boxes_Q4[q].tolist()), mask_logits_hw=mask)
-            for q, mask in zip(kept, masks, strict=True)]
+            Instance(
+                score=float(query_Q[q]) * presence,
+                query_score=float(query_Q[q]),
+                stability=stability(mask),
+                box_xyxy=tuple(boxes_Q4[q].tolist()),
+                mask_logits_hw=mask,
+            )
+            for q, mask in zip(kept, masks, strict=True)
+        ]
         return ConceptResult(concept, presence, self.taught(concept), instances)
 
     @torch.inference_mode()
@@ -199,9 +232,13 @@ class Predictor:
         decode = self.decoder or self.decode
         masks_BKHW, iou_BK = decode(*self._stack(prompts), multimask=prompts[0].wants_three)
         masks_BKHW, iou_BK = masks_BKHW.float().cpu(), iou_BK.float().clamp(0, 1).cpu()
-        return [[Candidate(float(iou_BK[b, k]), masks_BKHW[b, k])
-                 for k in iou_BK[b].argsort(descending=True, stable=True).tolist()]
-                for b in range(len(prompts))]
+        return [
+            [
+                Candidate(float(iou_BK[b, k]), masks_BKHW[b, k])
+                for k in iou_BK[b].argsort(descending=True, stable=True).tolist()
+            ]
+            for b in range(len(prompts))
+        ]
 
     def _stack(self, prompts: Sequence[Prompt]):
         """Tensors of a decoder call: three levels, points, labels, boxes, earlier masks (None where unused)."""
@@ -231,8 +268,9 @@ class Predictor:
 
     def decode(self, levels, points, labels, boxes, masks, *, multimask: bool) -> tuple[torch.Tensor, torch.Tensor]:
         """torch's own decoder call: mask logits (B, K, h, w) and predicted IoU (B, K)."""
-        answer = self.network.click(levels, points, labels, boxes_px_BP4=boxes, mask_logits_B1HW=masks,
-                                    multimask=multimask)
+        answer = self.network.click(
+            levels, points, labels, boxes_px_BP4=boxes, mask_logits_B1HW=masks, multimask=multimask
+        )
         return answer.mask_logits_BPKHW[:, 0], answer.iou_BPK[:, 0]
 
     def _on_device(self, embedding: Embedding, name: str) -> torch.Tensor:

@@ -59,8 +59,11 @@ class Registry:
         if self._settings.base_model:
             names.add(BASE_VERSION)
         if self._settings.models_dir.is_dir():
-            names |= {path.name for path in self._settings.models_dir.iterdir()
-                      if VERSION.fullmatch(path.name) and (path / "config.json").is_file()}
+            names |= {
+                path.name
+                for path in self._settings.models_dir.iterdir()
+                if VERSION.fullmatch(path.name) and (path / "config.json").is_file()
+            }
         return sorted(names)
 
     def state(self) -> tuple[str, str]:
@@ -111,15 +114,28 @@ class Registry:
         loaded = self._loaded.get(version)
         if loaded is None:
             manifest = self._manifest(version)
-            return {"version": version, "backbone_hash": manifest.get("backbone_hash"),
-                    "weights_hash": manifest.get("weights_hash"), "loaded": False, "device": None, "bytes": 0,
-                    "taught_words": manifest.get("taught_words")}
+            return {
+                "version": version,
+                "backbone_hash": manifest.get("backbone_hash"),
+                "weights_hash": manifest.get("weights_hash"),
+                "loaded": False,
+                "device": None,
+                "bytes": 0,
+                "taught_words": manifest.get("taught_words"),
+            }
         predictor = loaded.predictor
         words = None if predictor.taught_words is None else sorted(predictor.taught_words)
-        return {"version": version, "backbone_hash": predictor.backbone_hash, "weights_hash": predictor.weights_hash,
-                "loaded": True, "device": str(predictor.device), "vit": "compiled" if predictor.compiled else "eager",
-                "click_decoder": "torch" if predictor.decoder is None else "onnxruntime",
-                "bytes": parameter_bytes(predictor), "taught_words": words}
+        return {
+            "version": version,
+            "backbone_hash": predictor.backbone_hash,
+            "weights_hash": predictor.weights_hash,
+            "loaded": True,
+            "device": str(predictor.device),
+            "vit": "compiled" if predictor.compiled else "eager",
+            "click_decoder": "torch" if predictor.decoder is None else "onnxruntime",
+            "bytes": parameter_bytes(predictor),
+            "taught_words": words,
+        }
 
     def bytes(self) -> int:
         """Memory of all loaded versions; a shared ViT counts once."""
@@ -176,10 +192,12 @@ class Registry:
         predictor = load_predictor(folder, self._options, share_with=others)
         if self._settings.torch_compile:
             from mlbackend.compiled import compile_vit
+
             compile_vit(predictor, batch=encode_batch(self._settings))
         check_golden(predictor, folder)
         if self._settings.onnx_click:
             from mlbackend.onnx_decoder import attach_onnx_decoder
+
             attach_onnx_decoder(predictor, self._settings.var / "onnx", threads=self._settings.torch_threads)
         return Loaded(predictor, fingerprint)
 
@@ -211,8 +229,9 @@ class Registry:
         try:
             return await asyncio.wait_for(asyncio.shield(task), WAIT_FOR_LOAD_S)
         except TimeoutError:
-            raise ApiError(503, "loading", f"Version '{version}' is being loaded; try again in a few seconds.",
-                           retry_after_s=5) from None
+            raise ApiError(
+                503, "loading", f"Version '{version}' is being loaded; try again in a few seconds.", retry_after_s=5
+            ) from None
         except WeightsError as error:
             raise _failed(version, str(error)) from None
 

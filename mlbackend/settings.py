@@ -81,8 +81,7 @@ class Settings:
             networks = tuple(ipaddress.ip_network(text) for text in self.ls_networks)
         except ValueError as error:
             raise SettingsError(f"ROOST_LS_NETWORKS: {error}") from None
-        return FetchRules(self.ls_url, frozenset(self.ls_hosts), networks, self.ls_token,
-                          self.ls_max_image_mb * MIB)
+        return FetchRules(self.ls_url, frozenset(self.ls_hosts), networks, self.ls_token, self.ls_max_image_mb * MIB)
 
     def check_buckets(self) -> None:
         """At the start, and not when the first image is asked for."""
@@ -99,7 +98,8 @@ class Settings:
         if self.host not in LOOPBACK_HOSTS and not self.token:
             raise SettingsError(
                 f"ROOST_MLBACKEND_HOST={self.host} is reachable from other machines: set ROOST_MLBACKEND_TOKEN, "
-                "or bind to 127.0.0.1")
+                "or bind to 127.0.0.1"
+            )
 
 
 def read_settings(environ: Mapping[str, str] | None = None) -> Settings:

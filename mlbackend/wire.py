@@ -98,9 +98,15 @@ def parse_click(body: dict[str, Any]) -> ClickRequest:
     if not points and box is None:
         raise bad_request("points: give at least one point, or a box.", "points")
     return ClickRequest(
-        model_version=_version(body), image=_sha256(body.get("image"), "image"), points=points, box_xyxy=box,
-        earlier_mask_id=earlier, desk=_optional_text(body, "desk"), sequence=_sequence(body),
-        preview=_boolean(body, "preview"))
+        model_version=_version(body),
+        image=_sha256(body.get("image"), "image"),
+        points=points,
+        box_xyxy=box,
+        earlier_mask_id=earlier,
+        desk=_optional_text(body, "desk"),
+        sequence=_sequence(body),
+        preview=_boolean(body, "preview"),
+    )
 
 
 def parse_mask(body: dict[str, Any]) -> MaskRequest:
@@ -109,8 +115,9 @@ def parse_mask(body: dict[str, Any]) -> MaskRequest:
         raise bad_request("mask_id must be the mask_id of a click's answer.", "mask_id")
     threshold = _number(body.get("threshold"), "threshold")
     if abs(threshold) > MAX_MASK_THRESHOLD:
-        raise bad_request(f"threshold must lie between -{MAX_MASK_THRESHOLD:g} and {MAX_MASK_THRESHOLD:g}.",
-                          "threshold")
+        raise bad_request(
+            f"threshold must lie between -{MAX_MASK_THRESHOLD:g} and {MAX_MASK_THRESHOLD:g}.", "threshold"
+        )
     return MaskRequest(_sha256(body.get("image"), "image"), mask_id, threshold)
 
 
@@ -123,8 +130,12 @@ def parse_predict(body: dict[str, Any], *, default_concepts: tuple[str, ...] = (
     if not 0 <= threshold <= 1:
         raise bad_request("score_threshold must lie between 0 and 1.", "score_threshold")
     return PredictRequest(
-        model_version=_version(body), images=_images(body, 16), concepts=concepts, score_threshold=threshold,
-        exemplars=_exemplars(body, len(concepts)))
+        model_version=_version(body),
+        images=_images(body, 16),
+        concepts=concepts,
+        score_threshold=threshold,
+        exemplars=_exemplars(body, len(concepts)),
+    )
 
 
 def parse_warm(body: dict[str, Any]) -> WarmRequest:
@@ -154,7 +165,7 @@ def _outside(field: str, what: str, width_px: int, height_px: int) -> ApiError:
 def _version(body: dict[str, Any]) -> str:
     value = body.get("model_version")
     if not isinstance(value, str) or not VERSION.fullmatch(value):
-        raise bad_request("model_version must name a version, such as \"demo\".", "model_version")
+        raise bad_request('model_version must name a version, such as "demo".', "model_version")
     return value
 
 

@@ -110,7 +110,6 @@ class Snapshot:
         document = _object(path)
         return Split(name, document, tuple(_pairs(document, path.name)))
 
-
     def _check_unchanged(self, path: Path) -> None:
         """A snapshot is immutable: where its maker wrote down the files' hashes, they must still hold."""
         files = self.manifest.get("files")

@@ -55,8 +55,14 @@ class LossWeights:
     presence_smoothing: float = 0.0
 
 
-def detection_loss(detections: Detections, targets: Sequence[Target], *, mask_rows: torch.Tensor | None = None,
-                   weights: LossWeights | None = None, costs: MatchCosts | None = None) -> dict[str, torch.Tensor]:
+def detection_loss(
+    detections: Detections,
+    targets: Sequence[Target],
+    *,
+    mask_rows: torch.Tensor | None = None,
+    weights: LossWeights | None = None,
+    costs: MatchCosts | None = None,
+) -> dict[str, torch.Tensor]:
     """Weighted terms, which add up to "total": presence, score, box_l1, giou of all layers, masks of the last one.
 
     mask_rows are the prompts that detections.mask_logits_PQHW holds, as given to Sam3Network.detect().
@@ -73,8 +79,9 @@ def detection_loss(detections: Detections, targets: Sequence[Target], *, mask_ro
     return terms | {"total": torch.stack(list(terms.values())).sum()}
 
 
-def _layer_terms(layer: LayerOutput, boxes: Sequence[torch.Tensor], pairs: Pairs,
-                 weights: LossWeights) -> dict[str, torch.Tensor]:
+def _layer_terms(
+    layer: LayerOutput, boxes: Sequence[torch.Tensor], pairs: Pairs, weights: LossWeights
+) -> dict[str, torch.Tensor]:
     predicted = torch.cat([row[q] for row, (q, _) in zip(layer.boxes_xyxy_PQ4.float(), pairs, strict=True)])
     truth = torch.cat([row[m] for row, (_, m) in zip(boxes, pairs, strict=True)]).to(predicted)
     count = max(1, sum(len(row) for row in boxes))
@@ -93,8 +100,13 @@ def presence_loss(presence_logits_P: torch.Tensor, present_P: torch.Tensor, smoo
     return 0.5 * F.binary_cross_entropy_with_logits(presence_logits_P.float(), target)
 
 
-def score_loss(query_logits_PQ: torch.Tensor, pairs: Pairs, predicted_K4: torch.Tensor, truth_K4: torch.Tensor,
-               weights: LossWeights) -> torch.Tensor:
+def score_loss(
+    query_logits_PQ: torch.Tensor,
+    pairs: Pairs,
+    predicted_K4: torch.Tensor,
+    truth_K4: torch.Tensor,
+    weights: LossWeights,
+) -> torch.Tensor:
     """IoU-aware cross entropy (IABCEMdetr): a matched query aims at p^a IoU^(1-a), at least 0.01; others at 0.
 
     The plain focal loss leaves scores under 0.5, where the official metric drops them. Averaged over at least
@@ -116,8 +128,13 @@ def score_loss(query_logits_PQ: torch.Tensor, pairs: Pairs, predicted_K4: torch.
     return ((up + down) * positive).sum() / (prompts * max(queries_each, weights.padded_queries))
 
 
-def _mask_terms(mask_logits_RQHW: torch.Tensor, targets: Sequence[Target], pairs: Pairs,
-                mask_rows: torch.Tensor | None, weights: LossWeights) -> dict[str, torch.Tensor]:
+def _mask_terms(
+    mask_logits_RQHW: torch.Tensor,
+    targets: Sequence[Target],
+    pairs: Pairs,
+    mask_rows: torch.Tensor | None,
+    weights: LossWeights,
+) -> dict[str, torch.Tensor]:
     rows = range(len(targets)) if mask_rows is None else mask_rows.tolist()
     focal = dice = mask_logits_RQHW.new_zeros((), dtype=torch.float32)
     for logits_QHW, row in zip(mask_logits_RQHW, rows, strict=True):

@@ -25,8 +25,12 @@ class MatchCosts:
 
 
 @torch.no_grad()
-def match(query_logits_PQ: torch.Tensor, boxes_xyxy_PQ4: torch.Tensor, target_boxes: Sequence[torch.Tensor],
-          costs: MatchCosts | None = None) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def match(
+    query_logits_PQ: torch.Tensor,
+    boxes_xyxy_PQ4: torch.Tensor,
+    target_boxes: Sequence[torch.Tensor],
+    costs: MatchCosts | None = None,
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """For each prompt (query indices, object indices), equally long; both empty on a negative.
 
     target_boxes holds one (M, 4) tensor a prompt. With more objects than queries the costliest objects stay unmatched.
@@ -37,22 +41,30 @@ def match(query_logits_PQ: torch.Tensor, boxes_xyxy_PQ4: torch.Tensor, target_bo
     for logits_Q, boxes_Q4, truth_M4 in zip(query_logits_PQ, boxes_xyxy_PQ4, target_boxes, strict=True):
         cost_QM = _cost(logits_Q.float(), boxes_Q4.float(), truth_M4.float(), costs)
         if not torch.isfinite(cost_QM).all():
-            raise ValueError("a predicted box, score or target box is not finite: lower the learning rate or check "
-                             "the targets")
+            raise ValueError(
+                "a predicted box, score or target box is not finite: lower the learning rate or check the targets"
+            )
         queries, objects = linear_sum_assignment(cost_QM.cpu().numpy())
         device = logits_Q.device
-        pairs.append((torch.as_tensor(queries, dtype=torch.long, device=device),
-                      torch.as_tensor(objects, dtype=torch.long, device=device)))
+        pairs.append(
+            (
+                torch.as_tensor(queries, dtype=torch.long, device=device),
+                torch.as_tensor(objects, dtype=torch.long, device=device),
+            )
+        )
     return pairs
 
 
 def _cost(logits_Q: torch.Tensor, boxes_Q4: torch.Tensor, truth_M4: torch.Tensor, costs: MatchCosts) -> torch.Tensor:
     chance = logits_Q.sigmoid()
     hit = costs.alpha * (1 - chance) ** costs.gamma * -F.logsigmoid(logits_Q)
-    miss = (1 - costs.alpha) * chance ** costs.gamma * -F.logsigmoid(-logits_Q)
+    miss = (1 - costs.alpha) * chance**costs.gamma * -F.logsigmoid(-logits_Q)
     distance = torch.cdist(to_cxcywh(boxes_Q4), to_cxcywh(truth_M4), p=1)
-    return (costs.score * (hit - miss)[:, None] + costs.box_l1 * distance
-            - costs.giou * generalised_iou(boxes_Q4[:, None], truth_M4[None]))
+    return (
+        costs.score * (hit - miss)[:, None]
+        + costs.box_l1 * distance
+        - costs.giou * generalised_iou(boxes_Q4[:, None], truth_M4[None])
+    )
 
 
 def to_cxcywh(boxes_xyxy: torch.Tensor) -> torch.Tensor:
@@ -62,7 +74,7 @@ def to_cxcywh(boxes_xyxy: torch.Tensor) -> torch.Tensor:
 
 def box_iou_and_union(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Broadcasts over the leading axes; an empty box has IoU 0 with everything."""
-    overlap = (torch.minimum(a_xyxy[..., 2:], b_xyxy[..., 2:]) - torch.maximum(a_xyxy[..., :2], b_xyxy[..., :2]))
+    overlap = torch.minimum(a_xyxy[..., 2:], b_xyxy[..., 2:]) - torch.maximum(a_xyxy[..., :2], b_xyxy[..., :2])
     inside = overlap.clamp(min=0).prod(-1)
     union = _area(a_xyxy) + _area(b_xyxy) - inside
     return inside / union.clamp(min=1e-9), union
@@ -71,7 +83,7 @@ def box_iou_and_union(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> tuple[torch
 def generalised_iou(a_xyxy: torch.Tensor, b_xyxy: torch.Tensor) -> torch.Tensor:
     """IoU minus the share of the enclosing box that neither fills (Rezatofighi et al. 2019), in -1..1."""
     iou, union = box_iou_and_union(a_xyxy, b_xyxy)
-    frame = (torch.maximum(a_xyxy[..., 2:], b_xyxy[..., 2:]) - torch.minimum(a_xyxy[..., :2], b_xyxy[..., :2]))
+    frame = torch.maximum(a_xyxy[..., 2:], b_xyxy[..., 2:]) - torch.minimum(a_xyxy[..., :2], b_xyxy[..., :2])
     enclosing = frame.clamp(min=0).prod(-1)
     return iou - (enclosing - union) / enclosing.clamp(min=1e-9)
 

@@ -46,9 +46,7 @@ def production_error(*, project: Project) -> ProductionError:
     truths |= dict(audits.filter(state=Task.State.APPROVED).values_list("pair_id", "pair__truth"))
     judged = Prediction.objects.filter(model_version=version, pair__in=audits.values("pair"))
     rows = [
-        (truths[pair], best)
-        for pair, best in judged.values_list("pair_id", "instances__0__score")
-        if pair in truths
+        (truths[pair], best) for pair, best in judged.values_list("pair_id", "instances__0__score") if pair in truths
     ]
     wrong = sum((truth == Pair.Truth.PRESENT) != ((best or 0.0) >= PRESENCE_SCORE) for truth, best in rows)
     return ProductionError(wrong, len(rows))

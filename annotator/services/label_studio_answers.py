@@ -79,8 +79,10 @@ def annotation_that_counts(task: StudioTask) -> dict[str, Any] | None:
 
 
 def _is_usable(annotation: dict[str, Any]) -> bool:
-    return type(annotation.get("id")) is int and isinstance(annotation.get("result"), list) and not annotation.get(
-        "was_cancelled"
+    return (
+        type(annotation.get("id")) is int
+        and isinstance(annotation.get("result"), list)
+        and not annotation.get("was_cancelled")
     )
 
 

@@ -83,9 +83,7 @@ def mining_run(context: JobContext) -> dict:
         seed=context.job.pk,
         answered=candidates_answered(project=project, version=version),
     )
-    tasks = queue_refill(
-        project=project, version=version, choices=chosen, seed=context.job.pk, honeypots=honeypots
-    )
+    tasks = queue_refill(project=project, version=version, choices=chosen, seed=context.job.pk, honeypots=honeypots)
     lanes = {lane: sum(task.lane == lane for task in tasks) for lane in Task.Lane.values}
     return {
         "model_version": version.name,
@@ -210,9 +208,7 @@ def queue_refill(
     ]
     queued = Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE)
     seconds = doubles_add(project=project, tasks=queued)
-    return queued + seconds + honeypots_add(
-        project=project, version=version, pairs=honeypots, number=number, seed=seed
-    )
+    return queued + seconds + honeypots_add(project=project, version=version, pairs=honeypots, number=number, seed=seed)
 
 
 def _warm(version: ModelVersion, tasks: Sequence[Task]) -> int | str:

@@ -93,15 +93,21 @@ class Fetcher:
 
     def _refresh(self, target: SplitResult, token: str) -> str:
         refresh = target._replace(path="/api/token/refresh", query="", fragment="")
-        status, body = self._request("POST", refresh, {"Content-Type": "application/json"},
-                                     json.dumps({"refresh": token}).encode())
+        status, body = self._request(
+            "POST", refresh, {"Content-Type": "application/json"}, json.dumps({"refresh": token}).encode()
+        )
         try:
             return str(json.loads(body)["access"])
         except (ValueError, KeyError, TypeError):
             raise refused(f"Label Studio did not accept ROOST_LS_TOKEN ({status})") from None
 
-    def _request(self, method: str, target: SplitResult, headers: dict[str, str], body: bytes | None = None,
-                 ) -> tuple[int, bytes]:
+    def _request(
+        self,
+        method: str,
+        target: SplitResult,
+        headers: dict[str, str],
+        body: bytes | None = None,
+    ) -> tuple[int, bytes]:
         deadline = time.monotonic() + DEADLINE_S
         connection = self._connect(target)
         path = (target.path or "/") + (f"?{target.query}" if target.query else "")
@@ -144,8 +150,10 @@ class Fetcher:
         addresses = [str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
         allowed = [address for address in addresses if self._is_allowed(address)]
         if not allowed:
-            raise refused(f"'{host}' leads to an address of a private network; name that network in ROOST_LS_NETWORKS "
-                          "if it is meant to")
+            raise refused(
+                f"'{host}' leads to an address of a private network; name that network in ROOST_LS_NETWORKS "
+                "if it is meant to"
+            )
         for address in allowed[:-1]:
             with contextlib.suppress(OSError):
                 return socket.create_connection((address, port), timeout=TIMEOUT_S)

@@ -34,8 +34,12 @@ class LabelConfig:
             for control in self.controls:
                 if control.kind == kind and control.to_name == self.image_name:
                     return control
-        raise ApiError(400, "bad_request", "The labelling config needs BrushLabels or PolygonLabels for the image: "
-                       "that is where masks are drawn.", fields={"label_config": "no BrushLabels or PolygonLabels"})
+        raise ApiError(
+            400,
+            "bad_request",
+            "The labelling config needs BrushLabels or PolygonLabels for the image: that is where masks are drawn.",
+            fields={"label_config": "no BrushLabels or PolygonLabels"},
+        )
 
 
 def parse_label_config(xml: object) -> LabelConfig:
@@ -49,7 +53,7 @@ def parse_label_config(xml: object) -> LabelConfig:
         raise bad_request(f"label_config is not valid XML ({error}).", "label_config") from None
     image = next((tag for tag in root.iter() if tag.tag.lower() == "image"), None)
     if image is None or not image.get("name") or not (image.get("value") or "").startswith("$"):
-        raise bad_request("label_config needs <Image name=... value=\"$...\"/>.", "label_config")
+        raise bad_request('label_config needs <Image name=... value="$..."/>.', "label_config")
     controls = tuple(_control(tag) for tag in root.iter() if tag.tag.lower() in MASK_CONTROLS + PROMPT_CONTROLS)
     return LabelConfig(image.get("name", ""), image.get("value", "")[1:], controls)
 

@@ -19,8 +19,16 @@ def mask_regions(mask_HW: np.ndarray, control: Control, label: str | None, score
     if not mask_HW.any():
         return []
     height, width = mask_HW.shape
-    common = {"from_name": control.name, "to_name": control.to_name, "type": control.kind, "original_width": width,
-              "original_height": height, "image_rotation": 0, "score": round(score, 5), "readonly": False}
+    common = {
+        "from_name": control.name,
+        "to_name": control.to_name,
+        "type": control.kind,
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "score": round(score, 5),
+        "readonly": False,
+    }
     labels = {control.kind: [label]} if label in control.labels else {}
     if control.kind == "brushlabels":
         values: list[dict[str, Any]] = [{"format": "rle", "rle": encode_brush(mask_HW)}]
@@ -35,10 +43,17 @@ def outlines_pct(mask_HW: np.ndarray) -> list[list[list[float]]]:
     try:
         import cv2
     except ImportError:
-        raise ApiError(501, "failed", "Polygons need OpenCV, which is not installed: use BrushLabels in the labelling "
-                       "config, or install opencv-python-headless.") from None
+        raise ApiError(
+            501,
+            "failed",
+            "Polygons need OpenCV, which is not installed: use BrushLabels in the labelling "
+            "config, or install opencv-python-headless.",
+        ) from None
     height, width = mask_HW.shape
     contours, _ = cv2.findContours(mask_HW.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     simple = (cv2.approxPolyDP(contour, OUTLINE_TOLERANCE_PX, True)[:, 0] for contour in contours)
-    return [[[100 * (float(x) + 0.5) / width, 100 * (float(y) + 0.5) / height] for x, y in points]
-            for points in simple if len(points) > 2]
+    return [
+        [[100 * (float(x) + 0.5) / width, 100 * (float(y) + 0.5) / height] for x, y in points]
+        for points in simple
+        if len(points) > 2
+    ]

@@ -27,10 +27,15 @@ _aside = ThreadPoolExecutor(1, "large-events")
 def label_studio_routes() -> list[Route]:
     post = ["POST"]
     return [
-        Route("/ls/{alias}", health), Route("/ls/{alias}/", health), Route("/ls/{alias}/health", health),
-        Route("/ls/{alias}/setup", setup, methods=post), Route("/ls/{alias}/predict", predict, methods=post),
-        Route("/ls/{alias}/webhook", webhook, methods=post), Route("/ls/{alias}/train", train, methods=post),
-        Route("/ls/{alias}/versions", versions), Route("/ls/{alias}/validate", validate, methods=post),
+        Route("/ls/{alias}", health),
+        Route("/ls/{alias}/", health),
+        Route("/ls/{alias}/health", health),
+        Route("/ls/{alias}/setup", setup, methods=post),
+        Route("/ls/{alias}/predict", predict, methods=post),
+        Route("/ls/{alias}/webhook", webhook, methods=post),
+        Route("/ls/{alias}/train", train, methods=post),
+        Route("/ls/{alias}/versions", versions),
+        Route("/ls/{alias}/validate", validate, methods=post),
     ]
 
 

@@ -54,9 +54,17 @@ class LabelStudioService:
             return {"results": [await self._interactive(engine, predictor, version, tasks[0], config, context)]}
         return await self._batch(engine, predictor, version, tasks, config)
 
-    async def _interactive(self, engine: Engine, predictor: Predictor, version: str, task: dict[str, Any],
-                           config: LabelConfig, context: Any) -> dict[str, Any]:
+    async def _interactive(
+        self,
+        engine: Engine,
+        predictor: Predictor,
+        version: str,
+        task: dict[str, Any],
+        config: LabelConfig,
+        context: Any,
+    ) -> dict[str, Any]:
         from mlbackend.lanes import Urgency
+
         control = config.mask_control()
         image = await self._image(engine, predictor, task, config)
         embedding = (await engine.encoder.embedding("click", predictor, image, Urgency.CLICK)).embedding
@@ -65,26 +73,40 @@ class LabelStudioService:
         regions = await self._run(_regions, answer["mask"], control, prompts.label, answer["score"])
         return {"model_version": version, "score": answer["score"], "result": regions}
 
-    async def _batch(self, engine: Engine, predictor: Predictor, version: str, tasks: list[dict[str, Any]],
-                     config: LabelConfig) -> dict[str, Any]:
+    async def _batch(
+        self, engine: Engine, predictor: Predictor, version: str, tasks: list[dict[str, Any]], config: LabelConfig
+    ) -> dict[str, Any]:
         """results[i] belongs to tasks[i]; a task that could not be read gets no prediction and is named in `errors`."""
         control = config.mask_control()
         concepts = self._concepts or control.labels
         if not 0 < len(concepts) <= MAX_CONCEPTS:
-            raise bad_request(f"{control.kind} must hold 1 to {MAX_CONCEPTS} labels: the concepts to look for.",
-                              "label_config")
-        answers = await asyncio.gather(*(
-            self._prelabel(engine, predictor, version, task, config, control, concepts) for task in tasks))
-        errors = [{"task": task.get("id"), **answer.body()} for task, answer in zip(tasks, answers, strict=True)
-                  if isinstance(answer, ApiError)]
+            raise bad_request(
+                f"{control.kind} must hold 1 to {MAX_CONCEPTS} labels: the concepts to look for.", "label_config"
+            )
+        answers = await asyncio.gather(
+            *(self._prelabel(engine, predictor, version, task, config, control, concepts) for task in tasks)
+        )
+        errors = [
+            {"task": task.get("id"), **answer.body()}
+            for task, answer in zip(tasks, answers, strict=True)
+            if isinstance(answer, ApiError)
+        ]
         if errors and len(errors) == len(tasks):
             first = next(answer for answer in answers if isinstance(answer, ApiError))
             raise first
         results = [[] if isinstance(answer, ApiError) else answer for answer in answers]
         return {"results": results, **({"errors": errors} if errors else {})}
 
-    async def _prelabel(self, engine: Engine, predictor: Predictor, version: str, task: dict[str, Any],
-                        config: LabelConfig, control: Control, concepts: tuple[str, ...]) -> dict[str, Any] | ApiError:
+    async def _prelabel(
+        self,
+        engine: Engine,
+        predictor: Predictor,
+        version: str,
+        task: dict[str, Any],
+        config: LabelConfig,
+        control: Control,
+        concepts: tuple[str, ...],
+    ) -> dict[str, Any] | ApiError:
         try:
             image = await self._image(engine, predictor, task, config)
             answer = await engine.predict(predictor, PredictRequest(version, (image,), concepts, self._threshold))

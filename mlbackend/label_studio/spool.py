@@ -21,9 +21,15 @@ from typing import Any
 
 from mlbackend.errors import ApiError, bad_request
 
-ANNOTATION_EVENTS = frozenset({
-    "ANNOTATION_CREATED", "ANNOTATIONS_CREATED", "ANNOTATION_UPDATED", "ANNOTATION_DELETED", "ANNOTATIONS_DELETED",
-})
+ANNOTATION_EVENTS = frozenset(
+    {
+        "ANNOTATION_CREATED",
+        "ANNOTATIONS_CREATED",
+        "ANNOTATION_UPDATED",
+        "ANNOTATION_DELETED",
+        "ANNOTATIONS_DELETED",
+    }
+)
 TRAINING_EVENTS = frozenset({"START_TRAINING"})
 IDS_KEPT = 100
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -39,8 +45,12 @@ class Spool:
         action = event.get("action")
         if action not in ANNOTATION_EVENTS | TRAINING_EVENTS:
             return None
-        record = {"received_at": datetime.now(UTC).isoformat(), "alias": alias, **slim_event(event),
-                  "authenticated": authenticated}
+        record = {
+            "received_at": datetime.now(UTC).isoformat(),
+            "alias": alias,
+            **slim_event(event),
+            "authenticated": authenticated,
+        }
         event_id = uuid.uuid4().hex
         with self._lock:
             self._write(f"{time.time_ns():020d}-{event_id}.json", record)
@@ -49,8 +59,12 @@ class Spool:
     def _write(self, name: str, record: dict[str, Any]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         if sum(1 for entry in os.scandir(self._folder) if entry.name.endswith(".json")) >= self._most:
-            raise ApiError(429, "overloaded", "The spool of webhook events is full: is the annotator's worker running?",
-                           retry_after_s=60)
+            raise ApiError(
+                429,
+                "overloaded",
+                "The spool of webhook events is full: is the annotator's worker running?",
+                retry_after_s=60,
+            )
         beside = self._folder / f".{name}.tmp"
         beside.write_text(json.dumps(record))
         os.replace(beside, self._folder / name)
@@ -58,16 +72,25 @@ class Spool:
 
 def slim_event(event: dict[str, Any]) -> dict[str, Any]:
     """Action and ids, which is all that is kept; of a slim event, the same."""
-    return {"action": event.get("action"), "project": _first(_ids(event.get("project"))),
-            "tasks": _ids(event.get("task"), event.get("tasks")),
-            "annotations": _ids(event.get("annotation"), event.get("annotations"))}
+    return {
+        "action": event.get("action"),
+        "project": _first(_ids(event.get("project"))),
+        "tasks": _ids(event.get("task"), event.get("tasks")),
+        "annotations": _ids(event.get("annotation"), event.get("annotations")),
+    }
 
 
 def read_aside(body: bytes) -> dict[str, Any]:
     """A large event in a process of its own: 50 MB of JSON would hold up every click for seconds, and nobody who sends
     events need show a token."""
-    done = subprocess.run([sys.executable, "-m", "mlbackend.label_studio.spool"], input=body, capture_output=True,
-                          cwd=REPOSITORY, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "mlbackend.label_studio.spool"],
+        input=body,
+        capture_output=True,
+        cwd=REPOSITORY,
+        timeout=60,
+        check=False,
+    )
     if done.returncode:
         raise bad_request("The event is not a valid JSON object.")
     return dict(json.loads(done.stdout))

@@ -35,8 +35,11 @@ def backend_var(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def server(backend_var: Path) -> Iterator[Served]:
-    pictures = (store_picture(backend_var, 1), store_picture(backend_var, 2, width=97, height=211),
-                store_picture(backend_var, 3))
+    pictures = (
+        store_picture(backend_var, 1),
+        store_picture(backend_var, 2, width=97, height=211),
+        store_picture(backend_var, 3),
+    )
     with served(backend_var, ROOST_DEFAULT_MODEL="tiny") as client:
         yield Served(client, backend_var, pictures)
 

@@ -86,12 +86,27 @@ class _Handler(BaseHTTPRequestHandler):
         hub = self.server.hub
         names = sorted(file.name for file in hub.folder.iterdir())
         if "/tree/" in path:
-            rows = [{"type": "file", "path": name, "size": (hub.folder / name).stat().st_size,
-                     "oid": _etag(hub.folder / name)} for name in names]
+            rows = [
+                {
+                    "type": "file",
+                    "path": name,
+                    "size": (hub.folder / name).stat().st_size,
+                    "oid": _etag(hub.folder / name),
+                }
+                for name in names
+            ]
             self._send(200, json.dumps(rows).encode(), {"X-Repo-Commit": COMMIT}, with_body)
             return
-        info = {"id": hub.repository, "modelId": hub.repository, "sha": COMMIT, "private": False, "gated": "manual",
-                "tags": [], "downloads": 0, "siblings": [{"rfilename": name} for name in names]}
+        info = {
+            "id": hub.repository,
+            "modelId": hub.repository,
+            "sha": COMMIT,
+            "private": False,
+            "gated": "manual",
+            "tags": [],
+            "downloads": 0,
+            "siblings": [{"rfilename": name} for name in names],
+        }
         self._send(200, json.dumps(info).encode(), {"X-Repo-Commit": COMMIT}, with_body)
 
     def _file(self, name: str, with_body: bool) -> None:
@@ -117,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if with_body:
-            self.wfile.write(body[:len(body) // 2] if cut else body)
+            self.wfile.write(body[: len(body) // 2] if cut else body)
         if cut:
             self.close_connection = True
 

@@ -30,8 +30,9 @@ class LabelStudio:
     token: str
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(self.url + path, method=method,
-                                         data=None if body is None else json.dumps(body).encode())
+        request = urllib.request.Request(
+            self.url + path, method=method, data=None if body is None else json.dumps(body).encode()
+        )
         request.add_header("Content-Type", "application/json")
         request.add_header("Authorization", f"Token {self.token}")
         try:
@@ -44,8 +45,14 @@ class LabelStudio:
     def upload(self, project: int, name: str, data: bytes) -> None:
         """Import a picture as a person would: a multipart upload, which Label Studio then serves itself."""
         boundary = secrets.token_hex(16)
-        body = (f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
-                f"Content-Type: image/png\r\n\r\n").encode() + data + f"\r\n--{boundary}--\r\n".encode()
+        body = (
+            (
+                f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+                f"Content-Type: image/png\r\n\r\n"
+            ).encode()
+            + data
+            + f"\r\n--{boundary}--\r\n".encode()
+        )
         request = urllib.request.Request(f"{self.url}/api/projects/{project}/import", data=body)
         request.add_header("Content-Type", f"multipart/form-data; boundary={boundary}")
         request.add_header("Authorization", f"Token {self.token}")
@@ -63,8 +70,13 @@ def installed_python() -> Path:
         pytest.skip(f"no Label Studio {VERSION} under {CACHE}; set ROOST_TEST_LABEL_STUDIO=1 to install it there")
     CACHE.mkdir(parents=True, exist_ok=True)
     subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
-    done = subprocess.run([python, "-m", "pip", "install", "--quiet", f"label-studio=={VERSION}"], check=False,
-                          capture_output=True, text=True, timeout=900)
+    done = subprocess.run(
+        [python, "-m", "pip", "install", "--quiet", f"label-studio=={VERSION}"],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
     if done.returncode:
         pytest.skip(f"Label Studio {VERSION} could not be installed: {done.stderr.strip().splitlines()[-1:]}")
     return python
@@ -75,17 +87,47 @@ def running_label_studio(folder: Path) -> Iterator[LabelStudio]:
     """Loopback is blocked by default since 1.23, for backends and for webhooks: both are opened for the test."""
     python = installed_python()
     port, token = free_port(), secrets.token_hex(20)
-    env = {key: value for key, value in os.environ.items()
-           if not key.startswith(("ROOST_", "DJANGO_", "PYTHON", "DATABASE"))}
-    env |= {"ML_BLOCK_LOCAL_IP": "false", "SSRF_PROTECTION_ENABLED": "false", "COLLECT_ANALYTICS": "false",
-            "LATEST_VERSION_CHECK": "false", "SENTRY_RATE": "0", "FRONTEND_SENTRY_RATE": "0", "HOME": str(folder),
-            "LABEL_STUDIO_HOST": f"http://localhost:{port}"}
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith(("ROOST_", "DJANGO_", "PYTHON", "DATABASE"))
+    }
+    env |= {
+        "ML_BLOCK_LOCAL_IP": "false",
+        "SSRF_PROTECTION_ENABLED": "false",
+        "COLLECT_ANALYTICS": "false",
+        "LATEST_VERSION_CHECK": "false",
+        "SENTRY_RATE": "0",
+        "FRONTEND_SENTRY_RATE": "0",
+        "HOME": str(folder),
+        "LABEL_STUDIO_HOST": f"http://localhost:{port}",
+    }
     log = (folder / "label-studio.log").open("wb")
     process = subprocess.Popen(
-        [python.with_name("label-studio"), "start", "--no-browser", "--port", str(port), "--internal-host", "127.0.0.1",
-         "--username", "owner@example.com", "--password", secrets.token_hex(12), "--user-token", token,
-         "--enable-legacy-api-token", "--data-dir", str(folder / "data")],
-        env=env, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+        [
+            python.with_name("label-studio"),
+            "start",
+            "--no-browser",
+            "--port",
+            str(port),
+            "--internal-host",
+            "127.0.0.1",
+            "--username",
+            "owner@example.com",
+            "--password",
+            secrets.token_hex(12),
+            "--user-token",
+            token,
+            "--enable-legacy-api-token",
+            "--data-dir",
+            str(folder / "data"),
+        ],
+        env=env,
+        cwd=folder,
+        stdout=log,
+        stderr=log,
+        start_new_session=True,
+    )
     server = LabelStudio(f"http://localhost:{port}", token)
     try:
         _wait(server, process, folder / "label-studio.log")

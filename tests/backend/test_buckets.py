@@ -38,11 +38,16 @@ def new_replica(tmp_path: Path, backend_var: Path, name: str) -> Path:
 
 
 def test_image_is_fetched_by_its_hash_and_its_embedding_serves_the_next_replica(
-        s3: S3Server, tmp_path: Path, backend_var: Path) -> None:
+    s3: S3Server, tmp_path: Path, backend_var: Path
+) -> None:
     s3.bucket("barn", {f"roost/images/{IMAGE[:2]}/{IMAGE}": PICTURE})
     s3.bucket("embeddings")
-    settings = {"ROOST_DEFAULT_MODEL": "tiny", "ROOST_S3_ENDPOINT": s3.url,
-                "ROOST_IMAGES_BUCKET": "s3://barn/roost/images", "ROOST_SHARED_EMBEDDINGS": "s3://embeddings/shared"}
+    settings = {
+        "ROOST_DEFAULT_MODEL": "tiny",
+        "ROOST_S3_ENDPOINT": s3.url,
+        "ROOST_IMAGES_BUCKET": "s3://barn/roost/images",
+        "ROOST_SHARED_EMBEDDINGS": "s3://embeddings/shared",
+    }
     one, two = (new_replica(tmp_path, backend_var, name) for name in ("one", "two"))
     with served_here(one, **settings) as client:
         first = client.post("/v1/click", CLICK)
@@ -59,8 +64,9 @@ def test_what_the_bucket_lacks_or_has_wrong_is_refused_by_name(s3: S3Server, tmp
     other = "ab" * 32
     s3.bucket("liar", {f"ab/{other}": PICTURE})
     var = new_replica(tmp_path, backend_var, "one")
-    with served_here(var, ROOST_DEFAULT_MODEL="tiny", ROOST_S3_ENDPOINT=s3.url,
-                     ROOST_IMAGES_BUCKET="s3://liar") as client:
+    with served_here(
+        var, ROOST_DEFAULT_MODEL="tiny", ROOST_S3_ENDPOINT=s3.url, ROOST_IMAGES_BUCKET="s3://liar"
+    ) as client:
         absent = client.post("/v1/click", CLICK, expected=404)["error"]
         wrong = client.post("/v1/click", CLICK | {"image": other}, expected=422)["error"]
     assert absent["code"] == "absent_image"
@@ -69,23 +75,32 @@ def test_what_the_bucket_lacks_or_has_wrong_is_refused_by_name(s3: S3Server, tmp
 
 
 def test_bucket_that_does_not_answer_is_said_and_images_that_are_here_are_served(
-        s3: S3Server, tmp_path: Path, backend_var: Path) -> None:
+    s3: S3Server, tmp_path: Path, backend_var: Path
+) -> None:
     var = new_replica(tmp_path, backend_var, "one")
     path = var / "images" / IMAGE[:2] / IMAGE
     path.parent.mkdir(parents=True)
     path.write_bytes(PICTURE)
-    with served_here(var, ROOST_DEFAULT_MODEL="tiny", ROOST_S3_ENDPOINT="http://127.0.0.1:9",
-                     ROOST_IMAGES_BUCKET="s3://barn", ROOST_SHARED_EMBEDDINGS="s3://barn/shared") as client:
+    with served_here(
+        var,
+        ROOST_DEFAULT_MODEL="tiny",
+        ROOST_S3_ENDPOINT="http://127.0.0.1:9",
+        ROOST_IMAGES_BUCKET="s3://barn",
+        ROOST_SHARED_EMBEDDINGS="s3://barn/shared",
+    ) as client:
         assert client.post("/v1/click", CLICK)["candidates"]
         status, answer, headers = client.call("/v1/click", CLICK | {"image": "cd" * 32})
     assert (status, answer["error"]["code"], headers["Retry-After"]) == (503, "store_away", "10")
     assert "s3://barn" in answer["error"]["message"]
 
 
-@pytest.mark.parametrize(("variable", "value", "words"), [
-    ("ROOST_IMAGES_BUCKET", "barn/images", "names no bucket: write s3://bucket/prefix"),
-    ("ROOST_SHARED_EMBEDDINGS", "s3:///prefix", "names no bucket: write s3://bucket/prefix"),
-])
+@pytest.mark.parametrize(
+    ("variable", "value", "words"),
+    [
+        ("ROOST_IMAGES_BUCKET", "barn/images", "names no bucket: write s3://bucket/prefix"),
+        ("ROOST_SHARED_EMBEDDINGS", "s3:///prefix", "names no bucket: write s3://bucket/prefix"),
+    ],
+)
 def test_place_that_is_no_bucket_is_refused_at_the_start(variable: str, value: str, words: str) -> None:
     with pytest.raises(SettingsError, match=f"{variable}='{value}' {words}"):
         read_settings({variable: value}).check_buckets()

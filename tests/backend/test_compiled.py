@@ -19,8 +19,9 @@ from tests.backend.support import served_here, store_picture, write_version
 from tests.backend.test_network import tiny_config
 
 CLICK = {"model_version": "minute", "points": [{"x": 40, "y": 50, "label": 1}]}
-needs_compiler = pytest.mark.skipif(not any(map(shutil.which, ("g++", "c++", "clang++"))),
-                                    reason="torch's compiler needs a C++ compiler")
+needs_compiler = pytest.mark.skipif(
+    not any(map(shutil.which, ("g++", "c++", "clang++"))), reason="torch's compiler needs a C++ compiler"
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,8 +40,9 @@ def test_compiled_vit_serves_with_eagers_answers_and_compiles_for_nobodys_click(
     with served_here(compiled_var, ROOST_DEFAULT_MODEL="minute") as client:
         eager = client.post("/v1/predict", body)["results"]
     shutil.rmtree(compiled_var / "embeddings")
-    with served_here(compiled_var, ROOST_DEFAULT_MODEL="minute", ROOST_TORCH_COMPILE="1",
-                     ROOST_ENCODE_BATCH="3") as client:
+    with served_here(
+        compiled_var, ROOST_DEFAULT_MODEL="minute", ROOST_TORCH_COMPILE="1", ROOST_ENCODE_BATCH="3"
+    ) as client:
         assert client.get("/v1/versions")["versions"][-1]["vit"] == "compiled"
         at_load = dict(counters["stats"])
         click = client.post("/v1/click", CLICK | {"image": images[0]})
@@ -56,8 +58,9 @@ def minute(compiled_var: Path) -> Predictor:
     return load_predictor(compiled_var / "models" / "minute", LoadOptions(device="cpu"))
 
 
-def test_without_a_compiler_the_log_says_so_and_torchs_own_vit_serves(minute: Predictor, compiled_var: Path,
-                                                                      caplog: pytest.LogCaptureFixture) -> None:
+def test_without_a_compiler_the_log_says_so_and_torchs_own_vit_serves(
+    minute: Predictor, compiled_var: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     torch.compiler.reset()  # forgets the graphs of the test before, which would serve
     with inductor.patch({"cpp.cxx": (None, "/no/such/compiler"), "force_disable_caches": True}):
         assert not compile_vit(minute, batch=1)

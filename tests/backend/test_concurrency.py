@@ -25,14 +25,26 @@ def prompt(server: Served, number: int) -> dict[str, Any]:
     def point(label: int) -> dict[str, Any]:
         return {"x": rng.uniform(0, width), "y": rng.uniform(0, height), "label": label}
 
-    box = [rng.uniform(0, width / 3), rng.uniform(0, height / 3), rng.uniform(width / 2, width),
-           rng.uniform(height / 2, height)]
+    box = [
+        rng.uniform(0, width / 3),
+        rng.uniform(0, height / 3),
+        rng.uniform(width / 2, width),
+        rng.uniform(height / 2, height),
+    ]
     shapes: list[dict[str, Any]] = [
-        {"points": [point(1)]}, {"points": [point(1), point(0)]}, {"points": [], "box": box},
-        {"points": [point(0)], "box": box}]
+        {"points": [point(1)]},
+        {"points": [point(1), point(0)]},
+        {"points": [], "box": box},
+        {"points": [point(0)], "box": box},
+    ]
     version = "tiny" if number % 5 else "other"
-    return {"model_version": version, "image": server.pictures[image], "desk": f"desk {number}", "sequence": 1,
-            **shapes[number % 4 if number % 3 else 0]}
+    return {
+        "model_version": version,
+        "image": server.pictures[image],
+        "desk": f"desk {number}",
+        "sequence": 1,
+        **shapes[number % 4 if number % 3 else 0],
+    }
 
 
 def ask(server: Served, body: dict[str, Any]) -> dict[str, Any]:
@@ -41,9 +53,13 @@ def ask(server: Served, body: dict[str, Any]) -> dict[str, Any]:
 
 def same(first: dict[str, Any], second: dict[str, Any]) -> bool:
     masks: list[np.ndarray] = [decode_wire_mask(answer["mask"]) for answer in (first, second)]
-    return (first["image"] == second["image"] and first["model_version"] == second["model_version"]
-            and masks[0].shape == masks[1].shape and abs(first["score"] - second["score"]) < 1e-3
-            and iou(*masks) > 0.995)
+    return (
+        first["image"] == second["image"]
+        and first["model_version"] == second["model_version"]
+        and masks[0].shape == masks[1].shape
+        and abs(first["score"] - second["score"]) < 1e-3
+        and iou(*masks) > 0.995
+    )
 
 
 def test_two_hundred_interleaved_prompts_on_two_images_never_mix(server: Served) -> None:
@@ -91,11 +107,14 @@ def test_mining_and_clicks_share_one_server(server: Served) -> None:
 def test_newer_click_of_a_desk_overtakes_the_older(server: Served) -> None:
     """The image is new, so the first click is still waiting for its encode when the second arrives."""
     picture = store_picture(server.var, 901, width=1500, height=1100)
-    body = {"model_version": "tiny", "image": picture, "desk": "annotator 7",
-            "points": [{"x": 9, "y": 9, "label": 1}]}
+    body = {"model_version": "tiny", "image": picture, "desk": "annotator 7", "points": [{"x": 9, "y": 9, "label": 1}]}
     with ThreadPoolExecutor(6) as clients:
-        answers = list(clients.map(lambda sequence: server.client.call("/v1/click", body | {"sequence": sequence}),
-                                   itertools.chain(range(1, 6), [6])))
+        answers = list(
+            clients.map(
+                lambda sequence: server.client.call("/v1/click", body | {"sequence": sequence}),
+                itertools.chain(range(1, 6), [6]),
+            )
+        )
     by_sequence = [status for status, _, _ in answers]
     assert by_sequence[-1] == 200
     assert set(by_sequence) <= {200, 409}
@@ -103,8 +122,12 @@ def test_newer_click_of_a_desk_overtakes_the_older(server: Served) -> None:
 
 
 def test_older_sequence_arriving_late_is_refused(server: Served) -> None:
-    body = {"model_version": "tiny", "image": server.pictures[0], "desk": "annotator 8",
-            "points": [{"x": 9, "y": 9, "label": 1}]}
+    body = {
+        "model_version": "tiny",
+        "image": server.pictures[0],
+        "desk": "annotator 8",
+        "points": [{"x": 9, "y": 9, "label": 1}],
+    }
     assert server.client.call("/v1/click", body | {"sequence": 5})[0] == 200
     status, answer, _ = server.client.call("/v1/click", body | {"sequence": 4})
     assert (status, answer["error"]["code"]) == (409, "overtaken")

@@ -56,8 +56,9 @@ def test_cut_says_image_version_threshold_and_stages(server: Served) -> None:
     assert answer["stages_ms"].keys() == {"wait", "mask", "total"}
 
 
-@pytest.mark.parametrize("changes", [{"mask_id": "unheard-of"}, {"image": "0" * 64}],
-                         ids=["unknown id", "another image"])
+@pytest.mark.parametrize(
+    "changes", [{"mask_id": "unheard-of"}, {"image": "0" * 64}], ids=["unknown id", "another image"]
+)
 def test_mask_that_this_image_does_not_have_says_what_to_do(server: Served, changes: dict[str, Any]) -> None:
     body = {"image": server.pictures[0], "mask_id": click(server)["mask_id"], "threshold": 1}
     error = server.client.post("/v1/mask", body | changes, expected=404)["error"]
@@ -65,8 +66,18 @@ def test_mask_that_this_image_does_not_have_says_what_to_do(server: Served, chan
     assert "click the object again" in error["message"]
 
 
-@pytest.mark.parametrize(("field", "value"), [("threshold", 8.01), ("threshold", "1"), ("threshold", None),
-                                              ("threshold", True), ("mask_id", None), ("mask_id", 7), ("image", "x")])
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("threshold", 8.01),
+        ("threshold", "1"),
+        ("threshold", None),
+        ("threshold", True),
+        ("mask_id", None),
+        ("mask_id", 7),
+        ("image", "x"),
+    ],
+)
 def test_nonsense_is_refused_by_name(server: Served, field: str, value: Any) -> None:
     body = {"image": server.pictures[0], "mask_id": "any", "threshold": 1, field: value}
     error = server.client.post("/v1/mask", body, expected=400)["error"]

@@ -47,9 +47,15 @@ def test_values_beyond_fp16_are_kept_and_not_infinite(tmp_path: Path) -> None:
     assert found.tensors["tokens"].tolist() == [1e6, 1.0]
 
 
-@pytest.mark.parametrize("change", [
-    {"image": "cd" * 32}, {"weights": "d" * 64}, {"preprocessing": "square1008-bfloat16"}, {"layer": "click"},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"image": "cd" * 32},
+        {"weights": "d" * 64},
+        {"preprocessing": "square1008-bfloat16"},
+        {"layer": "click"},
+    ],
+)
 def test_another_image_model_or_preprocessing_is_a_miss(tmp_path: Path, change: dict[str, str]) -> None:
     layer = WarmLayer(tmp_path, MIB)
     layer.put(KEY, entry())
@@ -136,7 +142,8 @@ def test_damaged_file_in_the_shared_folder_is_removed_there_too(tmp_path: Path) 
 
 
 def test_shared_place_that_fails_costs_its_copies_alone_and_is_left_alone_for_a_while(
-        tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     layer = WarmLayer(tmp_path / "one", MIB, shared=SharedFolder(blocked))

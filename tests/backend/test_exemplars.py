@@ -35,15 +35,19 @@ def reference_ops() -> SimpleNamespace:
     """What transformers calls where torchvision is installed, by the slow reference."""
 
     def roi_align_batch(features, boxes, bins):
-        pooled = [slow_roi_align(image.double().numpy(), box, bins)
-                  for image, rows in zip(features, boxes, strict=True) for box in rows.tolist()]
+        pooled = [
+            slow_roi_align(image.double().numpy(), box, bins)
+            for image, rows in zip(features, boxes, strict=True)
+            for box in rows.tolist()
+        ]
         return torch.tensor(np.stack(pooled), dtype=torch.float32)
 
     return SimpleNamespace(ops=SimpleNamespace(roi_align=roi_align_batch))
 
 
-def test_exemplars_give_what_transformers_gives(tiny: Predictor, backend_var: Path,
-                                                monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exemplars_give_what_transformers_gives(
+    tiny: Predictor, backend_var: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(modeling_sam3, "torchvision", reference_ops(), raising=False)
     folder = backend_var / "models" / "tiny"
     detector = Sam3Model.from_pretrained(folder, config=_read_configs(folder)[0]).eval()
@@ -51,8 +55,13 @@ def test_exemplars_give_what_transformers_gives(tiny: Predictor, backend_var: Pa
     ids, mask = tiny.tokenizer(["chicken"])
     boxes = torch.tensor([[[45 / 160, 52 / 120, 50 / 160, 56 / 120], [125 / 160, 35 / 120, 50 / 160, 50 / 120]]])
     with torch.inference_mode():
-        expected = detector(pixel_values=pixels[None], input_ids=ids, attention_mask=mask, input_boxes=boxes,
-                            input_boxes_labels=torch.tensor([[1, 0]]))
+        expected = detector(
+            pixel_values=pixels[None],
+            input_ids=ids,
+            attention_mask=mask,
+            input_boxes=boxes,
+            input_boxes_labels=torch.tensor([[1, 0]]),
+        )
     tokens = tiny.encode(pixels[None], [(160, 120)])[0]
     result = tiny.detect(tokens, ["chicken"], score_threshold=0.0, exemplars=[EXAMPLES])[0]
     assert result.presence == pytest.approx(float(expected.presence_logits.sigmoid()), abs=2e-3)
@@ -80,8 +89,9 @@ def test_exemplars_change_the_answer_over_http(server: Served) -> None:
     assert len({plain, positive, negative[1]["results"][0]["concepts"][0]["presence"]}) == 3
 
 
-@pytest.mark.parametrize("boxes", [[], [[[0, 0, 1]]], [[[5, 5, 5, 9]]], [[{"box": [0, 0, 9, 9], "label": 2}]], "x",
-                                   [[[0, 0, 9, 9]], []]])
+@pytest.mark.parametrize(
+    "boxes", [[], [[[0, 0, 1]]], [[[5, 5, 5, 9]]], [[{"box": [0, 0, 9, 9], "label": 2}]], "x", [[[0, 0, 9, 9]], []]]
+)
 def test_bad_exemplars_are_refused(server: Served, boxes: object) -> None:
     status, answer = ask(server, exemplar_boxes=boxes)
     assert (status, answer["error"]["code"]) == (400, "bad_request")

@@ -86,35 +86,67 @@ def test_private_address_of_an_allowed_name_is_refused_unless_its_network_is_nam
     assert site.seen == []
 
 
-@pytest.mark.parametrize("url", [
-    "http://other.example/a.png", "http://127.0.0.1/a.png", "http://0x7f000001/", "http://[::1]/", "http://2130706433/",
-    "http://169.254.169.254/latest/meta-data", "http://localhost:1/other-port", "http://localhost/",
-])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://other.example/a.png",
+        "http://127.0.0.1/a.png",
+        "http://0x7f000001/",
+        "http://[::1]/",
+        "http://2130706433/",
+        "http://169.254.169.254/latest/meta-data",
+        "http://localhost:1/other-port",
+        "http://localhost/",
+    ],
+)
 def test_hosts_outside_the_list_are_refused(site: Site, url: str) -> None:
     assert "not among ROOST_LS_HOSTS" in reason(fetcher(site), url)
 
 
-@pytest.mark.parametrize("url", [
-    "file:///etc/passwd", "ftp://localhost/x", "http://user:pw@localhost/x", "//localhost/x", "gopher://localhost",
-    "http://", "s3://bucket/key", "data:image/png;base64,AA==", "../../x", "http://[bad/",
-])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://localhost/x",
+        "http://user:pw@localhost/x",
+        "//localhost/x",
+        "gopher://localhost",
+        "http://",
+        "s3://bucket/key",
+        "data:image/png;base64,AA==",
+        "../../x",
+        "http://[bad/",
+    ],
+)
 def test_other_schemes_and_tricks_are_refused(site: Site, url: str) -> None:
     reason(fetcher(site), url)
     assert site.seen == []
 
 
-@pytest.mark.parametrize("address", [
-    "::ffff:127.0.0.1", "169.254.169.254", "10.0.0.1", "192.168.1.1", "0.0.0.0", "fd00::1", "fe80::1", "100.64.0.1",
-    "224.0.0.1",
-])
+@pytest.mark.parametrize(
+    "address",
+    [
+        "::ffff:127.0.0.1",
+        "169.254.169.254",
+        "10.0.0.1",
+        "192.168.1.1",
+        "0.0.0.0",
+        "fd00::1",
+        "fe80::1",
+        "100.64.0.1",
+        "224.0.0.1",
+    ],
+)
 def test_addresses_that_are_not_public_are_not_connected_to(address: str) -> None:
     assert not Fetcher(FetchRules())._is_allowed(address)
 
 
 def test_the_address_that_was_checked_is_the_one_connected_to(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name server that answers differently the second time (rebinding) is not asked a second time."""
-    answers = [[(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", site.port))],
-               [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", 1))]]
+    answers = [
+        [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", site.port))],
+        [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.2", 1))],
+    ]
     real = socket.getaddrinfo
 
     def resolve(host, *arguments, **options):
@@ -157,5 +189,8 @@ def test_personal_access_token_is_exchanged_once(site: Site) -> None:
     own = fetcher(site, base_url=site.url, token="a.b.c")
     own.fetch("/a.png")
     own.fetch("/b.png")
-    assert site.seen == [("/api/token/refresh", '{"refresh": "a.b.c"}'), ("/a.png", "Bearer short-lived"),
-                         ("/b.png", "Bearer short-lived")]
+    assert site.seen == [
+        ("/api/token/refresh", '{"refresh": "a.b.c"}'),
+        ("/a.png", "Bearer short-lived"),
+        ("/b.png", "Bearer short-lived"),
+    ]

@@ -23,9 +23,12 @@ from mlbackend.wire import Point
 from tests.backend.support import noisy_picture
 
 pytestmark = [
-    pytest.mark.full_size, pytest.mark.slow,
-    pytest.mark.skipif(os.environ.get("ROOST_TEST_FULL_SIZE") != "1",
-                       reason="full-size SAM 3 takes minutes and 12 GB: set ROOST_TEST_FULL_SIZE=1"),
+    pytest.mark.full_size,
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        os.environ.get("ROOST_TEST_FULL_SIZE") != "1",
+        reason="full-size SAM 3 takes minutes and 12 GB: set ROOST_TEST_FULL_SIZE=1",
+    ),
 ]
 WIDTH, HEIGHT = 640, 480
 
@@ -33,6 +36,7 @@ WIDTH, HEIGHT = 640, 480
 @pytest.fixture(scope="module")
 def folder() -> Path:
     from bench.serving import full_size_folder
+
     return full_size_folder()
 
 
@@ -80,8 +84,11 @@ def test_click_answers_three_masks_of_the_images_size(full: Predictor, tokens: E
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="compares in fp32, on the CPU")
-def test_click_input_is_bit_equal_to_the_separate_trackers(full: Predictor, folder: Path, pixels: torch.Tensor,
-                                                          ) -> None:
+def test_click_input_is_bit_equal_to_the_separate_trackers(
+    full: Predictor,
+    folder: Path,
+    pixels: torch.Tensor,
+) -> None:
     tracker = Sam3TrackerModel.from_pretrained(folder, config=_read_configs(folder)[1]).eval()
     with torch.inference_mode():
         expected = tracker.get_image_embeddings(pixels)

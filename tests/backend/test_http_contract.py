@@ -72,11 +72,15 @@ def test_mask_has_the_images_size_and_a_tight_crop(server: Served) -> None:
     assert mask[:, x + w - 1].any()
 
 
-@pytest.mark.parametrize("changes", [
-    {"points": [{"x": 40, "y": 50, "label": 1}, {"x": 10, "y": 10, "label": 0}]},
-    {"points": [], "box": [10, 10, 90, 80]},
-    {"points": [{"x": 40, "y": 50, "label": 0}], "box": [10, 10, 90, 80]},
-], ids=["two points", "box", "box and negative point"])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"points": [{"x": 40, "y": 50, "label": 1}, {"x": 10, "y": 10, "label": 0}]},
+        {"points": [], "box": [10, 10, 90, 80]},
+        {"points": [{"x": 40, "y": 50, "label": 0}], "box": [10, 10, 90, 80]},
+    ],
+    ids=["two points", "box", "box and negative point"],
+)
 def test_further_prompts_answer_a_single_mask(server: Served, changes: dict[str, Any]) -> None:
     assert len(click(server, **changes)["candidates"]) == 1
 
@@ -84,8 +88,9 @@ def test_further_prompts_answer_a_single_mask(server: Served, changes: dict[str,
 def test_earlier_mask_takes_part_in_the_prompt(server: Served) -> None:
     first = click(server)
     plain = click(server, points=[{"x": 40, "y": 50, "label": 1}, {"x": 9, "y": 9, "label": 0}])
-    refined = click(server, points=[{"x": 40, "y": 50, "label": 1}, {"x": 9, "y": 9, "label": 0}],
-                    earlier_mask_id=first["mask_id"])
+    refined = click(
+        server, points=[{"x": 40, "y": 50, "label": 1}, {"x": 9, "y": 9, "label": 0}], earlier_mask_id=first["mask_id"]
+    )
     assert refined["score"] != plain["score"]
 
 
@@ -97,8 +102,15 @@ def test_each_candidate_can_be_refined_from(server: Served) -> None:
 
 def test_earlier_mask_of_another_image_is_refused(server: Served) -> None:
     mask_id = click(server)["mask_id"]
-    error = refused(server, "/v1/click", 400, model_version="tiny", image=server.pictures[1],
-                    points=[{"x": 4, "y": 5, "label": 1}], earlier_mask_id=mask_id)
+    error = refused(
+        server,
+        "/v1/click",
+        400,
+        model_version="tiny",
+        image=server.pictures[1],
+        points=[{"x": 4, "y": 5, "label": 1}],
+        earlier_mask_id=mask_id,
+    )
     assert error["fields"].keys() == {"earlier_mask_id"}
 
 
@@ -109,8 +121,15 @@ def test_predict_answers_in_the_order_of_images(server: Served) -> None:
 
 
 def test_predict_reports_presence_score_stability_and_taught(server: Served) -> None:
-    answer = server.client.post("/v1/predict", {"model_version": "tiny", "images": [server.pictures[0]],
-                                                "concepts": ["chicken", "moon"], "score_threshold": 0.0})
+    answer = server.client.post(
+        "/v1/predict",
+        {
+            "model_version": "tiny",
+            "images": [server.pictures[0]],
+            "concepts": ["chicken", "moon"],
+            "score_threshold": 0.0,
+        },
+    )
     result = answer["results"][0]
     assert [concept["taught"] for concept in result["concepts"]] == [True, False]
     assert (result["width"], result["height"]) == (160, 120)
@@ -124,8 +143,12 @@ def test_predict_reports_presence_score_stability_and_taught(server: Served) -> 
 
 def test_hesitant_presence_does_not_hide_instances(server: Served) -> None:
     def instances(threshold: float) -> list[dict[str, Any]]:
-        body = {"model_version": "tiny", "images": [server.pictures[0]], "concepts": ["chicken"],
-                "score_threshold": threshold}
+        body = {
+            "model_version": "tiny",
+            "images": [server.pictures[0]],
+            "concepts": ["chicken"],
+            "score_threshold": threshold,
+        }
         return server.client.post("/v1/predict", body)["results"][0]["concepts"][0]["instances"]
 
     everything = instances(0.0)
@@ -135,22 +158,25 @@ def test_hesitant_presence_does_not_hide_instances(server: Served) -> None:
 
 
 def test_feature_is_fp16_and_as_wide_as_the_vit(server: Served) -> None:
-    answer = server.client.post("/v1/predict", {"model_version": "tiny", "images": [server.pictures[0]],
-                                                "concepts": ["chicken"]})
+    answer = server.client.post(
+        "/v1/predict", {"model_version": "tiny", "images": [server.pictures[0]], "concepts": ["chicken"]}
+    )
     feature = np.frombuffer(base64.b64decode(answer["results"][0]["feature"]), dtype=np.float16)
     assert feature.shape == (128,)
     assert np.isfinite(feature).all()
 
 
 def test_absent_image_is_an_error_in_its_own_row(server: Served) -> None:
-    answer = server.client.post("/v1/predict", {"model_version": "tiny", "images": [ABSENT, server.pictures[0]],
-                                                "concepts": ["chicken"]})
+    answer = server.client.post(
+        "/v1/predict", {"model_version": "tiny", "images": [ABSENT, server.pictures[0]], "concepts": ["chicken"]}
+    )
     assert answer["results"][0]["error"]["code"] == "absent_image"
     assert answer["results"][1]["concepts"]
 
 
 def test_warm_makes_the_first_click_a_hit(server: Served) -> None:
     from tests.backend.support import store_picture
+
     picture = store_picture(server.var, 41)
     assert server.client.post("/v1/warm", {"model_version": "tiny", "images": [picture]}, expected=202) == {"queued": 1}
     # The warm request encodes in the background; a click that arrives meanwhile shares that encode.
@@ -176,31 +202,35 @@ def test_metrics_show_latency_by_stage_and_hit_rate(server: Served) -> None:
     assert "roost_gpu_memory_bytes " in text
 
 
-@pytest.mark.parametrize(("path", "changes", "status", "code", "field"), [
-    ("/v1/click", {"model_version": "absent"}, 404, "unknown_version", "model_version"),
-    ("/v1/click", {"model_version": "../demo"}, 400, "bad_request", "model_version"),
-    ("/v1/click", {"image": ABSENT}, 404, "absent_image", "image"),
-    ("/v1/click", {"image": "../../etc/passwd"}, 400, "bad_request", "image"),
-    ("/v1/click", {"points": [{"x": 160.5, "y": 5, "label": 1}]}, 422, "outside_image", "points[0]"),
-    ("/v1/click", {"points": [{"x": 5, "y": -1, "label": 1}]}, 422, "outside_image", "points[0]"),
-    ("/v1/click", {"points": [], "box": [0, 0, 10, 121]}, 422, "outside_image", "box"),
-    ("/v1/click", {"points": [], "box": [10, 0, 10, 20]}, 400, "bad_request", "box"),
-    ("/v1/click", {"points": []}, 400, "bad_request", "points"),
-    ("/v1/click", {"points": [{"x": "5", "y": 5, "label": 1}]}, 400, "bad_request", "points[0].x"),
-    ("/v1/click", {"points": [{"x": 5, "y": 5, "label": 2}]}, 400, "bad_request", "points[0].label"),
-    ("/v1/click", {"points": [{"x": 5, "y": 5, "label": True}]}, 400, "bad_request", "points[0].label"),
-    ("/v1/click", {"points": [{"x": 5, "y": 5, "label": 1}] * 65}, 400, "bad_request", "points"),
-    ("/v1/click", {"earlier_mask_id": "unheard-of"}, 400, "bad_request", "earlier_mask_id"),
-    ("/v1/click", {"sequence": -1}, 400, "bad_request", "sequence"),
-    ("/v1/predict", {"images": []}, 400, "bad_request", "images"),
-    ("/v1/predict", {"images": [ABSENT] * 17}, 400, "bad_request", "images"),
-    ("/v1/predict", {"concepts": [""]}, 400, "bad_request", "concepts[0]"),
-    ("/v1/predict", {"concepts": ["a" * 33]}, 400, "too_many_tokens", "concepts"),
-    ("/v1/predict", {"score_threshold": 1.5}, 400, "bad_request", "score_threshold"),
-    ("/v1/warm", {"images": [ABSENT] * 65}, 400, "bad_request", "images"),
-])
-def test_bad_requests_are_refused_by_name(server: Served, path: str, changes: dict[str, Any], status: int, code: str,
-                                          field: str) -> None:
+@pytest.mark.parametrize(
+    ("path", "changes", "status", "code", "field"),
+    [
+        ("/v1/click", {"model_version": "absent"}, 404, "unknown_version", "model_version"),
+        ("/v1/click", {"model_version": "../demo"}, 400, "bad_request", "model_version"),
+        ("/v1/click", {"image": ABSENT}, 404, "absent_image", "image"),
+        ("/v1/click", {"image": "../../etc/passwd"}, 400, "bad_request", "image"),
+        ("/v1/click", {"points": [{"x": 160.5, "y": 5, "label": 1}]}, 422, "outside_image", "points[0]"),
+        ("/v1/click", {"points": [{"x": 5, "y": -1, "label": 1}]}, 422, "outside_image", "points[0]"),
+        ("/v1/click", {"points": [], "box": [0, 0, 10, 121]}, 422, "outside_image", "box"),
+        ("/v1/click", {"points": [], "box": [10, 0, 10, 20]}, 400, "bad_request", "box"),
+        ("/v1/click", {"points": []}, 400, "bad_request", "points"),
+        ("/v1/click", {"points": [{"x": "5", "y": 5, "label": 1}]}, 400, "bad_request", "points[0].x"),
+        ("/v1/click", {"points": [{"x": 5, "y": 5, "label": 2}]}, 400, "bad_request", "points[0].label"),
+        ("/v1/click", {"points": [{"x": 5, "y": 5, "label": True}]}, 400, "bad_request", "points[0].label"),
+        ("/v1/click", {"points": [{"x": 5, "y": 5, "label": 1}] * 65}, 400, "bad_request", "points"),
+        ("/v1/click", {"earlier_mask_id": "unheard-of"}, 400, "bad_request", "earlier_mask_id"),
+        ("/v1/click", {"sequence": -1}, 400, "bad_request", "sequence"),
+        ("/v1/predict", {"images": []}, 400, "bad_request", "images"),
+        ("/v1/predict", {"images": [ABSENT] * 17}, 400, "bad_request", "images"),
+        ("/v1/predict", {"concepts": [""]}, 400, "bad_request", "concepts[0]"),
+        ("/v1/predict", {"concepts": ["a" * 33]}, 400, "too_many_tokens", "concepts"),
+        ("/v1/predict", {"score_threshold": 1.5}, 400, "bad_request", "score_threshold"),
+        ("/v1/warm", {"images": [ABSENT] * 65}, 400, "bad_request", "images"),
+    ],
+)
+def test_bad_requests_are_refused_by_name(
+    server: Served, path: str, changes: dict[str, Any], status: int, code: str, field: str
+) -> None:
     body: dict[str, Any] = {"model_version": "tiny"}
     if path == "/v1/click":
         body |= {"image": server.pictures[0], "points": [{"x": 4, "y": 5, "label": 1}]}
@@ -211,9 +241,17 @@ def test_bad_requests_are_refused_by_name(server: Served, path: str, changes: di
     assert field in error["fields"]
 
 
-@pytest.mark.parametrize("body", [
-    b"not json", b"[]", b"", b'{"model_version": NaN}', b"[" * 100_000, b"\xff\xfe",
-])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"not json",
+        b"[]",
+        b"",
+        b'{"model_version": NaN}',
+        b"[" * 100_000,
+        b"\xff\xfe",
+    ],
+)
 def test_bodies_that_are_no_json_objects_are_refused(server: Served, body: bytes) -> None:
     status, answer, _ = server.client.call("/v1/click", raw=body)
     assert (status, answer["error"]["code"]) == (400, "bad_request")
@@ -221,8 +259,10 @@ def test_bodies_that_are_no_json_objects_are_refused(server: Served, body: bytes
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_coordinates_that_are_not_finite_are_refused_by_name(server: Served, number: str) -> None:
-    raw = (b'{"model_version": "tiny", "image": "%s", "points": [{"x": %s, "y": 1, "label": 1}]}'
-           % (server.pictures[0].encode(), number.encode()))
+    raw = b'{"model_version": "tiny", "image": "%s", "points": [{"x": %s, "y": 1, "label": 1}]}' % (
+        server.pictures[0].encode(),
+        number.encode(),
+    )
     status, answer, _ = server.client.call("/v1/click", raw=raw)
     assert status == 400
     assert answer["error"]["fields"] == {"points[0].x": "points[0].x must be a finite number."}

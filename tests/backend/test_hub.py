@@ -45,9 +45,17 @@ def hub(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 def test_hub_id_is_served_as_sam3_by_a_server_that_was_given_the_token(checkpoint: Path, tmp_path: Path) -> None:
     image = store_picture(tmp_path, 1)
     click = {"model_version": "sam3", "image": image, "points": [{"x": 40, "y": 50, "label": 1}]}
-    with hub_served(Hub(SAM3, checkpoint, TOKEN)) as hub, served(
-            tmp_path, ROOST_DEFAULT_MODEL="sam3", ROOST_BASE_MODEL=SAM3, HF_ENDPOINT=hub.url, HF_TOKEN=TOKEN,
-            HF_HOME=str(tmp_path / "hf")) as client:
+    with (
+        hub_served(Hub(SAM3, checkpoint, TOKEN)) as hub,
+        served(
+            tmp_path,
+            ROOST_DEFAULT_MODEL="sam3",
+            ROOST_BASE_MODEL=SAM3,
+            HF_ENDPOINT=hub.url,
+            HF_TOKEN=TOKEN,
+            HF_HOME=str(tmp_path / "hf"),
+        ) as client,
+    ):
         assert client.post("/v1/click", click)["candidates"]
     assert "model.safetensors" in hub.downloads()
     assert "sam3.pt" not in hub.downloads()
@@ -61,8 +69,9 @@ def test_weights_are_downloaded_once(hub: Hub, checkpoint: Path) -> None:
     assert len(hub.downloads()) == fetched
 
 
-def test_download_that_broke_off_is_taken_up_where_it_ended(hub: Hub, checkpoint: Path,
-                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+def test_download_that_broke_off_is_taken_up_where_it_ended(
+    hub: Hub, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 64 * 1024)  # 10 MB: as much as is lost at most
     hub.cut.add("model.safetensors")
     folder = resolve_source(SAM3, hub_token=TOKEN)
@@ -72,8 +81,9 @@ def test_download_that_broke_off_is_taken_up_where_it_ended(hub: Hub, checkpoint
     assert int(ranges[1].removeprefix("bytes=").rstrip("-")) > 0
 
 
-@pytest.mark.parametrize(("token", "why"), [(None, "HF_TOKEN is not set"), (TOKEN, "has no access"),
-                                            ("hf_other", "has no access")])
+@pytest.mark.parametrize(
+    ("token", "why"), [(None, "HF_TOKEN is not set"), (TOKEN, "has no access"), ("hf_other", "has no access")]
+)
 def test_gated_model_names_licence_and_token(hub: Hub, token: str | None, why: str) -> None:
     hub.licence_accepted = False
     words = f"is gated and .*{why}.*: accept its licence at {hub.url}/{SAM3}"

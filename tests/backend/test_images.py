@@ -52,10 +52,16 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     decoded = decode_image(encoded(image, "PNG", exif=exif), max_pixels=LIMIT)
-    turned = {1: image, 2: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), 3: image.rotate(180),
-              4: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM), 5: image.transpose(Image.Transpose.TRANSPOSE),
-              6: image.rotate(-90, expand=True), 7: image.transpose(Image.Transpose.TRANSVERSE),
-              8: image.rotate(90, expand=True)}[orientation]
+    turned = {
+        1: image,
+        2: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+        3: image.rotate(180),
+        4: image.transpose(Image.Transpose.FLIP_TOP_BOTTOM),
+        5: image.transpose(Image.Transpose.TRANSPOSE),
+        6: image.rotate(-90, expand=True),
+        7: image.transpose(Image.Transpose.TRANSVERSE),
+        8: image.rotate(90, expand=True),
+    }[orientation]
     assert (decoded == np.asarray(turned)).all()
 
 
@@ -63,7 +69,7 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
 def test_truncated_file_is_an_error_and_not_half_an_image(keep: float) -> None:
     data = png_bytes(noisy_picture(1, width=400, height=300))
     with pytest.raises(ImageError):
-        decode_image(data[:int(keep if keep >= 1 else keep * len(data))], max_pixels=LIMIT)
+        decode_image(data[: int(keep if keep >= 1 else keep * len(data))], max_pixels=LIMIT)
 
 
 def test_formats_outside_the_list_are_refused() -> None:

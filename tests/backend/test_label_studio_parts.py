@@ -33,6 +33,7 @@ def test_brush_rle_is_the_golden_vector() -> None:
 @pytest.mark.parametrize("density", [0.0, 0.02, 0.5, 1.0])
 def test_label_studios_own_decoder_reads_our_brush(height: int, width: int, density: float) -> None:
     from label_studio_sdk.converter.brush import decode_rle
+
     mask = np.random.default_rng(3).random((height, width)) < density
     rgba = decode_rle(encode_brush(mask)).reshape(height, width, 4)
     assert ((rgba[..., 3] == 255) == mask).all()
@@ -40,6 +41,7 @@ def test_label_studios_own_decoder_reads_our_brush(height: int, width: int, dens
 
 def test_runs_longer_than_a_record_are_split() -> None:
     from label_studio_sdk.converter.brush import decode_rle
+
     mask = np.zeros((200, 300), dtype=bool)
     mask[190:] = True
     assert ((decode_rle(encode_brush(mask)).reshape(200, 300, 4)[..., 3] == 255) == mask).all()
@@ -51,10 +53,18 @@ def test_config_gives_image_and_mask_control() -> None:
     assert config.mask_control() == Control("brush", "img", "brushlabels", ("Chicken", "Duck"))
 
 
-@pytest.mark.parametrize("xml", [
-    None, "", "<View>", "<View/>", "<View><Image name='a' value='fixed.png'/></View>",
-    "<!DOCTYPE x [<!ENTITY a 'b'>]><View><Image name='a' value='$i'/></View>", "<View>" * 50_000,
-])
+@pytest.mark.parametrize(
+    "xml",
+    [
+        None,
+        "",
+        "<View>",
+        "<View/>",
+        "<View><Image name='a' value='fixed.png'/></View>",
+        "<!DOCTYPE x [<!ENTITY a 'b'>]><View><Image name='a' value='$i'/></View>",
+        "<View>" * 50_000,
+    ],
+)
 def test_unusable_config_is_refused(xml: Any) -> None:
     with pytest.raises(ApiError) as refusal:
         parse_label_config(xml)
@@ -95,12 +105,20 @@ def test_prompt_a_little_beyond_the_edge_is_clamped() -> None:
     assert read(region("keypointlabels", KEYPOINT | {"x": 100.4, "y": -0.2})).points == (Point(200, 0, 1),)
 
 
-@pytest.mark.parametrize("bad", [
-    region("keypointlabels", KEYPOINT | {"x": float("nan")}), region("keypointlabels", KEYPOINT | {"x": 180}),
-    region("keypointlabels", KEYPOINT | {"x": "5"}), region("brushlabels", {"format": "rle", "rle": []}),
-    region("rectanglelabels", BOX | {"rotation": 30}), region("rectanglelabels", BOX | {"width": 0}),
-    region("keypointlabels", KEYPOINT) | {"original_width": 100, "original_height": 200}, {"type": "keypointlabels"}, 7,
-])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        region("keypointlabels", KEYPOINT | {"x": float("nan")}),
+        region("keypointlabels", KEYPOINT | {"x": 180}),
+        region("keypointlabels", KEYPOINT | {"x": "5"}),
+        region("brushlabels", {"format": "rle", "rle": []}),
+        region("rectanglelabels", BOX | {"rotation": 30}),
+        region("rectanglelabels", BOX | {"width": 0}),
+        region("keypointlabels", KEYPOINT) | {"original_width": 100, "original_height": 200},
+        {"type": "keypointlabels"},
+        7,
+    ],
+)
 def test_unusable_prompt_is_an_error(bad: Any) -> None:
     with pytest.raises(ApiError):
         read(bad)
@@ -134,12 +152,20 @@ def test_polygon_follows_the_mask_in_percent() -> None:
 
 
 def test_spooled_event_keeps_ids_and_nothing_else(tmp_path: Path) -> None:
-    event = {"action": "ANNOTATION_CREATED", "project": {"id": 3, "title": "<script>"}, "task": {"id": 8},
-             "annotation": {"id": 9, "result": [{"secret": 1}]}}
+    event = {
+        "action": "ANNOTATION_CREATED",
+        "project": {"id": 3, "title": "<script>"},
+        "task": {"id": 8},
+        "annotation": {"id": 9, "result": [{"secret": 1}]},
+    }
     Spool(tmp_path, 5).put("demo", event, authenticated=False)
     record = json.loads(next(tmp_path.glob("*.json")).read_text())
     assert (record["action"], record["project"], record["tasks"], record["annotations"]) == (
-        "ANNOTATION_CREATED", 3, [8], [9])
+        "ANNOTATION_CREATED",
+        3,
+        [8],
+        [9],
+    )
     assert record["authenticated"] is False
     assert "script" not in json.dumps(record)
 

@@ -28,8 +28,12 @@ class Attached:
     images_url: str
 
     def predict(self, *tasks: dict[str, Any], context: Any = None, alias: str = "default", **changes: Any):
-        body = {"tasks": list(tasks), "project": "7.1700000000", "label_config": CONFIG,
-                "params": {"login": None, "password": None, "context": context}} | changes
+        body = {
+            "tasks": list(tasks),
+            "project": "7.1700000000",
+            "label_config": CONFIG,
+            "params": {"login": None, "password": None, "context": context},
+        } | changes
         return self.client.call(f"/ls/{alias}/predict", body)
 
     def task(self, name: str, number: int = 1) -> dict[str, Any]:
@@ -46,8 +50,14 @@ def attached(backend_var: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     site = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=site.serve_forever, daemon=True).start()
     port = site.server_address[1]
-    with served_here(backend_var, ROOST_DEFAULT_MODEL="tiny", ROOST_LS_HOSTS=f"localhost:{port}",
-                ROOST_LS_NETWORKS="127.0.0.0/8", ROOST_LS_THRESHOLD_PCT="0", ROOST_LS_SPOOL_FILES="6") as client:
+    with served_here(
+        backend_var,
+        ROOST_DEFAULT_MODEL="tiny",
+        ROOST_LS_HOSTS=f"localhost:{port}",
+        ROOST_LS_NETWORKS="127.0.0.0/8",
+        ROOST_LS_THRESHOLD_PCT="0",
+        ROOST_LS_SPOOL_FILES="6",
+    ) as client:
         yield Attached(client, backend_var, images, f"http://localhost:{port}")
     site.shutdown()
     site.server_close()
@@ -59,17 +69,34 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 
 
 def context(*points: tuple[float, float, bool], width: int = 160, height: int = 120) -> dict[str, Any]:
-    return {"result": [
-        {"original_width": width, "original_height": height, "image_rotation": 0, "is_positive": positive,
-         "id": f"point{i}", "from_name": "points", "to_name": "img", "type": "keypointlabels", "origin": "manual",
-         "value": {"x": x, "y": y, "width": 0.32, "labels": ["Chicken"], "keypointlabels": ["Chicken"]}}
-        for i, (x, y, positive) in enumerate(points)]}
+    return {
+        "result": [
+            {
+                "original_width": width,
+                "original_height": height,
+                "image_rotation": 0,
+                "is_positive": positive,
+                "id": f"point{i}",
+                "from_name": "points",
+                "to_name": "img",
+                "type": "keypointlabels",
+                "origin": "manual",
+                "value": {"x": x, "y": y, "width": 0.32, "labels": ["Chicken"], "keypointlabels": ["Chicken"]},
+            }
+            for i, (x, y, positive) in enumerate(points)
+        ]
+    }
 
 
 def test_health_setup_and_versions_answer_as_expected(attached: Attached) -> None:
     assert attached.client.get("/ls/default/health")["status"] == "UP"
-    setup = {"project": "7.17", "schema": CONFIG, "hostname": "http://localhost:8080", "access_token": "x",
-             "extra_params": None}
+    setup = {
+        "project": "7.17",
+        "schema": CONFIG,
+        "hostname": "http://localhost:8080",
+        "access_token": "x",
+        "extra_params": None,
+    }
     assert attached.client.post("/ls/default/setup", setup) == {"model_version": "tiny"}
     assert "tiny" in attached.client.get("/ls/default/versions")["versions"]
 
@@ -99,8 +126,9 @@ def test_keypoint_answers_one_brush_region_of_the_images_size(attached: Attached
 
 def test_brush_is_the_native_apis_mask(attached: Attached) -> None:
     image = store_bytes(attached.var, (attached.images / "a.png").read_bytes())
-    native = attached.client.post("/v1/click", {"model_version": "tiny", "image": image,
-                                                "points": [{"x": 40, "y": 48, "label": 1}]})
+    native = attached.client.post(
+        "/v1/click", {"model_version": "tiny", "image": image, "points": [{"x": 40, "y": 48, "label": 1}]}
+    )
     answer = attached.predict(attached.task("a.png"), context=context((25, 40, True)))[1]
     alpha = decode_rle(answer["results"][0]["result"][0]["value"]["rle"]).reshape(120, 160, 4)[..., 3]
     assert ((alpha == 255) == decode_wire_mask(native["mask"])).all()
@@ -109,7 +137,8 @@ def test_brush_is_the_native_apis_mask(attached: Attached) -> None:
 def test_negative_point_changes_the_mask(attached: Attached) -> None:
     def rle(*points: tuple[float, float, bool]) -> list[int]:
         return attached.predict(attached.task("a.png"), context=context(*points))[1]["results"][0]["result"][0][
-            "value"]["rle"]
+            "value"
+        ]["rle"]
 
     assert rle((25, 40, True), (60, 60, False)) != rle((25, 40, True), (60, 60, True))
 
@@ -118,8 +147,10 @@ def test_batch_answers_every_task_with_scores_and_the_version(attached: Attached
     status, answer, _ = attached.predict(attached.task("a.png"), attached.task("b.png", 2))
     assert status == 200
     assert [result["model_version"] for result in answer["results"]] == ["tiny", "tiny"]
-    sizes = [{(region["original_width"], region["original_height"]) for region in result["result"]}
-             for result in answer["results"]]
+    sizes = [
+        {(region["original_width"], region["original_height"]) for region in result["result"]}
+        for result in answer["results"]
+    ]
     assert sizes == [{(160, 120)}, {(97, 211)}]
     assert all(0 <= region["score"] <= 1 for result in answer["results"] for region in result["result"])
 
@@ -165,10 +196,17 @@ def test_body_with_large_drafts_is_accepted(attached: Attached) -> None:
     assert attached.predict(task, context=context((25, 40, True)))[0] == 200
 
 
-@pytest.mark.parametrize("changes", [
-    {"tasks": None}, {"tasks": [7]}, {"label_config": "<View/>"}, {"params": {"context": {"result": []}}},
-    {"tasks": [{"data": {}}]}, {"tasks": [{"data": {"image": 5}}]},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tasks": None},
+        {"tasks": [7]},
+        {"label_config": "<View/>"},
+        {"params": {"context": {"result": []}}},
+        {"tasks": [{"data": {}}]},
+        {"tasks": [{"data": {"image": 5}}]},
+    ],
+)
 def test_malformed_requests_are_refused(attached: Attached, changes: dict[str, Any]) -> None:
     assert attached.predict(attached.task("a.png"), **changes)[0] == 400
 
@@ -183,14 +221,20 @@ def spool(backend_var: Path) -> Path:
 
 
 def test_events_reach_the_spool_until_it_is_full(attached: Attached, spool: Path) -> None:
-    event = {"action": "ANNOTATION_CREATED", "annotation": {"id": 5, "result": []}, "task": {"id": 4},
-             "project": {"id": 3}}
+    event = {
+        "action": "ANNOTATION_CREATED",
+        "annotation": {"id": 5, "result": []},
+        "task": {"id": 4},
+        "project": {"id": 3},
+    }
     assert attached.client.post("/ls/default/webhook", event)["job"]
     assert attached.client.post("/ls/default/webhook", {"action": "START_TRAINING", "project": {"id": 3}})["job"]
     assert attached.client.post("/ls/default/webhook", {"action": "TASKS_CREATED"}) == {"status": "ignored"}
     records = [json.loads(path.read_text()) for path in sorted(spool.glob("*.json"))]
     assert [(record["action"], record["project"]) for record in records] == [
-        ("ANNOTATION_CREATED", 3), ("START_TRAINING", 3)]
+        ("ANNOTATION_CREATED", 3),
+        ("START_TRAINING", 3),
+    ]
     statuses = [attached.client.call("/ls/default/webhook", event)[0] for _ in range(5)]
     assert statuses == [200, 200, 200, 200, 429]
     for path in spool.glob("*.json"):
@@ -198,14 +242,22 @@ def test_events_reach_the_spool_until_it_is_full(attached: Attached, spool: Path
 
 
 def test_large_event_is_kept_as_its_ids_alone(attached: Attached, spool: Path) -> None:
-    event = {"action": "ANNOTATION_UPDATED", "annotation": {"id": 5, "result": [{"rle": [255] * 400_000}]},
-             "task": {"id": 4}, "project": {"id": 3}}
+    event = {
+        "action": "ANNOTATION_UPDATED",
+        "annotation": {"id": 5, "result": [{"rle": [255] * 400_000}]},
+        "task": {"id": 4},
+        "project": {"id": 3},
+    }
     assert attached.client.post("/ls/default/webhook", event)["job"]
-    path, = spool.glob("*.json")
+    (path,) = spool.glob("*.json")
     record = json.loads(path.read_text())
     path.unlink()
     assert {key: record[key] for key in ("action", "project", "tasks", "annotations")} == {
-        "action": "ANNOTATION_UPDATED", "project": 3, "tasks": [4], "annotations": [5]}
+        "action": "ANNOTATION_UPDATED",
+        "project": 3,
+        "tasks": [4],
+        "annotations": [5],
+    }
 
 
 @pytest.mark.parametrize("body", [b"[" * 1_100_000, b"[%s]" % (b" " * 1_100_000)])
@@ -226,6 +278,8 @@ def test_with_a_token_only_annotation_events_come_without_it(backend_var: Path, 
 
 def test_masks_decode_to_something(attached: Attached) -> None:
     answer = attached.predict(attached.task("b.png"))[1]
-    sizes = [int((np.asarray(decode_rle(region["value"]["rle"])) == 255).sum())
-             for region in answer["results"][0]["result"][:3]]
+    sizes = [
+        int((np.asarray(decode_rle(region["value"]["rle"])) == 255).sum())
+        for region in answer["results"][0]["result"][:3]
+    ]
     assert all(sizes)

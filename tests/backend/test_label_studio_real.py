@@ -59,13 +59,26 @@ class World:
         return []
 
     def click(self, *points: tuple[float, float, bool]) -> dict[str, Any]:
-        context = {"result": [
-            {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0, "is_positive": positive,
-             "id": f"point{i}", "from_name": "points", "to_name": "img", "type": "keypointlabels", "origin": "manual",
-             "value": {"x": x, "y": y, "width": 0.32, "labels": ["Chicken"], "keypointlabels": ["Chicken"]}}
-            for i, (x, y, positive) in enumerate(points)]}
-        answer = self.studio.call("POST", f"/api/ml/{self.ml}/interactive-annotating",
-                                  {"task": self.tasks[0], "context": context})
+        context = {
+            "result": [
+                {
+                    "original_width": WIDTH,
+                    "original_height": HEIGHT,
+                    "image_rotation": 0,
+                    "is_positive": positive,
+                    "id": f"point{i}",
+                    "from_name": "points",
+                    "to_name": "img",
+                    "type": "keypointlabels",
+                    "origin": "manual",
+                    "value": {"x": x, "y": y, "width": 0.32, "labels": ["Chicken"], "keypointlabels": ["Chicken"]},
+                }
+                for i, (x, y, positive) in enumerate(points)
+            ]
+        }
+        answer = self.studio.call(
+            "POST", f"/api/ml/{self.ml}/interactive-annotating", {"task": self.tasks[0], "context": context}
+        )
         assert "errors" not in answer, answer
         return answer["data"]
 
@@ -74,15 +87,30 @@ class World:
 def world(backend_var: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder = tmp_path_factory.mktemp("label-studio")
     with running_label_studio(folder) as studio:
-        environ = {"ROOST_DEFAULT_MODEL": "tiny", "ROOST_LS_URL": studio.url, "ROOST_LS_TOKEN": studio.token,
-                   "ROOST_LS_NETWORKS": "127.0.0.0/8,::1/128", "ROOST_LS_THRESHOLD_PCT": "0"}
+        environ = {
+            "ROOST_DEFAULT_MODEL": "tiny",
+            "ROOST_LS_URL": studio.url,
+            "ROOST_LS_TOKEN": studio.token,
+            "ROOST_LS_NETWORKS": "127.0.0.0/8,::1/128",
+            "ROOST_LS_THRESHOLD_PCT": "0",
+        }
         with served(backend_var, token="s3cret", **environ) as backend:
             project = studio.call("POST", "/api/projects", {"title": "Barn", "label_config": CONFIG})["id"]
             for i in range(2):
                 studio.upload(project, f"picture{i}.png", png_bytes(noisy_picture(i, width=WIDTH, height=HEIGHT)))
-            ml = studio.call("POST", "/api/ml", {
-                "url": backend.base_url + "/ls/default", "project": project, "title": "Roost", "is_interactive": True,
-                "auth_method": "BASIC_AUTH", "basic_auth_user": "roost", "basic_auth_pass": "s3cret"})["id"]
+            ml = studio.call(
+                "POST",
+                "/api/ml",
+                {
+                    "url": backend.base_url + "/ls/default",
+                    "project": project,
+                    "title": "Roost",
+                    "is_interactive": True,
+                    "auth_method": "BASIC_AUTH",
+                    "basic_auth_user": "roost",
+                    "basic_auth_pass": "s3cret",
+                },
+            )["id"]
             tasks = studio.call("GET", f"/api/tasks?project={project}")["tasks"]
             spool = backend_var / "spool" / "label_studio"
             yield World(studio, backend, spool, project, ml, sorted(task["id"] for task in tasks))
@@ -118,8 +146,11 @@ def test_prediction_is_stored_submitted_and_heard_of(world: World) -> None:
     stored = world.studio.call("POST", "/api/predictions", {"task": world.tasks[0], **drawn})
     assert stored["model_version"] == "tiny"
     assert stored["result"][0]["value"]["rle"] == drawn["result"][0]["value"]["rle"]
-    submitted = world.studio.call("POST", f"/api/tasks/{world.tasks[0]}/annotations",
-                                  {"result": drawn["result"], "parent_prediction": stored["id"]})
+    submitted = world.studio.call(
+        "POST",
+        f"/api/tasks/{world.tasks[0]}/annotations",
+        {"result": drawn["result"], "parent_prediction": stored["id"]},
+    )
     event = world.events("ANNOTATION_CREATED")[-1]
     assert (event["project"], event["annotations"]) == (world.project, [submitted["id"]])
     assert event["tasks"] == [world.tasks[0]]
@@ -135,8 +166,11 @@ def test_start_training_reaches_the_spool_with_authority(world: World) -> None:
 
 def test_batch_prelabels_are_stored_with_scores(world: World) -> None:
     """Of the second task: Label Studio skips tasks that have a prediction of this model version already."""
-    world.studio.call("POST", f"/api/dm/actions?id=retrieve_tasks_predictions&project={world.project}",
-                      {"selectedItems": {"all": True, "excluded": []}})
+    world.studio.call(
+        "POST",
+        f"/api/dm/actions?id=retrieve_tasks_predictions&project={world.project}",
+        {"selectedItems": {"all": True, "excluded": []}},
+    )
     predictions = world.studio.call("GET", f"/api/predictions?task={world.tasks[1]}")
     assert [row["model_version"] for row in predictions] == ["tiny"]
     regions = predictions[0]["result"]
@@ -146,16 +180,31 @@ def test_batch_prelabels_are_stored_with_scores(world: World) -> None:
 
 def test_image_that_cannot_be_fetched_is_an_error_and_no_empty_mask(world: World) -> None:
     other = world.studio.call("POST", "/api/projects", {"title": "Elsewhere", "label_config": CONFIG})["id"]
-    world.studio.call("POST", f"/api/projects/{other}/import",
-                      [{"image": f"http://localhost:{free_port()}/never.png"}])
+    world.studio.call("POST", f"/api/projects/{other}/import", [{"image": f"http://localhost:{free_port()}/never.png"}])
     task = world.studio.call("GET", f"/api/tasks?project={other}")["tasks"][0]["id"]
-    ml = world.studio.call("POST", "/api/ml", {
-        "url": world.backend.base_url + "/ls/default", "project": other, "title": "Roost", "is_interactive": True,
-        "auth_method": "BASIC_AUTH", "basic_auth_user": "roost", "basic_auth_pass": "s3cret"})["id"]
-    point = {"original_width": WIDTH, "original_height": HEIGHT, "image_rotation": 0, "type": "keypointlabels",
-             "value": {"x": 30, "y": 40, "width": 0.3, "keypointlabels": ["Chicken"]}}
-    answer = world.studio.call("POST", f"/api/ml/{ml}/interactive-annotating",
-                               {"task": task, "context": {"result": [point]}})
+    ml = world.studio.call(
+        "POST",
+        "/api/ml",
+        {
+            "url": world.backend.base_url + "/ls/default",
+            "project": other,
+            "title": "Roost",
+            "is_interactive": True,
+            "auth_method": "BASIC_AUTH",
+            "basic_auth_user": "roost",
+            "basic_auth_pass": "s3cret",
+        },
+    )["id"]
+    point = {
+        "original_width": WIDTH,
+        "original_height": HEIGHT,
+        "image_rotation": 0,
+        "type": "keypointlabels",
+        "value": {"x": 30, "y": 40, "width": 0.3, "keypointlabels": ["Chicken"]},
+    }
+    answer = world.studio.call(
+        "POST", f"/api/ml/{ml}/interactive-annotating", {"task": task, "context": {"result": [point]}}
+    )
     assert answer.get("errors")
     assert "data" not in answer
 
@@ -187,9 +236,16 @@ def drained(world: World, action: str) -> dict[str, Any]:
 
 def regions(world: World) -> list[dict[str, Any]]:
     """A mask that the model drew, and a polygon by hand: the left half of the picture."""
-    polygon = {"id": "p" * 10, "from_name": "outline", "to_name": "img", "type": "polygonlabels", "image_rotation": 0,
-               "original_width": WIDTH, "original_height": HEIGHT,
-               "value": {"points": [[0, 0], [50, 0], [50, 100], [0, 100]], "polygonlabels": ["Chicken"]}}
+    polygon = {
+        "id": "p" * 10,
+        "from_name": "outline",
+        "to_name": "img",
+        "type": "polygonlabels",
+        "image_rotation": 0,
+        "original_width": WIDTH,
+        "original_height": HEIGHT,
+        "value": {"points": [[0, 0], [50, 0], [50, 100], [0, 100]], "polygonlabels": ["Chicken"]},
+    }
     return [*world.click((30, 40, True))["result"], polygon]
 
 
@@ -230,8 +286,10 @@ def test_pull_fetches_all_tasks_page_by_page_with_a_personal_access_token(
     monkeypatch.setattr("annotator.label_studio_client.PAGE_TASKS", 1)
     settings.LABEL_STUDIO_TOKEN = world.studio.call("POST", "/api/token/", {})["token"]
     assert settings.LABEL_STUDIO_TOKEN.count(".") == 2
-    made = [world.studio.call("POST", f"/api/tasks/{task}/annotations", {"result": regions(world)[1:]})["id"]
-            for task in world.tasks]
+    made = [
+        world.studio.call("POST", f"/api/tasks/{task}/annotations", {"result": regions(world)[1:]})["id"]
+        for task in world.tasks
+    ]
     call_command("label_studio", "barn", pull=True, here=True)
     assert Annotation.objects.count() == len(world.tasks)
     call_command("label_studio", "barn", pull=True, here=True)
@@ -241,9 +299,7 @@ def test_pull_fetches_all_tasks_page_by_page_with_a_personal_access_token(
 
 
 @pytest.mark.django_db
-def test_two_presses_of_start_training_are_asked_for_once(
-    world: World, linked: LabelStudioLink, settings: Any
-) -> None:
+def test_two_presses_of_start_training_are_asked_for_once(world: World, linked: LabelStudioLink, settings: Any) -> None:
     for _ in range(2):
         world.studio.call("POST", f"/api/ml/{world.ml}/train", {})
     assert len(world.events("START_TRAINING")) == 2

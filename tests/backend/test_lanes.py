@@ -60,8 +60,7 @@ def test_a_click_goes_before_mining_and_mining_before_warming(heavy: HeavyLane) 
 
 
 def test_a_click_pulls_forward_what_was_warming(heavy: HeavyLane) -> None:
-    order = run_in_order(heavy, Urgency.PREDICT, Urgency.WARM,
-                         then=lambda jobs: heavy.raise_to(jobs[1], Urgency.CLICK))
+    order = run_in_order(heavy, Urgency.PREDICT, Urgency.WARM, then=lambda jobs: heavy.raise_to(jobs[1], Urgency.CLICK))
     assert order == [1, 0]
 
 
@@ -101,8 +100,9 @@ def batching() -> Iterator[HeavyLane]:
     lane.stop()
 
 
-def run_behind_a_gate(lane: HeavyLane, encode: Encode, *jobs: tuple[str, Urgency, str | None],
-                      cancel: str | None = None) -> dict[str, Any]:
+def run_behind_a_gate(
+    lane: HeavyLane, encode: Encode, *jobs: tuple[str, Urgency, str | None], cancel: str | None = None
+) -> dict[str, Any]:
     """Queue (item, urgency, kind) behind a gate; the answers by item, cancelled ones left out."""
     gate = Gate()
     lane.submit(alone(gate), None, Urgency.CLICK)
@@ -123,16 +123,29 @@ def test_mining_that_waits_together_shares_calls_within_the_limit(batching: Heav
 
 def test_only_work_of_one_kind_and_urgency_shares_a_call(batching: HeavyLane) -> None:
     encode = Encode()
-    run_behind_a_gate(batching, encode, ("a", Urgency.PREDICT, "vit"), ("b", Urgency.PREDICT, "other vit"),
-                      ("c", Urgency.WARM, "vit"), ("d", Urgency.PREDICT, None), ("e", Urgency.PREDICT, None),
-                      ("f", Urgency.PREDICT, "vit"))
+    run_behind_a_gate(
+        batching,
+        encode,
+        ("a", Urgency.PREDICT, "vit"),
+        ("b", Urgency.PREDICT, "other vit"),
+        ("c", Urgency.WARM, "vit"),
+        ("d", Urgency.PREDICT, None),
+        ("e", Urgency.PREDICT, None),
+        ("f", Urgency.PREDICT, "vit"),
+    )
     assert encode.calls == [["a", "f"], ["b"], ["d"], ["e"], ["c"]]
 
 
 def test_a_click_is_done_alone_and_next(batching: HeavyLane) -> None:
     encode = Encode()
-    run_behind_a_gate(batching, encode, ("a", Urgency.PREDICT, "vit"), ("b", Urgency.PREDICT, "vit"),
-                      ("click", Urgency.CLICK, "vit"), ("another", Urgency.CLICK, "vit"))
+    run_behind_a_gate(
+        batching,
+        encode,
+        ("a", Urgency.PREDICT, "vit"),
+        ("b", Urgency.PREDICT, "vit"),
+        ("click", Urgency.CLICK, "vit"),
+        ("another", Urgency.CLICK, "vit"),
+    )
     assert encode.calls == [["click"], ["another"], ["a", "b"]]
 
 

@@ -100,8 +100,9 @@ def test_cuda_without_a_gpu_is_refused() -> None:
         LoadOptions(device="cuda").resolve_device()
 
 
-def test_retrained_heads_share_the_vit_and_keep_the_click_embeddings(tiny: Predictor, tmp_path: Path,
-                                                                     backend_var: Path) -> None:
+def test_retrained_heads_share_the_vit_and_keep_the_click_embeddings(
+    tiny: Predictor, tmp_path: Path, backend_var: Path
+) -> None:
     folder = Path(shutil.copytree(backend_var / "models" / "tiny", tmp_path / "retrained"))
     edit_weights(folder, lambda tensors: tensors["detector_model.dot_product_scoring.text_proj.weight"].mul_(1.5))
     retrained = load_predictor(folder, CPU, share_with=[tiny])
@@ -111,8 +112,9 @@ def test_retrained_heads_share_the_vit_and_keep_the_click_embeddings(tiny: Predi
     assert retrained.network.tracker.vision_encoder.backbone is tiny.network.detector.vision_encoder.backbone
 
 
-def test_retrained_click_neck_keeps_tokens_but_not_click_input(tiny: Predictor, tmp_path: Path,
-                                                               backend_var: Path) -> None:
+def test_retrained_click_neck_keeps_tokens_but_not_click_input(
+    tiny: Predictor, tmp_path: Path, backend_var: Path
+) -> None:
     folder = Path(shutil.copytree(backend_var / "models" / "tiny", tmp_path / "retrained"))
     edit_weights(folder, lambda tensors: tensors["tracker_model.mask_decoder.conv_s0.weight"].mul_(1.5))
     retrained = load_predictor(folder, CPU)

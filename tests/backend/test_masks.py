@@ -18,8 +18,11 @@ HOSTILE = json.loads((Path(__file__).parents[1] / "data" / "hostile_masks.json")
 
 
 def cases(group: str, *kinds: str) -> list[Any]:
-    return [pytest.param(case, id=f"{case['kind']}: {case['name']}") for case in HOSTILE[group]
-            if case["kind"] in kinds and not (case["kind"] == "rle" and not compressed(case))]
+    return [
+        pytest.param(case, id=f"{case['kind']}: {case['name']}")
+        for case in HOSTILE[group]
+        if case["kind"] in kinds and not (case["kind"] == "rle" and not compressed(case))
+    ]
 
 
 def compressed(case: dict[str, Any]) -> bool:

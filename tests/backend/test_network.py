@@ -23,16 +23,40 @@ def tiny_config(width: int = 32) -> Sam3Config:
     """width: of everything behind the ViT."""
     small = {"hidden_size": width, "num_attention_heads": 2, "intermediate_size": 32, "num_layers": 1, "dropout": 0.0}
     return Sam3Config(
-        vision_config={"model_type": "sam3_vision_model", "fpn_hidden_size": width,
-                       "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
-                       "backbone_config": {"model_type": "sam3_vit_model", "hidden_size": 32, "intermediate_size": 32,
-                                           "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": SIZE_PX,
-                                           "pretrain_image_size": 28, "window_size": 2, "global_attn_indexes": [1]}},
-        text_config={"model_type": "clip_text_model", "vocab_size": 514, "hidden_size": 32, "intermediate_size": 32,
-                     "projection_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-                     "max_position_embeddings": 32, "bos_token_id": 512, "eos_token_id": 513, "pad_token_id": 513},
-        geometry_encoder_config=small, detr_encoder_config=small, detr_decoder_config=small | {"num_queries": 5},
-        mask_decoder_config={"hidden_size": width, "num_attention_heads": 2})
+        vision_config={
+            "model_type": "sam3_vision_model",
+            "fpn_hidden_size": width,
+            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+            "backbone_config": {
+                "model_type": "sam3_vit_model",
+                "hidden_size": 32,
+                "intermediate_size": 32,
+                "num_hidden_layers": 2,
+                "num_attention_heads": 2,
+                "image_size": SIZE_PX,
+                "pretrain_image_size": 28,
+                "window_size": 2,
+                "global_attn_indexes": [1],
+            },
+        },
+        text_config={
+            "model_type": "clip_text_model",
+            "vocab_size": 514,
+            "hidden_size": 32,
+            "intermediate_size": 32,
+            "projection_dim": 32,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "max_position_embeddings": 32,
+            "bos_token_id": 512,
+            "eos_token_id": 513,
+            "pad_token_id": 513,
+        },
+        geometry_encoder_config=small,
+        detr_encoder_config=small,
+        detr_decoder_config=small | {"num_queries": 5},
+        mask_decoder_config={"hidden_size": width, "num_attention_heads": 2},
+    )
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +112,10 @@ def test_one_vit_serves_both_and_is_stored_once(folder, network):
 
 def test_random_network_encodes_prompts_and_positions_with_the_same_frequencies():
     tracker = Sam3Network.from_config(tiny_config()).tracker
-    assert torch.equal(tracker.shared_image_embedding.positional_embedding,
-                       tracker.prompt_encoder.shared_embedding.positional_embedding)
+    assert torch.equal(
+        tracker.shared_image_embedding.positional_embedding,
+        tracker.prompt_encoder.shared_embedding.positional_embedding,
+    )
 
 
 @torch.inference_mode()
@@ -120,9 +146,14 @@ def test_training_a_head_keeps_the_backbone_hash_and_changes_the_other(folder):
     assert network.weights_hash() != before[1]
 
 
-@pytest.mark.parametrize("key", ["detector_model.detr_decoder.box_head.layer3.bias",
-                                 "tracker_model.mask_decoder.iou_token.weight",
-                                 "tracker_neck.fpn_layers.0.proj1.weight"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "detector_model.detr_decoder.box_head.layer3.bias",
+        "tracker_model.mask_decoder.iou_token.weight",
+        "tracker_neck.fpn_layers.0.proj1.weight",
+    ],
+)
 def test_missing_weight_is_an_error_that_names_it(folder, tmp_path, key):
     rewrite(folder, tmp_path, lambda tensors: tensors.pop(key))
     with pytest.raises(WeightsError, match=r"missing.*" + key.split(".", 1)[1].replace("fpn", ".*fpn")):
@@ -194,6 +225,7 @@ def test_preprocess_refuses_what_is_not_rgb_bytes(bad):
 
 def test_any_word_fits_and_a_long_phrase_is_refused(tmp_path):
     from training.demo.architecture import byte_vocabulary
+
     CLIPTokenizer(vocab=byte_vocabulary(), merges=[]).save_pretrained(tmp_path)
     tokenizer = load_tokenizer(tmp_path)
     ids, mask = tokenizer(["hen", "Größe 4"])

@@ -18,7 +18,8 @@ from tests.backend.support import noisy_picture, served_here
 
 installed = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")),
-    reason="onnx and onnxruntime are not installed (an optional extra)")
+    reason="onnx and onnxruntime are not installed (an optional extra)",
+)
 POSITIVE, NEGATIVE = Point(40, 50, 1), Point(120, 20, 0)
 
 
@@ -28,8 +29,9 @@ def fresh(backend_var: Path) -> Predictor:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("onnxruntime") is not None, reason="onnxruntime is installed")
-def test_without_the_extra_torch_decodes_and_the_log_says_so(fresh: Predictor, tmp_path: Path,
-                                                             caplog: pytest.LogCaptureFixture) -> None:
+def test_without_the_extra_torch_decodes_and_the_log_says_so(
+    fresh: Predictor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
         assert attach_onnx_decoder(fresh, tmp_path) == []
     assert "onnxruntime not installed" in caplog.text
@@ -42,17 +44,21 @@ def test_onnx_answers_as_torch_does(fresh: Predictor, tiny: Predictor, tmp_path:
     tokens = tiny.encode(tiny.preprocess(noisy_picture(1))[None], [(160, 120)])[0]
     embedding = tiny.click_features(tokens)
     earlier = tiny.click([Prompt(embedding, (POSITIVE,))])[0][0].mask_logits_hw
-    for prompt in (Prompt(embedding, (POSITIVE,)), Prompt(embedding, (POSITIVE, NEGATIVE)),
-                   Prompt(embedding, (POSITIVE, NEGATIVE, POSITIVE), earlier_logits_hw=earlier),
-                   Prompt(embedding, (NEGATIVE,), box_xyxy=(10, 10, 90, 80))):
+    for prompt in (
+        Prompt(embedding, (POSITIVE,)),
+        Prompt(embedding, (POSITIVE, NEGATIVE)),
+        Prompt(embedding, (POSITIVE, NEGATIVE, POSITIVE), earlier_logits_hw=earlier),
+        Prompt(embedding, (NEGATIVE,), box_xyxy=(10, 10, 90, 80)),
+    ):
         ours, theirs = fresh.click([prompt] * 2)[1][0], tiny.click([prompt])[0][0]
         assert torch.allclose(ours.mask_logits_hw, theirs.mask_logits_hw, atol=2e-3)
         assert ours.score == pytest.approx(theirs.score, abs=1e-4)
 
 
 @installed
-def test_kept_graph_that_differs_from_torch_is_exported_again(fresh: Predictor, tmp_path: Path,
-                                                              caplog: pytest.LogCaptureFixture) -> None:
+def test_kept_graph_that_differs_from_torch_is_exported_again(
+    fresh: Predictor, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     attach_onnx_decoder(fresh, tmp_path)
     with torch.no_grad():
         fresh.network.tracker.mask_decoder.iou_token.weight.add_(3.0)
@@ -62,8 +68,9 @@ def test_kept_graph_that_differs_from_torch_is_exported_again(fresh: Predictor, 
 
 
 @installed
-def test_graph_that_differs_from_torch_does_not_serve(fresh: Predictor, tmp_path: Path,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graph_that_differs_from_torch_does_not_serve(
+    fresh: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("mlbackend.onnx_decoder.TOLERANCE", 0.0)  # which no graph meets
     assert attach_onnx_decoder(fresh, tmp_path) == []
     tokens = fresh.encode(fresh.preprocess(noisy_picture(1))[None], [(160, 120)])[0]

@@ -16,10 +16,22 @@ from tests.backend.support import REPOSITORY, noisy_picture, png_bytes
 
 
 def run(var: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "ROOST_VAR": str(var), "ROOST_DEFAULT_MODEL": "tiny", "PYTHONPATH": str(REPOSITORY),
-           "ROOST_ENCODE_BATCH": "2"}
-    return subprocess.run([sys.executable, "-m", "mlbackend", "predict", *arguments], env=env, cwd=REPOSITORY,
-                          capture_output=True, text=True, timeout=300, check=False)
+    env = {
+        **os.environ,
+        "ROOST_VAR": str(var),
+        "ROOST_DEFAULT_MODEL": "tiny",
+        "PYTHONPATH": str(REPOSITORY),
+        "ROOST_ENCODE_BATCH": "2",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "mlbackend", "predict", *arguments],
+        env=env,
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +51,11 @@ def labelled(backend_var: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
 def test_every_picture_and_concept_is_a_pair(labelled: Path) -> None:
     pairs = json.loads((labelled / "pairs.json").read_text())["images"]
     assert [(pair["file_name"], pair["text_input"]) for pair in pairs] == [
-        ("a.png", "chicken"), ("a.png", "duck"), ("deep/b.png", "chicken"), ("deep/b.png", "duck")]
+        ("a.png", "chicken"),
+        ("a.png", "duck"),
+        ("deep/b.png", "chicken"),
+        ("deep/b.png", "duck"),
+    ]
     assert [pair["id"] for pair in pairs] == [1, 2, 3, 4]
 
 
@@ -60,15 +76,22 @@ def test_refused_picture_is_reported_with_the_reason(labelled: Path) -> None:
     assert len(report["weights_hash"]) == 64
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["--concepts", "chicken", "--version", "absent"], "there is no model version 'absent'"),
-    (["--concepts", "a" * 40], "needs 42 tokens"),
-    ([], "name what to look for"),
-    (["--concepts", "chicken", "--threshold", "nan"], "between 0 and 1"),
-    (["--concepts", "chicken"], "holds no picture"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--concepts", "chicken", "--version", "absent"], "there is no model version 'absent'"),
+        (["--concepts", "a" * 40], "needs 42 tokens"),
+        ([], "name what to look for"),
+        (["--concepts", "chicken", "--threshold", "nan"], "between 0 and 1"),
+        (["--concepts", "chicken"], "holds no picture"),
+    ],
+)
 def test_what_cannot_be_done_is_said_and_nothing_written(
-    backend_var: Path, tmp_path: Path, arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch,
+    backend_var: Path,
+    tmp_path: Path,
+    arguments: list[str],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("ROOST_VAR", str(backend_var))

@@ -35,8 +35,10 @@ def references(backend_var: Path) -> tuple[Sam3Model, Sam3TrackerModel]:
     """The two models as transformers alone loads them, each with a ViT of its own."""
     folder = backend_var / "models" / "tiny"
     config, tracker_config = _read_configs(folder)
-    return (Sam3Model.from_pretrained(folder, config=config).eval(),
-            Sam3TrackerModel.from_pretrained(folder, config=tracker_config).eval())
+    return (
+        Sam3Model.from_pretrained(folder, config=config).eval(),
+        Sam3TrackerModel.from_pretrained(folder, config=tracker_config).eval(),
+    )
 
 
 def test_text_scores_are_transformers_own(tiny: Predictor, references) -> None:
@@ -101,8 +103,9 @@ def test_points_boxes_negatives_and_earlier_mask_combine(tiny: Predictor) -> Non
     embedding = click_input(tiny)
     earlier = tiny.click([Prompt(embedding, (POSITIVE,))])[0][0].mask_logits_hw
     scores = set()
-    for points, box, mask in itertools.product([(POSITIVE,), (POSITIVE, NEGATIVE)], [None, (10.0, 10.0, 90.0, 80.0)],
-                                               [None, earlier]):
+    for points, box, mask in itertools.product(
+        [(POSITIVE,), (POSITIVE, NEGATIVE)], [None, (10.0, 10.0, 90.0, 80.0)], [None, earlier]
+    ):
         candidates = tiny.click([Prompt(embedding, points, box, mask)])[0]
         assert len(candidates) == (3 if len(points) == 1 and box is None and mask is None else 1)
         scores.add(round(candidates[0].score, 6))

@@ -26,12 +26,18 @@ def test_nothing_unpickles_or_evaluates(path: Path) -> None:
         elif isinstance(node, ast.Call):
             called = node.func
             assert not (isinstance(called, ast.Name) and called.id in UNSAFE_CALLS)
-            assert not (isinstance(called, ast.Attribute) and called.attr == "load"
-                        and isinstance(called.value, ast.Name) and called.value.id == "torch")
+            assert not (
+                isinstance(called, ast.Attribute)
+                and called.attr == "load"
+                and isinstance(called.value, ast.Name)
+                and called.value.id == "torch"
+            )
 
 
 def test_the_server_listens_before_torch_is_imported() -> None:
-    code = ("import sys, mlbackend.app, mlbackend.__main__; "
-            "print([name for name in ('torch', 'transformers', 'cv2', 'label_studio_sdk') if name in sys.modules])")
+    code = (
+        "import sys, mlbackend.app, mlbackend.__main__; "
+        "print([name for name in ('torch', 'transformers', 'cv2', 'label_studio_sdk') if name in sys.modules])"
+    )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -43,8 +43,9 @@ def click(client: Client, image: str, version: str = "tiny") -> dict[str, Any]:
 
 def refusal_of_start(var: Path, **environ: str) -> str:
     env = {**os.environ, "ROOST_VAR": str(var), "PYTHONPATH": str(REPOSITORY), **environ}
-    ended = subprocess.run([sys.executable, "-m", "mlbackend"], env=env, cwd=REPOSITORY, capture_output=True,
-                           timeout=60, check=False)
+    ended = subprocess.run(
+        [sys.executable, "-m", "mlbackend"], env=env, cwd=REPOSITORY, capture_output=True, timeout=60, check=False
+    )
     assert ended.returncode == 2
     return ended.stderr.decode()
 
@@ -62,8 +63,9 @@ def test_health_answers_while_weights_load(var: Path) -> None:
         client.wait_health()
         status, answer, _ = client.call("/ready")
         assert (status, answer["state"]) == (503, "loading")
-        status, answer, headers = client.call("/v1/click", {"model_version": "tiny", "image": "0" * 64,
-                                                            "points": POINT})
+        status, answer, headers = client.call(
+            "/v1/click", {"model_version": "tiny", "image": "0" * 64, "points": POINT}
+        )
         assert (status, answer["error"]["code"]) == (503, "loading")
         assert int(headers["Retry-After"]) >= 1
         client.wait_ready()
@@ -198,6 +200,7 @@ def test_hover_preview_is_answered_like_a_click(var: Path) -> None:
 
 def test_unreadable_image_is_a_422_that_names_it(var: Path) -> None:
     from tests.backend.support import store_bytes
+
     broken = store_bytes(var, b"\x89PNG\r\n\x1a\n but no more")
     with served_here(var, ROOST_DEFAULT_MODEL="tiny") as client:
         status, answer, _ = client.call("/v1/click", {"model_version": "tiny", "image": broken, "points": POINT})

@@ -41,22 +41,32 @@ def video(folder: Path) -> Sam3TrackerVideoModel:
     image = tracker_config_for(tiny_config(width=128))
     vision = image.vision_config.to_dict() | {"scale_factors": SCALES}
     config = Sam3TrackerVideoConfig(
-        vision_config=vision, prompt_encoder_config=image.prompt_encoder_config.to_dict(),
-        mask_decoder_config=image.mask_decoder_config.to_dict(), memory_attention_hidden_size=128,
-        memory_attention_num_layers=1, memory_attention_feed_forward_hidden_size=32, memory_encoder_hidden_size=128,
-        mask_downsampler_embed_dim=128, memory_fuser_embed_dim=128, memory_fuser_intermediate_dim=32,
-        memory_fuser_num_layers=1, image_size=SIZE_PX)
+        vision_config=vision,
+        prompt_encoder_config=image.prompt_encoder_config.to_dict(),
+        mask_decoder_config=image.mask_decoder_config.to_dict(),
+        memory_attention_hidden_size=128,
+        memory_attention_num_layers=1,
+        memory_attention_feed_forward_hidden_size=32,
+        memory_encoder_hidden_size=128,
+        mask_downsampler_embed_dim=128,
+        memory_fuser_embed_dim=128,
+        memory_fuser_intermediate_dim=32,
+        memory_fuser_num_layers=1,
+        image_size=SIZE_PX,
+    )
     return Sam3TrackerVideoModel.from_pretrained(folder, config=config).eval()
 
 
 @pytest.mark.parametrize("points", [[[9.0, 30.0]], [[9.0, 30.0], [40.0, 12.0]]], ids=["one point", "two points"])
 @torch.inference_mode()
-def test_click_is_the_video_trackers_first_frame(folder: Path, video: Sam3TrackerVideoModel,
-                                                 points: list[list[float]]) -> None:
+def test_click_is_the_video_trackers_first_frame(
+    folder: Path, video: Sam3TrackerVideoModel, points: list[list[float]]
+) -> None:
     pixels = torch.randn(1, 3, SIZE_PX, SIZE_PX, generator=torch.Generator().manual_seed(0))
     where, labels = torch.tensor([[points]]), torch.ones(1, 1, len(points), dtype=torch.long)
-    session = Sam3TrackerVideoInferenceSession(video=pixels, video_height=SIZE_PX, video_width=SIZE_PX,
-                                               dtype=torch.float32)
+    session = Sam3TrackerVideoInferenceSession(
+        video=pixels, video_height=SIZE_PX, video_width=SIZE_PX, dtype=torch.float32
+    )
     session.add_point_inputs(session.obj_id_to_idx(1), 0, {"point_coords": where, "point_labels": labels})
     session.obj_with_new_inputs = [1]
     theirs = video(inference_session=session, frame_idx=0).pred_masks

@@ -49,16 +49,27 @@ def test_preview_is_a_claim() -> None:
 
 
 def test_settings_come_from_the_environment() -> None:
-    settings = read_settings({"ROOST_LS_HOSTS": "a.example, B.example:8080", "ROOST_LS_NETWORKS": "10.0.0.0/8",
-                              "ROOST_CONCEPTS": "chicken,duck"})
+    settings = read_settings(
+        {
+            "ROOST_LS_HOSTS": "a.example, B.example:8080",
+            "ROOST_LS_NETWORKS": "10.0.0.0/8",
+            "ROOST_CONCEPTS": "chicken,duck",
+        }
+    )
     assert settings.ls_hosts == ("a.example", "b.example:8080")
     assert settings.concepts == ("chicken", "duck")
     assert [str(network) for network in settings.fetch_rules().networks] == ["10.0.0.0/8"]
 
 
-@pytest.mark.parametrize("environ", [
-    {"ROOST_MLBACKEND_PORT": "99999"}, {"ROOST_DEVICE": "tpu"}, {"ROOST_ONNX_CLICK": "yes"}, {"ROOST_HOT_MB": "-1"},
-])
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"ROOST_MLBACKEND_PORT": "99999"},
+        {"ROOST_DEVICE": "tpu"},
+        {"ROOST_ONNX_CLICK": "yes"},
+        {"ROOST_HOT_MB": "-1"},
+    ],
+)
 def test_nonsense_settings_are_refused(environ: dict[str, str]) -> None:
     with pytest.raises(SettingsError, match=next(iter(environ))):
         read_settings(environ)

@@ -14,8 +14,14 @@ from pathlib import Path
 import numpy as np
 
 BOXES = [
-    [1.0, 2.0, 6.0, 7.0], [0.0, 0.0, 11.0, 9.0], [2.3, 1.7, 2.6, 1.9], [4.5, 0.25, 10.75, 3.5],
-    [-0.9, -0.5, 2.0, 3.0], [9.0, 7.0, 13.5, 11.5], [0.1, 0.1, 10.9, 0.9], [3.3333, 4.4444, 7.7777, 8.8888],
+    [1.0, 2.0, 6.0, 7.0],
+    [0.0, 0.0, 11.0, 9.0],
+    [2.3, 1.7, 2.6, 1.9],
+    [4.5, 0.25, 10.75, 3.5],
+    [-0.9, -0.5, 2.0, 3.0],
+    [9.0, 7.0, 13.5, 11.5],
+    [0.1, 0.1, 10.9, 0.9],
+    [3.3333, 4.4444, 7.7777, 8.8888],
 ]
 
 
@@ -36,8 +42,12 @@ def sample(plane: np.ndarray, y: float, x: float) -> float:
     else:
         right = left + 1
     down, across = y - top, x - left
-    return ((1 - down) * (1 - across) * plane[top, left] + (1 - down) * across * plane[top, right]
-            + down * (1 - across) * plane[bottom, left] + down * across * plane[bottom, right])
+    return (
+        (1 - down) * (1 - across) * plane[top, left]
+        + (1 - down) * across * plane[top, right]
+        + down * (1 - across) * plane[bottom, left]
+        + down * across * plane[bottom, right]
+    )
 
 
 def roi_align(features: np.ndarray, box: list[float], bins: int) -> np.ndarray:
@@ -60,8 +70,11 @@ def roi_align(features: np.ndarray, box: list[float], bins: int) -> np.ndarray:
 
 def main() -> None:
     features = np.random.default_rng(7).normal(size=(2, 9, 11)).round(4)
-    cases = [{"box": box, "bins": bins, "pooled": roi_align(features, box, bins).round(9).tolist()}
-             for box in BOXES for bins in (1, 3, 7)]
+    cases = [
+        {"box": box, "bins": bins, "pooled": roi_align(features, box, bins).round(9).tolist()}
+        for box in BOXES
+        for bins in (1, 3, 7)
+    ]
     target = Path(__file__).with_name("roi_align_reference.json")
     target.write_text(json.dumps({"features": features.tolist(), "cases": cases}) + "\n")
 

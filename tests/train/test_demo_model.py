@@ -35,8 +35,10 @@ def told() -> dict:
 @pytest.fixture(scope="module")
 def seen(network) -> dict[str, dict]:
     tokenizer = load_tokenizer(FOLDER)
-    return {domain: examine_domain(network, tokenizer, domain, first_seed=FRESH_SEED, scenes=24)
-            for domain in ("easy", "hard")}
+    return {
+        domain: examine_domain(network, tokenizer, domain, first_seed=FRESH_SEED, scenes=24)
+        for domain in ("easy", "hard")
+    }
 
 
 def test_card_describes_these_weights(network, told):

@@ -47,10 +47,10 @@ def test_clicks_lie_where_their_label_says(drawings):
         cells = (batch.points / 3.5).long().clamp(0, 63)
         for b, p, n in (batch.labels == POSITIVE).nonzero().tolist():
             x, y = cells[b, p, n]
-            assert batch.masks[b, p, max(0, y - 1):y + 2, max(0, x - 1):x + 2].any()
+            assert batch.masks[b, p, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].any()
         for b, p, n in (batch.labels == NEGATIVE).nonzero().tolist():
             x, y = cells[b, p, n]
-            assert not batch.masks[b, p, max(0, y - 1):y + 2, max(0, x - 1):x + 2].all()
+            assert not batch.masks[b, p, max(0, y - 1) : y + 2, max(0, x - 1) : x + 2].all()
 
 
 def test_extents_reach_from_each_cell_to_its_box(drawings):

@@ -14,8 +14,11 @@ BOX = torch.tensor([[0.25, 0.25, 0.75, 0.75]])
 
 
 def layer(logits: list[float], boxes: torch.Tensor, presence: float = 0.0) -> LayerOutput:
-    return LayerOutput(torch.tensor([presence], requires_grad=True), torch.tensor([logits], requires_grad=True),
-                       boxes[None].clone().requires_grad_())
+    return LayerOutput(
+        torch.tensor([presence], requires_grad=True),
+        torch.tensor([logits], requires_grad=True),
+        boxes[None].clone().requires_grad_(),
+    )
 
 
 def target(box: torch.Tensor = BOX) -> Target:
@@ -78,8 +81,9 @@ def test_every_decoder_layer_is_trained_and_terms_add_up():
 def test_boxes_are_averaged_over_all_objects_of_the_batch():
     shifted = BOX + torch.tensor([0.25, 0, 0.25, 0])
     row = layer([0.0, -3.0], torch.cat([shifted, TWO[1:]]))
-    batch = LayerOutput(row.presence_logits_P.repeat(2), row.query_logits_PQ.repeat(2, 1),
-                        row.boxes_xyxy_PQ4.repeat(2, 1, 1))
+    batch = LayerOutput(
+        row.presence_logits_P.repeat(2), row.query_logits_PQ.repeat(2, 1), row.boxes_xyxy_PQ4.repeat(2, 1, 1)
+    )
     assert float(detection_loss(Detections([batch], None), [target(), target()])["box_l1"]) == pytest.approx(5 * 0.25)
 
 

@@ -41,7 +41,7 @@ def test_total_cost_is_the_least_of_all_assignments():
     boxes = torch.cat([near, near + 0.1 + 0.3 * torch.rand(7, 2, generator=rng)], dim=1)
     logits, truth = torch.randn(4, generator=rng), boxes[4:]
     chance = logits.sigmoid()
-    score = 0.25 * (1 - chance)**2 * -chance.log() - 0.75 * chance**2 * -(1 - chance).log()
+    score = 0.25 * (1 - chance) ** 2 * -chance.log() - 0.75 * chance**2 * -(1 - chance).log()
 
     def cost(q: int, m: int) -> float:
         distance = (to_cxcywh(boxes[q]) - to_cxcywh(truth[m])).abs().sum()

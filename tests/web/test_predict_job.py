@@ -142,7 +142,9 @@ def test_whether_a_closed_folder_exists_is_not_told(opened):
     assert len(told) == 1
 
 
-@pytest.mark.parametrize("url", ["s3://barn", "s3://barn/2025", "s3://barn/2026-private", "s3://barnyard/2026", "s3:///2026"])
+@pytest.mark.parametrize(
+    "url", ["s3://barn", "s3://barn/2025", "s3://barn/2026-private", "s3://barnyard/2026", "s3:///2026"]
+)
 def test_bucket_outside_of_what_is_open_is_refused(settings, url):
     settings.BUCKETS = ["barn/2026"]
     with pytest.raises(RoostError) as caught:

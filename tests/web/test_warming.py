@@ -20,7 +20,7 @@ def queue(tiny_barn, picture) -> list[Task]:
 
 
 def embedding_of(backend, task: Task, version: str = "tiny") -> str:
-    """"hit" or "miss" of a click on its image."""
+    """ "hit" or "miss" of a click on its image."""
     point = {"x": 40, "y": 50, "label": 1}
     body = {"model_version": version, "image": task.pair.image.sha256, "points": [point]}
     return backend.post("/v1/click", body)["embedding"]

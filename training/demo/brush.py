@@ -8,8 +8,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 Colour = tuple[int, int, int]
-_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 28, endpoint=False)),
-                    np.sin(np.linspace(0, 2 * np.pi, 28, endpoint=False))], axis=1)
+_CIRCLE = np.stack(
+    [np.cos(np.linspace(0, 2 * np.pi, 28, endpoint=False)), np.sin(np.linspace(0, 2 * np.pi, 28, endpoint=False))],
+    axis=1,
+)
 
 
 @dataclass
@@ -27,8 +29,16 @@ class Canvas:
 class Brush:
     """Strokes in an object's own frame: x right, y down, the object about 2 units tall around the origin."""
 
-    def __init__(self, canvas: Canvas, number: int, *, centre_px: tuple[float, float], unit_px: float,
-                 tilt_rad: float, mirrored: bool) -> None:
+    def __init__(
+        self,
+        canvas: Canvas,
+        number: int,
+        *,
+        centre_px: tuple[float, float],
+        unit_px: float,
+        tilt_rad: float,
+        mirrored: bool,
+    ) -> None:
         self.canvas, self.number = canvas, number
         cos, sin = np.cos(tilt_rad), np.sin(tilt_rad)
         flip = -1.0 if mirrored else 1.0
@@ -42,8 +52,17 @@ class Brush:
         if owned:
             self.canvas.number_pen.polygon(corners, fill=self.number)
 
-    def ellipse(self, x: float, y: float, radius_x: float, radius_y: float, colour: Colour, *,
-                tilt_rad: float = 0.0, owned: bool = True) -> None:
+    def ellipse(
+        self,
+        x: float,
+        y: float,
+        radius_x: float,
+        radius_y: float,
+        colour: Colour,
+        *,
+        tilt_rad: float = 0.0,
+        owned: bool = True,
+    ) -> None:
         cos, sin = np.cos(tilt_rad), np.sin(tilt_rad)
         outline = (_CIRCLE * (radius_x, radius_y)) @ np.array([[cos, sin], [-sin, cos]]) + (x, y)
         self.polygon(outline, colour, owned=owned)

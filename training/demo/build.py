@@ -58,19 +58,27 @@ def _options() -> argparse.Namespace:
 
 def _drawings(options: argparse.Namespace) -> list[Drawings]:
     """Easy first: it is the one whose concepts are told."""
-    return [load_or_draw(options.work / "drawings", domain, options.seed * options.scenes, options.scenes,
-                         options.threads) for domain in ("easy", "hard")]
+    return [
+        load_or_draw(options.work / "drawings", domain, options.seed * options.scenes, options.scenes, options.threads)
+        for domain in ("easy", "hard")
+    ]
 
 
 def _world(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     network = Sam3Network.from_config(demo_config())
     start_network(network)
-    seconds = train_world(network, _drawings(options), steps=options.world_steps, path=options.work / "world.pt",
-                          seed=options.seed)
-    _note(options, world_steps=options.world_steps, world_seconds=round(seconds), seed=options.seed,
-          world_scenes=2 * options.scenes,
-          train_seeds=f"{options.seed * options.scenes} to {(options.seed + 1) * options.scenes - 1} of each domain")
+    seconds = train_world(
+        network, _drawings(options), steps=options.world_steps, path=options.work / "world.pt", seed=options.seed
+    )
+    _note(
+        options,
+        world_steps=options.world_steps,
+        world_seconds=round(seconds),
+        seed=options.seed,
+        world_scenes=2 * options.scenes,
+        train_seeds=f"{options.seed * options.scenes} to {(options.seed + 1) * options.scenes - 1} of each domain",
+    )
 
 
 def _detector(options: argparse.Namespace) -> None:
@@ -79,10 +87,20 @@ def _detector(options: argparse.Namespace) -> None:
     network.load_state_dict(torch.load(options.work / "world.pt", weights_only=True)["network"])
     write_tokenizer(options.work)
     lesson = encode_drawings(network, _drawings(options)[0].first(options.lesson_scenes), options.work / "tokens.npy")
-    seconds = train_detector(network, load_tokenizer(options.work), lesson, steps=options.detector_steps,
-                             path=options.work / "detector.pt", seed=options.seed)
-    _note(options, lesson_scenes=options.lesson_scenes, detector_steps=options.detector_steps,
-          detector_seconds=round(seconds))
+    seconds = train_detector(
+        network,
+        load_tokenizer(options.work),
+        lesson,
+        steps=options.detector_steps,
+        path=options.work / "detector.pt",
+        seed=options.seed,
+    )
+    _note(
+        options,
+        lesson_scenes=options.lesson_scenes,
+        detector_steps=options.detector_steps,
+        detector_seconds=round(seconds),
+    )
 
 
 def _release(options: argparse.Namespace) -> None:
@@ -97,29 +115,49 @@ def _release(options: argparse.Namespace) -> None:
     _teach_exemplars(options, network, tokenizer)
     network.save(options.out)
     (options.out / "preprocessor_config.json").write_text(json.dumps(preprocessor_config(), indent=1) + "\n")
-    _note(options, presence_scale=round(scale, 3), calibration=_CALIBRATION.format(
-        scale=scale, share=options.doubt_share, seed=CALIBRATION_SEED))
+    _note(
+        options,
+        presence_scale=round(scale, 3),
+        calibration=_CALIBRATION.format(scale=scale, share=options.doubt_share, seed=CALIBRATION_SEED),
+    )
     network = Sam3Network.load(options.out)
-    card = describe(network, examine(network, tokenizer, options.exam_scenes),
-                    json.loads((options.work / "training.json").read_text()))
+    card = describe(
+        network,
+        examine(network, tokenizer, options.exam_scenes),
+        json.loads((options.work / "training.json").read_text()),
+    )
     write_card(options.out, card)
     print(json.dumps(card["quality"], indent=1))
 
 
 def _teach_exemplars(options: argparse.Namespace, network: Sam3Network, tokenizer: PhraseTokenizer) -> None:
-    lessons = [encode_drawings(network, drawings.first(options.exemplar_scenes), options.work / f"exemplars{i}.npy")
-               for i, drawings in enumerate(_drawings(options))]
-    seconds = train_exemplars(network, tokenizer, lessons, steps=options.exemplar_steps,
-                              path=options.work / "exemplars.pt", seed=options.seed)
-    _note(options, exemplar_scenes=options.exemplar_scenes, exemplar_steps=options.exemplar_steps,
-          exemplar_seconds=round(seconds))
+    lessons = [
+        encode_drawings(network, drawings.first(options.exemplar_scenes), options.work / f"exemplars{i}.npy")
+        for i, drawings in enumerate(_drawings(options))
+    ]
+    seconds = train_exemplars(
+        network, tokenizer, lessons, steps=options.exemplar_steps, path=options.work / "exemplars.pt", seed=options.seed
+    )
+    _note(
+        options,
+        exemplar_scenes=options.exemplar_scenes,
+        exemplar_steps=options.exemplar_steps,
+        exemplar_seconds=round(seconds),
+    )
 
 
 def preprocessor_config() -> dict:
     """What transformers' Sam3ImageProcessor would read; mlbackend.network.preprocess does the same."""
-    return {"image_processor_type": "Sam3ImageProcessor", "size": {"height": IMAGE_SIZE_PX, "width": IMAGE_SIZE_PX},
-            "image_mean": [0.5] * 3, "image_std": [0.5] * 3, "do_resize": True, "do_rescale": True,
-            "do_normalize": True, "rescale_factor": 1 / 255}
+    return {
+        "image_processor_type": "Sam3ImageProcessor",
+        "size": {"height": IMAGE_SIZE_PX, "width": IMAGE_SIZE_PX},
+        "image_mean": [0.5] * 3,
+        "image_std": [0.5] * 3,
+        "do_resize": True,
+        "do_rescale": True,
+        "do_normalize": True,
+        "rescale_factor": 1 / 255,
+    }
 
 
 def _note(options: argparse.Namespace, **facts) -> None:

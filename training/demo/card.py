@@ -18,13 +18,20 @@ from training.demo.sprites import EASY_BREEDS, HARD_BREEDS
 
 EXAM_FIRST_SEED = 1_000_000
 _ROWS = (
-    ("CGF1 (x100)", "cgf1", 100), ("pmF1 (x100)", "pmf1", 100), ("IL_MCC", "il_mcc", 1),
-    ("F1 at IoU 0.5, positive pairs", "f1_at_50", 1), ("F1 at IoU 0.5, all pairs", "all_f1_at_50", 1),
+    ("CGF1 (x100)", "cgf1", 100),
+    ("pmF1 (x100)", "pmf1", 100),
+    ("IL_MCC", "il_mcc", 1),
+    ("F1 at IoU 0.5, positive pairs", "f1_at_50", 1),
+    ("F1 at IoU 0.5, all pairs", "all_f1_at_50", 1),
     ("Pairs with presence score 0.4-0.6", "presence_band_share", 1),
-    ("One-click mask mIoU", "one_click_miou", 1), ("One-click masks with IoU >= 0.8", "one_click_over_80", 1),
+    ("One-click mask mIoU", "one_click_miou", 1),
+    ("One-click masks with IoU >= 0.8", "one_click_over_80", 1),
 )
-_EXEMPLAR_ROWS = (("the word alone", "word"), ("the word and a box", "word and box"),
-                  ("a box and a word never taught", "box"))
+_EXEMPLAR_ROWS = (
+    ("the word alone", "word"),
+    ("the word and a box", "word and box"),
+    ("a box and a word never taught", "box"),
+)
 _TEXT = """# Model card: Roost's demo model
 
 SAM 3's architecture (`transformers`' `Sam3Model` and `Sam3TrackerModel` over one shared ViT) at about 1/300 of its
@@ -83,18 +90,25 @@ def examine(network: Sam3Network, tokenizer: PhraseTokenizer, scenes: int) -> di
     return {"scenes_per_domain": scenes, "first_seed": EXAM_FIRST_SEED} | {
         domain: examine_domain(network, tokenizer, domain, first_seed=EXAM_FIRST_SEED, scenes=scenes)
         | {"exemplars": examine_exemplars(network, tokenizer, domain, first_seed=EXAM_FIRST_SEED, scenes=scenes)}
-        for domain in ("easy", "hard")}
+        for domain in ("easy", "hard")
+    }
 
 
 def describe(network: Sam3Network, quality: dict, training: dict) -> dict:
     """Everything that card.json holds; `training` says what was run (steps, seeds, seconds, calibration)."""
     return {
-        "name": "roost-demo", "date": datetime.now(UTC).date().isoformat(), "taught_words": list(CONCEPTS),
-        "image_size_px": network.image_size_px, "grid": network.grid_size,
+        "name": "roost-demo",
+        "date": datetime.now(UTC).date().isoformat(),
+        "taught_words": list(CONCEPTS),
+        "image_size_px": network.image_size_px,
+        "grid": network.grid_size,
         "parameters_millions": sum(p.numel() for p in network.parameters()) / 1e6,
-        "weights_hash": network.weights_hash(), "backbone_hash": network.backbone_hash(),
+        "weights_hash": network.weights_hash(),
+        "backbone_hash": network.backbone_hash(),
         "hardware": f"{os.cpu_count()} CPU cores ({platform.machine()}), torch {torch.__version__}, no GPU",
-        "training": training, "quality": quality, "speed_one_thread": time_on_one_thread(network),
+        "training": training,
+        "quality": quality,
+        "speed_one_thread": time_on_one_thread(network),
     }
 
 
@@ -105,21 +119,44 @@ def write_card(folder: Path, card: dict) -> None:
 
 def render(card: dict) -> str:
     training, quality = card["training"], card["quality"]
-    table = "\n".join(f"| {title} | {_figure(quality['easy'][key] * scale)} | {_figure(quality['hard'][key] * scale)} |"
-                      for title, key, scale in _ROWS)
+    table = "\n".join(
+        f"| {title} | {_figure(quality['easy'][key] * scale)} | {_figure(quality['hard'][key] * scale)} |"
+        for title, key, scale in _ROWS
+    )
     return _TEXT.format(
-        **{key: card[key] for key in ("parameters_millions", "image_size_px", "grid", "weights_hash", "backbone_hash",
-                                      "hardware")},
-        **{key: training[key] for key in ("world_scenes", "world_steps", "lesson_scenes", "detector_steps", "seed",
-                                          "exemplar_steps", "exemplar_scenes", "train_seeds", "calibration")},
-        **card["speed_one_thread"], remarks=training.get("remarks", ""), table=table,
+        **{
+            key: card[key]
+            for key in ("parameters_millions", "image_size_px", "grid", "weights_hash", "backbone_hash", "hardware")
+        },
+        **{
+            key: training[key]
+            for key in (
+                "world_scenes",
+                "world_steps",
+                "lesson_scenes",
+                "detector_steps",
+                "seed",
+                "exemplar_steps",
+                "exemplar_scenes",
+                "train_seeds",
+                "calibration",
+            )
+        },
+        **card["speed_one_thread"],
+        remarks=training.get("remarks", ""),
+        table=table,
         exemplar_table="\n".join(_exemplar_row(title, name, quality) for title, name in _EXEMPLAR_ROWS),
         exemplar_minutes=training["exemplar_seconds"] / 60,
         words=", ".join(card["taught_words"]),
-        world_minutes=training["world_seconds"] / 60, detector_minutes=training["detector_seconds"] / 60,
-        exam_scenes=quality["scenes_per_domain"], exam_seed=quality["first_seed"],
-        easy_pairs=quality["easy"]["pairs"], hard_pairs=quality["hard"]["pairs"],
-        easy=_breeds(EASY_BREEDS), hard=_breeds(HARD_BREEDS))
+        world_minutes=training["world_seconds"] / 60,
+        detector_minutes=training["detector_seconds"] / 60,
+        exam_scenes=quality["scenes_per_domain"],
+        exam_seed=quality["first_seed"],
+        easy_pairs=quality["easy"]["pairs"],
+        hard_pairs=quality["hard"]["pairs"],
+        easy=_breeds(EASY_BREEDS),
+        hard=_breeds(HARD_BREEDS),
+    )
 
 
 def _exemplar_row(title: str, name: str, quality: dict) -> str:

@@ -22,8 +22,28 @@ from training.demo.start import use_plain_attention
 from training.losses import LossWeights, Target, detection_loss, presence_loss
 
 # Never drawn, so always absent: an untaught word should not find everything.
-OTHER_WORDS = ("horse", "tractor", "cow", "dog", "person", "bucket", "sheep", "cat", "goat", "car", "tree", "pig",
-               "rabbit", "shovel", "cup", "banana", "bird house", "wheel", "ladder", "fuse")
+OTHER_WORDS = (
+    "horse",
+    "tractor",
+    "cow",
+    "dog",
+    "person",
+    "bucket",
+    "sheep",
+    "cat",
+    "goat",
+    "car",
+    "tree",
+    "pig",
+    "rabbit",
+    "shovel",
+    "cup",
+    "banana",
+    "bird house",
+    "wheel",
+    "ladder",
+    "fuse",
+)
 WEIGHTS = LossWeights(presence_smoothing=0.03)
 
 
@@ -121,8 +141,17 @@ def truth_of(lesson: Lesson, index: int, concept: int, mirrored: bool) -> Target
     return Target(torch.from_numpy(boxes), torch.from_numpy(masks))
 
 
-def train_detector(network: Sam3Network, tokenizer: PhraseTokenizer, lesson: Lesson, *, steps: int, path: Path,
-                   seed: int, batch_size: int = 16, rate: float = 2e-3) -> float:
+def train_detector(
+    network: Sam3Network,
+    tokenizer: PhraseTokenizer,
+    lesson: Lesson,
+    *,
+    steps: int,
+    path: Path,
+    seed: int,
+    batch_size: int = 16,
+    rate: float = 2e-3,
+) -> float:
     """Runs to `steps`, resuming from path; returns the seconds spent."""
     trained = [(name, p) for name, p in network.detector.named_parameters() if is_head(name)]
     use_plain_attention(network)
@@ -141,21 +170,40 @@ def train_detector(network: Sam3Network, tokenizer: PhraseTokenizer, lesson: Les
 
 def is_head(name: str) -> bool:
     """Of the detector: all but the ViT and the parts that no text prompt reaches."""
-    return not name.startswith(("vision_encoder.backbone.", "geometry_encoder.", "text_encoder.text_projection",
-                                "mask_decoder.semantic_projection", "vision_encoder.neck.fpn_layers.3."))
+    return not name.startswith(
+        (
+            "vision_encoder.backbone.",
+            "geometry_encoder.",
+            "text_encoder.text_projection",
+            "mask_decoder.semantic_projection",
+            "vision_encoder.neck.fpn_layers.3.",
+        )
+    )
 
 
 def answer_loss(network: Sam3Network, tokenizer: PhraseTokenizer, question: Question) -> dict[str, torch.Tensor]:
     positives = torch.tensor([row for row, target in enumerate(question.targets) if len(target.boxes_xyxy_M4)])
     with torch.autocast("cpu", dtype=torch.bfloat16):
         vision = network.detector_features(question.tokens_BNC)
-        found = network.detect(vision, _text(network, tokenizer, question.phrases), image_rows_P=question.rows_P,
-                               mask_rows=positives, with_masks=len(positives) > 0)
-        blended = network.detect(_coarse_features(network, question.blend.tokens_BNC),
-                                 _text(network, tokenizer, question.blend.phrases), with_masks=False)
+        found = network.detect(
+            vision,
+            _text(network, tokenizer, question.phrases),
+            image_rows_P=question.rows_P,
+            mask_rows=positives,
+            with_masks=len(positives) > 0,
+        )
+        blended = network.detect(
+            _coarse_features(network, question.blend.tokens_BNC),
+            _text(network, tokenizer, question.blend.phrases),
+            with_masks=False,
+        )
     losses = detection_loss(found, question.targets, mask_rows=positives, weights=WEIGHTS)
-    doubt = WEIGHTS.presence * torch.stack([presence_loss(layer.presence_logits_P, question.blend.present_B)
-                                            for layer in blended.layers]).sum()
+    doubt = (
+        WEIGHTS.presence
+        * torch.stack(
+            [presence_loss(layer.presence_logits_P, question.blend.present_B) for layer in blended.layers]
+        ).sum()
+    )
     return losses | {"doubt": doubt, "total": losses["total"] + doubt}
 
 

@@ -44,16 +44,24 @@ def load_or_draw(folder: Path, domain: str, first_seed: int, count: int, process
             np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape).flush()
         starts = range(0, count, _CHUNK)
         with ProcessPoolExecutor(processes) as pool:
-            list(pool.map(_draw_chunk, *zip(*[(folder, domain, first_seed, s, min(s + _CHUNK, count))
-                                              for s in starts], strict=True)))
+            list(
+                pool.map(
+                    _draw_chunk,
+                    *zip(*[(folder, domain, first_seed, s, min(s + _CHUNK, count)) for s in starts], strict=True),
+                )
+            )
         (folder / "complete").touch()
     return Drawings(**{name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in shapes})
 
 
 def _shapes(count: int) -> dict[str, tuple[tuple[int, ...], type]]:
     side = IMAGE_SIZE_PX
-    return {"images": ((count, side, side, 3), np.uint8), "numbers": ((count, side, side), np.uint8),
-            "concepts": ((count, MAX_INSTANCES), np.int8), "deepest": ((count, MAX_INSTANCES, 2), np.int16)}
+    return {
+        "images": ((count, side, side, 3), np.uint8),
+        "numbers": ((count, side, side), np.uint8),
+        "concepts": ((count, MAX_INSTANCES), np.int8),
+        "deepest": ((count, MAX_INSTANCES, 2), np.int16),
+    }
 
 
 def _draw_chunk(folder: Path, domain: str, first_seed: int, start: int, stop: int) -> None:
@@ -72,6 +80,6 @@ def innermost_pixel(mask_HW: np.ndarray) -> tuple[int, int]:
     """(x, y) of the pixel farthest from the mask's edge; the picture's own edge counts as one."""
     rows, cols = np.flatnonzero(mask_HW.any(1)), np.flatnonzero(mask_HW.any(0))
     top, left = rows[0], cols[0]
-    crop = np.pad(mask_HW[top:rows[-1] + 1, left:cols[-1] + 1], 1)
+    crop = np.pad(mask_HW[top : rows[-1] + 1, left : cols[-1] + 1], 1)
     y, x = np.unravel_index(np.argmax(distance_transform_edt(crop)), crop.shape)
     return int(x + left - 1), int(y + top - 1)

@@ -21,8 +21,9 @@ BAND = (0.4, 0.6)
 
 
 @torch.inference_mode()
-def examine_domain(network: Sam3Network, tokenizer: PhraseTokenizer, domain: str, *, first_seed: int,
-                   scenes: int) -> dict[str, float]:
+def examine_domain(
+    network: Sam3Network, tokenizer: PhraseTokenizer, domain: str, *, first_seed: int, scenes: int
+) -> dict[str, float]:
     """Every concept is asked of every scene. Fractions, as in training.cgf1; presence read before any threshold."""
     document = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "object"}]}
     predictions, presence, click_ious = [], [], []
@@ -35,14 +36,19 @@ def examine_domain(network: Sam3Network, tokenizer: PhraseTokenizer, domain: str
             _add_truth(document, pair, scene, concept)
             predictions.extend(_instances(found, row, pair, scene.image_HWC.shape[:2]))
         click_ious.extend(_click_ious(network, tokens, scene))
-    metrics = {name.removeprefix("cgF1_eval_segm_"): float(value)
-               for name, value in cgf1.evaluate(document, predictions).metrics.items()}
+    metrics = {
+        name.removeprefix("cgF1_eval_segm_"): float(value)
+        for name, value in cgf1.evaluate(document, predictions).metrics.items()
+    }
     chance = np.array(presence)
     low, high = BAND
     return {
-        "pairs": len(document["images"]), "instances": len(document["annotations"]),
-        "cgf1": metrics["cgF1"], "pmf1": metrics["positive_micro_F1"],
-        "il_mcc": metrics["IL_MCC"], "f1_at_50": metrics["positive_micro_F1@0.5"],
+        "pairs": len(document["images"]),
+        "instances": len(document["annotations"]),
+        "cgf1": metrics["cgF1"],
+        "pmf1": metrics["positive_micro_F1"],
+        "il_mcc": metrics["IL_MCC"],
+        "f1_at_50": metrics["positive_micro_F1@0.5"],
         "all_f1_at_50": metrics["F1@0.5"],
         "presence_band_share": float(((chance >= low) & (chance <= high)).mean()),
         "one_click_miou": float(np.mean(click_ious)) if click_ious else 0.0,
@@ -51,7 +57,10 @@ def examine_domain(network: Sam3Network, tokenizer: PhraseTokenizer, domain: str
 
 
 def encoded_scenes(
-    network: Sam3Network, domain: str, first_seed: int, count: int,
+    network: Sam3Network,
+    domain: str,
+    first_seed: int,
+    count: int,
 ) -> Iterator[tuple[Scene, torch.Tensor]]:
     for start in range(first_seed, first_seed + count, 16):
         scenes = [draw_scene(seed, domain) for seed in range(start, min(start + 16, first_seed + count))]
@@ -61,13 +70,28 @@ def encoded_scenes(
 
 def _add_truth(document: dict, pair: int, scene: Scene, concept: str) -> None:
     height, width = scene.image_HWC.shape[:2]
-    document["images"].append({"id": pair, "file_name": f"{scene.domain}-{scene.seed}.png", "text_input": concept,
-                               "width": width, "height": height, "is_instance_exhaustive": 1})
+    document["images"].append(
+        {
+            "id": pair,
+            "file_name": f"{scene.domain}-{scene.seed}.png",
+            "text_input": concept,
+            "width": width,
+            "height": height,
+            "is_instance_exhaustive": 1,
+        }
+    )
     for name, mask in scene.instances:
         if name == concept:
-            document["annotations"].append({
-                "id": len(document["annotations"]) + 1, "image_id": pair, "category_id": 1, "iscrowd": 0,
-                "segmentation": _rle(mask), "area": float(mask.mean())})
+            document["annotations"].append(
+                {
+                    "id": len(document["annotations"]) + 1,
+                    "image_id": pair,
+                    "category_id": 1,
+                    "iscrowd": 0,
+                    "segmentation": _rle(mask),
+                    "area": float(mask.mean()),
+                }
+            )
 
 
 def _instances(found, row: int, pair: int, size: tuple[int, int]) -> list[dict]:
@@ -77,8 +101,10 @@ def _instances(found, row: int, pair: int, size: tuple[int, int]) -> list[dict]:
     if not kept.any():
         return []
     logits = F.interpolate(found.mask_logits_PQHW[row][kept][None], size=size, mode="bilinear")[0]
-    return [{"image_id": pair, "category_id": 1, "score": float(score), "segmentation": _rle(mask.numpy())}
-            for mask, score in zip(logits > 0, scores[kept], strict=True)]
+    return [
+        {"image_id": pair, "category_id": 1, "score": float(score), "segmentation": _rle(mask.numpy())}
+        for mask, score in zip(logits > 0, scores[kept], strict=True)
+    ]
 
 
 def _rle(mask_HW: np.ndarray) -> dict:
@@ -95,8 +121,10 @@ def _click_ious(network: Sam3Network, tokens: torch.Tensor, scene: Scene) -> lis
     best = answer.iou_BPK[0].argmax(-1)
     logits = answer.mask_logits_BPKHW[0][torch.arange(len(best)), best]
     masks = (F.interpolate(logits[None], size=scene.image_HWC.shape[:2], mode="bilinear")[0] > 0).numpy()
-    return [float((mask & truth).sum() / max(1, (mask | truth).sum()))
-            for mask, (_, truth) in zip(masks, scene.instances, strict=True)]
+    return [
+        float((mask & truth).sum() / max(1, (mask | truth).sum()))
+        for mask, (_, truth) in zip(masks, scene.instances, strict=True)
+    ]
 
 
 @torch.inference_mode()
@@ -112,8 +140,10 @@ def time_on_one_thread(network: Sam3Network, repeats: int = 15) -> dict[str, flo
         tokens = network.encode(pixels)
         levels = network.tracker_features(tokens)
         point, label = torch.full((1, 1, 1, 2), 100.0), torch.ones(1, 1, 1, dtype=torch.long)
-        return {"encode_ms": _median_ms(lambda: network.encode(pixels), repeats),
-                "click_ms": _median_ms(lambda: network.click(levels, point, label), repeats)}
+        return {
+            "encode_ms": _median_ms(lambda: network.encode(pixels), repeats),
+            "click_ms": _median_ms(lambda: network.click(levels, point, label), repeats),
+        }
     finally:
         torch.set_num_threads(threads)
 

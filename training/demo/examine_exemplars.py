@@ -17,8 +17,9 @@ SAME_OBJECT_IOU = 0.5
 
 
 @torch.inference_mode()
-def examine_exemplars(network: Sam3Network, tokenizer: PhraseTokenizer, domain: str, *, first_seed: int,
-                      scenes: int) -> dict[str, dict[str, float]]:
+def examine_exemplars(
+    network: Sam3Network, tokenizer: PhraseTokenizer, domain: str, *, first_seed: int, scenes: int
+) -> dict[str, dict[str, float]]:
     """Of each concept with two objects or more the largest is shown: how many of the others are found (recall), and how
     many of the finds are one of them (precision), with the word alone, with the word and the box, and with the box and
     a word that nobody taught."""
@@ -33,12 +34,20 @@ def examine_exemplars(network: Sam3Network, tokenizer: PhraseTokenizer, domain: 
                 for name, (word, boxes) in asked.items():
                     finds = _finds(network, tokenizer, vision, word, boxes, largest.shape)
                     counts[name] += _compare([find for find in finds if not _same(find, largest)], others)
-    return {name: {"recall": float(found / max(wanted, 1)), "precision": float(found / max(found + wrong, 1))}
-            for name, (found, wanted, wrong) in counts.items()}
+    return {
+        name: {"recall": float(found / max(wanted, 1)), "precision": float(found / max(found + wrong, 1))}
+        for name, (found, wanted, wrong) in counts.items()
+    }
 
 
-def _finds(network: Sam3Network, tokenizer: PhraseTokenizer, vision, word: str, boxes: list[ExemplarBox],
-           size_hw: tuple[int, ...]) -> np.ndarray:
+def _finds(
+    network: Sam3Network,
+    tokenizer: PhraseTokenizer,
+    vision,
+    word: str,
+    boxes: list[ExemplarBox],
+    size_hw: tuple[int, ...],
+) -> np.ndarray:
     text = network.text_features(*tokenizer([word]))
     if boxes:
         text = with_exemplars(network, vision, text, boxes, size_hw[1], size_hw[0])

@@ -24,8 +24,17 @@ WORDLESS_SHARE = 0.4
 JITTER = 0.1  # of the box's sides: people frame an object, they do not measure it
 
 
-def train_exemplars(network: Sam3Network, tokenizer: PhraseTokenizer, lessons: list[Lesson], *, steps: int, path: Path,
-                    seed: int, batch_size: int = 16, rate: float = 1e-3) -> float:
+def train_exemplars(
+    network: Sam3Network,
+    tokenizer: PhraseTokenizer,
+    lessons: list[Lesson],
+    *,
+    steps: int,
+    path: Path,
+    seed: int,
+    batch_size: int = 16,
+    rate: float = 1e-3,
+) -> float:
     """Runs to `steps`, resuming from path; returns the seconds spent."""
     encoder = network.detector.geometry_encoder
     network.requires_grad_(False)
@@ -42,8 +51,9 @@ def train_exemplars(network: Sam3Network, tokenizer: PhraseTokenizer, lessons: l
     return seconds
 
 
-def _loss(network: Sam3Network, tokenizer: PhraseTokenizer, lesson: Lesson, batch_size: int,
-          rng: np.random.Generator) -> dict[str, torch.Tensor]:
+def _loss(
+    network: Sam3Network, tokenizer: PhraseTokenizer, lesson: Lesson, batch_size: int, rng: np.random.Generator
+) -> dict[str, torch.Tensor]:
     """Of each picture one concept that is there, and one or two of its objects as examples; all are to be found."""
     shown = int(rng.integers(1, 3))
     tokens: list[torch.Tensor] = []
@@ -62,8 +72,14 @@ def _loss(network: Sam3Network, tokenizer: PhraseTokenizer, lesson: Lesson, batc
     return _answer_loss(network, tokenizer, torch.stack(tokens), phrases, torch.stack(boxes), targets)
 
 
-def _answer_loss(network: Sam3Network, tokenizer: PhraseTokenizer, tokens_BNC: torch.Tensor, phrases: list[str],
-                 boxes_BM4: torch.Tensor, targets: list[Target]) -> dict[str, torch.Tensor]:
+def _answer_loss(
+    network: Sam3Network,
+    tokenizer: PhraseTokenizer,
+    tokens_BNC: torch.Tensor,
+    phrases: list[str],
+    boxes_BM4: torch.Tensor,
+    targets: list[Target],
+) -> dict[str, torch.Tensor]:
     with torch.no_grad():
         vision = network.detector_features(tokens_BNC)
         words = network.text_features(*tokenizer(phrases))
@@ -80,8 +96,10 @@ def _answer_loss(network: Sam3Network, tokenizer: PhraseTokenizer, tokens_BNC: t
 def _picture(vision, index: int):
     """The features of one picture of a batch, in the same shape."""
     rows = slice(index, index + 1)
-    return type(vision)(fpn_hidden_states=tuple(level[rows] for level in vision.fpn_hidden_states),
-                        fpn_position_encoding=tuple(level[:1] for level in vision.fpn_position_encoding))
+    return type(vision)(
+        fpn_hidden_states=tuple(level[rows] for level in vision.fpn_hidden_states),
+        fpn_position_encoding=tuple(level[:1] for level in vision.fpn_position_encoding),
+    )
 
 
 def _jittered(boxes_M4: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:

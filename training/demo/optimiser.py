@@ -11,18 +11,27 @@ from torch import nn
 class Optimiser:
     """Learning rate: rises over the first 3 % of the steps, holds, falls linearly to zero from hold_share on."""
 
-    def __init__(self, parameters: Iterable[tuple[str, nn.Parameter]], *, rate: float, steps: int,
-                 hold_share: float = 0.5, weight_decay: float = 0.02) -> None:
+    def __init__(
+        self,
+        parameters: Iterable[tuple[str, nn.Parameter]],
+        *,
+        rate: float,
+        steps: int,
+        hold_share: float = 0.5,
+        weight_decay: float = 0.02,
+    ) -> None:
         matrices: list[nn.Parameter] = []
         others: list[nn.Parameter] = []
         for name, parameter in parameters:
             hidden = parameter.ndim == 2 and min(parameter.shape) > 8 and "embed" not in name
             (matrices if hidden else others).append(parameter)
         self.parts: list[torch.optim.Optimizer] = [
-            torch.optim.AdamW(others, lr=rate, weight_decay=weight_decay, betas=(0.9, 0.98))]
+            torch.optim.AdamW(others, lr=rate, weight_decay=weight_decay, betas=(0.9, 0.98))
+        ]
         if matrices:
-            self.parts.append(torch.optim.Muon(matrices, lr=rate, weight_decay=weight_decay,
-                                               adjust_lr_fn="match_rms_adamw"))
+            self.parts.append(
+                torch.optim.Muon(matrices, lr=rate, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw")
+            )
         self.rate, self.steps, self.hold_share = rate, steps, hold_share
         self.parameters = matrices + others
 

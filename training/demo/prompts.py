@@ -57,8 +57,13 @@ def _one_picture(drawings: Drawings, index: int, taught: bool, prompts: int, rng
     lookup = np.concatenate([[0], drawings.concepts[index] + 1]).astype(np.int64)
     concepts = lookup[small] if taught else np.full(small.shape, -1, np.int64)
     boxes = boxes_by_number(numbers)
-    return (np.ascontiguousarray(image), small.astype(np.int64), concepts, _extents(small, boxes),
-            *_prompts(numbers, small, boxes, deepest, prompts, rng))
+    return (
+        np.ascontiguousarray(image),
+        small.astype(np.int64),
+        concepts,
+        _extents(small, boxes),
+        *_prompts(numbers, small, boxes, deepest, prompts, rng),
+    )
 
 
 def small_numbers(numbers_HW: np.ndarray) -> np.ndarray:
@@ -87,8 +92,14 @@ def _extents(small: np.ndarray, boxes: dict[int, np.ndarray]) -> np.ndarray:
     return np.stack([x - per_cell[0], y - per_cell[1], per_cell[2] - x, per_cell[3] - y])
 
 
-def _prompts(numbers: np.ndarray, small: np.ndarray, boxes: dict[int, np.ndarray], deepest: np.ndarray, prompts: int,
-             rng: np.random.Generator) -> tuple:
+def _prompts(
+    numbers: np.ndarray,
+    small: np.ndarray,
+    boxes: dict[int, np.ndarray],
+    deepest: np.ndarray,
+    prompts: int,
+    rng: np.random.Generator,
+) -> tuple:
     masks = np.zeros((prompts, CELLS, CELLS), dtype=bool)
     points = np.zeros((prompts, 3, 2), dtype=np.float32)
     labels = np.full((prompts, 3), PAD, dtype=np.int64)
@@ -103,8 +114,9 @@ def _prompts(numbers: np.ndarray, small: np.ndarray, boxes: dict[int, np.ndarray
     return masks, points, labels, frames, np.full(prompts, bool(boxes))
 
 
-def _clicks(numbers: np.ndarray, number: int, box: np.ndarray, deepest: np.ndarray,
-            rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _clicks(
+    numbers: np.ndarray, number: int, box: np.ndarray, deepest: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """One foreground point, near the deepest pixel or anywhere; often one or two more, of either kind."""
     points, labels = np.zeros((3, 2), dtype=np.float32), np.full(3, PAD, dtype=np.int64)
     points[0], labels[0] = _inside(numbers, number, box, deepest, rng), POSITIVE
@@ -119,8 +131,9 @@ def _clicks(numbers: np.ndarray, number: int, box: np.ndarray, deepest: np.ndarr
     return points, labels
 
 
-def _inside(numbers: np.ndarray, number: int, box: np.ndarray, deepest: np.ndarray,
-            rng: np.random.Generator) -> np.ndarray:
+def _inside(
+    numbers: np.ndarray, number: int, box: np.ndarray, deepest: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     spread = 0.06 * float(max(box[2] - box[0], box[3] - box[1]))
     for attempt in range(12):
         near = attempt == 0 and rng.random() < 0.6

@@ -90,8 +90,15 @@ def _random_object(rng: np.random.Generator, concept: str, hard: bool, horizon: 
     half = (low + (high - low) * (0.65 * near + 0.35 * rng.uniform(0, 1))) * (0.92 if hard else 1.0)
     foot = (horizon + 0.1 + (0.97 - horizon - 0.1) * near) * IMAGE_SIZE_PX
     x = rng.uniform(0.35 * half, IMAGE_SIZE_PX - 0.35 * half) if hard else rng.uniform(half, IMAGE_SIZE_PX - half)
-    return _Placed(concept, str(rng.choice(breeds)), (float(x), float(foot - half)), float(half),
-                   float(rng.normal(0, 0.09)), bool(rng.random() < 0.5), int(rng.integers(2**62)))
+    return _Placed(
+        concept,
+        str(rng.choice(breeds)),
+        (float(x), float(foot - half)),
+        float(half),
+        float(rng.normal(0, 0.09)),
+        bool(rng.random() < 0.5),
+        int(rng.integers(2**62)),
+    )
 
 
 def _gap(a: _Placed, b: _Placed) -> float:
@@ -100,8 +107,9 @@ def _gap(a: _Placed, b: _Placed) -> float:
     return float(distance / (a.half_px + b.half_px))
 
 
-def _paint(placed: list[_Placed], domain: str, horizon: float, size_px: int,
-           paint_seed: int) -> tuple[np.ndarray, np.ndarray, set[int]]:
+def _paint(
+    placed: list[_Placed], domain: str, horizon: float, size_px: int, paint_seed: int
+) -> tuple[np.ndarray, np.ndarray, set[int]]:
     """Picture, instance numbers, and which objects ended up too covered to be labelled fairly."""
     rng = np.random.default_rng(paint_seed)
     side = size_px * OVERSAMPLING
@@ -114,8 +122,11 @@ def _paint(placed: list[_Placed], domain: str, horizon: float, size_px: int,
         draw_rails(canvas, side, rng)
     numbers = np.asarray(canvas.numbers)[1::OVERSAMPLING, 1::OVERSAMPLING].copy()
     visible = np.bincount(numbers.ravel(), minlength=len(placed) + 1)[1:] * OVERSAMPLING**2
-    covered = {index for index, (seen, full) in enumerate(zip(visible, full_areas, strict=True))
-               if seen < MIN_VISIBLE_SHARE * full}
+    covered = {
+        index
+        for index, (seen, full) in enumerate(zip(visible, full_areas, strict=True))
+        if seen < MIN_VISIBLE_SHARE * full
+    }
     picture = canvas.picture.resize((size_px, size_px), Image.Resampling.BOX)
     develop = develop_hard if domain == "hard" else develop_easy
     return develop(picture, rng), numbers, covered

@@ -7,23 +7,40 @@ import numpy as np
 from training.demo.brush import Brush, Colour, jitter, shade
 
 EASY_BREEDS: dict[str, list[str]] = {
-    "chicken": ["white", "buff"], "duck": ["mallard", "yellow"], "rock": ["grey"],
-    "feeder": ["red", "blue"], "egg": ["cream", "pink"],
+    "chicken": ["white", "buff"],
+    "duck": ["mallard", "yellow"],
+    "rock": ["grey"],
+    "feeder": ["red", "blue"],
+    "egg": ["cream", "pink"],
 }
 HARD_BREEDS: dict[str, list[str]] = {
-    "chicken": ["brown", "black", "barred"], "duck": ["pekin", "dusky"], "rock": ["brown", "mossy"],
-    "feeder": ["steel", "wooden"], "egg": ["brown", "speckled"],
+    "chicken": ["brown", "black", "barred"],
+    "duck": ["pekin", "dusky"],
+    "rock": ["brown", "mossy"],
+    "feeder": ["steel", "wooden"],
+    "egg": ["brown", "speckled"],
 }
 _BODY: dict[tuple[str, str], Colour] = {
-    ("chicken", "white"): (244, 240, 232), ("chicken", "buff"): (224, 152, 62),
-    ("chicken", "brown"): (128, 74, 42), ("chicken", "black"): (52, 48, 56), ("chicken", "barred"): (168, 166, 168),
-    ("duck", "mallard"): (146, 128, 108), ("duck", "yellow"): (250, 216, 66),
-    ("duck", "pekin"): (240, 238, 230), ("duck", "dusky"): (84, 76, 78),
-    ("rock", "grey"): (150, 154, 160), ("rock", "brown"): (122, 98, 78), ("rock", "mossy"): (92, 104, 78),
-    ("feeder", "red"): (204, 40, 42), ("feeder", "blue"): (46, 92, 200),
-    ("feeder", "steel"): (168, 174, 182), ("feeder", "wooden"): (146, 104, 62),
-    ("egg", "cream"): (250, 236, 212), ("egg", "pink"): (238, 190, 158),
-    ("egg", "brown"): (176, 116, 76), ("egg", "speckled"): (196, 196, 170),
+    ("chicken", "white"): (244, 240, 232),
+    ("chicken", "buff"): (224, 152, 62),
+    ("chicken", "brown"): (128, 74, 42),
+    ("chicken", "black"): (52, 48, 56),
+    ("chicken", "barred"): (168, 166, 168),
+    ("duck", "mallard"): (146, 128, 108),
+    ("duck", "yellow"): (250, 216, 66),
+    ("duck", "pekin"): (240, 238, 230),
+    ("duck", "dusky"): (84, 76, 78),
+    ("rock", "grey"): (150, 154, 160),
+    ("rock", "brown"): (122, 98, 78),
+    ("rock", "mossy"): (92, 104, 78),
+    ("feeder", "red"): (204, 40, 42),
+    ("feeder", "blue"): (46, 92, 200),
+    ("feeder", "steel"): (168, 174, 182),
+    ("feeder", "wooden"): (146, 104, 62),
+    ("egg", "cream"): (250, 236, 212),
+    ("egg", "pink"): (238, 190, 158),
+    ("egg", "brown"): (176, 116, 76),
+    ("egg", "speckled"): (196, 196, 170),
 }
 # Half the drawn height at 224 px, so that visible objects measure 40 to 110 px.
 HALF_HEIGHT_PX = {"chicken": (28, 47), "duck": (26, 44), "rock": (22, 40), "feeder": (27, 46), "egg": (18, 25)}
@@ -41,8 +58,9 @@ def _chicken(brush: Brush, breed: str, colour: Colour, rng: np.random.Generator)
         brush.line([(x, 0.55), (x + 0.02, 0.98)], leg, 0.09)
         brush.line([(x - 0.1, 0.97), (x + 0.16, 0.97)], leg, 0.07)
     lift = rng.uniform(-0.15, 0.15)
-    brush.polygon([(-0.45, 0.25), (-1.02, -0.5 + lift), (-0.78, -0.62 + lift), (-0.62, -0.5 + lift), (-0.1, -0.2)],
-                  dark)
+    brush.polygon(
+        [(-0.45, 0.25), (-1.02, -0.5 + lift), (-0.78, -0.62 + lift), (-0.62, -0.5 + lift), (-0.1, -0.2)], dark
+    )
     brush.ellipse(0, 0.18, 0.68, 0.5, colour, tilt_rad=-0.15)
     head_x, head_y = 0.56 + rng.uniform(-0.06, 0.06), -0.62 + rng.uniform(-0.08, 0.08)
     brush.polygon([(0.05, -0.12), (head_x - 0.2, head_y), (head_x + 0.2, head_y + 0.05), (0.62, 0.3)], colour)
@@ -68,8 +86,15 @@ def _duck(brush: Brush, breed: str, colour: Colour, rng: np.random.Generator) ->
     head_x, head_y = 0.62 + rng.uniform(-0.05, 0.05), -0.6 + rng.uniform(-0.08, 0.08)
     brush.polygon([(0.32, 0.3), (head_x - 0.17, head_y), (head_x + 0.16, head_y), (0.76, 0.4)], head)
     brush.ellipse(head_x, head_y, 0.28, 0.25, head)
-    brush.polygon([(head_x + 0.2, head_y - 0.07), (head_x + 0.58, head_y + 0.04), (head_x + 0.58, head_y + 0.15),
-                   (head_x + 0.2, head_y + 0.16)], bill)
+    brush.polygon(
+        [
+            (head_x + 0.2, head_y - 0.07),
+            (head_x + 0.58, head_y + 0.04),
+            (head_x + 0.58, head_y + 0.15),
+            (head_x + 0.2, head_y + 0.16),
+        ],
+        bill,
+    )
     if breed == "mallard":
         brush.line([(0.36, -0.02), (0.76, 0.04)], (238, 236, 228), 0.1, owned=False)
     brush.ellipse(-0.15, 0.6, 0.6, 0.2, shade(colour, 0.88), owned=False)
@@ -98,10 +123,16 @@ def _feeder(brush: Brush, breed: str, colour: Colour, rng: np.random.Generator) 
     brush.polygon([(-0.95, 0.55), (0.95, 0.55), (0.8, 0.98), (-0.8, 0.98)], tray)
     brush.polygon([(-width, -0.6), (width, -0.6), (width, 0.66), (-width, 0.66)], colour)
     brush.polygon([(-width - 0.12, -0.58), (-0.18, -0.95), (0.18, -0.95), (width + 0.12, -0.58)], shade(colour, 0.72))
-    brush.polygon([(-width * 0.75, -0.5), (-width * 0.3, -0.5), (-width * 0.3, 0.5), (-width * 0.75, 0.5)],
-                  shade(colour, 1.3), owned=False)
-    brush.polygon([(width * 0.6, -0.56), (width * 0.98, -0.56), (width * 0.98, 0.56), (width * 0.6, 0.56)],
-                  shade(colour, 0.75), owned=False)
+    brush.polygon(
+        [(-width * 0.75, -0.5), (-width * 0.3, -0.5), (-width * 0.3, 0.5), (-width * 0.75, 0.5)],
+        shade(colour, 1.3),
+        owned=False,
+    )
+    brush.polygon(
+        [(width * 0.6, -0.56), (width * 0.98, -0.56), (width * 0.98, 0.56), (width * 0.6, 0.56)],
+        shade(colour, 0.75),
+        owned=False,
+    )
     brush.polygon([(-0.8, 0.6), (0.8, 0.6), (0.74, 0.72), (-0.74, 0.72)], (214, 178, 90), owned=False)
 
 

@@ -15,8 +15,13 @@ REPORT_EVERY = 50
 SAVE_EVERY_S = 120.0
 
 
-def run_stage(path: Path, modules: dict[str, nn.Module], optimiser: Optimiser, steps: int,
-              losses_at: Callable[[int], dict[str, torch.Tensor]]) -> float:
+def run_stage(
+    path: Path,
+    modules: dict[str, nn.Module],
+    optimiser: Optimiser,
+    steps: int,
+    losses_at: Callable[[int], dict[str, torch.Tensor]],
+) -> float:
     """Train on losses_at(step)["total"] up to `steps`; returns the seconds spent on this stage so far.
 
     path holds the newest checkpoint: it is resumed from if there, and replaced every two minutes and at the end.

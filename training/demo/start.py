@@ -39,7 +39,9 @@ def use_plain_attention(network: Sam3Network) -> None:
 def _start_patches(projection: nn.Conv2d) -> None:
     """A low-frequency cosine basis: half for brightness, a quarter for each of two colour differences."""
     width = projection.out_channels
-    frequencies = sorted(((u, v) for u in range(PATCH_PX) for v in range(PATCH_PX)), key=lambda f: f[0]**2 + f[1]**2)
+    frequencies = sorted(
+        ((u, v) for u in range(PATCH_PX) for v in range(PATCH_PX)), key=lambda f: f[0] ** 2 + f[1] ** 2
+    )
     colours = np.array([[1, 1, 1], [1, 0, -1], [-0.5, 1, -0.5]]) / np.sqrt([[3], [2], [1.5]])
     rows = []
     for colour, count, gain in zip(colours, (width // 2, width // 4, width // 4), (1.0, 2.0, 2.0), strict=True):
@@ -66,8 +68,9 @@ def _start_decoder(decoder: nn.Module) -> None:
     """Queries on a grid over the image, boxes that begin there, and attention that falls off outside a query's box."""
     columns = math.ceil(math.sqrt(QUERIES))
     rows = math.ceil(QUERIES / columns)
-    centres = torch.tensor([[(c + 0.5) / columns, 0.3 + 0.62 * (r + 0.5) / rows]
-                            for r in range(rows) for c in range(columns)])[:QUERIES]
+    centres = torch.tensor(
+        [[(c + 0.5) / columns, 0.3 + 0.62 * (r + 0.5) / rows] for r in range(rows) for c in range(columns)]
+    )[:QUERIES]
     boxes = torch.cat([centres, torch.full_like(centres, 0.3)], dim=1)
     decoder.reference_points.weight.data.copy_(torch.logit(boxes))
     nn.init.zeros_(decoder.box_head.layer3.weight)

@@ -71,8 +71,11 @@ def click_losses(masks: torch.Tensor, iou: torch.Tensor, batch: WorldBatch) -> d
     count = kept.sum().clamp(min=1)
     best = each[:, :, 1:].min(-1).values + 0.15 * each[:, :, 1:].mean(-1)
     claims = F.mse_loss(iou, real_iou, reduction="none").mean(-1)
-    return {"mask": ((best + each[:, :, 0]) * kept).sum() / count, "iou": 4 * (claims * kept).sum() / count,
-            "single_iou": (real_iou[:, :, 0] * kept).sum() / count}
+    return {
+        "mask": ((best + each[:, :, 0]) * kept).sum() / count,
+        "iou": 4 * (claims * kept).sum() / count,
+        "single_iou": (real_iou[:, :, 0] * kept).sum() / count,
+    }
 
 
 def _near(masks_BPGG: torch.Tensor) -> torch.Tensor:
@@ -92,12 +95,17 @@ def answer_all(network: Sam3Network, levels: list[torch.Tensor], **prompts) -> t
     return answer.mask_logits_BPKHW, answer.iou_BPK
 
 
-def click_step(network: Sam3Network, levels: list[torch.Tensor], batch: WorldBatch, kind: float,
-               ) -> dict[str, torch.Tensor]:
+def click_step(
+    network: Sam3Network,
+    levels: list[torch.Tensor],
+    batch: WorldBatch,
+    kind: float,
+) -> dict[str, torch.Tensor]:
     """kind in 0..1 chooses what the person did: mostly points, sometimes a box or a click on an earlier mask."""
     if kind < 0.12:
-        return click_losses(*answer_all(network, levels, points_px_BPN2=None, labels_BPN=None,
-                                        boxes_px_BP4=batch.boxes), batch)
+        return click_losses(
+            *answer_all(network, levels, points_px_BPN2=None, labels_BPN=None, boxes_px_BP4=batch.boxes), batch
+        )
     if kind < 0.27:
         return _refine_step(network, levels, batch)
     return click_losses(*answer_all(network, levels, points_px_BPN2=batch.points, labels_BPN=batch.labels), batch)
@@ -117,16 +125,30 @@ def _refine_step(network: Sam3Network, levels: list[torch.Tensor], batch: WorldB
     points[:, 0, 1, 0] = (spot % CELLS + 0.5) * cell_px
     points[:, 0, 1, 1] = (spot // CELLS + 0.5) * cell_px
     labels[:, 0, 1] = torch.where(batch.masks[:, 0].flatten(1).gather(1, spot[:, None])[:, 0], POSITIVE, 0)
-    return click_losses(*answer_all(network, levels, points_px_BPN2=points, labels_BPN=labels,
-                                    mask_logits_B1HW=first[:, 0].clamp(-10, 10)), batch)
+    return click_losses(
+        *answer_all(
+            network, levels, points_px_BPN2=points, labels_BPN=labels, mask_logits_B1HW=first[:, 0].clamp(-10, 10)
+        ),
+        batch,
+    )
 
 
-def train_world(network: Sam3Network, domains: list[Drawings], *, steps: int, path: Path, seed: int,
-                batch_size: int = 16, prompts: int = 6, rate: float = 2e-3) -> float:
+def train_world(
+    network: Sam3Network,
+    domains: list[Drawings],
+    *,
+    steps: int,
+    path: Path,
+    seed: int,
+    batch_size: int = 16,
+    prompts: int = 6,
+    rate: float = 2e-3,
+) -> float:
     """Runs to `steps`, resuming from path; returns the seconds spent. domains[0] is the one that tells its concepts."""
     head = CellHead()
     trained = [(name, p) for name, p in network.named_parameters() if _is_world(name)] + [
-        (f"cells_embed.{name}", p) for name, p in head.named_parameters()]
+        (f"cells_embed.{name}", p) for name, p in head.named_parameters()
+    ]
     use_plain_attention(network)
     network.train()
 
@@ -136,8 +158,9 @@ def train_world(network: Sam3Network, domains: list[Drawings], *, steps: int, pa
         rows = [rng.integers(0, len(d), batch_size // len(domains)) for d in domains]
         return world_losses(network, head, make_batch(domains, rows, prompts, rng), rng.random())
 
-    seconds = run_stage(path, {"network": network, "head": head}, Optimiser(trained, rate=rate, steps=steps), steps,
-                        losses_at)
+    seconds = run_stage(
+        path, {"network": network, "head": head}, Optimiser(trained, rate=rate, steps=steps), steps, losses_at
+    )
     network.eval()
     return seconds
 
@@ -153,4 +176,5 @@ def world_losses(network: Sam3Network, head: CellHead, batch: WorldBatch, kind: 
 def _is_world(name: str) -> bool:
     """Backbone and click side. The backbone is listed under the detector, which is where the hub stores it."""
     return name.startswith("detector.vision_encoder.backbone.") or (
-        name.startswith("tracker.") and "pred_obj_score_head" not in name)
+        name.startswith("tracker.") and "pred_obj_score_head" not in name
+    )
