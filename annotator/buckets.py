@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from django.conf import settings
 
-from annotator.errors import ImportRefusedError, RoostError
+from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.formats.records import Problem
 
 SCHEME = "s3://"

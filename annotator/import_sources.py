@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol, Self
 
-from annotator.errors import ImportRefusedError
+from annotator.common.errors import ImportRefusedError
 from annotator.formats.records import Problem
 
 MAX_MEMBERS = 100_000

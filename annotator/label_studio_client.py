@@ -17,8 +17,8 @@ from urllib.parse import SplitResult, urlsplit
 import httpx
 from django.conf import settings
 
-from annotator.checked_http import ForbiddenAddress, Network, TooMuch, checked_client
-from annotator.errors import RoostError
+from annotator.common.checked_http import ForbiddenAddress, Network, TooMuch, checked_client
+from annotator.common.errors import RoostError
 
 PAGE_TASKS = 50
 ANSWER_BYTES = 512 * 1024**2  # a task travels with every mask that was ever drawn on it

@@ -17,8 +17,8 @@ import httpx
 import numpy as np
 from django.conf import settings
 
-from annotator.errors import BackendError, MaskError
-from annotator.masks import Rle, wire_to_rle
+from annotator.common.errors import BackendError, MaskError
+from annotator.common.masks import Rle, wire_to_rle
 
 CONNECT_SECONDS = 2.0
 CLICK_SECONDS = 10.0

@@ -163,7 +163,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = VAR_DIR / "static"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": VAR_DIR / "media"}},
-    "staticfiles": {"BACKEND": "annotator.static_storage.HashedStaticStorage"},
+    "staticfiles": {"BACKEND": "annotator.common.static_storage.HashedStaticStorage"},
 }
 
 SECURE_CONTENT_TYPE_NOSNIFF = True
@@ -182,14 +182,14 @@ FILE_UPLOAD_TEMP_DIR = None
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": [
-        "annotator.api.authentication.TokenAuthentication",
+        "annotator.common.api.authentication.TokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["annotator.api.parsers.StrictJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["annotator.common.api.parsers.StrictJSONParser"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "annotator.api.errors.exception_handler",
+    "EXCEPTION_HANDLER": "annotator.common.api.errors.exception_handler",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Roost API",

@@ -6,9 +6,8 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
+from annotator.forms import PlainForm, names_in
 from annotator.models import Image
-
-from .forms import PlainForm, names_in
 
 SPLIT_CHOICES = [
     ("", "The export's own; else 85 % train, 15 % validation"),

@@ -18,8 +18,8 @@ from typing import Any
 
 from django.conf import settings
 
-from annotator.child import child_command
-from annotator.errors import JobCancelled, RoostError
+from annotator.common.child import child_command
+from annotator.common.errors import JobCancelled, RoostError
 
 NICENESS = 10
 KILL_AFTER_SECONDS = 10.0

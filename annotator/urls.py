@@ -6,7 +6,7 @@ from drf_spectacular.views import SpectacularSwaggerView
 
 from annotator.views.media import media
 
-handler500 = "annotator.api.unknown.failed"
+handler500 = "annotator.common.api.unknown.failed"
 
 urlpatterns = [
     path("admin/", admin.site.urls),

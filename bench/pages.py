@@ -97,7 +97,7 @@ def _pairs(project) -> None:
 
 def _predictions(project, rng: np.random.Generator) -> None:
     """Features as long as SAM 3's; two masks each; a U of presence scores, as models have it."""
-    from annotator.masks import encode_mask
+    from annotator.common.masks import encode_mask
     from annotator.models import Pair, Prediction
 
     mask_HW = np.zeros((SIDE_PX, SIDE_PX), dtype=np.uint8)

@@ -13,7 +13,7 @@ from django.contrib.auth import get_user_model
 from django.utils import timezone
 from PIL import Image as PillowImage
 
-from annotator.masks import Rle, encode_mask
+from annotator.common.masks import Rle, encode_mask
 from annotator.models import (
     Annotation,
     Concept,

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from annotator.child import child_command
+from annotator.common.child import child_command
 from tests.stack import free_port
 
 START_SECONDS = 60

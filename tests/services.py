@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from annotator.child import child_command
+from annotator.common.child import child_command
 from annotator.loop.stack import free_port
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -6,15 +6,14 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotator.common.access import project_for
+from annotator.common.api import schema, serializers
+from annotator.common.api.bodies import answers, checked
+from annotator.common.api.payloads import concept_whole
 from annotator.models import Concept, Membership
-from annotator.selectors.access import project_for
 from annotator.selectors.concepts import merge_plan
 from annotator.services.concept_merge import concept_merge
 from annotator.services.concepts import concept_rename, concept_restore, concept_retire
-
-from . import schema, serializers
-from .bodies import answers, checked
-from .payloads import concept_whole
 
 
 @extend_schema(responses=answers(200, schema.WholeConcept(many=True)))

@@ -7,14 +7,13 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotator.common.access import job_for
+from annotator.common.api import schema
+from annotator.common.api.bodies import answers
+from annotator.common.api.payloads import job_payload
 from annotator.models import Membership
-from annotator.selectors.access import job_for
 from annotator.services.jobs import job_cancel
 from annotator.services.prediction_jobs import prediction_file
-
-from . import schema
-from .bodies import answers
-from .payloads import job_payload
 
 
 @extend_schema(responses=answers(200, schema.Job))

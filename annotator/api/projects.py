@@ -7,8 +7,12 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotator.common.access import project_for, projects_of
+from annotator.common.api import schema, serializers
+from annotator.common.api.bodies import answers, checked
+from annotator.common.api.parsers import StrictJSONParser
+from annotator.common.api.payloads import job_payload, project_row, project_whole
 from annotator.models import Job, Membership
-from annotator.selectors.access import project_for, projects_of
 from annotator.selectors.progress import settled_since
 from annotator.services.holdout import holdout_queue
 from annotator.services.mining import mining_start
@@ -17,11 +21,6 @@ from annotator.services.promotion import version_named, version_promote, version
 from annotator.services.snapshots import snapshot_start
 from annotator.services.suspects import suspects_queue
 from annotator.services.training_runs import retrain_start
-
-from . import schema, serializers
-from .bodies import answers, checked
-from .parsers import StrictJSONParser
-from .payloads import job_payload, project_row, project_whole
 
 ADMIN = Membership.Role.ADMIN
 

@@ -7,16 +7,15 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from annotator.common.access import annotation_for, annotation_to_review, project_for
+from annotator.common.api import schema, serializers
+from annotator.common.api.bodies import answers, checked
+from annotator.common.api.payloads import annotation_payload, review_row
 from annotator.models import Membership
-from annotator.selectors.access import annotation_for, annotation_to_review, project_for
 from annotator.selectors.near_certain import answers_certain
 from annotator.selectors.reviews import annotations_waiting
 from annotator.services.bulk_reviews import reviews_approve
 from annotator.services.reviews import review_decide
-
-from . import schema, serializers
-from .bodies import answers, checked
-from .payloads import annotation_payload, review_row
 
 PAGE = 500
 

@@ -11,18 +11,17 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotator import ml_client
+from annotator.common.access import has_role, member_named, project_for, task_for, task_seen_by
+from annotator.common.api import schema, serializers
+from annotator.common.api.bodies import answers, checked
+from annotator.common.api.payloads import found_payload, task_payload
 from annotator.models import Membership, Task
-from annotator.selectors.access import has_role, member_named, project_for, task_for, task_seen_by
 from annotator.services.assignments import task_reassign
 from annotator.services.drafts import draft_delete, draft_save
 from annotator.services.honeypots import feedback_of
 from annotator.services.submissions import task_submit
 from annotator.services.tasks import task_claim, task_heartbeat, task_release, task_reopen, task_skip
 from annotator.services.warming import claim_warm
-
-from . import schema, serializers
-from .bodies import answers, checked
-from .payloads import found_payload, task_payload
 
 # Somebody who asks for more has seen what scores 0.5 and wants what the model was less sure of, too.
 SIMILAR_QUERY_SCORE = 0.3

@@ -3,7 +3,9 @@
 from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
-from . import concepts, jobs, projects, reviews, tasks, unknown
+from annotator.common.api import unknown
+
+from . import concepts, jobs, projects, reviews, tasks
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),

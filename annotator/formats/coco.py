@@ -7,8 +7,8 @@ from "not looked at". Source: cocodataset.org "Data format"; lvisdataset.org for
 from collections.abc import Sequence
 from typing import Any
 
-from annotator.errors import ImportRefusedError, MaskError
-from annotator.masks import Rle, polygons_to_rle, rle_area, rle_box_xyxy, rle_checked
+from annotator.common.errors import ImportRefusedError, MaskError
+from annotator.common.masks import Rle, polygons_to_rle, rle_area, rle_box_xyxy, rle_checked
 
 from .records import Category, Dataset, ImageRecord, Instance, Problem
 

@@ -9,8 +9,8 @@ from xml.sax.saxutils import quoteattr
 
 import numpy as np
 
-from annotator.errors import ImportRefusedError, MaskError
-from annotator.masks import MAX_MASK_PIXELS, Rle, decode_rle, encode_mask, polygons_to_rle, rle_area
+from annotator.common.errors import ImportRefusedError, MaskError
+from annotator.common.masks import MAX_MASK_PIXELS, Rle, decode_rle, encode_mask, polygons_to_rle, rle_area
 
 from .records import Category, ImageRecord, Instance, Problem
 

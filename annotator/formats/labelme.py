@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from annotator.errors import ImportRefusedError, MaskError
-from annotator.masks import Rle, decode_rle, encode_mask, polygons_to_rle, rle_area, rle_box_xyxy
+from annotator.common.errors import ImportRefusedError, MaskError
+from annotator.common.masks import Rle, decode_rle, encode_mask, polygons_to_rle, rle_area, rle_box_xyxy
 
 from .records import ImageRecord, Instance, Problem, safe_name
 

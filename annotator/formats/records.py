@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from annotator.errors import ImportRefusedError
-from annotator.masks import Rle
+from annotator.common.errors import ImportRefusedError
+from annotator.common.masks import Rle
 
 MAX_JSON_BYTES = 512 * 1024 * 1024
 

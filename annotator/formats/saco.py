@@ -7,8 +7,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from annotator.errors import ImportRefusedError, MaskError
-from annotator.masks import Rle, rle_area, rle_box_xyxy, rle_checked
+from annotator.common.errors import ImportRefusedError, MaskError
+from annotator.common.masks import Rle, rle_area, rle_box_xyxy, rle_checked
 
 from .records import Category, Dataset, ImageRecord, Instance, Problem
 

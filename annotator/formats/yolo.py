@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import yaml
 
-from annotator.errors import ImportRefusedError, MaskError
-from annotator.masks import MAX_POLYGON_POINTS, Rle, decode_rle, polygons_to_rle, rle_area
+from annotator.common.errors import ImportRefusedError, MaskError
+from annotator.common.masks import MAX_POLYGON_POINTS, Rle, decode_rle, polygons_to_rle, rle_area
 
 from .outlines import single_outline
 from .records import Category, ImageRecord, Instance, Problem

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from annotator.masks import decode_rle, encode_mask, rle_to_wire, wire_to_rle
+from annotator.common.masks import decode_rle, encode_mask, rle_to_wire, wire_to_rle
 
 from .client import RoostClient
 from .oracle import CLICK_SECONDS, Drawn, Point, settle_object

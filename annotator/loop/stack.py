@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotator.child import child_command
+from annotator.common.child import child_command
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 START_LIMIT_S = 180.0

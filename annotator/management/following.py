@@ -10,7 +10,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.models import Job, Project
 from annotator.services.job_runner import job_run
 from annotator.services.jobs import job_cancel

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass, field
 
-from annotator.agreement import cohen_kappa
+from annotator.common.agreement import cohen_kappa, overlap
 from annotator.models import Annotation, Project
 from annotator.models.annotations import Verdict
-from annotator.selectors.quality import LEAST, overlap
+
+from .quality import LEAST
 
 # Masks of so many of the newest double answers are compared.
 NEWEST = 500

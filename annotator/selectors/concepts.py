@@ -4,21 +4,11 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
-from annotator.models import Concept, Pair, Project, Task
+from annotator.models import Concept, Pair, Task
 
 Truth, State = Pair.Truth, Task.State
 # A person has it in hand, or its answer is not decided yet.
 IN_HAND = (State.CLAIMED, State.SUBMITTED, State.RETURNED)
-
-
-def concepts_active(*, project: Project) -> QuerySet[Concept]:
-    return project.concepts.filter(retired_at=None)
-
-
-def pairs_active(*, project: Project) -> QuerySet[Pair]:
-    """Pairs of what is looked for. Nothing is joined where nothing is retired, so that counts read an index alone."""
-    retired = list(project.concepts.exclude(retired_at=None).values_list("pk", flat=True))
-    return project.pairs.exclude(concept__in=retired) if retired else project.pairs.all()
 
 
 @dataclass(frozen=True)

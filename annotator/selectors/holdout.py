@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from django.db.models import Count
 
+from annotator.common.active import pairs_active
 from annotator.models import Image, Pair, Project, Task
-from annotator.selectors.concepts import pairs_active
 
 # With fewer of either the bootstrap's interval is so wide that hardly any gain passes.
 COMFORTABLE = 30

@@ -8,12 +8,13 @@ from typing import Any
 
 from django.db.models import Q
 
-from annotator.masks import rle_to_wire
+from annotator.common.access import Person, role_of
+from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Image, Membership, Pair, Prediction, Project, Review, Task
-from annotator.selectors.access import Person, role_of
-from annotator.selectors.images_page import ImageFilter, images_found
-from annotator.selectors.tasks import lane_words, proposed_instances
-from annotator.selectors.visibility import answers_visible, pairs_with_visible_truth
+
+from .images_page import ImageFilter, images_found
+from .tasks import lane_words, proposed_instances
+from .visibility import answers_visible, pairs_with_visible_truth
 
 EVENTS = 40
 

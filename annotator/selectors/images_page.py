@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, QuerySet
 
+from annotator.common.access import Person
 from annotator.models import Image, Pair, Project
-from annotator.selectors.access import Person
-from annotator.selectors.visibility import pairs_with_visible_truth
+
+from .visibility import pairs_with_visible_truth
 
 PAGE = 48
 

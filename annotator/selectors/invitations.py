@@ -5,7 +5,7 @@ import hashlib
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.models import Invitation, Membership
 
 GONE = "This link has been used, has expired or was withdrawn. Ask whoever sent it for a new one."

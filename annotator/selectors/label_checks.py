@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from annotator.agreement import wilson_interval
+from annotator.common.active import pairs_active
+from annotator.common.agreement import wilson_interval
 from annotator.models import Annotation, Image, Pair, Prediction, Project, Task
-from annotator.selectors.concepts import pairs_active
-from annotator.selectors.mining import PRESENCE_SCORE
+
+from .mining import PRESENCE_SCORE
 
 # A share of fewer pairs says nothing.
 LEAST = 10

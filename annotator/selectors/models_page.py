@@ -7,9 +7,9 @@ from pathlib import Path
 
 from django.db.models import Q, QuerySet
 
-from annotator.errors import RoostError
+from annotator.common.active import concepts_active
+from annotator.common.errors import RoostError
 from annotator.models import Deployment, ModelVersion, Project
-from annotator.selectors.concepts import concepts_active
 from annotator.services.models_folder import model_folder
 from annotator.services.promotion import deployment_stack
 

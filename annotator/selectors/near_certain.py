@@ -5,15 +5,16 @@ from dataclasses import dataclass
 
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from annotator.agreement import lowest_matched_iou, wilson_interval
-from annotator.batches import batched
-from annotator.draws import task_is_drawn
+from annotator.common.access import Person
+from annotator.common.agreement import lowest_matched_iou, wilson_interval
+from annotator.common.batches import batched
+from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, Image, Prediction, Project, Review, Task
 from annotator.models.annotations import Verdict
-from annotator.selectors.access import Person
-from annotator.selectors.label_checks import LEAST
-from annotator.selectors.mining import PRESENCE_SCORE
-from annotator.selectors.reviews import annotations_waiting, why_barred
+
+from .label_checks import LEAST
+from .mining import PRESENCE_SCORE
+from .reviews import annotations_waiting, why_barred
 
 GRID = 48
 # Masks of so many waiting answers are compared for one grid at most; the next press goes on where this one ended.

@@ -1,27 +1,14 @@
 """A project at a glance: how much waits at each station of the loop, and what this person should do next."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q
 
-from annotator.models import GateDecision, Job, Membership, Pair, Project, Snapshot, Task, TrainingRun
-from annotator.selectors.access import RANK, Person
-from annotator.selectors.concepts import concepts_active, pairs_active
-from annotator.selectors.tasks import half_awaited
+from annotator.common.access import RANK, Person
+from annotator.common.active import concepts_active, pairs_active
+from annotator.models import GateDecision, Job, Pair, Project, Snapshot, Task, TrainingRun
 
-
-def memberships_of(*, user: Person) -> QuerySet[Membership]:
-    """This person's projects by name, each with the role there."""
-    if not user.is_authenticated:
-        return Membership.objects.none()
-    rows = Membership.objects.filter(user_id=user.pk).select_related("project").order_by("project__name")
-    return rows.only("role", "project__name", "project__slug")
-
-
-def may_create_project(*, user: Person, roles: Collection[str]) -> bool:
-    """An admin of any project, or a superuser: whoever makes a project may make accounts for it."""
-    return Membership.Role.ADMIN in roles or bool(getattr(user, "is_superuser", False))
+from .tasks import half_awaited
 
 
 @dataclass(frozen=True)

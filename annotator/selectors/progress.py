@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
+from annotator.common.access import Person
 from annotator.models import Annotation, Project
-from annotator.selectors.access import Person
 
 
 def settled_since(*, project: Project, user: Person, since: datetime) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Count, F, Q, Sum
 
-from annotator.agreement import mean_iou, wilson_interval
+from annotator.common.agreement import overlap, wilson_interval
 from annotator.models import Annotation, Project, Review, Task
 
 # Below this many answers a share says more about chance than about a person.
@@ -109,8 +109,3 @@ def _seconds_spent(answers: Iterable[Annotation]) -> dict[tuple[int, int], float
     for task, author, seconds in rows.values_list("task", "author").annotate(Sum("active_seconds")):
         spent[task, author] = seconds
     return spent
-
-
-def overlap(instances: Sequence[dict], others: Sequence[dict]) -> float:
-    """Mean IoU of matched instances; 1 where both have none."""
-    return mean_iou([one["mask"] for one in instances], [one["mask"] for one in others])

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Floor
 
+from annotator.common.active import pairs_active
 from annotator.models import Pair, Prediction, Project, Task
-from annotator.selectors.concepts import pairs_active
 
 PAGE = 50
 # Counted finely, so that a band can be tried out to two places; shown in bars of five.

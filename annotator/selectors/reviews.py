@@ -6,10 +6,11 @@ import numpy as np
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.db.models.functions import Now
 
-from annotator.masks import decode_rle
+from annotator.common.access import Person
+from annotator.common.masks import decode_rle
 from annotator.models import Annotation, Project, Task
-from annotator.selectors.access import Person
-from annotator.selectors.tasks import half_awaited
+
+from .tasks import half_awaited
 
 
 def annotations_waiting(*, project: Project) -> QuerySet[Annotation]:

@@ -1,8 +1,9 @@
 """What waits for a reviewer, a page at a time."""
 
+from annotator.common.access import Person
 from annotator.models import Annotation, Project
-from annotator.selectors.access import Person
-from annotator.selectors.reviews import annotations_waiting, why_barred
+
+from .reviews import annotations_waiting, why_barred
 
 PAGE = 50
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from annotator.masks import rle_iou, rle_to_wire
+from annotator.common.masks import rle_iou, rle_to_wire
 from annotator.models import GateDecision, Project, TrainingRun
 
 SAME_OBJECT_IOU = 0.5

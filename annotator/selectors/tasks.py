@@ -4,8 +4,8 @@ from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
+from annotator.common.access import Person
 from annotator.models import Annotation, Draft, Pair, Prediction, Project, Review, Task
-from annotator.selectors.access import Person
 
 # What the model would draw, however unsure it is that the thing is there at all: the query's own score decides.
 PROPOSED_QUERY_SCORE = 0.5

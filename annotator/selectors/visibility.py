@@ -2,9 +2,10 @@
 
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
 
+from annotator.common.access import Person, role_of
 from annotator.models import Annotation, Membership, Pair, Project, Task
-from annotator.selectors.access import Person, role_of
-from annotator.selectors.tasks import half_awaited
+
+from .tasks import half_awaited
 
 
 def may_be_tested(*, project: Project, user: Person) -> bool:

@@ -4,11 +4,11 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models.functions import Now
 
-from annotator.errors import ConflictError, RoostError
+from annotator.common.audit import audit_record
+from annotator.common.errors import ConflictError, RoostError
 from annotator.models import Membership, Task
 from annotator.selectors.tasks import companions_of, tasks_barred
 
-from .audit import audit_record
 from .tasks import leases_lapsed_end, task_resting_state
 
 State = Task.State

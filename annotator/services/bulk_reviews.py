@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from django.contrib.auth.models import AbstractBaseUser
 
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.models import Annotation, Project, Review
 from annotator.selectors.near_certain import answer_is_offered
 

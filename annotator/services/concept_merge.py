@@ -10,9 +10,12 @@ from django.db import transaction
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce, Now
 
-from annotator.batches import batched
-from annotator.errors import ConflictError, RoostError
-from annotator.masks import rle_iou
+from annotator.common.audit import audit_record
+from annotator.common.batches import batched
+from annotator.common.errors import ConflictError, RoostError
+from annotator.common.instances import ORIGINS
+from annotator.common.masks import rle_iou
+from annotator.common.rounds import round_current
 from annotator.models import Annotation, Concept, Image, Pair, Task
 from annotator.models.annotations import Verdict
 from annotator.selectors.concepts import (
@@ -24,11 +27,8 @@ from annotator.selectors.concepts import (
     tasks_in_the_way,
     tasks_made_void,
 )
-from annotator.selectors.rounds import round_current
 
-from .audit import audit_record
 from .concepts import concept_locked, tasks_withdraw
-from .instances import ORIGINS
 
 Twice: TypeAlias = tuple[Pair, Pair]
 

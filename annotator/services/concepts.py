@@ -11,12 +11,11 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, QuerySet
 from django.db.models.functions import Now
 
-from annotator.batches import batched
-from annotator.errors import ConflictError, RoostError
+from annotator.common.audit import audit_record
+from annotator.common.batches import batched
+from annotator.common.errors import ConflictError, RoostError
 from annotator.models import Annotation, Concept, Image, Job, Pair, Prediction, Project, Task
 from annotator.selectors.mining import tasks_withdrawable
-
-from .audit import audit_record
 
 PAIRS_A_WRITE = 500
 

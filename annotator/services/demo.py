@@ -21,9 +21,9 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils import timezone
 
-from annotator.child import child_command
-from annotator.errors import RoostError
-from annotator.masks import rle_checked
+from annotator.common.child import child_command
+from annotator.common.errors import RoostError
+from annotator.common.masks import rle_checked
 from annotator.models import Image, Membership, Pair, Project
 
 from .image_store import NewImage, image_file_store, image_rows_add

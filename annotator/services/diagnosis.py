@@ -16,7 +16,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from annotator import buckets, ml_client
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.label_studio_client import LabelStudioClient
 from annotator.models import LabelStudioLink, Project
 from annotator.trainer_process import jemalloc_path

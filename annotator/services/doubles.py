@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from django.db.models.functions import Now
 
-from annotator.draws import task_is_drawn
+from annotator.common.agreement import overlap
+from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, Project, Review, Task
-from annotator.selectors.quality import overlap
 from annotator.selectors.tasks import half_of
 
 from .pairs import pair_settle

@@ -6,7 +6,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models.functions import Now
 
-from annotator.errors import ConflictError, RoostError
+from annotator.common.errors import ConflictError, RoostError
 from annotator.models import Draft, Task
 
 MAX_DRAFT_BYTES = 5_000_000

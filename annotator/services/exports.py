@@ -13,10 +13,10 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from annotator.errors import RoostError
+from annotator.common.active import concepts_active
+from annotator.common.errors import RoostError
 from annotator.formats.records import Category, ImageRecord, Instance, unique_names
 from annotator.models import Concept, Image, Job, Pair, Project
-from annotator.selectors.concepts import concepts_active
 
 from .downloads import download_written
 from .export_layouts import LAYOUTS

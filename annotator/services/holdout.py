@@ -6,12 +6,11 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 
-from annotator.errors import RoostError
+from annotator.common.active import pairs_active
+from annotator.common.audit import audit_record
+from annotator.common.errors import RoostError
+from annotator.common.rounds import round_current
 from annotator.models import Image, Pair, Project, Task
-from annotator.selectors.concepts import pairs_active
-from annotator.selectors.rounds import round_current
-
-from .audit import audit_record
 
 MOST = 1000
 WORDS = "Drawn by chance for the holdout, which judges every new model; so you see no proposals here."

@@ -6,9 +6,9 @@ import numpy as np
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotator.acquisition import audit_words
+from annotator.common.active import pairs_active
+from annotator.common.agreement import overlap
 from annotator.models import Annotation, Image, ModelVersion, Pair, Prediction, Project, Task
-from annotator.selectors.concepts import pairs_active
-from annotator.selectors.quality import overlap
 
 KNOWN = (Pair.TruthSource.ANNOTATED, Pair.TruthSource.DRAWN)
 

@@ -24,9 +24,9 @@ from django.conf import settings
 from django.db import transaction
 
 from annotator import buckets
-from annotator.errors import ImportRefusedError, RoostError
+from annotator.common.active import concepts_active
+from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.models import Image, Pair, Project
-from annotator.selectors.concepts import concepts_active
 
 from .splits import split_for
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from annotator.errors import ImportRefusedError
+from annotator.common.errors import ImportRefusedError
 from annotator.formats import coco
 from annotator.formats.records import MAX_JSON_BYTES, Dataset, Problem, json_read
 from annotator.import_sources import ImportSource

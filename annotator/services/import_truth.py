@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models.functions import Now
 
+from annotator.common.active import concepts_active
+from annotator.common.masks import Rle
 from annotator.formats.records import Category, ImageRecord
-from annotator.masks import Rle
 from annotator.models import Concept, Image, Pair, Project, Task
-from annotator.selectors.concepts import concepts_active
 
 from .projects import concept_add
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from annotator.errors import ImportRefusedError, RoostError
+from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.formats.records import Dataset, ImageRecord, Problem
 from annotator.import_sources import ImportSource
 from annotator.models import Image, Job, Project

@@ -9,11 +9,11 @@ from django.db import IntegrityError, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from annotator.errors import RoostError
+from annotator.common.audit import audit_record
+from annotator.common.errors import RoostError
 from annotator.models import Invitation, Membership, Project
 from annotator.selectors.invitations import invitation_find, invitation_gone, invitations_open, token_hash
 
-from .audit import audit_record
 from .projects import member_set
 
 DAYS = range(1, 91)

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.db.utils import DatabaseError
 
-from annotator.errors import JobCancelled
+from annotator.common.errors import JobCancelled
 from annotator.models import Job
 
 log = logging.getLogger(__name__)

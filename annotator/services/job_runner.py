@@ -13,8 +13,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils.module_loading import import_string
 
-from annotator.database_trouble import database_trouble
-from annotator.errors import JobCancelled, RoostError
+from annotator.common.database_trouble import database_trouble
+from annotator.common.errors import JobCancelled, RoostError
 from annotator.models import Job
 
 from .job_context import JobContext

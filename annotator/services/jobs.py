@@ -10,10 +10,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from annotator.errors import ConflictError, JobCancelled
+from annotator.common.audit import audit_record
+from annotator.common.errors import ConflictError, JobCancelled
 from annotator.models import Job, Project
 
-from .audit import audit_record
 from .job_context import JobContext
 from .named_sources import upload_delete
 

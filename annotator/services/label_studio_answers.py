@@ -16,18 +16,18 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models.functions import Now
 
+from annotator.common.audit import audit_record
+from annotator.common.instances import MAX_INSTANCES
+from annotator.common.masks import Rle, rle_area
+from annotator.common.rounds import round_current
 from annotator.formats import label_studio
 from annotator.formats.records import Category, ImageRecord
 from annotator.label_studio_client import StudioTask
-from annotator.masks import Rle, rle_area
 from annotator.models import Annotation, Image, LabelStudioAnswer, LabelStudioLink, LabelStudioTask, Pair, Task
 from annotator.models.annotations import Verdict
-from annotator.selectors.rounds import round_current
 from annotator.selectors.tasks import tasks_barred
 
-from .audit import audit_record
 from .import_truth import concept_map, unknown_in, verdicts_of
-from .instances import MAX_INSTANCES
 from .submissions import answer_append
 from .tasks import leases_lapsed_end
 

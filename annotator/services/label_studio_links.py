@@ -8,11 +8,11 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from annotator.errors import ConflictError, RoostError
+from annotator.common.audit import audit_record
+from annotator.common.errors import ConflictError, RoostError
 from annotator.label_studio_client import LabelStudioClient, LabelStudioUnknown, StudioProject
 from annotator.models import Job, LabelStudioBell, LabelStudioLink, Project
 
-from .audit import audit_record
 from .jobs import job_enqueue
 
 ALL_TASKS = 0  # the bell's number

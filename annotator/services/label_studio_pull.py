@@ -7,7 +7,7 @@ from urllib.parse import unquote, urlsplit
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import AbstractBaseUser
 
-from annotator.errors import ImportRefusedError, RoostError
+from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.label_studio_client import LabelStudioClient, LabelStudioImageError, StudioTask
 from annotator.models import Image, LabelStudioBell, LabelStudioLink, LabelStudioTask
 

@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
-from annotator.errors import ConflictError, RoostError
+from annotator.common.errors import ConflictError, RoostError
 from annotator.models import Job, LabelStudioAnswer, LabelStudioLink
 
 from .jobs import job_enqueue

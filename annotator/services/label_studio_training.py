@@ -6,7 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models.functions import Now
 
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.models import LabelStudioLink
 
 from .training_runs import retrain_start

@@ -11,8 +11,9 @@ from django.db.models.functions import Now
 
 from annotator import ml_client
 from annotator.acquisition import Choice, Thresholds, choose
-from annotator.batches import batched
-from annotator.errors import BackendError, RoostError
+from annotator.common.batches import batched
+from annotator.common.errors import BackendError, RoostError
+from annotator.common.rounds import round_current
 from annotator.ml_client import WAITS_SECONDS, WORTH_WAITING, ConceptPrediction, ImagePrediction
 from annotator.models import Image, Job, ModelVersion, Pair, Prediction, Project, Task
 from annotator.selectors.mining import (
@@ -27,7 +28,6 @@ from annotator.selectors.mining import (
     presence_counts,
     tasks_withdrawable,
 )
-from annotator.selectors.rounds import round_current
 
 from .doubles import doubles_add
 from .honeypots import honeypots_add, honeypots_draw

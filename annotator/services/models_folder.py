@@ -6,7 +6,7 @@ from pathlib import Path
 
 from django.conf import settings
 
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.models import ModelVersion
 
 DEMO_VERSION, BASE_VERSION = "demo", "sam3"

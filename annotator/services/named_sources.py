@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from django.conf import settings
 
 from annotator.buckets import BucketError, is_bucket, place_named
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.import_sources import ImportSource, source_opened
 
 

@@ -8,10 +8,10 @@ from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from annotator.errors import RoostError
+from annotator.common.audit import audit_record
+from annotator.common.errors import RoostError
 from annotator.models import Membership, Project
 
-from .audit import audit_record
 from .projects import member_set
 from .tasks import leases_lapsed_end
 

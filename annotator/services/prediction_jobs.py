@@ -13,9 +13,9 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.files.uploadedfile import UploadedFile
 
-from annotator.errors import JobCancelled, RoostError
+from annotator.common.active import concepts_active
+from annotator.common.errors import JobCancelled, RoostError
 from annotator.models import Job, Project
-from annotator.selectors.concepts import concepts_active
 from annotator.selectors.models_page import versions_of
 from annotator.uploads import upload_keep
 

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from annotator.errors import ConflictError, RoostError
+from annotator.common.errors import ConflictError, RoostError
 
 JOURNAL = ".journal.jsonl"
 PAIRS, PREDICTIONS, MANIFEST = "pairs.json", "predictions.json", "manifest.json"

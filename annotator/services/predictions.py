@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from annotator import ml_client
-from annotator.batches import batched
-from annotator.errors import BackendError, ImportRefusedError, JobCancelled
+from annotator.common.batches import batched
+from annotator.common.errors import BackendError, ImportRefusedError, JobCancelled
+from annotator.common.masks import rle_box_xyxy
 from annotator.import_sources import ImportSource
-from annotator.masks import rle_box_xyxy
 from annotator.ml_client import WAITS_SECONDS, WORTH_WAITING, ImagePrediction
 
 from .image_store import StoredFile

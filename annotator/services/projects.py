@@ -12,10 +12,10 @@ from django.db import transaction
 from django.db.models import F, Max
 from django.utils.text import slugify
 
-from annotator.errors import RoostError
+from annotator.common.audit import audit_record
+from annotator.common.errors import RoostError
 from annotator.models import ApiToken, Concept, Deployment, Membership, ModelVersion, Project, Task
 
-from .audit import audit_record
 from .concepts import concept_name, pairs_complete
 from .serving_aliases import serving_aliases_refresh
 from .tasks import leases_lapsed_end

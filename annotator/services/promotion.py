@@ -7,10 +7,10 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from annotator import ml_client
-from annotator.errors import BackendError, ConflictError, RoostError
+from annotator.common.audit import audit_record
+from annotator.common.errors import BackendError, ConflictError, RoostError
 from annotator.models import Deployment, GateDecision, ModelVersion, Project
 
-from .audit import audit_record
 from .serving_aliases import serving_aliases_refresh
 from .warming import queue_warm
 

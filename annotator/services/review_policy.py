@@ -1,7 +1,7 @@
 """Whether a submitted annotation wants a reviewer's eye."""
 
-from annotator.agreement import lowest_matched_iou
-from annotator.draws import task_is_drawn
+from annotator.common.agreement import lowest_matched_iou
+from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, Project, Task
 from annotator.selectors.mining import PRESENCE_SCORE
 

@@ -8,14 +8,14 @@ from django.db import transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from annotator.errors import ConflictError, RoostError
+from annotator.common.audit import audit_record
+from annotator.common.errors import ConflictError, RoostError
+from annotator.common.instances import instances_from_wire, point_checked, verdict_checked
 from annotator.models import Annotation, Review, Task
 from annotator.selectors.near_certain import answer_is_certain
 from annotator.selectors.tasks import half_of
 
-from .audit import audit_record
 from .doubles import half_close
-from .instances import instances_from_wire, point_checked, verdict_checked
 from .pairs import pair_settle
 from .tasks import leases_lapsed_end
 

@@ -13,12 +13,12 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Max
 
-from annotator.errors import RoostError
-from annotator.masks import rle_area, rle_box_xyxy
+from annotator.common.active import concepts_active, pairs_active
+from annotator.common.audit import audit_record
+from annotator.common.errors import RoostError
+from annotator.common.masks import rle_area, rle_box_xyxy
 from annotator.models import Image, Job, Pair, Project, Snapshot
-from annotator.selectors.concepts import concepts_active, pairs_active
 
-from .audit import audit_record
 from .jobs import JobContext, job_enqueue
 
 CATEGORIES = [{"id": 1, "name": "object"}]

@@ -9,14 +9,14 @@ from django.db import transaction
 from django.db.models import Max
 from django.db.models.functions import Now
 
-from annotator.errors import ConflictError, RoostError
+from annotator.common.audit import audit_record
+from annotator.common.errors import ConflictError, RoostError
+from annotator.common.instances import instances_from_wire, verdict_checked
 from annotator.models import Annotation, Concept, Draft, Review, Task
 
-from .audit import audit_record
 from .doubles import double_is_due, half_approve
 from .drafts import draft_keep_submission
 from .honeypots import honeypot_score
-from .instances import instances_from_wire, verdict_checked
 from .pairs import pair_settle
 from .tasks import LEASE_LOST
 

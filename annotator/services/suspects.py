@@ -3,12 +3,11 @@
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
-from annotator.errors import RoostError
+from annotator.common.audit import audit_record
+from annotator.common.errors import RoostError
+from annotator.common.rounds import round_current
 from annotator.models import Pair, Prediction, Project, Task
 from annotator.selectors.label_checks import suspects
-from annotator.selectors.rounds import round_current
-
-from .audit import audit_record
 
 MOST = 500
 

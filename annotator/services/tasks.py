@@ -8,11 +8,11 @@ from django.db import transaction
 from django.db.models import DateTimeField, ExpressionWrapper, F, Q, QuerySet
 from django.db.models.functions import Now
 
-from annotator.errors import ConflictError
+from annotator.common.audit import audit_record
+from annotator.common.errors import ConflictError
 from annotator.models import Annotation, Membership, Project, Task
 from annotator.selectors.tasks import companions_of, same_pass, tasks_barred
 
-from .audit import audit_record
 from .companions import companions_take
 
 REOPENABLE = 10

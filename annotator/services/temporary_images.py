@@ -19,7 +19,7 @@ from typing import IO
 
 from django.conf import settings
 
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.models import Image, Job, Project
 
 from .image_store import Readable, StoredFile, image_file_remove, image_file_store

@@ -3,9 +3,8 @@
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
+from annotator.common.audit import audit_record
 from annotator.models import ApiToken
-
-from .audit import audit_record
 
 
 @transaction.atomic

@@ -9,19 +9,11 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.db.models import Max
 
-from annotator.errors import ConflictError, RoostError
-from annotator.models import (
-    Evaluation,
-    GateDecision,
-    Job,
-    ModelVersion,
-    Project,
-    Snapshot,
-    TrainingRun,
-)
+from annotator.common.audit import audit_record
+from annotator.common.errors import ConflictError, RoostError
+from annotator.models import Evaluation, GateDecision, Job, ModelVersion, Project, Snapshot, TrainingRun
 from annotator.trainer_process import run_trainer
 
-from .audit import audit_record
 from .image_store import images_fetch
 from .jobs import JobContext, job_enqueue
 from .models_folder import model_folder, model_folder_register

@@ -8,9 +8,9 @@ from django.db import transaction
 from django.db.models import Case, Q, Value, When
 
 from annotator import ml_client
-from annotator.errors import BackendError
+from annotator.common.access import Person
+from annotator.common.errors import BackendError
 from annotator.models import ModelVersion, Project, Task
-from annotator.selectors.access import Person
 
 log = logging.getLogger(__name__)
 AHEAD = 3

@@ -5,11 +5,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST
 
+from annotator.common.shell import log_in_first, page, posted
 from annotator.forms import TokenForm
 from annotator.services.projects import token_create
 from annotator.services.tokens import token_revoke
-
-from .shell import log_in_first, page, posted
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -5,15 +5,16 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST
 
+from annotator.common.active import concepts_active
+from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
 from annotator.forms import ConceptForm, ConceptLookForm, RenameForm, SettingsForm
 from annotator.models import Concept, Project
-from annotator.selectors.concepts import concept_counts, concepts_active, merge_plan
+from annotator.selectors.concepts import concept_counts, merge_plan
 from annotator.services.concept_merge import concept_merge
 from annotator.services.concepts import concept_rename, concept_restore, concept_retire, concept_update
 from annotator.services.projects import concept_add
 
 from .settings import settings_page
-from .shell import ADMIN, page, project_page, refusals_told, whole_number
 
 
 @require_POST

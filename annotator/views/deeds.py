@@ -6,6 +6,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
+from annotator.common.shell import ADMIN, REVIEWER, project_page, refusals_told
 from annotator.forms import BandForm, ExportForm, HoldoutForm, RetrainForm
 from annotator.models import Project
 from annotator.services.exports import export_start
@@ -16,8 +17,6 @@ from annotator.services.promotion import version_promote, version_rollback
 from annotator.services.snapshots import snapshot_start
 from annotator.services.suspects import suspects_queue
 from annotator.services.training_runs import retrain_start
-
-from .shell import ADMIN, REVIEWER, project_page, refusals_told
 
 
 @require_POST

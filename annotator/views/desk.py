@@ -4,11 +4,10 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
+from annotator.common.access import annotation_for
+from annotator.common.shell import REVIEWER, page, project_page, whole_number
 from annotator.models import Project
-from annotator.selectors.access import annotation_for
 from annotator.selectors.reviews_page import reviews_page
-
-from .shell import REVIEWER, page, project_page, whole_number
 
 
 @require_safe

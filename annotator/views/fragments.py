@@ -4,11 +4,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from annotator.common.access import job_for
+from annotator.common.shell import log_in_first
 from annotator.ml_client import backend_status
 from annotator.models import Job
-from annotator.selectors.access import job_for
-
-from .shell import log_in_first
 
 STOP_POLLING = 286
 

@@ -5,14 +5,13 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
+from annotator.common.access import job_for
+from annotator.common.shell import ADMIN, REVIEWER, page, project_page, refusals_told, whole_number
 from annotator.models import Job, Project
-from annotator.selectors.access import job_for
 from annotator.selectors.job_log import job_log_parts
 from annotator.selectors.jobs_page import jobs_page
 from annotator.services.exports import export_file
 from annotator.services.jobs import job_cancel
-
-from .shell import ADMIN, REVIEWER, page, project_page, refusals_told, whole_number
 
 
 @require_safe

@@ -7,13 +7,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
+from annotator.common.shell import page, posted, refusals_told
 from annotator.forms import JoinForm
 from annotator.models import Invitation
 from annotator.selectors.invitations import invitation_find
 from annotator.services.invitations import invitation_accept
-
-from .shell import page, posted, refusals_told
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 

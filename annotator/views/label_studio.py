@@ -5,13 +5,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST
 
+from annotator.common.shell import ADMIN, page, posted, project_page, refusals_told
 from annotator.forms import LabelStudioForm
 from annotator.label_studio_client import is_set_up
 from annotator.models import Project
 from annotator.selectors.label_studio import link_card
 from annotator.services.label_studio_links import link_create, link_remove, pull_start
-
-from .shell import ADMIN, page, posted, project_page, refusals_told
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -6,8 +6,8 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpRe
 from django.views.decorators.http import require_safe
 
 from annotator.buckets import BucketError
+from annotator.common.access import image_for
 from annotator.previews import preview_path
-from annotator.selectors.access import image_for
 from annotator.services.image_store import image_file
 
 MEDIA_TYPES = {"image/jpeg", "image/png", "image/webp", "image/bmp"}

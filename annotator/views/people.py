@@ -8,9 +8,10 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from annotator.common.access import has_role
+from annotator.common.shell import ADMIN, REVIEWER, page, project_page, refusals_told, whole_number
 from annotator.forms import InvitationForm, MemberForm
 from annotator.models import Membership, Project
-from annotator.selectors.access import has_role
 from annotator.selectors.agreement_page import agreements_of
 from annotator.selectors.invitations import invitations_open
 from annotator.selectors.people_page import members_active, people_of
@@ -20,8 +21,6 @@ from annotator.services.invitations import invitation_create, invitation_revoke
 from annotator.services.people import account_switch, member_invite
 from annotator.services.projects import member_set
 from annotator.services.tasks import lease_release_by_admin
-
-from .shell import ADMIN, REVIEWER, page, project_page, refusals_told, whole_number
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

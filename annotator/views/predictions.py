@@ -5,6 +5,7 @@ from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
+from annotator.common.shell import ADMIN, page, project_page, refusals_told
 from annotator.models import Job, Project
 from annotator.selectors.jobs_page import newest_job, newest_jobs
 from annotator.selectors.models_page import versions_of
@@ -14,7 +15,6 @@ from annotator.source_forms import PredictForm
 
 from .images import go
 from .jobs import project_job
-from .shell import ADMIN, page, project_page, refusals_told
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

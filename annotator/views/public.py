@@ -5,9 +5,8 @@ from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
+from annotator.common.shell import page
 from annotator.models import Project
-
-from .shell import page
 
 
 class LogIn(auth_views.LoginView):

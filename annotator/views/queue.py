@@ -4,8 +4,9 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from annotator.common.access import has_role
+from annotator.common.shell import ADMIN, page, project_page, whole_number
 from annotator.models import Job, Project, Task
-from annotator.selectors.access import has_role
 from annotator.selectors.jobs_page import newest_job
 from annotator.selectors.label_checks import production_error, suspects
 from annotator.selectors.mining import challenger_of
@@ -21,8 +22,6 @@ from annotator.selectors.queue_page import (
     queue_page,
     room_for_doubt,
 )
-
-from .shell import ADMIN, page, project_page, whole_number
 
 STATE_WORDS = [
     ("queued", "Waiting"),

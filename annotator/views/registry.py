@@ -4,6 +4,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
+from annotator.common.shell import ADMIN, page, project_page, whole_number
 from annotator.forms import ExportForm
 from annotator.models import Job, Project
 from annotator.selectors.audit_page import audit_page
@@ -17,8 +18,6 @@ from annotator.selectors.models_page import (
 )
 from annotator.selectors.snapshots_page import SNAPSHOT_FILES, snapshot_file, snapshots_of
 from annotator.selectors.visibility import may_be_tested
-
-from .shell import ADMIN, page, project_page, whole_number
 
 
 @require_safe

@@ -5,12 +5,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
-from annotator.masks import rle_to_wire
+from annotator.common.masks import rle_to_wire
+from annotator.common.shell import REVIEWER, page, project_page, refusals_told, whole_number
 from annotator.models import Project
 from annotator.selectors.near_certain import GRID, answers_certain, certain_looked_at
 from annotator.services.bulk_reviews import reviews_approve
-
-from .shell import REVIEWER, page, project_page, refusals_told, whole_number
 
 MOST_LEFT_OUT = 500
 

@@ -5,11 +5,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
+from annotator.common.shell import ADMIN, page, posted, project_page, refusals_told
 from annotator.forms import ConceptForm, SettingsForm
 from annotator.models import Project
 from annotator.services.projects import project_settings_update
-
-from .shell import ADMIN, page, posted, project_page, refusals_told
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -3,13 +3,12 @@
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
+from annotator.common.active import pairs_active
+from annotator.common.shell import page, project_page
 from annotator.forms import RetrainForm
 from annotator.models import Job, Pair, Project, TrainingRun
-from annotator.selectors.concepts import pairs_active
 from annotator.selectors.holdout import holdout_state
 from annotator.selectors.run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
-
-from .shell import page, project_page
 
 
 @require_safe

@@ -17,15 +17,7 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.backend.support import (
-    REPOSITORY,
-    Client,
-    served,
-    served_here,
-    small_network,
-    store_picture,
-    write_version,
-)
+from tests.backend.support import REPOSITORY, Client, served, served_here, small_network, store_picture, write_version
 
 POINT = [{"x": 40, "y": 50, "label": 1}]
 

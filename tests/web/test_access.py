@@ -6,7 +6,7 @@ import pytest
 from django.urls import URLPattern, get_resolver, reverse
 
 from annotator.api.urls import urlpatterns
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.models import Membership, Task
 from annotator.services.projects import member_set, token_create
 from tests import factories

@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotator.api import schema
+from annotator.common.api import schema
 from annotator.models import Job, Project
 from tests import factories
 from tests.web.test_promotion import judged

@@ -2,8 +2,8 @@
 
 import pytest
 
-from annotator.api import schema
-from annotator.masks import rle_to_wire
+from annotator.common.api import schema
+from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Pair
 from tests import factories
 

@@ -4,10 +4,10 @@ import uuid
 
 import pytest
 
-from annotator.api import schema
-from annotator.errors import RoostError
+from annotator.common.api import schema
+from annotator.common.errors import RoostError
+from annotator.common.instances import instances_from_wire
 from annotator.models import Annotation, AuditEvent, Draft, Task
-from annotator.services.instances import instances_from_wire
 from tests import factories
 from tests.web.test_submit import wire_instance
 

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from annotator import buckets
 from annotator.buckets import BucketError
-from annotator.errors import ImportRefusedError, RoostError
+from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.import_sources import source_opened
 from annotator.models import Image, Job, Pair
 from annotator.services.diagnosis import diagnose

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from annotator.draws import task_is_drawn
+from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, AuditEvent, Image, Pair, Review, Task
 from annotator.selectors.near_certain import answers_certain, certain_looked_at
 from annotator.services.bulk_reviews import reviews_approve

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import pytest
 
-from annotator.checked_http import ForbiddenAddress, TooMuch, checked_client
+from annotator.common.checked_http import ForbiddenAddress, TooMuch, checked_client
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128")]
 

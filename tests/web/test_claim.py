@@ -8,7 +8,7 @@ from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from annotator.errors import ConflictError
+from annotator.common.errors import ConflictError
 from annotator.models import Review, Task
 from annotator.services.projects import member_set
 from annotator.services.tasks import (

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 from django.core.management import CommandError, call_command
 
-from annotator.api.authentication import TokenAuthentication
+from annotator.common.api.authentication import TokenAuthentication
 from annotator.models import ApiToken, Image, Job, Pair
 from tests import factories
 from tests.processes import celery_worker

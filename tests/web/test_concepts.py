@@ -3,7 +3,7 @@
 import pytest
 from django.db.models import Q
 
-from annotator.errors import ConflictError, RoostError
+from annotator.common.errors import ConflictError, RoostError
 from annotator.models import Annotation, AuditEvent, Job, Pair, Prediction, Task
 from annotator.selectors.concepts import merge_plan
 from annotator.selectors.mining import pairs_to_mine

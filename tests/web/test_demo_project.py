@@ -9,7 +9,7 @@ from django.conf import settings
 from django.contrib.auth import authenticate
 from django.db import transaction
 
-from annotator.masks import decode_rle
+from annotator.common.masks import decode_rle
 from annotator.models import Image, Pair, Project
 from annotator.services.demo import DemoSize, demo_create, logins_path, truth_path
 

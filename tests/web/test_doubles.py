@@ -5,8 +5,8 @@ import uuid
 import pytest
 from django.urls import reverse
 
-from annotator.errors import ConflictError, RoostError
-from annotator.masks import rle_to_wire
+from annotator.common.errors import ConflictError, RoostError
+from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Pair, Review, Task
 from annotator.selectors.agreement_page import agreements_of
 from annotator.selectors.mining import tasks_withdrawable

@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
-from annotator.errors import RoostError
-from annotator.masks import rle_iou
+from annotator.common.errors import RoostError
+from annotator.common.masks import rle_iou
 from annotator.models import Image, Job, Pair
 from annotator.services.exports import FORMATS, export_file, export_start
 from annotator.services.imports import import_start

@@ -3,10 +3,10 @@ import math
 
 import pytest
 
-from annotator.errors import ImportRefusedError
+from annotator.common.errors import ImportRefusedError
+from annotator.common.masks import rle_area
 from annotator.formats import coco
 from annotator.formats.records import Category, ImageRecord, Instance, json_read, safe_name, unique_names
-from annotator.masks import rle_area
 from tests.factories import box_rle
 
 SQUARE = [[2, 2, 6, 2, 6, 6, 2, 6]]

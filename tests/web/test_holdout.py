@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.models import Image, Task
 from annotator.selectors.holdout import Holdout, holdout_state
 from annotator.services.holdout import holdout_queue

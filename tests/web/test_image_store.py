@@ -11,7 +11,7 @@ from django.conf import settings
 from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
-from annotator.errors import ImportRefusedError, RoostError
+from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.models import Image, Pair
 from annotator.services.image_store import _prober, holdout_draw, image_add, image_file_store, image_path
 from annotator.services.splits import split_for

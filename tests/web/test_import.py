@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.models import Image, Job, Pair
 from annotator.services import job_context
 from annotator.services.imports import import_run, import_start

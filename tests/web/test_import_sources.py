@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from annotator import import_sources
-from annotator.errors import ImportRefusedError
+from annotator.common.errors import ImportRefusedError
 from annotator.import_sources import source_opened
 
 

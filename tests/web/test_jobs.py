@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 from django.utils import timezone
 
-from annotator.errors import ConflictError
+from annotator.common.errors import ConflictError
 from annotator.models import AuditEvent, Job
 from annotator.services import workers
 from annotator.services.job_runner import job_run, job_take

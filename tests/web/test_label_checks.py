@@ -3,8 +3,8 @@
 import pytest
 from django.urls import reverse
 
-from annotator.agreement import cohen_kappa, mean_iou, wilson_interval
-from annotator.errors import RoostError
+from annotator.common.agreement import cohen_kappa, mean_iou, wilson_interval
+from annotator.common.errors import RoostError
 from annotator.models import Image, Pair, Task
 from annotator.selectors.label_checks import production_error, suspects
 from annotator.selectors.mining import candidates, tasks_withdrawable

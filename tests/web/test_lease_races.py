@@ -8,7 +8,7 @@ from django.db import connections
 from django.db.models import RestrictedError
 from django.urls import reverse
 
-from annotator.masks import rle_to_wire
+from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Concept, Draft, Project, Task
 from annotator.services.drafts import draft_save
 from annotator.services.projects import member_set

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from annotator import masks
-from annotator.errors import MaskError
+from annotator.common import masks
+from annotator.common.errors import MaskError
 
 CASES = json.loads((Path(__file__).parent.parent / "data" / "hostile_masks.json").read_text())
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotator.errors import ConflictError, RoostError
+from annotator.common.errors import ConflictError, RoostError
 from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Task
 from annotator.services.job_runner import job_run
 from annotator.services.mining import mining_start

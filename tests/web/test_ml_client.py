@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from annotator import ml_client
-from annotator.errors import BackendError
-from annotator.masks import rle_area, wire_to_rle
+from annotator.common.errors import BackendError
+from annotator.common.masks import rle_area, wire_to_rle
 
 POINT = [{"x": 80.0, "y": 60.0, "label": 1}]
 

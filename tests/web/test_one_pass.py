@@ -9,8 +9,8 @@ from django.db import connections
 from django.urls import reverse
 from django.utils import timezone
 
-from annotator.errors import ConflictError
-from annotator.masks import rle_to_wire
+from annotator.common.errors import ConflictError
+from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Draft, Image, Pair, Review, Task
 from annotator.services.assignments import task_reassign
 from annotator.services.companions import WORDS

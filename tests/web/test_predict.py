@@ -16,7 +16,7 @@ from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from pycocotools import mask as coco
 
-from annotator.errors import JobCancelled
+from annotator.common.errors import JobCancelled
 from annotator.formats import saco
 from annotator.import_sources import source_opened
 from annotator.models import Image, Job

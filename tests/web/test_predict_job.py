@@ -11,7 +11,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.models import Image, Job
 from annotator.services import predictions
 from annotator.services.job_runner import job_run

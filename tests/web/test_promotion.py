@@ -5,7 +5,7 @@ import threading
 import pytest
 from django.db import connections
 
-from annotator.errors import BackendError, ConflictError, RoostError
+from annotator.common.errors import BackendError, ConflictError, RoostError
 from annotator.models import AuditEvent, Deployment, GateDecision, ModelVersion, Project
 from annotator.services.projects import project_create
 from annotator.services.promotion import version_named, version_promote, version_rollback

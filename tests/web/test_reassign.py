@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from annotator.errors import ConflictError, RoostError
+from annotator.common.errors import ConflictError, RoostError
 from annotator.models import AuditEvent, Draft, Task
 from annotator.selectors.mining import tasks_withdrawable
 from annotator.services.assignments import task_reassign

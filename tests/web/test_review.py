@@ -5,8 +5,8 @@ import threading
 import pytest
 from django.db import connections
 
-from annotator.errors import ConflictError, RoostError
-from annotator.masks import rle_to_wire
+from annotator.common.errors import ConflictError, RoostError
+from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Pair, Review, Task
 from annotator.services.reviews import review_decide
 from annotator.services.tasks import task_claim, task_reopen

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from annotator.errors import RoostError
+from annotator.common.errors import RoostError
 from annotator.models import Image, Pair, Snapshot
 from annotator.services.job_runner import job_run
 from annotator.services.snapshots import snapshot_create, snapshot_folder, snapshot_start

@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.utils import timezone
 
-from annotator.errors import ConflictError
+from annotator.common.errors import ConflictError
 from annotator.models import Annotation, Draft, Task
 from annotator.services.tasks import task_claim, task_heartbeat
 from tests import factories

@@ -6,9 +6,9 @@ import uuid
 import pytest
 from django.db import connections
 
-from annotator.draws import task_is_drawn
-from annotator.errors import ConflictError, MaskError, RoostError
-from annotator.masks import rle_to_wire
+from annotator.common.chance import task_is_drawn
+from annotator.common.errors import ConflictError, MaskError, RoostError
+from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Draft, Pair, Review, Task
 from annotator.services.drafts import draft_save
 from annotator.services.submissions import task_submit

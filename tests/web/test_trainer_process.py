@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from annotator import trainer_process
-from annotator.errors import JobCancelled
+from annotator.common.errors import JobCancelled
 from annotator.trainer_process import TrainerError, run_trainer
 from tests.processes import ROOT, wait_until
 

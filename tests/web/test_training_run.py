@@ -2,9 +2,9 @@
 
 import pytest
 
-from annotator.errors import ConflictError, RoostError
+from annotator.common.errors import ConflictError, RoostError
+from annotator.common.rounds import round_current
 from annotator.models import Evaluation, GateDecision, Image, Job, ModelVersion, Pair, TrainingRun
-from annotator.selectors.rounds import round_current
 from annotator.services.job_runner import job_run
 from annotator.services.models_folder import model_folder
 from annotator.services.training_runs import retrain_start

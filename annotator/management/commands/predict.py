@@ -9,11 +9,11 @@ from typing import Any, NoReturn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from annotator.errors import RoostError
+from annotator.common.active import concepts_active
+from annotator.common.errors import RoostError
 from annotator.forms import names_in
 from annotator.import_sources import source_opened
 from annotator.models import Project
-from annotator.selectors.concepts import concepts_active
 from annotator.services.named_sources import source_full
 from annotator.services.prediction_journal import MANIFEST
 from annotator.services.predictions import PredictionRequest, predictions_write

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from annotator.masks import Rle, rle_iou
+from .masks import Rle, rle_iou
 
 # Normal quantile of a two-sided interval at 95 %.
 Z_95 = 1.959964
@@ -55,3 +55,8 @@ def wilson_interval(count: int, total: int) -> tuple[float, float]:
     middle = (share + z2 / (2 * total)) / (1 + z2 / total)
     half = Z_95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def overlap(instances: Sequence[dict], others: Sequence[dict]) -> float:
+    """Mean IoU of matched instances; 1 where both have none."""
+    return mean_iou([one["mask"] for one in instances], [one["mask"] for one in others])

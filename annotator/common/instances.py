@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from annotator.errors import MaskError, RoostError
-from annotator.masks import rle_area, wire_to_rle
 from annotator.models import Image
 from annotator.models.annotations import Verdict
+
+from .errors import MaskError, RoostError
+from .masks import rle_area, wire_to_rle
 
 # exemplar: the model found it when it was shown examples; their boxes are its prompts
 ORIGINS = ("proposal", "click", "drawn", "exemplar")

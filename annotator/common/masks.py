@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 import numpy as np
 from pycocotools import mask as coco
 
-from annotator.errors import MaskError
+from .errors import MaskError
 
 MAX_MASK_PIXELS = 400_000_000
 MAX_COUNTS = 20_000_000

@@ -4,11 +4,11 @@ from typing import Any
 
 from django.urls import reverse
 
-from annotator.masks import rle_to_wire
+from annotator.common.access import Person, role_of
+from annotator.common.active import concepts_active
+from annotator.common.masks import rle_to_wire
 from annotator.ml_client import ConceptPrediction
 from annotator.models import Annotation, Concept, Image, Job, Prediction, Project, Task
-from annotator.selectors.access import Person, role_of
-from annotator.selectors.concepts import concepts_active
 from annotator.selectors.overview import loop_stations, project_counts
 from annotator.selectors.reviews import masks_difference, why_barred
 from annotator.selectors.tasks import (

@@ -11,8 +11,8 @@ from rest_framework.exceptions import NotFound
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotator.database_trouble import database_trouble
-from annotator.errors import RoostError
+from annotator.common.database_trouble import database_trouble
+from annotator.common.errors import RoostError
 
 
 @extend_schema(exclude=True)

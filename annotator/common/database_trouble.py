@@ -2,7 +2,7 @@
 
 from django.db.utils import InterfaceError, OperationalError
 
-from annotator.errors import RoostError
+from .errors import RoostError
 
 RETRY_SECONDS = 2
 # Postgres' own codes: no lock in time, deadlock, cut off by a time limit, somebody else was quicker.

@@ -9,7 +9,7 @@ from .serializers import Instance, Pin, WireMask
 class TokenScheme(OpenApiAuthenticationExtension):
     """How scripts sign in, for the document and its «Authorize» button."""
 
-    target_class = "annotator.api.authentication.TokenAuthentication"
+    target_class = "annotator.common.api.authentication.TokenAuthentication"
     name = "token"
 
     def get_security_definition(self, auto_schema: object) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """The one door to rows of a project: everybody else's project does not exist, one's own may still be out of role."""
 
+from collections.abc import Collection
 from typing import TypeAlias
 
 from django.contrib.auth.models import AbstractBaseUser, AnonymousUser
@@ -7,8 +8,16 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404
 
-from annotator.errors import RoostError
-from annotator.models import Annotation, Image, Job, Membership, Project, Task
+from annotator.models import (
+    Annotation,
+    Image,
+    Job,
+    Membership,
+    Project,
+    Task,
+)
+
+from .errors import RoostError
 
 Person: TypeAlias = "AbstractBaseUser | AnonymousUser"
 
@@ -116,3 +125,16 @@ def image_for(user: Person, slug: str, sha256: str) -> Image:
 def _require(user: Person, project: Project, role: str) -> None:
     if not has_role(user=user, project=project, role=role):
         raise PermissionDenied(f"This needs the role {role} in {project}.")
+
+
+def memberships_of(*, user: Person) -> QuerySet[Membership]:
+    """This person's projects by name, each with the role there."""
+    if not user.is_authenticated:
+        return Membership.objects.none()
+    rows = Membership.objects.filter(user_id=user.pk).select_related("project").order_by("project__name")
+    return rows.only("role", "project__name", "project__slug")
+
+
+def may_create_project(*, user: Person, roles: Collection[str]) -> bool:
+    """An admin of any project, or a superuser: whoever makes a project may make accounts for it."""
+    return Membership.Role.ADMIN in roles or bool(getattr(user, "is_superuser", False))

@@ -7,8 +7,8 @@ from django.http import Http404
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 
-from annotator.database_trouble import database_trouble
-from annotator.errors import RoostError
+from annotator.common.database_trouble import database_trouble
+from annotator.common.errors import RoostError
 
 
 def error_response(code: str, message: str, http_status: int, fields: dict | None = None) -> Response:

@@ -1,4 +1,4 @@
-"""`python -m annotator.child [--nice N] -- COMMAND …`: become COMMAND, but die with whoever started us.
+"""`python -m annotator.common.child [--nice N] -- COMMAND …`: become COMMAND, but die with whoever started us.
 
 Linux tells a process of its parent's death if it asked to be told (PR_SET_PDEATHSIG); asking before exec, in a
 program of its own, spares a threaded parent the dangers of running code between fork and exec.
@@ -16,11 +16,21 @@ PR_SET_PDEATHSIG = 1
 
 def child_command(command: Sequence[str], *, nice: int = 0) -> list[str]:
     """The command line that runs `command` as a child that does not outlive its parent."""
-    return [sys.executable, "-m", "annotator.child", "--nice", str(nice), "--parent", str(os.getpid()), "--", *command]
+    return [
+        sys.executable,
+        "-m",
+        "annotator.common.child",
+        "--nice",
+        str(nice),
+        "--parent",
+        str(os.getpid()),
+        "--",
+        *command,
+    ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m annotator.child")
+    parser = argparse.ArgumentParser(prog="python -m annotator.common.child")
     parser.add_argument("--nice", type=int, default=0)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("command", nargs="+")

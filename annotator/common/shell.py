@@ -14,11 +14,11 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 
-from annotator.database_trouble import database_trouble
-from annotator.errors import RoostError
 from annotator.models import Membership, Project
-from annotator.selectors.access import RANK, project_for
-from annotator.selectors.overview import may_create_project, memberships_of
+
+from .access import RANK, may_create_project, memberships_of, project_for
+from .database_trouble import database_trouble
+from .errors import RoostError
 
 ANNOTATOR, REVIEWER, ADMIN = Membership.Role.ANNOTATOR, Membership.Role.REVIEWER, Membership.Role.ADMIN
 
