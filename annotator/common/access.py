@@ -8,14 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404
 
-from annotator.models import (
-    Annotation,
-    Image,
-    Job,
-    Membership,
-    Project,
-    Task,
-)
+from annotator.models import Annotation, Image, Job, Membership, Project, Task
 
 from .errors import RoostError
 

@@ -4,7 +4,8 @@ from .annotations import Annotation, Draft, Review
 from .images import Image, Pair, Prediction
 from .jobs import AuditEvent, Job
 from .label_studio import LabelStudioAnswer, LabelStudioBell, LabelStudioLink, LabelStudioTask
-from .people import ApiToken, Concept, Invitation, Membership, Project
+from .people import ApiToken, Invitation, Membership
+from .projects import Concept, Project
 from .registry import Deployment, Evaluation, GateDecision, ModelVersion, Snapshot, TrainingRun
 from .tasks import Task
 

@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from .people import FRACTION, Concept, Project
+from .projects import FRACTION, Concept, Project
 
 
 class Image(models.Model):

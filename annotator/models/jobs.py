@@ -4,7 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from .people import FRACTION, Project
+from .projects import FRACTION, Project
 
 
 class Job(models.Model):

@@ -5,7 +5,7 @@ from django.db import models
 
 from .annotations import Annotation
 from .images import Image
-from .people import Project
+from .projects import Project
 
 
 class LabelStudioLink(models.Model):

@@ -6,7 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from .jobs import Job
-from .people import Project
+from .projects import Project
 
 
 class Snapshot(models.Model):

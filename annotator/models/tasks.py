@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models import Q
 
 from .images import Pair
-from .people import Project
+from .projects import Project
 
 
 class Task(models.Model):
