@@ -6,21 +6,9 @@ from django import forms
 from django.contrib.auth import get_user_model
 from django.contrib.auth.forms import UserCreationForm
 
+from annotator.common.forms import PlainForm, names_in
 from annotator.models import Image, Membership, Project
 from annotator.services.projects import SETTINGS
-
-
-class PlainForm(forms.Form):
-    """No colons after labels."""
-
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, label_suffix="", **more)
-
-
-def names_in(text: str) -> list[str]:
-    """«chicken, duck» -> ["chicken", "duck"]; commas or lines between, each name once."""
-    names = [" ".join(part.split()) for part in text.replace("\n", ",").split(",")]
-    return list(dict.fromkeys(name for name in names if name))
 
 
 class ProjectForm(PlainForm):

@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
-from annotator.forms import PlainForm, names_in
+from annotator.common.forms import PlainForm, names_in
 from annotator.models import Image
 
 SPLIT_CHOICES = [

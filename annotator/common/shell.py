@@ -9,7 +9,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.utils import InterfaceError, OperationalError
-from django.forms import BaseForm
+from django.forms import BaseForm, Form
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -132,3 +132,11 @@ def whole_number(text: str | None) -> int | None:
 def posted(request: HttpRequest) -> QueryDict | None:
     """A form's data: what was posted, even if that is nothing at all; None on GET."""
     return request.POST if request.method == "POST" else None
+
+
+def _tell_errors(request: HttpRequest, form: Form) -> None:
+    """On the next page, each with its field's name: a deed has no page of its own to show its form on."""
+    for name, errors in form.errors.items():
+        label = form.fields[name].label or name.replace("_", " ").capitalize() if name in form.fields else ""
+        for error in errors:
+            messages.error(request, f"{label}: {error}" if label else error)

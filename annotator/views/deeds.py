@@ -1,12 +1,11 @@
 """The admin's one-button deeds: each asks a service and goes back to the page that shows what came of it."""
 
 from django.contrib import messages
-from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from annotator.common.shell import ADMIN, REVIEWER, project_page, refusals_told
+from annotator.common.shell import ADMIN, REVIEWER, _tell_errors, project_page, refusals_told
 from annotator.forms import BandForm, ExportForm, HoldoutForm, RetrainForm
 from annotator.models import Project
 from annotator.services.exports import export_start
@@ -97,14 +96,6 @@ def retrain(request: HttpRequest, project: Project) -> HttpResponse:
             return redirect("run", project.slug, job.training_run.number)
     _tell_errors(request, form)
     return redirect("training", project.slug)
-
-
-def _tell_errors(request: HttpRequest, form: Form) -> None:
-    """On the next page, each with its field's name: a deed has no page of its own to show its form on."""
-    for name, errors in form.errors.items():
-        label = form.fields[name].label or name.replace("_", " ").capitalize() if name in form.fields else ""
-        for error in errors:
-            messages.error(request, f"{label}: {error}" if label else error)
 
 
 @require_POST

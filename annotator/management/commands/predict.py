@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from annotator.common.active import concepts_active
 from annotator.common.errors import RoostError
-from annotator.forms import names_in
+from annotator.common.forms import names_in
 from annotator.import_sources import source_opened
 from annotator.models import Project
 from annotator.services.named_sources import source_full
