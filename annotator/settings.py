@@ -8,7 +8,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from annotator.broker import REDIS_OPTIONS, broker_options
+from annotator.jobs.broker import REDIS_OPTIONS, broker_options
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = Path(os.environ.get("ROOST_VAR", BASE_DIR / "var")).resolve()

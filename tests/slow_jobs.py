@@ -13,9 +13,9 @@ from annotator.celery import app  # noqa: F401
 
 django.setup()
 
+from annotator.jobs import runner as job_runner  # noqa: E402
+from annotator.jobs.services import JobContext  # noqa: E402
 from annotator.models import Job  # noqa: E402
-from annotator.services import job_runner  # noqa: E402
-from annotator.services.jobs import JobContext  # noqa: E402
 
 job_runner.RUNNERS[Job.Kind.EXPORT] = "tests.slow_jobs.work"
 

@@ -4,8 +4,9 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
 from annotator.common.api import unknown
+from annotator.jobs import api as jobs
 
-from . import concepts, jobs, projects, reviews, tasks
+from . import concepts, projects, reviews, tasks
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),

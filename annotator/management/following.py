@@ -11,10 +11,10 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
 from annotator.common.errors import RoostError
+from annotator.jobs.runner import job_run
+from annotator.jobs.services import job_cancel
+from annotator.jobs.workers import workers_alive
 from annotator.models import Job, Project
-from annotator.services.job_runner import job_run
-from annotator.services.jobs import job_cancel
-from annotator.services.workers import workers_alive
 
 LOOK_EVERY_SECONDS = 0.5
 LONGEST_LINE = 400

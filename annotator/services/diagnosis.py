@@ -17,13 +17,13 @@ from django.db.migrations.executor import MigrationExecutor
 
 from annotator import buckets, ml_client
 from annotator.common.errors import RoostError
+from annotator.jobs.workers import workers_alive
 from annotator.label_studio_client import LabelStudioClient
 from annotator.models import LabelStudioLink, Project
 from annotator.trainer_process import jemalloc_path
 from annotator.weights import weights_hash, weights_header
 
 from .label_studio_links import link_check
-from .workers import workers_alive
 
 FREE_GB = 5
 EXTRAS = {

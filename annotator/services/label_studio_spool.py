@@ -18,9 +18,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from annotator.common.errors import ConflictError, RoostError
+from annotator.jobs.services import job_enqueue
 from annotator.models import Job, LabelStudioAnswer, LabelStudioLink
 
-from .jobs import job_enqueue
 from .label_studio_links import ALL_TASKS, bells_ring, links_due
 
 log = logging.getLogger(__name__)

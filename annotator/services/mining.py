@@ -14,6 +14,7 @@ from annotator.acquisition import Choice, Thresholds, choose
 from annotator.common.batches import batched
 from annotator.common.errors import BackendError, RoostError
 from annotator.common.rounds import round_current
+from annotator.jobs.services import JobContext, job_enqueue
 from annotator.ml_client import WAITS_SECONDS, WORTH_WAITING, ConceptPrediction, ImagePrediction
 from annotator.models import Image, Job, ModelVersion, Pair, Prediction, Project, Task
 from annotator.selectors.mining import (
@@ -31,7 +32,6 @@ from annotator.selectors.mining import (
 
 from .doubles import doubles_add
 from .honeypots import honeypots_add, honeypots_draw
-from .jobs import JobContext, job_enqueue
 
 IMAGES_A_CALL = 8
 ROWS_A_WRITE = 500

@@ -3,9 +3,8 @@
 import time
 from typing import Any
 
+from annotator.jobs.services import JobContext
 from annotator.models import TrainingRun
-
-from .jobs import JobContext
 
 SAVE_EVERY_SECONDS = 1.0
 # Where each phase lies on the progress bar. The gate evaluates up to three models, one after the other.

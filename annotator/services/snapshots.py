@@ -17,9 +17,8 @@ from annotator.common.active import concepts_active, pairs_active
 from annotator.common.audit import audit_record
 from annotator.common.errors import RoostError
 from annotator.common.masks import rle_area, rle_box_xyxy
+from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Image, Job, Pair, Project, Snapshot
-
-from .jobs import JobContext, job_enqueue
 
 CATEGORIES = [{"id": 1, "name": "object"}]
 

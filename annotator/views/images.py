@@ -8,10 +8,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 from annotator.common.access import has_role, image_for
 from annotator.common.active import concepts_active
 from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
+from annotator.jobs.selectors import newest_job
 from annotator.models import Image, Job, Pair, Project
 from annotator.selectors.image_page import image_known, image_layers, neighbours
 from annotator.selectors.images_page import ImageFilter, images_page, sources_of, split_counts
-from annotator.selectors.jobs_page import newest_job
 from annotator.services.imports import import_start
 from annotator.services.named_sources import source_allowed, source_name, sources_open
 from annotator.source_forms import ImportForm

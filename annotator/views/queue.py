@@ -6,8 +6,8 @@ from django.views.decorators.http import require_safe
 
 from annotator.common.access import has_role
 from annotator.common.shell import ADMIN, page, project_page, whole_number
+from annotator.jobs.selectors import newest_job
 from annotator.models import Job, Project, Task
-from annotator.selectors.jobs_page import newest_job
 from annotator.selectors.label_checks import production_error, suspects
 from annotator.selectors.mining import challenger_of
 from annotator.selectors.models_page import untaught_concepts

@@ -6,9 +6,9 @@ from django.views.decorators.http import require_safe
 
 from annotator.common.shell import ADMIN, page, project_page, whole_number
 from annotator.forms import ExportForm
+from annotator.jobs.selectors import newest_job, newest_jobs
 from annotator.models import Job, Project
 from annotator.selectors.audit_page import audit_page
-from annotator.selectors.jobs_page import newest_job, newest_jobs
 from annotator.selectors.models_page import (
     deployments_of,
     rollback_target,

@@ -3,6 +3,8 @@
 from django.contrib.auth import views as auth_views
 from django.urls import include, path, reverse_lazy
 
+from annotator.jobs import views as jobs
+
 from . import (
     account,
     concepts,
@@ -10,7 +12,6 @@ from . import (
     desk,
     fragments,
     images,
-    jobs,
     join,
     label_studio,
     people,

@@ -20,8 +20,8 @@ from django.core.management import call_command
 from label_studio_sdk.converter.brush import decode_rle
 from pycocotools.mask import decode as coco_decode
 
+from annotator.jobs.runner import job_run
 from annotator.models import Annotation, Job, LabelStudioLink
-from annotator.services.job_runner import job_run
 from annotator.services.label_studio_spool import label_studio_sweep
 from tests.backend.label_studio_server import LabelStudio, running_label_studio
 from tests.backend.support import Client, free_port, noisy_picture, png_bytes, served

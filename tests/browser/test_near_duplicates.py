@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from annotator.jobs.runner import job_run
 from annotator.models import Pair, Project, Task
 from annotator.services.image_store import image_add
-from annotator.services.job_runner import job_run
 from annotator.services.mining import mining_start
 from training.demo.scenes import draw_scene
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from annotator.jobs.runner import job_run
 from annotator.models import Job
-from annotator.services.job_runner import job_run
 from annotator.services.label_studio_links import bells_ring, link_create, pull_start
 from tests import factories
 from tests.web.label_studio_stand_in import TOKEN, StandIn, running_stand_in

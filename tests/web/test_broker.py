@@ -6,7 +6,7 @@ from queue import Empty
 import pytest
 from kombu import Connection, Exchange, Queue
 
-from annotator.broker import broker_options
+from annotator.jobs.broker import broker_options
 
 # kombu remembers a queue's bindings by its name for the whole process, so every test's queue has a name of its own.
 

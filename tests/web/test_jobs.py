@@ -11,10 +11,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from annotator.common.errors import ConflictError
+from annotator.jobs import workers
+from annotator.jobs.runner import job_run, job_take
+from annotator.jobs.services import job_cancel, job_enqueue, jobs_sweep
 from annotator.models import AuditEvent, Job
-from annotator.services import workers
-from annotator.services.job_runner import job_run, job_take
-from annotator.services.jobs import job_cancel, job_enqueue, jobs_sweep
 from tests import factories
 from tests.processes import celery_worker, wait_until
 

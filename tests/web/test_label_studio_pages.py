@@ -5,9 +5,9 @@ from django.core.management import CommandError, call_command
 from django.core.serializers import serialize
 from django.urls import reverse
 
+from annotator.jobs.runner import job_run
 from annotator.models import AuditEvent, Job, LabelStudioLink
 from annotator.services import diagnosis
-from annotator.services.job_runner import job_run
 from tests import factories
 from tests.web.label_studio_fixtures import blob, picture
 from tests.web.label_studio_stand_in import CONTROLS, TOKEN, brush

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from annotator.jobs.runner import job_run
+from annotator.jobs.services import JobCancelled, JobContext, job_cancel
 from annotator.models import Annotation, Job, LabelStudioBell, LabelStudioLink
 from annotator.services import label_studio_pull
-from annotator.services.job_runner import job_run
-from annotator.services.jobs import JobCancelled, JobContext, job_cancel
 from annotator.services.label_studio_links import bells_ring, pull_start
 from annotator.services.label_studio_spool import label_studio_sweep, spool_take_in
 from tests import factories

@@ -3,8 +3,8 @@
 import pytest
 
 from annotator.common.errors import ConflictError, RoostError
+from annotator.jobs.runner import job_run
 from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Task
-from annotator.services.job_runner import job_run
 from annotator.services.mining import mining_start
 from tests import factories
 

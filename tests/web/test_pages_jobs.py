@@ -3,11 +3,11 @@
 from django.urls import reverse
 from django.utils import timezone
 
+from annotator.jobs.log import job_log_path
+from annotator.jobs.log_page import job_log_parts
+from annotator.jobs.runner import job_run
+from annotator.jobs.selectors import PAGE, jobs_page
 from annotator.models import Job
-from annotator.selectors.job_log import job_log_parts
-from annotator.selectors.jobs_page import PAGE, jobs_page
-from annotator.services.job_log import job_log_path
-from annotator.services.job_runner import job_run
 from annotator.services.training_runs import run_folder
 from tests import factories
 

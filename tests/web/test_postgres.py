@@ -11,8 +11,8 @@ from django.db import close_old_connections, connection, connections, transactio
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from annotator.jobs.services import job_enqueue
 from annotator.models import Job, Task
-from annotator.services.jobs import job_enqueue
 from annotator.services.tasks import task_claim
 from tests import factories
 from tests.processes import celery_worker, wait_until

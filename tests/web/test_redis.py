@@ -12,10 +12,10 @@ import pytest
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from annotator.broker import REDIS_OPTIONS
 from annotator.celery import app
+from annotator.jobs.broker import REDIS_OPTIONS
+from annotator.jobs.tasks import run_job
 from annotator.models import Job
-from annotator.tasks import run_job
 from tests import factories
 from tests.processes import celery_worker, wait_until
 from tests.services import free_port, redis_server

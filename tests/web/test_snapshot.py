@@ -5,8 +5,8 @@ import json
 import pytest
 
 from annotator.common.errors import RoostError
+from annotator.jobs.runner import job_run
 from annotator.models import Image, Pair, Snapshot
-from annotator.services.job_runner import job_run
 from annotator.services.snapshots import snapshot_create, snapshot_folder, snapshot_start
 from tests import factories
 from training.dataset import Snapshot as TrainerSnapshot

@@ -4,8 +4,8 @@ import pytest
 
 from annotator.common.errors import ConflictError, RoostError
 from annotator.common.rounds import round_current
+from annotator.jobs.runner import job_run
 from annotator.models import Evaluation, GateDecision, Image, Job, ModelVersion, Pair, TrainingRun
-from annotator.services.job_runner import job_run
 from annotator.services.models_folder import model_folder
 from annotator.services.training_runs import retrain_start
 from tests import factories

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from annotator.services.jobs import jobs_sweep
+from annotator.jobs.services import jobs_sweep
 
 
 class Command(BaseCommand):

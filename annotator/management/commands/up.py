@@ -14,9 +14,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from annotator.jobs.workers import workers_alive
 from annotator.services.demo import logins_path
 from annotator.services.serving_aliases import serving_aliases_refresh
-from annotator.services.workers import workers_alive
 from annotator.supervisor import Service, Supervisor
 from annotator.trainer_process import NICENESS, jemalloc_environment
 

@@ -17,8 +17,8 @@ from annotator.common.database_trouble import database_trouble
 from annotator.common.errors import JobCancelled, RoostError
 from annotator.models import Job
 
-from .job_context import JobContext
-from .job_log import job_log
+from .context import JobContext
+from .log import job_log
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ from django.conf import settings
 from django.db import connection
 from django.db.utils import DatabaseError
 
-from . import job_context
-from .jobs import jobs_sweep
-from .label_studio_spool import label_studio_sweep
+from annotator.services.label_studio_spool import label_studio_sweep
+
+from . import context as job_context
+from .services import jobs_sweep
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,11 @@ from django.views.decorators.http import require_POST, require_safe
 from annotator.common.access import job_for
 from annotator.common.shell import ADMIN, REVIEWER, page, project_page, refusals_told, whole_number
 from annotator.models import Job, Project
-from annotator.selectors.job_log import job_log_parts
-from annotator.selectors.jobs_page import jobs_page
 from annotator.services.exports import export_file
-from annotator.services.jobs import job_cancel
+
+from .log_page import job_log_parts
+from .selectors import jobs_page
+from .services import job_cancel
 
 
 @require_safe

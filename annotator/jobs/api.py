@@ -12,8 +12,9 @@ from annotator.common.api import schema
 from annotator.common.api.bodies import answers
 from annotator.common.api.payloads import job_payload
 from annotator.models import Membership
-from annotator.services.jobs import job_cancel
 from annotator.services.prediction_jobs import prediction_file
+
+from .services import job_cancel
 
 
 @extend_schema(responses=answers(200, schema.Job))

@@ -106,4 +106,4 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-TRANSPORT_ALIASES["fsatomic"] = "annotator.broker:Transport"
+TRANSPORT_ALIASES["fsatomic"] = "annotator.jobs.broker:Transport"

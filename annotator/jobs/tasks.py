@@ -6,6 +6,6 @@ from annotator.celery import app
 @app.task(name="roost.run_job", ignore_result=True)
 def run_job(job_id: int) -> None:
     """Run the job if its row is free; a message that comes twice, or too late, does nothing."""
-    from annotator.services.job_runner import job_run
+    from .runner import job_run
 
     job_run(job_id=job_id)

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from annotator.models import Job
-from annotator.services.job_log import job_log_path
 from annotator.services.training_runs import run_folder
+
+from .log import job_log_path
 
 TAIL_BYTES = 64 * 1024
 

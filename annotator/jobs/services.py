@@ -13,9 +13,9 @@ from django.db.models.functions import Now
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, JobCancelled
 from annotator.models import Job, Project
+from annotator.services.named_sources import upload_delete
 
-from .job_context import JobContext
-from .named_sources import upload_delete
+from .context import JobContext
 
 __all__ = ["JobCancelled", "JobContext", "job_cancel", "job_enqueue", "job_ring", "jobs_sweep"]
 
@@ -44,7 +44,7 @@ def job_enqueue(
 
 def job_ring(*, job_id: int, kind: str) -> bool:
     """Tell the workers. A broker that is away costs no job: the sweeper rings again."""
-    from annotator.tasks import run_job
+    from .tasks import run_job
 
     try:
         run_job.apply_async([job_id], queue=QUEUES.get(kind, "default"))
