@@ -7,8 +7,8 @@ from django.contrib.auth import get_user_model
 from django.contrib.auth.forms import UserCreationForm
 
 from annotator.common.forms import PlainForm, names_in
+from annotator.common.project_settings import SETTINGS
 from annotator.models import Image, Membership, Project
-from annotator.services.projects import SETTINGS
 
 
 class ProjectForm(PlainForm):
@@ -58,17 +58,6 @@ class RenameForm(PlainForm):
         help_text="The word is the question, so another word gets another answer: scores that nobody has worked with "
         "are dropped, their waiting tasks withdrawn, and the next mining makes new ones. Off: the old scores stay.",
     )
-
-
-class BandForm(PlainForm):
-    """The band alone, as the queue's page sets it; the model holds the rule that it must not be empty."""
-
-    presence_low = forms.FloatField(min_value=0, max_value=1)
-    presence_high = forms.FloatField(min_value=0, max_value=1)
-
-
-class HoldoutForm(PlainForm):
-    count = forms.IntegerField(label="Holdout pairs", min_value=1, max_value=1000)
 
 
 class MemberForm(PlainForm):

@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from annotator.acquisition import Candidate, Thresholds, choose
 from annotator.loop.oracle import CLICK_SECONDS, Point, settle_object
+from annotator.queue.acquisition import Candidate, Thresholds, choose
 from bench.plot import line_plot
 from training import masks
 from training.demo.scenes import draw_scene

@@ -69,7 +69,7 @@ def measure(sizes: list[int]) -> list[dict[str, Any]]:
     django.setup()
     from django.db import connection
 
-    import annotator.services.tasks  # noqa: F401  before the forks, which would each spend their first second on it
+    import annotator.queue.leases  # noqa: F401  before the forks, which would each spend their first second on it
 
     vendor = connection.vendor
     if vendor == "sqlite":
@@ -89,7 +89,7 @@ def measure(sizes: list[int]) -> list[dict[str, Any]]:
 
 
 def ours(project: Any, user: Any) -> int:
-    from annotator.services.tasks import task_claim
+    from annotator.queue.leases import task_claim
 
     task = task_claim(project=project, user=user)
     assert task is not None

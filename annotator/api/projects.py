@@ -1,7 +1,6 @@
 """Projects: what there is, and the admin's deeds on it."""
 
 from drf_spectacular.utils import extend_schema
-from rest_framework import status
 from rest_framework.decorators import api_view, parser_classes
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
@@ -9,17 +8,13 @@ from rest_framework.response import Response
 
 from annotator.common.access import project_for, projects_of
 from annotator.common.api import schema, serializers
-from annotator.common.api.bodies import answers, checked
+from annotator.common.api.bodies import answers, checked, started
 from annotator.common.api.parsers import StrictJSONParser
-from annotator.common.api.payloads import job_payload, project_row, project_whole
-from annotator.models import Job, Membership
-from annotator.selectors.progress import settled_since
-from annotator.services.holdout import holdout_queue
-from annotator.services.mining import mining_start
+from annotator.common.api.payloads import project_row, project_whole
+from annotator.models import Membership
 from annotator.services.prediction_jobs import predict_start
 from annotator.services.promotion import version_named, version_promote, version_rollback
 from annotator.services.snapshots import snapshot_start
-from annotator.services.suspects import suspects_queue
 from annotator.services.training_runs import retrain_start
 
 ADMIN = Membership.Role.ADMIN
@@ -39,46 +34,11 @@ def project(request: Request, slug: str) -> Response:
     return Response(project_whole(project_for(request.user, slug), request.user))
 
 
-@extend_schema(parameters=[serializers.Since], responses=answers(200, schema.Progress))
-@api_view(["GET"])
-def progress(request: Request, slug: str) -> Response:
-    """How many tasks the caller has answered here since a moment: midnight where they sit, for the daily goal."""
-    worked_in = project_for(request.user, slug)
-    asked = serializers.Since(data=request.query_params)
-    asked.is_valid(raise_exception=True)
-    return Response({"settled": settled_since(project=worked_in, user=request.user, **asked.validated_data)})
-
-
-@extend_schema(request=serializers.Mine, responses=answers(202, schema.Job))
-@api_view(["POST"])
-def mine(request: Request, slug: str) -> Response:
-    """Start mining; `settled`: look at pairs with a truth again; `challenger`: ask the newest other model, too."""
-    mined = project_for(request.user, slug, ADMIN)
-    return _started(mining_start(project=mined, user=request.user, **checked(request, serializers.Mine)))
-
-
-@extend_schema(request=None, responses=answers(200, schema.Queued))
-@api_view(["POST"])
-def suspected(request: Request, slug: str) -> Response:
-    """Queue labels that the serving model contradicts with confidence for a second look."""
-    tasks = suspects_queue(project=project_for(request.user, slug, ADMIN), user=request.user)
-    return Response({"queued": len(tasks)})
-
-
 @extend_schema(request=None, responses=answers(202, schema.Job))
 @api_view(["POST"])
 def snapshots(request: Request, slug: str) -> Response:
     """Freeze what is approved."""
-    return _started(snapshot_start(project=project_for(request.user, slug, ADMIN), user=request.user))
-
-
-@extend_schema(request=serializers.Count, responses=answers(200, schema.Queued))
-@api_view(["POST"])
-def holdout(request: Request, slug: str) -> Response:
-    """Have holdout pairs labelled, drawn at random."""
-    judged = project_for(request.user, slug, ADMIN)
-    tasks = holdout_queue(project=judged, user=request.user, **checked(request, serializers.Count))
-    return Response({"queued": len(tasks)})
+    return started(snapshot_start(project=project_for(request.user, slug, ADMIN), user=request.user))
 
 
 @extend_schema(request=serializers.Retrain, responses=answers(202, schema.Job))
@@ -87,7 +47,7 @@ def retrain(request: Request, slug: str) -> Response:
     """Train on a fresh snapshot (or `config.snapshot`, a number) and judge the result."""
     retrained = project_for(request.user, slug, ADMIN)
     body = checked(request, serializers.Retrain)
-    return _started(retrain_start(project=retrained, user=request.user, **body))
+    return started(retrain_start(project=retrained, user=request.user, **body))
 
 
 @extend_schema(request=serializers.Predict, responses=answers(202, schema.Job))
@@ -96,7 +56,7 @@ def retrain(request: Request, slug: str) -> Response:
 def predict(request: Request, slug: str) -> Response:
     """Ask a version about a whole folder or bucket, or an uploaded zip; the job's file has the answers."""
     asked = project_for(request.user, slug, ADMIN)
-    return _started(predict_start(project=asked, user=request.user, **checked(request, serializers.Predict)))
+    return started(predict_start(project=asked, user=request.user, **checked(request, serializers.Predict)))
 
 
 @extend_schema(request=serializers.Promote, responses=answers(200, schema.Serving))
@@ -116,7 +76,3 @@ def rollback(request: Request, slug: str) -> Response:
     """Back to the version that served before."""
     deployment = version_rollback(project=project_for(request.user, slug, ADMIN), user=request.user)
     return Response({"serving_version": deployment.version.name})
-
-
-def _started(job: Job) -> Response:
-    return Response(job_payload(job), status=status.HTTP_202_ACCEPTED)

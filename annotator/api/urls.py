@@ -5,8 +5,9 @@ from drf_spectacular.views import SpectacularAPIView
 
 from annotator.common.api import unknown
 from annotator.jobs import api as jobs
+from annotator.queue import api as tasks
 
-from . import concepts, projects, reviews, tasks
+from . import concepts, projects, reviews
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
@@ -21,11 +22,11 @@ urlpatterns = [
     path("projects/<slug:slug>/concepts/<int:concept_id>/merge", concepts.merge, name="api-concept-merge"),
     path("projects/<slug:slug>/concepts/<int:concept_id>/retire", concepts.retire, name="api-concept-retire"),
     path("projects/<slug:slug>/concepts/<int:concept_id>/restore", concepts.restore, name="api-concept-restore"),
-    path("projects/<slug:slug>/progress", projects.progress, name="api-progress"),
-    path("projects/<slug:slug>/mine", projects.mine, name="api-mine"),
-    path("projects/<slug:slug>/suspects", projects.suspected, name="api-suspects"),
+    path("projects/<slug:slug>/progress", tasks.progress, name="api-progress"),
+    path("projects/<slug:slug>/mine", tasks.mine, name="api-mine"),
+    path("projects/<slug:slug>/suspects", tasks.suspected, name="api-suspects"),
     path("projects/<slug:slug>/snapshots", projects.snapshots, name="api-snapshots"),
-    path("projects/<slug:slug>/holdout", projects.holdout, name="api-holdout"),
+    path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", projects.retrain, name="api-retrain"),
     path("projects/<slug:slug>/predict", projects.predict, name="api-predict"),
     path("projects/<slug:slug>/promote", projects.promote, name="api-promote"),

@@ -134,9 +134,14 @@ def posted(request: HttpRequest) -> QueryDict | None:
     return request.POST if request.method == "POST" else None
 
 
-def _tell_errors(request: HttpRequest, form: Form) -> None:
+def errors_told(request: HttpRequest, form: Form) -> None:
     """On the next page, each with its field's name: a deed has no page of its own to show its form on."""
     for name, errors in form.errors.items():
         label = form.fields[name].label or name.replace("_", " ").capitalize() if name in form.fields else ""
         for error in errors:
             messages.error(request, f"{label}: {error}" if label else error)
+
+
+def desk_urls(project: Project) -> dict[str, str]:
+    names = ("project", "queue", "desk", "reviews")
+    return {"api": "/api/v1/"} | {name: reverse(name, args=[project.slug]) for name in names}

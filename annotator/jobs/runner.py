@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 RUNNERS = {
     Job.Kind.IMPORT: "annotator.services.imports.import_run",
-    Job.Kind.MINE: "annotator.services.mining.mining_run",
+    Job.Kind.MINE: "annotator.queue.mining.mining_run",
     Job.Kind.SNAPSHOT: "annotator.services.snapshots.snapshot_run",
     Job.Kind.RETRAIN: "annotator.services.training_runs.retrain_run",
     Job.Kind.EXPORT: "annotator.services.exports.export_run",

@@ -11,10 +11,10 @@ from django.db.models import Q
 from annotator.common.access import Person, role_of
 from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Image, Membership, Pair, Prediction, Project, Review, Task
+from annotator.queue.selectors import lane_words, proposed_instances
+from annotator.queue.visibility import answers_visible, pairs_with_visible_truth
 
 from .images_page import ImageFilter, images_found
-from .tasks import lane_words, proposed_instances
-from .visibility import answers_visible, pairs_with_visible_truth
 
 EVENTS = 40
 

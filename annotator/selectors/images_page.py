@@ -8,8 +8,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet
 
 from annotator.common.access import Person
 from annotator.models import Image, Pair, Project
-
-from .visibility import pairs_with_visible_truth
+from annotator.queue.visibility import pairs_with_visible_truth
 
 PAGE = 48
 

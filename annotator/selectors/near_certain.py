@@ -11,9 +11,9 @@ from annotator.common.batches import batched
 from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, Image, Prediction, Project, Review, Task
 from annotator.models.annotations import Verdict
+from annotator.queue.candidates import PRESENCE_SCORE
+from annotator.queue.label_checks import LEAST
 
-from .label_checks import LEAST
-from .mining import PRESENCE_SCORE
 from .reviews import annotations_waiting, why_barred
 
 GRID = 48

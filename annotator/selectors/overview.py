@@ -7,8 +7,7 @@ from django.db.models import Count, Q
 from annotator.common.access import RANK, Person
 from annotator.common.active import concepts_active, pairs_active
 from annotator.models import GateDecision, Job, Pair, Project, Snapshot, Task, TrainingRun
-
-from .tasks import half_awaited
+from annotator.queue.selectors import half_awaited
 
 
 @dataclass(frozen=True)

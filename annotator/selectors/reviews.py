@@ -9,8 +9,7 @@ from django.db.models.functions import Now
 from annotator.common.access import Person
 from annotator.common.masks import decode_rle
 from annotator.models import Annotation, Project, Task
-
-from .tasks import half_awaited
+from annotator.queue.selectors import half_awaited
 
 
 def annotations_waiting(*, project: Project) -> QuerySet[Annotation]:

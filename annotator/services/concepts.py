@@ -15,7 +15,7 @@ from annotator.common.audit import audit_record
 from annotator.common.batches import batched
 from annotator.common.errors import ConflictError, RoostError
 from annotator.models import Annotation, Concept, Image, Job, Pair, Prediction, Project, Task
-from annotator.selectors.mining import tasks_withdrawable
+from annotator.queue.candidates import tasks_withdrawable
 
 PAIRS_A_WRITE = 500
 

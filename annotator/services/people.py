@@ -11,9 +11,9 @@ from django.db import transaction
 from annotator.common.audit import audit_record
 from annotator.common.errors import RoostError
 from annotator.models import Membership, Project
+from annotator.queue.leases import leases_lapsed_end
 
 from .projects import member_set
-from .tasks import leases_lapsed_end
 
 
 @transaction.atomic

@@ -3,11 +3,9 @@
 import hashlib
 import secrets
 from collections.abc import Sequence
-from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
-from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import F, Max
 from django.utils.text import slugify
@@ -15,39 +13,13 @@ from django.utils.text import slugify
 from annotator.common.audit import audit_record
 from annotator.common.errors import RoostError
 from annotator.models import ApiToken, Concept, Deployment, Membership, ModelVersion, Project, Task
+from annotator.queue.leases import leases_lapsed_end
 
 from .concepts import concept_name, pairs_complete
 from .serving_aliases import serving_aliases_refresh
-from .tasks import leases_lapsed_end
 
 # Okabe and Ito's palette: told apart by the colour-blind too. Yellow comes last: the mask in hand is drawn in one.
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#000000", "#f0e442")
-SETTINGS = (
-    "name",
-    "presence_low",
-    "presence_high",
-    "stability_below",
-    "audit_share",
-    "mine_batch",
-    "weight_band",
-    "weight_disagreement",
-    "weight_borderline",
-    "weight_fill",
-    "double_share",
-    "honeypot_share",
-    "honeypot_feedback",
-    "one_pass",
-    "review_policy",
-    "review_share",
-    "bulk_score",
-    "bulk_iou",
-    "bulk_look_share",
-    "self_review_allowed",
-    "gate_min_gain_points",
-    "gate_bootstrap_rounds",
-    "gate_confidence",
-    "gate_max_fpr_rise",
-)
 
 
 @transaction.atomic
@@ -74,24 +46,6 @@ def _free_slug(name: str) -> str:
     stem = slugify(name)[:40]
     taken = set(Project.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
     return next(slug for n in range(1, len(taken) + 3) if (slug := stem if n == 1 else f"{stem}-{n}") not in taken)
-
-
-@transaction.atomic
-def project_settings_update(*, project: Project, user: AbstractBaseUser, **changes: Any) -> Project:
-    """Change thresholds and policies; anything that is no setting, or out of its range, is refused as a whole."""
-    if unknown := sorted(set(changes) - set(SETTINGS)):
-        raise RoostError(f"No such setting: {', '.join(unknown)}.")
-    before = {name: getattr(project, name) for name in changes}
-    for name, value in changes.items():
-        setattr(project, name, value)
-    try:
-        project.full_clean(exclude=["slug", "created_by", "serving_version"])
-    except ValidationError as error:
-        raise RoostError("Some settings are out of range.", fields=error.message_dict) from error
-    project.save(update_fields=list(changes))
-    changed = {name: [before[name], value] for name, value in changes.items() if before[name] != value}
-    audit_record(project=project, actor=user, action="project.settings", subject=project.name, changed=changed)
-    return project
 
 
 @transaction.atomic

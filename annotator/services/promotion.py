@@ -10,9 +10,9 @@ from annotator import ml_client
 from annotator.common.audit import audit_record
 from annotator.common.errors import BackendError, ConflictError, RoostError
 from annotator.models import Deployment, GateDecision, ModelVersion, Project
+from annotator.queue.warming import queue_warm
 
 from .serving_aliases import serving_aliases_refresh
-from .warming import queue_warm
 
 Stage = ModelVersion.Stage
 Action = Deployment.Action

@@ -12,12 +12,11 @@ from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
 from annotator.common.instances import instances_from_wire, point_checked, verdict_checked
 from annotator.models import Annotation, Review, Task
+from annotator.queue.doubles import half_close
+from annotator.queue.leases import leases_lapsed_end
+from annotator.queue.pairs import pair_settle
+from annotator.queue.selectors import half_of
 from annotator.selectors.near_certain import answer_is_certain
-from annotator.selectors.tasks import half_of
-
-from .doubles import half_close
-from .pairs import pair_settle
-from .tasks import leases_lapsed_end
 
 Decision = Review.Decision
 

@@ -5,62 +5,13 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from annotator.common.shell import ADMIN, REVIEWER, _tell_errors, project_page, refusals_told
-from annotator.forms import BandForm, ExportForm, HoldoutForm, RetrainForm
+from annotator.common.shell import ADMIN, REVIEWER, errors_told, project_page, refusals_told
+from annotator.forms import ExportForm, RetrainForm
 from annotator.models import Project
 from annotator.services.exports import export_start
-from annotator.services.holdout import holdout_queue
-from annotator.services.mining import mining_start
-from annotator.services.projects import project_settings_update
 from annotator.services.promotion import version_promote, version_rollback
 from annotator.services.snapshots import snapshot_start
-from annotator.services.suspects import suspects_queue
 from annotator.services.training_runs import retrain_start
-
-
-@require_POST
-@project_page(ADMIN)
-def mine(request: HttpRequest, project: Project) -> HttpResponse:
-    with refusals_told(request):
-        options = {name: name in request.POST for name in ("settled", "challenger")}
-        mining_start(project=project, user=request.user, **options)
-        messages.success(request, "Mining has begun. The queue fills when it is done.")
-    return redirect("queue", project.slug)
-
-
-@require_POST
-@project_page(ADMIN)
-def queue_suspects(request: HttpRequest, project: Project) -> HttpResponse:
-    with refusals_told(request):
-        tasks = suspects_queue(project=project, user=request.user)
-        messages.success(
-            request, f"{len(tasks)} suspected label errors wait in the queue; their truth stays meanwhile."
-        )
-    return redirect("queue", project.slug)
-
-
-@require_POST
-@project_page(ADMIN)
-def queue_holdout(request: HttpRequest, project: Project) -> HttpResponse:
-    form = HoldoutForm(request.POST)
-    if form.is_valid():
-        with refusals_told(request):
-            tasks = holdout_queue(project=project, user=request.user, count=form.cleaned_data["count"])
-            messages.success(request, f"{len(tasks)} holdout pairs wait in the queue, drawn at random.")
-    _tell_errors(request, form)
-    return redirect("training", project.slug)
-
-
-@require_POST
-@project_page(ADMIN)
-def set_band(request: HttpRequest, project: Project) -> HttpResponse:
-    form = BandForm(request.POST)
-    if form.is_valid():
-        with refusals_told(request):
-            project_settings_update(project=project, user=request.user, **form.cleaned_data)
-            messages.success(request, "The band is kept; the next mining queues by it.")
-    _tell_errors(request, form)
-    return redirect("queue", project.slug)
 
 
 @require_POST
@@ -81,7 +32,7 @@ def export(request: HttpRequest, project: Project) -> HttpResponse:
             job = export_start(project=project, user=request.user, **form.cleaned_data)
             messages.success(request, "The export is being packed; its file is offered here when it is done.")
             return redirect("job", project.slug, job.pk)
-    _tell_errors(request, form)
+    errors_told(request, form)
     return redirect("snapshots", project.slug)
 
 
@@ -94,7 +45,7 @@ def retrain(request: HttpRequest, project: Project) -> HttpResponse:
             job = retrain_start(project=project, user=request.user, config=form.config())
             messages.success(request, "Training has begun.")
             return redirect("run", project.slug, job.training_run.number)
-    _tell_errors(request, form)
+    errors_told(request, form)
     return redirect("training", project.slug)
 
 

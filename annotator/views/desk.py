@@ -1,20 +1,12 @@
 """The pages around the two desks: the annotator's, the reviewer's, and the list of what waits for review."""
 
 from django.http import Http404, HttpRequest, HttpResponse
-from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from annotator.common.access import annotation_for
-from annotator.common.shell import REVIEWER, page, project_page, whole_number
+from annotator.common.shell import REVIEWER, desk_urls, page, project_page, whole_number
 from annotator.models import Project
 from annotator.selectors.reviews_page import reviews_page
-
-
-@require_safe
-@project_page()
-def desk(request: HttpRequest, project: Project, task_id: int | None = None) -> HttpResponse:
-    """The desk; with a task in the address it opens that one, otherwise it claims the most valuable."""
-    return page(request, "desk.html", {"task_id": task_id, "urls": _urls(project)}, project=project)
 
 
 @require_safe
@@ -32,10 +24,5 @@ def review(request: HttpRequest, project: Project, annotation_id: int) -> HttpRe
     annotation = annotation_for(request.user, annotation_id)
     if annotation.task.project_id != project.pk:
         raise Http404
-    context = {"annotation_id": annotation_id, "urls": _urls(project)}
+    context = {"annotation_id": annotation_id, "urls": desk_urls(project)}
     return page(request, "review_desk.html", context, project=project)
-
-
-def _urls(project: Project) -> dict[str, str]:
-    names = ("project", "queue", "desk", "reviews")
-    return {"api": "/api/v1/"} | {name: reverse(name, args=[project.slug]) for name in names}

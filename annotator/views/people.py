@@ -12,15 +12,15 @@ from annotator.common.access import has_role
 from annotator.common.shell import ADMIN, REVIEWER, page, project_page, refusals_told, whole_number
 from annotator.forms import InvitationForm, MemberForm
 from annotator.models import Membership, Project
+from annotator.queue.assignments import task_reassign
+from annotator.queue.leases import lease_release_by_admin
 from annotator.selectors.agreement_page import agreements_of
 from annotator.selectors.invitations import invitations_open
 from annotator.selectors.people_page import members_active, people_of
 from annotator.selectors.quality import NEWEST, figures_of
-from annotator.services.assignments import task_reassign
 from annotator.services.invitations import invitation_create, invitation_revoke
 from annotator.services.people import account_switch, member_invite
 from annotator.services.projects import member_set
-from annotator.services.tasks import lease_release_by_admin
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

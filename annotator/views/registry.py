@@ -8,6 +8,7 @@ from annotator.common.shell import ADMIN, page, project_page, whole_number
 from annotator.forms import ExportForm
 from annotator.jobs.selectors import newest_job, newest_jobs
 from annotator.models import Job, Project
+from annotator.queue.visibility import may_be_tested
 from annotator.selectors.audit_page import audit_page
 from annotator.selectors.models_page import (
     deployments_of,
@@ -17,7 +18,6 @@ from annotator.selectors.models_page import (
     versions_of,
 )
 from annotator.selectors.snapshots_page import SNAPSHOT_FILES, snapshot_file, snapshots_of
-from annotator.selectors.visibility import may_be_tested
 
 
 @require_safe

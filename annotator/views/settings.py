@@ -5,10 +5,10 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods
 
+from annotator.common.project_settings import project_settings_update
 from annotator.common.shell import ADMIN, page, posted, project_page, refusals_told
 from annotator.forms import ConceptForm, SettingsForm
 from annotator.models import Project
-from annotator.services.projects import project_settings_update
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -7,7 +7,7 @@ from annotator.common.active import pairs_active
 from annotator.common.shell import page, project_page
 from annotator.forms import RetrainForm
 from annotator.models import Job, Pair, Project, TrainingRun
-from annotator.selectors.holdout import holdout_state
+from annotator.queue.holdout_progress import holdout_state
 from annotator.selectors.run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 
 

@@ -4,6 +4,7 @@ from django.contrib.auth import views as auth_views
 from django.urls import include, path, reverse_lazy
 
 from annotator.jobs import views as jobs
+from annotator.queue import views as queue
 
 from . import (
     account,
@@ -18,7 +19,6 @@ from . import (
     predictions,
     projects,
     public,
-    queue,
     registry,
     reviews,
     settings,
@@ -31,12 +31,12 @@ PROJECT = [
     path("images/<str:sha256>/", images.image, name="image"),
     path("queue/", queue.queue, name="queue"),
     path("queue/histogram/", queue.histogram, name="queue-histogram"),
-    path("queue/band/", deeds.set_band, name="band-set"),
+    path("queue/band/", queue.set_band, name="band-set"),
     path("queue/checks/", queue.checks, name="queue-checks"),
-    path("queue/suspects/", deeds.queue_suspects, name="suspects-queue"),
-    path("mine/", deeds.mine, name="mine"),
-    path("desk/", desk.desk, name="desk"),
-    path("desk/<int:task_id>/", desk.desk, name="desk-task"),
+    path("queue/suspects/", queue.queue_suspects, name="suspects-queue"),
+    path("mine/", queue.mine, name="mine"),
+    path("desk/", queue.desk, name="desk"),
+    path("desk/<int:task_id>/", queue.desk, name="desk-task"),
     path("review/", desk.reviews, name="reviews"),
     path("review/certain/", reviews.certain, name="reviews-certain"),
     path("review/certain/button/", reviews.certain_button, name="certain-button"),
@@ -48,7 +48,7 @@ PROJECT = [
     path("exports/<int:job_id>/", jobs.export_download, name="export-download"),
     path("training/", runs.training, name="training"),
     path("training/start/", deeds.retrain, name="retrain"),
-    path("training/holdout/", deeds.queue_holdout, name="holdout-queue"),
+    path("training/holdout/", queue.queue_holdout, name="holdout-queue"),
     path("training/<int:number>/", runs.run, name="run"),
     path("training/<int:number>/series/", runs.series, name="run-series"),
     path("training/<int:number>/promote/", deeds.promote, name="run-promote"),

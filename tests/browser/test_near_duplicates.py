@@ -8,8 +8,8 @@ from PIL import Image as PillowImage
 
 from annotator.jobs.runner import job_run
 from annotator.models import Pair, Project, Task
+from annotator.queue.mining import mining_start
 from annotator.services.image_store import image_add
-from annotator.services.mining import mining_start
 from training.demo.scenes import draw_scene
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from annotator.acquisition import Candidate, Thresholds, choose
+from annotator.queue.acquisition import Candidate, Thresholds, choose
 
 SETTINGS = {"presence_low": 0.4, "presence_high": 0.6, "stability_below": 0.75, "audit_share": 0.0, "batch": 10}
 

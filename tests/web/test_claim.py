@@ -10,8 +10,7 @@ from django.utils import timezone
 
 from annotator.common.errors import ConflictError
 from annotator.models import Review, Task
-from annotator.services.projects import member_set
-from annotator.services.tasks import (
+from annotator.queue.leases import (
     lease_release_by_admin,
     task_claim,
     task_heartbeat,
@@ -19,6 +18,7 @@ from annotator.services.tasks import (
     task_reopen,
     task_skip,
 )
+from annotator.services.projects import member_set
 from tests import factories
 
 

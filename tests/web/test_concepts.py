@@ -5,8 +5,8 @@ from django.db.models import Q
 
 from annotator.common.errors import ConflictError, RoostError
 from annotator.models import Annotation, AuditEvent, Job, Pair, Prediction, Task
+from annotator.queue.candidates import pairs_to_mine
 from annotator.selectors.concepts import merge_plan
-from annotator.selectors.mining import pairs_to_mine
 from annotator.selectors.overview import project_counts
 from annotator.services.concept_merge import concept_merge
 from annotator.services.concepts import concept_rename, concept_restore, concept_retire

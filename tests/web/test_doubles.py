@@ -8,17 +8,17 @@ from django.urls import reverse
 from annotator.common.errors import ConflictError, RoostError
 from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Pair, Review, Task
+from annotator.queue.assignments import task_reassign
+from annotator.queue.candidates import tasks_withdrawable
+from annotator.queue.doubles import doubles_add
+from annotator.queue.known_answers import honeypots_add, honeypots_draw
+from annotator.queue.leases import task_claim, task_release
+from annotator.queue.queue_page import lane_counts
+from annotator.queue.submissions import task_submit
 from annotator.selectors.agreement_page import agreements_of
-from annotator.selectors.mining import tasks_withdrawable
 from annotator.selectors.overview import project_counts
-from annotator.selectors.queue_page import lane_counts
 from annotator.selectors.reviews import annotations_waiting
-from annotator.services.assignments import task_reassign
-from annotator.services.doubles import doubles_add
-from annotator.services.honeypots import honeypots_add, honeypots_draw
 from annotator.services.reviews import review_decide
-from annotator.services.submissions import task_submit
-from annotator.services.tasks import task_claim, task_release
 from tests import factories
 
 WHOLE, MOST, HALF = (2, 3, 9, 10), (2, 3, 8, 10), (2, 3, 5, 10)  # of 49 px: 42 (IoU 0.86) and 21 (0.43)

@@ -5,9 +5,9 @@ from django.urls import reverse
 
 from annotator.common.errors import RoostError
 from annotator.models import Image, Task
-from annotator.selectors.holdout import Holdout, holdout_state
-from annotator.services.holdout import holdout_queue
-from annotator.services.mining import mining_start
+from annotator.queue.holdout import holdout_queue
+from annotator.queue.holdout_progress import Holdout, holdout_state
+from annotator.queue.mining import mining_start
 from tests import factories
 
 

@@ -6,9 +6,9 @@ from django.urls import reverse
 from annotator.common.agreement import cohen_kappa, mean_iou, wilson_interval
 from annotator.common.errors import RoostError
 from annotator.models import Image, Pair, Task
-from annotator.selectors.label_checks import production_error, suspects
-from annotator.selectors.mining import candidates, tasks_withdrawable
-from annotator.services.suspects import suspects_queue
+from annotator.queue.candidates import candidates, tasks_withdrawable
+from annotator.queue.label_checks import production_error, suspects
+from annotator.queue.suspected_labels import suspects_queue
 from tests import factories
 
 SEEN = {"mask": factories.box_rle(), "box": [2, 3, 9, 10], "query_score": 0.95, "stability": 0.9}

@@ -9,11 +9,11 @@ from pycocotools import mask as coco
 
 from annotator.jobs.runner import job_run
 from annotator.models import Annotation, AuditEvent, Image, Job, LabelStudioBell, Pair, Task
+from annotator.queue.leases import task_claim
 from annotator.services.concepts import concept_retire
 from annotator.services.image_store import image_add
 from annotator.services.label_studio_links import bells_ring
 from annotator.services.reviews import review_decide
-from annotator.services.tasks import task_claim
 from tests import factories
 from tests.web.label_studio_fixtures import SIZE, blob, picture, pull
 from tests.web.label_studio_stand_in import brush, running_stand_in

@@ -5,7 +5,7 @@ import pytest
 from annotator.common.errors import ConflictError, RoostError
 from annotator.jobs.runner import job_run
 from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Task
-from annotator.services.mining import mining_start
+from annotator.queue.mining import mining_start
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,7 +125,7 @@ def test_nothing_unseen_is_said_at_once(barn):
 
 
 def test_absent_backend_fails_the_job_with_its_sentence_and_queues_nothing(farm, no_backend, monkeypatch):
-    monkeypatch.setattr("annotator.services.mining.WAITS_SECONDS", (0.01,))
+    monkeypatch.setattr("annotator.queue.mining.WAITS_SECONDS", (0.01,))
     job = mining_start(project=farm.project, user=farm.admin)
     job_run(job_id=job.pk)
     job.refresh_from_db()

@@ -12,11 +12,10 @@ from django.utils import timezone
 from annotator.common.errors import ConflictError
 from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Draft, Image, Pair, Review, Task
-from annotator.services.assignments import task_reassign
-from annotator.services.companions import WORDS
-from annotator.services.doubles import doubles_add
-from annotator.services.submissions import task_submit
-from annotator.services.tasks import (
+from annotator.queue.assignments import task_reassign
+from annotator.queue.companions import WORDS
+from annotator.queue.doubles import doubles_add
+from annotator.queue.leases import (
     lease_release_by_admin,
     task_claim,
     task_heartbeat,
@@ -24,6 +23,7 @@ from annotator.services.tasks import (
     task_reopen,
     task_skip,
 )
+from annotator.queue.submissions import task_submit
 from tests import factories
 
 CLAIMED, QUEUED, SUBMITTED = Task.State.CLAIMED, Task.State.QUEUED, Task.State.SUBMITTED

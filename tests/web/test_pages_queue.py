@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from annotator.models import Job, Prediction, Task
-from annotator.selectors.queue_page import PAGE, QueueFilter, parse_cursor, presence_histogram, queue_page
+from annotator.queue.queue_page import PAGE, QueueFilter, parse_cursor, presence_histogram, queue_page
 from tests import factories
 
 

@@ -4,8 +4,8 @@ import pytest
 from django.urls import reverse
 
 from annotator.models import Review, Task
+from annotator.queue.pairs import pair_settle
 from annotator.selectors.quality import figures_of
-from annotator.services.pairs import pair_settle
 from tests import factories
 
 

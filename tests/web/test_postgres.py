@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from annotator.jobs.services import job_enqueue
 from annotator.models import Job, Task
-from annotator.services.tasks import task_claim
+from annotator.queue.leases import task_claim
 from tests import factories
 from tests.processes import celery_worker, wait_until
 

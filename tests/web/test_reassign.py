@@ -5,11 +5,11 @@ from django.urls import reverse
 
 from annotator.common.errors import ConflictError, RoostError
 from annotator.models import AuditEvent, Draft, Task
-from annotator.selectors.mining import tasks_withdrawable
-from annotator.services.assignments import task_reassign
+from annotator.queue.assignments import task_reassign
+from annotator.queue.candidates import tasks_withdrawable
+from annotator.queue.leases import task_claim, task_skip
 from annotator.services.projects import member_set
 from annotator.services.reviews import review_decide
-from annotator.services.tasks import task_claim, task_skip
 from tests import factories
 
 

@@ -8,8 +8,8 @@ from django.db import connections
 from annotator.common.errors import ConflictError, RoostError
 from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Pair, Review, Task
+from annotator.queue.leases import task_claim, task_reopen
 from annotator.services.reviews import review_decide
-from annotator.services.tasks import task_claim, task_reopen
 from tests import factories
 
 

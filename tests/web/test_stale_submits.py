@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from annotator.common.errors import ConflictError
 from annotator.models import Annotation, Draft, Task
-from annotator.services.tasks import task_claim, task_heartbeat
+from annotator.queue.leases import task_claim, task_heartbeat
 from tests import factories
 from tests.web.test_submit import submit
 

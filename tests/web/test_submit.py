@@ -10,8 +10,8 @@ from annotator.common.chance import task_is_drawn
 from annotator.common.errors import ConflictError, MaskError, RoostError
 from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Draft, Pair, Review, Task
-from annotator.services.drafts import draft_save
-from annotator.services.submissions import task_submit
+from annotator.queue.drafts import draft_save
+from annotator.queue.submissions import task_submit
 from tests import factories
 
 UUID = uuid.UUID("00000000-0000-4000-8000-000000000001")

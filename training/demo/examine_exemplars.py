@@ -12,7 +12,7 @@ from mlbackend.wire import ExemplarBox
 from training.demo.examine import encoded_scenes
 
 UNKNOWN_WORD = "zebu"
-KEEP_QUERY_SCORE = 0.3  # the desk's own, annotator/api/tasks.py
+KEEP_QUERY_SCORE = 0.3  # the desk's own, annotator/queue/api.py
 SAME_OBJECT_IOU = 0.5
 
 

@@ -2,10 +2,15 @@
 
 from typing import Any
 
+from rest_framework import status
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
+from annotator.models import Job
+
 from . import schema
+from .payloads import job_payload
 
 REFUSALS: dict[int, type[Serializer]] = {status: schema.Error for status in (400, 401, 403, 404, 409)}
 
@@ -20,3 +25,7 @@ def checked(request: Request, serializer: type[Serializer]) -> dict[str, Any]:
 def answers(status: int, shape: Any) -> dict[int, Any]:
     """Responses for the schema: the good one and the refusals."""
     return {status: shape, **REFUSALS}
+
+
+def started(job: Job) -> Response:
+    return Response(job_payload(job), status=status.HTTP_202_ACCEPTED)

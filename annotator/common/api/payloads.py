@@ -9,9 +9,7 @@ from annotator.common.active import concepts_active
 from annotator.common.masks import rle_to_wire
 from annotator.ml_client import ConceptPrediction
 from annotator.models import Annotation, Concept, Image, Job, Prediction, Project, Task
-from annotator.selectors.overview import loop_stations, project_counts
-from annotator.selectors.reviews import masks_difference, why_barred
-from annotator.selectors.tasks import (
+from annotator.queue.selectors import (
     companions_of,
     draft_of,
     lane_shown,
@@ -21,6 +19,8 @@ from annotator.selectors.tasks import (
     queue_place,
     sent_back_review,
 )
+from annotator.selectors.overview import loop_stations, project_counts
+from annotator.selectors.reviews import masks_difference, why_barred
 
 PREVIEW_SIDE_PX = 2048
 THRESHOLDS = ("presence_low", "presence_high", "stability_below", "audit_share", "mine_batch")

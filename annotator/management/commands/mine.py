@@ -6,7 +6,7 @@ from django.contrib.auth.models import AbstractBaseUser
 
 from annotator.management.following import JobCommand
 from annotator.models import Project
-from annotator.services.mining import mining_start
+from annotator.queue.mining import mining_start
 
 
 class Command(JobCommand):

@@ -3,7 +3,8 @@
 from annotator.common.agreement import lowest_matched_iou
 from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, Project, Task
-from annotator.selectors.mining import PRESENCE_SCORE
+
+from .candidates import PRESENCE_SCORE
 
 SAME_MASK_IOU = 0.9
 

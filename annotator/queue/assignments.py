@@ -7,9 +7,9 @@ from django.db.models.functions import Now
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
 from annotator.models import Membership, Task
-from annotator.selectors.tasks import companions_of, tasks_barred
 
-from .tasks import leases_lapsed_end, task_resting_state
+from .leases import leases_lapsed_end, task_resting_state
+from .selectors import companions_of, tasks_barred
 
 State = Task.State
 GIVEABLE = (State.QUEUED, State.CLAIMED, State.RETURNED)

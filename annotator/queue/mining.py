@@ -10,14 +10,15 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
 from annotator import ml_client
-from annotator.acquisition import Choice, Thresholds, choose
 from annotator.common.batches import batched
 from annotator.common.errors import BackendError, RoostError
 from annotator.common.rounds import round_current
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.ml_client import WAITS_SECONDS, WORTH_WAITING, ConceptPrediction, ImagePrediction
 from annotator.models import Image, Job, ModelVersion, Pair, Prediction, Project, Task
-from annotator.selectors.mining import (
+
+from .acquisition import Choice, Thresholds, choose
+from .candidates import (
     PRESENCE_SCORE,
     candidates,
     candidates_answered,
@@ -29,9 +30,8 @@ from annotator.selectors.mining import (
     presence_counts,
     tasks_withdrawable,
 )
-
 from .doubles import doubles_add
-from .honeypots import honeypots_add, honeypots_draw
+from .known_answers import honeypots_add, honeypots_draw
 
 IMAGES_A_CALL = 8
 ROWS_A_WRITE = 500

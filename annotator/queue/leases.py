@@ -11,9 +11,9 @@ from django.db.models.functions import Now
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError
 from annotator.models import Annotation, Membership, Project, Task
-from annotator.selectors.tasks import companions_of, same_pass, tasks_barred
 
 from .companions import companions_take
+from .selectors import companions_of, same_pass, tasks_barred
 
 REOPENABLE = 10
 LEASE_LOST = "Your lease on this image has ended and somebody else has it, or it is done. Your work is kept as a draft."

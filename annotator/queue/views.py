@@ -1,18 +1,24 @@
 """The queue: what waits and why, and how sure the model is."""
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.views.decorators.http import require_safe
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
 
 from annotator.common.access import has_role
-from annotator.common.shell import ADMIN, page, project_page, whole_number
+from annotator.common.project_settings import project_settings_update
+from annotator.common.shell import ADMIN, desk_urls, errors_told, page, project_page, refusals_told, whole_number
 from annotator.jobs.selectors import newest_job
 from annotator.models import Job, Project, Task
-from annotator.selectors.label_checks import production_error, suspects
-from annotator.selectors.mining import challenger_of
 from annotator.selectors.models_page import untaught_concepts
 from annotator.selectors.people_page import members_active
-from annotator.selectors.queue_page import (
+
+from .candidates import challenger_of
+from .forms import BandForm, HoldoutForm
+from .holdout import holdout_queue
+from .label_checks import production_error, suspects
+from .mining import mining_start
+from .queue_page import (
     BINS_A_BAR,
     STATES,
     QueueFilter,
@@ -22,6 +28,7 @@ from annotator.selectors.queue_page import (
     queue_page,
     room_for_doubt,
 )
+from .suspected_labels import suspects_queue
 
 STATE_WORDS = [
     ("queued", "Waiting"),
@@ -100,3 +107,55 @@ def _fraction(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if 0 <= value <= 1 else None
+
+
+@require_POST
+@project_page(ADMIN)
+def mine(request: HttpRequest, project: Project) -> HttpResponse:
+    with refusals_told(request):
+        options = {name: name in request.POST for name in ("settled", "challenger")}
+        mining_start(project=project, user=request.user, **options)
+        messages.success(request, "Mining has begun. The queue fills when it is done.")
+    return redirect("queue", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def queue_suspects(request: HttpRequest, project: Project) -> HttpResponse:
+    with refusals_told(request):
+        tasks = suspects_queue(project=project, user=request.user)
+        messages.success(
+            request, f"{len(tasks)} suspected label errors wait in the queue; their truth stays meanwhile."
+        )
+    return redirect("queue", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def queue_holdout(request: HttpRequest, project: Project) -> HttpResponse:
+    form = HoldoutForm(request.POST)
+    if form.is_valid():
+        with refusals_told(request):
+            tasks = holdout_queue(project=project, user=request.user, count=form.cleaned_data["count"])
+            messages.success(request, f"{len(tasks)} holdout pairs wait in the queue, drawn at random.")
+    errors_told(request, form)
+    return redirect("training", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def set_band(request: HttpRequest, project: Project) -> HttpResponse:
+    form = BandForm(request.POST)
+    if form.is_valid():
+        with refusals_told(request):
+            project_settings_update(project=project, user=request.user, **form.cleaned_data)
+            messages.success(request, "The band is kept; the next mining queues by it.")
+    errors_told(request, form)
+    return redirect("queue", project.slug)
+
+
+@require_safe
+@project_page()
+def desk(request: HttpRequest, project: Project, task_id: int | None = None) -> HttpResponse:
+    """The desk; with a task in the address it opens that one, otherwise it claims the most valuable."""
+    return page(request, "desk.html", {"task_id": task_id, "urls": desk_urls(project)}, project=project)

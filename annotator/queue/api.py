@@ -11,17 +11,23 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotator import ml_client
+from annotator.api.projects import ADMIN
 from annotator.common.access import has_role, member_named, project_for, task_for, task_seen_by
 from annotator.common.api import schema, serializers
-from annotator.common.api.bodies import answers, checked
+from annotator.common.api.bodies import answers, checked, started
 from annotator.common.api.payloads import found_payload, task_payload
 from annotator.models import Membership, Task
-from annotator.services.assignments import task_reassign
-from annotator.services.drafts import draft_delete, draft_save
-from annotator.services.honeypots import feedback_of
-from annotator.services.submissions import task_submit
-from annotator.services.tasks import task_claim, task_heartbeat, task_release, task_reopen, task_skip
-from annotator.services.warming import claim_warm
+
+from .assignments import task_reassign
+from .drafts import draft_delete, draft_save
+from .holdout import holdout_queue
+from .known_answers import feedback_of
+from .leases import task_claim, task_heartbeat, task_release, task_reopen, task_skip
+from .mining import mining_start
+from .progress import settled_since
+from .submissions import task_submit
+from .suspected_labels import suspects_queue
+from .warming import claim_warm
 
 # Somebody who asks for more has seen what scores 0.5 and wants what the model was less sure of, too.
 SIMILAR_QUERY_SCORE = 0.3
@@ -171,3 +177,38 @@ def _at_desk(request: Request, task_id: int) -> Task:
 def _desk(task: Task, user: Any) -> str:
     """Opaque: who sits before which task. The backend drops what a newer click of the same desk overtakes."""
     return hashlib.sha256(f"{user.pk} {task.pk}".encode()).hexdigest()[:32]
+
+
+@extend_schema(parameters=[serializers.Since], responses=answers(200, schema.Progress))
+@api_view(["GET"])
+def progress(request: Request, slug: str) -> Response:
+    """How many tasks the caller has answered here since a moment: midnight where they sit, for the daily goal."""
+    worked_in = project_for(request.user, slug)
+    asked = serializers.Since(data=request.query_params)
+    asked.is_valid(raise_exception=True)
+    return Response({"settled": settled_since(project=worked_in, user=request.user, **asked.validated_data)})
+
+
+@extend_schema(request=serializers.Mine, responses=answers(202, schema.Job))
+@api_view(["POST"])
+def mine(request: Request, slug: str) -> Response:
+    """Start mining; `settled`: look at pairs with a truth again; `challenger`: ask the newest other model, too."""
+    mined = project_for(request.user, slug, ADMIN)
+    return started(mining_start(project=mined, user=request.user, **checked(request, serializers.Mine)))
+
+
+@extend_schema(request=None, responses=answers(200, schema.Queued))
+@api_view(["POST"])
+def suspected(request: Request, slug: str) -> Response:
+    """Queue labels that the serving model contradicts with confidence for a second look."""
+    tasks = suspects_queue(project=project_for(request.user, slug, ADMIN), user=request.user)
+    return Response({"queued": len(tasks)})
+
+
+@extend_schema(request=serializers.Count, responses=answers(200, schema.Queued))
+@api_view(["POST"])
+def holdout(request: Request, slug: str) -> Response:
+    """Have holdout pairs labelled, drawn at random."""
+    judged = project_for(request.user, slug, ADMIN)
+    tasks = holdout_queue(project=judged, user=request.user, **checked(request, serializers.Count))
+    return Response({"queued": len(tasks)})

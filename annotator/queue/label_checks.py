@@ -8,7 +8,7 @@ from annotator.common.active import pairs_active
 from annotator.common.agreement import wilson_interval
 from annotator.models import Annotation, Image, Pair, Prediction, Project, Task
 
-from .mining import PRESENCE_SCORE
+from .candidates import PRESENCE_SCORE
 
 # A share of fewer pairs says nothing.
 LEAST = 10

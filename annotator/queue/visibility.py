@@ -5,7 +5,7 @@ from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
 from annotator.common.access import Person, role_of
 from annotator.models import Annotation, Membership, Pair, Project, Task
 
-from .tasks import half_awaited
+from .selectors import half_awaited
 
 
 def may_be_tested(*, project: Project, user: Person) -> bool:

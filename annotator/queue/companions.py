@@ -5,7 +5,8 @@ from django.db.models import Exists, F, OuterRef, Q
 from django.db.models.functions import Now
 
 from annotator.models import Image, Pair, Prediction, Task
-from annotator.selectors.tasks import companions_of, tasks_barred, tasks_beside
+
+from .selectors import companions_of, tasks_barred, tasks_beside
 
 WORDS = "Same image, in one pass."
 

@@ -7,10 +7,10 @@ from django.db.models.functions import Now
 from annotator.common.agreement import overlap
 from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, Project, Review, Task
-from annotator.selectors.tasks import half_of
 
 from .pairs import pair_settle
 from .review_policy import review_is_due
+from .selectors import half_of
 
 # From this mean overlap on two answers with the same verdict agree.
 SAME_ANSWER_IOU = 0.8

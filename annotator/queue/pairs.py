@@ -4,7 +4,8 @@ from django.db.models.functions import Now
 
 from annotator.models import Annotation, Pair, Task
 from annotator.models.annotations import Verdict
-from annotator.selectors.mining import PRESENCE_SCORE
+
+from .candidates import PRESENCE_SCORE
 
 
 def pair_settle(*, annotation: Annotation) -> None:

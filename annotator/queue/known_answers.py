@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from django.db.models import Exists, OuterRef, QuerySet
 
-from annotator.acquisition import audit_words
 from annotator.common.active import pairs_active
 from annotator.common.agreement import overlap
 from annotator.models import Annotation, Image, ModelVersion, Pair, Prediction, Project, Task
+
+from .acquisition import audit_words
 
 KNOWN = (Pair.TruthSource.ANNOTATED, Pair.TruthSource.DRAWN)
 

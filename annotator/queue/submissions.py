@@ -16,9 +16,9 @@ from annotator.models import Annotation, Concept, Draft, Review, Task
 
 from .doubles import double_is_due, half_approve
 from .drafts import draft_keep_submission
-from .honeypots import honeypot_score
+from .known_answers import honeypot_score
+from .leases import LEASE_LOST
 from .pairs import pair_settle
-from .tasks import LEASE_LOST
 
 
 def task_submit(

@@ -6,10 +6,11 @@ from itertools import groupby
 import numpy as np
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from annotator.acquisition import Candidate
 from annotator.common.active import pairs_active
 from annotator.common.masks import rle_iou
 from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Project, Task
+
+from .acquisition import Candidate
 
 BINS = 20
 # So many of the newest answers keep their likes behind; more would cost every candidate a comparison.

@@ -7,7 +7,8 @@ from annotator.common.audit import audit_record
 from annotator.common.errors import RoostError
 from annotator.common.rounds import round_current
 from annotator.models import Pair, Prediction, Project, Task
-from annotator.selectors.label_checks import suspects
+
+from .label_checks import suspects
 
 MOST = 500
 
