@@ -85,8 +85,8 @@ def _images(project, count: int) -> None:
 
 def _pairs(project) -> None:
     """Two pairs an image: one concept is scored, the other was added lately."""
+    from annotator.concepts.services import concept_add
     from annotator.models import Pair
-    from annotator.services.projects import concept_add
 
     chicken = project.concepts.get()
     images = project.images.values_list("pk", flat=True)

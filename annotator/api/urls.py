@@ -4,10 +4,11 @@ from django.urls import path
 from drf_spectacular.views import SpectacularAPIView
 
 from annotator.common.api import unknown
+from annotator.concepts import api as concepts
 from annotator.jobs import api as jobs
 from annotator.queue import api as tasks
 
-from . import concepts, projects, reviews
+from . import projects, reviews
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),

@@ -7,19 +7,16 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.db.models import F, Max
+from django.db.models import F
 from django.utils.text import slugify
 
 from annotator.common.audit import audit_record
 from annotator.common.errors import RoostError
-from annotator.models import ApiToken, Concept, Deployment, Membership, ModelVersion, Project, Task
+from annotator.concepts.services import concept_add
+from annotator.models import ApiToken, Deployment, Membership, ModelVersion, Project, Task
 from annotator.queue.leases import leases_lapsed_end
 
-from .concepts import concept_name, pairs_complete
 from .serving_aliases import serving_aliases_refresh
-
-# Okabe and Ito's palette: told apart by the colour-blind too. Yellow comes last: the mask in hand is drawn in one.
-COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#000000", "#f0e442")
 
 
 @transaction.atomic
@@ -46,27 +43,6 @@ def _free_slug(name: str) -> str:
     stem = slugify(name)[:40]
     taken = set(Project.objects.filter(slug__startswith=stem).values_list("slug", flat=True))
     return next(slug for n in range(1, len(taken) + 3) if (slug := stem if n == 1 else f"{stem}-{n}") not in taken)
-
-
-@transaction.atomic
-def concept_add(*, project: Project, name: str, user: AbstractBaseUser | None, synonyms: Sequence[str] = ()) -> Concept:
-    """A noun phrase to look for, with an unseen pair for every image there is. The same name again is the same row."""
-    name = concept_name(name)
-    if existing := project.concepts.filter(name=name).first():
-        if existing.retired_at:
-            raise RoostError(f"«{name}» is retired: bring it back under Settings.", fields={"name": ["Retired."]})
-        return existing
-    highest = project.concepts.aggregate(highest=Max("category_id"))["highest"] or 0
-    concept = Concept.objects.create(
-        project=project,
-        name=name,
-        synonyms=list(synonyms),
-        category_id=highest + 1,
-        colour=COLOURS[highest % len(COLOURS)],
-    )
-    pairs_complete(concept)
-    audit_record(project=project, actor=user, action="concept.add", subject=name)
-    return concept
 
 
 @transaction.atomic

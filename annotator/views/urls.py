@@ -3,12 +3,12 @@
 from django.contrib.auth import views as auth_views
 from django.urls import include, path, reverse_lazy
 
+from annotator.concepts import views as concepts
 from annotator.jobs import views as jobs
 from annotator.queue import views as queue
 
 from . import (
     account,
-    concepts,
     deeds,
     desk,
     fragments,

@@ -5,7 +5,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from annotator.services.projects import COLOURS, concept_add
+from annotator.concepts.services import COLOURS, concept_add
 
 # Whole loss of one kind of cone, on linear RGB: Machado, Oliveira and Fernandes, "A Physiologically-based Model for
 # Simulation of Color Vision Deficiency", IEEE TVCG 15 (6), 2009, severity 1.0.

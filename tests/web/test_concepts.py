@@ -4,15 +4,14 @@ import pytest
 from django.db.models import Q
 
 from annotator.common.errors import ConflictError, RoostError
+from annotator.concepts.merge import concept_merge
+from annotator.concepts.selectors import merge_plan
+from annotator.concepts.services import concept_add, concept_rename, concept_restore, concept_retire
 from annotator.models import Annotation, AuditEvent, Job, Pair, Prediction, Task
 from annotator.queue.candidates import pairs_to_mine
-from annotator.selectors.concepts import merge_plan
 from annotator.selectors.overview import project_counts
-from annotator.services.concept_merge import concept_merge
-from annotator.services.concepts import concept_rename, concept_restore, concept_retire
 from annotator.services.exports import export_start
 from annotator.services.import_truth import concept_map
-from annotator.services.projects import concept_add
 from annotator.services.reviews import review_decide
 from annotator.services.snapshots import snapshot_create, snapshot_folder
 from tests import factories

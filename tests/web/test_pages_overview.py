@@ -4,10 +4,10 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
+from annotator.concepts.services import concept_retire
 from annotator.models import GateDecision, Job, Pair, Project, Task
 from annotator.selectors.models_page import serving_quality
 from annotator.selectors.overview import loop_stations, next_step, project_counts
-from annotator.services.concepts import concept_retire
 from tests import factories
 
 

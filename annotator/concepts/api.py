@@ -11,9 +11,10 @@ from annotator.common.api import schema, serializers
 from annotator.common.api.bodies import answers, checked
 from annotator.common.api.payloads import concept_whole
 from annotator.models import Concept, Membership
-from annotator.selectors.concepts import merge_plan
-from annotator.services.concept_merge import concept_merge
-from annotator.services.concepts import concept_rename, concept_restore, concept_retire
+
+from .merge import concept_merge
+from .selectors import merge_plan
+from .services import concept_rename, concept_restore, concept_retire
 
 
 @extend_schema(responses=answers(200, schema.WholeConcept(many=True)))

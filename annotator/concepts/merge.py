@@ -18,7 +18,8 @@ from annotator.common.masks import rle_iou
 from annotator.common.rounds import round_current
 from annotator.models import Annotation, Concept, Image, Pair, Task
 from annotator.models.annotations import Verdict
-from annotator.selectors.concepts import (
+
+from .selectors import (
     MergePlan,
     merge_plan,
     pairs_in_conflict,
@@ -27,8 +28,7 @@ from annotator.selectors.concepts import (
     tasks_in_the_way,
     tasks_made_void,
 )
-
-from .concepts import concept_locked, tasks_withdraw
+from .services import concept_locked, tasks_withdraw
 
 Twice: TypeAlias = tuple[Pair, Pair]
 

@@ -8,13 +8,22 @@ from collections.abc import Iterable, Sequence
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.exceptions import ValidationError
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, Max, OuterRef, QuerySet
 from django.db.models.functions import Now
 
 from annotator.common.audit import audit_record
 from annotator.common.batches import batched
 from annotator.common.errors import ConflictError, RoostError
-from annotator.models import Annotation, Concept, Image, Job, Pair, Prediction, Project, Task
+from annotator.models import (
+    Annotation,
+    Concept,
+    Image,
+    Job,
+    Pair,
+    Prediction,
+    Project,
+    Task,
+)
 from annotator.queue.candidates import tasks_withdrawable
 
 PAIRS_A_WRITE = 500
@@ -143,3 +152,28 @@ def _scores_drop(concept: Concept) -> int:
 
 def _plain(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(" ".join(name.split()).lower() for name in names if name.strip()))
+
+
+# Okabe and Ito's palette: told apart by the colour-blind too. Yellow comes last: the mask in hand is drawn in one.
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9", "#000000", "#f0e442")
+
+
+@transaction.atomic
+def concept_add(*, project: Project, name: str, user: AbstractBaseUser | None, synonyms: Sequence[str] = ()) -> Concept:
+    """A noun phrase to look for, with an unseen pair for every image there is. The same name again is the same row."""
+    name = concept_name(name)
+    if existing := project.concepts.filter(name=name).first():
+        if existing.retired_at:
+            raise RoostError(f"«{name}» is retired: bring it back under Settings.", fields={"name": ["Retired."]})
+        return existing
+    highest = project.concepts.aggregate(highest=Max("category_id"))["highest"] or 0
+    concept = Concept.objects.create(
+        project=project,
+        name=name,
+        synonyms=list(synonyms),
+        category_id=highest + 1,
+        colour=COLOURS[highest % len(COLOURS)],
+    )
+    pairs_complete(concept)
+    audit_record(project=project, actor=user, action="concept.add", subject=name)
+    return concept

@@ -7,14 +7,14 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from annotator.common.active import concepts_active
 from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
-from annotator.forms import ConceptForm, ConceptLookForm, RenameForm, SettingsForm
+from annotator.forms import SettingsForm
 from annotator.models import Concept, Project
-from annotator.selectors.concepts import concept_counts, merge_plan
-from annotator.services.concept_merge import concept_merge
-from annotator.services.concepts import concept_rename, concept_restore, concept_retire, concept_update
-from annotator.services.projects import concept_add
+from annotator.views.settings import settings_page
 
-from .settings import settings_page
+from .forms import ConceptForm, ConceptLookForm, RenameForm
+from .merge import concept_merge
+from .selectors import concept_counts, merge_plan
+from .services import concept_add, concept_rename, concept_restore, concept_retire, concept_update
 
 
 @require_POST
