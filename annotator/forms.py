@@ -8,7 +8,7 @@ from django.contrib.auth.forms import UserCreationForm
 
 from annotator.common.forms import PlainForm, names_in
 from annotator.common.project_settings import SETTINGS
-from annotator.models import Image, Membership, Project
+from annotator.models import Membership, Project
 
 
 class ProjectForm(PlainForm):
@@ -183,22 +183,3 @@ class RetrainForm(PlainForm):
     def config(self) -> dict[str, Any]:
         """Only what was asked for; see services.training_runs.TUNABLE."""
         return {name: value for name, value in self.cleaned_data.items() if value is not None}
-
-
-class ExportForm(PlainForm):
-    FORMATS = [
-        ("coco", "COCO, masks as RLE"),
-        ("yolo", "YOLO segmentation (outlines; holes are lost)"),
-        ("labelme", "LabelMe"),
-        ("saco", "SA-Co, SAM 3's own"),
-        ("label_studio", "Label Studio"),
-    ]
-
-    format = forms.ChoiceField(choices=FORMATS)
-    splits = forms.MultipleChoiceField(
-        choices=Image.Split.choices, required=False, widget=forms.CheckboxSelectMultiple, help_text="None: all of them."
-    )
-    with_images = forms.BooleanField(required=False, initial=True, label="Pack the images too")
-    with_retired = forms.BooleanField(
-        required=False, label="Retired concepts too", help_text="What was settled before they were retired."
-    )

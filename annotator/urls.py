@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 from drf_spectacular.views import SpectacularSwaggerView
 
-from annotator.views.media import media
+from annotator.data.media import media
 
 handler500 = "annotator.common.api.unknown.failed"
 

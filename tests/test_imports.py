@@ -50,10 +50,8 @@ def test_tower_imports_only_what_it_may(tower, may, never):
 
 
 def test_formats_and_masks_are_plain_python():
-    program = (
-        "import annotator.formats.coco, annotator.formats.yolo, annotator.formats.labelme, annotator.formats.saco\n"
-    )
-    program += "import annotator.formats.label_studio, annotator.import_sources, annotator.image_probe, sys\n"
+    program = "import annotator.data.formats.coco, annotator.data.formats.yolo, annotator.data.formats.labelme, annotator.data.formats.saco\n"
+    program += "import annotator.data.formats.label_studio, annotator.data.sources, annotator.data.image_probe, sys\n"
     done = subprocess.run(
         [sys.executable, "-c", program + "print(*sys.modules)"], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -14,7 +14,6 @@ from annotator.common.api.payloads import project_row, project_whole
 from annotator.models import Membership
 from annotator.services.prediction_jobs import predict_start
 from annotator.services.promotion import version_named, version_promote, version_rollback
-from annotator.services.snapshots import snapshot_start
 from annotator.services.training_runs import retrain_start
 
 ADMIN = Membership.Role.ADMIN
@@ -32,13 +31,6 @@ def projects(request: Request) -> Response:
 def project(request: Request, slug: str) -> Response:
     """One project: counts a station, thresholds, serving version, the caller's role."""
     return Response(project_whole(project_for(request.user, slug), request.user))
-
-
-@extend_schema(request=None, responses=answers(202, schema.Job))
-@api_view(["POST"])
-def snapshots(request: Request, slug: str) -> Response:
-    """Freeze what is approved."""
-    return started(snapshot_start(project=project_for(request.user, slug, ADMIN), user=request.user))
 
 
 @extend_schema(request=serializers.Retrain, responses=answers(202, schema.Job))

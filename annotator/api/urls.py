@@ -5,6 +5,7 @@ from drf_spectacular.views import SpectacularAPIView
 
 from annotator.common.api import unknown
 from annotator.concepts import api as concepts
+from annotator.data import api as data
 from annotator.jobs import api as jobs
 from annotator.queue import api as tasks
 
@@ -26,7 +27,7 @@ urlpatterns = [
     path("projects/<slug:slug>/progress", tasks.progress, name="api-progress"),
     path("projects/<slug:slug>/mine", tasks.mine, name="api-mine"),
     path("projects/<slug:slug>/suspects", tasks.suspected, name="api-suspects"),
-    path("projects/<slug:slug>/snapshots", projects.snapshots, name="api-snapshots"),
+    path("projects/<slug:slug>/snapshots", data.snapshots, name="api-snapshots"),
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", projects.retrain, name="api-retrain"),
     path("projects/<slug:slug>/predict", projects.predict, name="api-predict"),

@@ -14,16 +14,7 @@ from django.db.models.functions import Now
 from annotator.common.audit import audit_record
 from annotator.common.batches import batched
 from annotator.common.errors import ConflictError, RoostError
-from annotator.models import (
-    Annotation,
-    Concept,
-    Image,
-    Job,
-    Pair,
-    Prediction,
-    Project,
-    Task,
-)
+from annotator.models import Annotation, Concept, Image, Job, Pair, Prediction, Project, Task
 from annotator.queue.candidates import tasks_withdrawable
 
 PAIRS_A_WRITE = 500

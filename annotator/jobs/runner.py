@@ -23,11 +23,11 @@ from .log import job_log
 log = logging.getLogger(__name__)
 
 RUNNERS = {
-    Job.Kind.IMPORT: "annotator.services.imports.import_run",
+    Job.Kind.IMPORT: "annotator.data.imports.import_run",
     Job.Kind.MINE: "annotator.queue.mining.mining_run",
-    Job.Kind.SNAPSHOT: "annotator.services.snapshots.snapshot_run",
+    Job.Kind.SNAPSHOT: "annotator.data.snapshots.snapshot_run",
     Job.Kind.RETRAIN: "annotator.services.training_runs.retrain_run",
-    Job.Kind.EXPORT: "annotator.services.exports.export_run",
+    Job.Kind.EXPORT: "annotator.data.exports.export_run",
     Job.Kind.PREDICT: "annotator.services.prediction_jobs.predict_run",
     Job.Kind.LABEL_STUDIO: "annotator.services.label_studio_pull.label_studio_run",
 }

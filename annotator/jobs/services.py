@@ -12,8 +12,8 @@ from django.db.models.functions import Now
 
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, JobCancelled
+from annotator.data.named_sources import upload_delete
 from annotator.models import Job, Project
-from annotator.services.named_sources import upload_delete
 
 from .context import JobContext
 

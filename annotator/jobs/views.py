@@ -1,14 +1,13 @@
 """Background work: the list, one job with its report, and cancel."""
 
 from django.contrib import messages
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotator.common.access import job_for
-from annotator.common.shell import ADMIN, REVIEWER, page, project_page, refusals_told, whole_number
+from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
 from annotator.models import Job, Project
-from annotator.services.exports import export_file
 
 from .log_page import job_log_parts
 from .selectors import jobs_page
@@ -48,17 +47,6 @@ def cancel(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
     with refusals_told(request):
         job_cancel(job=row, user=request.user)
         messages.success(request, "The job was told to stop." if row.state == Job.State.RUNNING else "Cancelled.")
-    return redirect("job", project.slug, row.pk)
-
-
-@require_safe
-@project_page(REVIEWER)
-def export_download(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
-    """The zip of a finished export; gone means: back to its job, which says so."""
-    row = project_job(request, project, job_id)
-    with refusals_told(request):
-        path = export_file(job=row)
-        return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type="application/zip")
     return redirect("job", project.slug, row.pk)
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from annotator.formats.records import Category
+from annotator.data.formats.records import Category
+from annotator.data.import_truth import concept_map
 from annotator.models import Concept, Job, LabelStudioLink, Project
-from annotator.services.import_truth import concept_map
 
 
 @dataclass(frozen=True)

@@ -24,9 +24,9 @@ from django.utils import timezone
 from annotator.common.child import child_command
 from annotator.common.errors import RoostError
 from annotator.common.masks import rle_checked
+from annotator.data.image_store import NewImage, image_file_store, image_rows_add
 from annotator.models import Image, Membership, Pair, Project
 
-from .image_store import NewImage, image_file_store, image_rows_add
 from .projects import member_set, project_create
 
 SLUG, NAME, CONCEPTS = "barn", "Barn", ("chicken", "duck")

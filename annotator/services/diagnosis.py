@@ -15,8 +15,9 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from annotator import buckets, ml_client
+from annotator import ml_client
 from annotator.common.errors import RoostError
+from annotator.data import buckets
 from annotator.jobs.workers import workers_alive
 from annotator.label_studio_client import LabelStudioClient
 from annotator.models import LabelStudioLink, Project

@@ -15,13 +15,13 @@ from django.core.files.uploadedfile import UploadedFile
 
 from annotator.common.active import concepts_active
 from annotator.common.errors import JobCancelled, RoostError
+from annotator.data.named_sources import source_allowed, source_of_job, upload_delete
+from annotator.data.uploads import upload_keep
 from annotator.jobs.downloads import download_written
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Job, Project
 from annotator.selectors.models_page import versions_of
-from annotator.uploads import upload_keep
 
-from .named_sources import source_allowed, source_of_job, upload_delete
 from .prediction_journal import DOCUMENTS, JOURNAL
 from .predictions import OnProgress, PredictionRequest, predictions_write
 

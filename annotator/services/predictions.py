@@ -13,11 +13,11 @@ from annotator import ml_client
 from annotator.common.batches import batched
 from annotator.common.errors import BackendError, ImportRefusedError, JobCancelled
 from annotator.common.masks import rle_box_xyxy
-from annotator.import_sources import ImportSource
+from annotator.data.image_store import StoredFile
+from annotator.data.imports import IMAGE_ENDINGS
+from annotator.data.sources import ImportSource
 from annotator.ml_client import WAITS_SECONDS, WORTH_WAITING, ImagePrediction
 
-from .image_store import StoredFile
-from .imports import IMAGE_ENDINGS
 from .prediction_journal import Journal, JournalHeader, documents_write, names_hash
 from .temporary_images import TemporaryImages, temporary_images_opened
 

@@ -20,9 +20,8 @@ from typing import IO
 from django.conf import settings
 
 from annotator.common.errors import RoostError
+from annotator.data.image_store import Readable, StoredFile, image_file_remove, image_file_store
 from annotator.models import Image, Job, Project
-
-from .image_store import Readable, StoredFile, image_file_remove, image_file_store
 
 log = logging.getLogger(__name__)
 

@@ -5,35 +5,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST
 
-from annotator.common.shell import ADMIN, REVIEWER, errors_told, project_page, refusals_told
-from annotator.forms import ExportForm, RetrainForm
+from annotator.common.shell import ADMIN, errors_told, project_page, refusals_told
+from annotator.forms import RetrainForm
 from annotator.models import Project
-from annotator.services.exports import export_start
 from annotator.services.promotion import version_promote, version_rollback
-from annotator.services.snapshots import snapshot_start
 from annotator.services.training_runs import retrain_start
-
-
-@require_POST
-@project_page(ADMIN)
-def take_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
-    with refusals_told(request):
-        snapshot_start(project=project, user=request.user)
-        messages.success(request, "The snapshot is being written.")
-    return redirect("snapshots", project.slug)
-
-
-@require_POST
-@project_page(REVIEWER)
-def export(request: HttpRequest, project: Project) -> HttpResponse:
-    form = ExportForm(request.POST)
-    if form.is_valid():
-        with refusals_told(request, form):
-            job = export_start(project=project, user=request.user, **form.cleaned_data)
-            messages.success(request, "The export is being packed; its file is offered here when it is done.")
-            return redirect("job", project.slug, job.pk)
-    errors_told(request, form)
-    return redirect("snapshots", project.slug)
 
 
 @require_POST

@@ -6,15 +6,14 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotator.common.shell import ADMIN, page, project_page, refusals_told
+from annotator.data.forms import PredictForm
+from annotator.data.named_sources import sources_open
+from annotator.data.views import go
 from annotator.jobs.selectors import newest_job, newest_jobs
 from annotator.jobs.views import project_job
 from annotator.models import Job, Project
 from annotator.selectors.models_page import versions_of
-from annotator.services.named_sources import sources_open
 from annotator.services.prediction_jobs import predict_start, prediction_file
-from annotator.source_forms import PredictForm
-
-from .images import go
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -4,6 +4,7 @@ from django.contrib.auth import views as auth_views
 from django.urls import include, path, reverse_lazy
 
 from annotator.concepts import views as concepts
+from annotator.data import views as images
 from annotator.jobs import views as jobs
 from annotator.queue import views as queue
 
@@ -12,7 +13,6 @@ from . import (
     deeds,
     desk,
     fragments,
-    images,
     join,
     label_studio,
     people,
@@ -41,11 +41,11 @@ PROJECT = [
     path("review/certain/", reviews.certain, name="reviews-certain"),
     path("review/certain/button/", reviews.certain_button, name="certain-button"),
     path("review/<int:annotation_id>/", desk.review, name="review"),
-    path("snapshots/", registry.snapshots, name="snapshots"),
-    path("snapshots/take/", deeds.take_snapshot, name="snapshot-take"),
-    path("snapshots/<int:number>/<str:name>", registry.snapshot_download, name="snapshot-download"),
-    path("exports/", deeds.export, name="export"),
-    path("exports/<int:job_id>/", jobs.export_download, name="export-download"),
+    path("snapshots/", images.snapshots, name="snapshots"),
+    path("snapshots/take/", images.take_snapshot, name="snapshot-take"),
+    path("snapshots/<int:number>/<str:name>", images.snapshot_download, name="snapshot-download"),
+    path("exports/", images.export, name="export"),
+    path("exports/<int:job_id>/", images.export_download, name="export-download"),
     path("training/", runs.training, name="training"),
     path("training/start/", deeds.retrain, name="retrain"),
     path("training/holdout/", queue.queue_holdout, name="holdout-queue"),

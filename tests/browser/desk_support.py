@@ -24,8 +24,8 @@ from pycocotools import mask as coco_mask
 from scipy import ndimage
 
 from annotator import ml_client
+from annotator.data.image_store import image_add
 from annotator.models import Annotation, Pair, Task
-from annotator.services.image_store import image_add
 from tests import factories
 from tests.processes import wait_until
 from training.demo.scenes import Scene, draw_scene

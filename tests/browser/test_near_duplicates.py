@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
+from annotator.data.image_store import image_add
 from annotator.jobs.runner import job_run
 from annotator.models import Pair, Project, Task
 from annotator.queue.mining import mining_start
-from annotator.services.image_store import image_add
 from training.demo.scenes import draw_scene
 
 pytestmark = pytest.mark.django_db(transaction=True)

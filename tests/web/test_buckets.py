@@ -10,15 +10,15 @@ import pytest
 from django.core.management import call_command
 from django.urls import reverse
 
-from annotator import buckets
-from annotator.buckets import BucketError
 from annotator.common.errors import ImportRefusedError, RoostError
-from annotator.import_sources import source_opened
+from annotator.data import buckets
+from annotator.data.buckets import BucketError
+from annotator.data.image_store import image_add, image_file, image_path, images_fetch
+from annotator.data.imports import import_start
+from annotator.data.sources import source_opened
 from annotator.jobs.runner import job_run
 from annotator.models import Image, Job, Pair
 from annotator.services.diagnosis import diagnose
-from annotator.services.image_store import image_add, image_file, image_path, images_fetch
-from annotator.services.imports import import_start
 from annotator.services.training_runs import retrain_start
 from tests import factories
 from tests.s3_server import s3_server

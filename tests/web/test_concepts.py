@@ -7,13 +7,13 @@ from annotator.common.errors import ConflictError, RoostError
 from annotator.concepts.merge import concept_merge
 from annotator.concepts.selectors import merge_plan
 from annotator.concepts.services import concept_add, concept_rename, concept_restore, concept_retire
+from annotator.data.exports import export_start
+from annotator.data.import_truth import concept_map
+from annotator.data.snapshots import snapshot_create, snapshot_folder
 from annotator.models import Annotation, AuditEvent, Job, Pair, Prediction, Task
 from annotator.queue.candidates import pairs_to_mine
 from annotator.selectors.overview import project_counts
-from annotator.services.exports import export_start
-from annotator.services.import_truth import concept_map
 from annotator.services.reviews import review_decide
-from annotator.services.snapshots import snapshot_create, snapshot_folder
 from tests import factories
 
 HEN, CHICKEN = factories.box_rle(1, 1, 6, 6), factories.box_rle(8, 8, 14, 14)
@@ -123,7 +123,7 @@ def test_export_takes_retired_concepts_when_asked(barn, hen):
 
 
 def test_retired_name_is_neither_imported_nor_added_again(barn, hen):
-    from annotator.formats.records import Category
+    from annotator.data.formats.records import Category
 
     concept_retire(concept=hen, user=barn.admin)
     found = concept_map(project=barn.project, categories=[Category(1, "Hen")], create=True, user=barn.admin)

@@ -8,10 +8,10 @@ import pytest
 
 from annotator.common.errors import RoostError
 from annotator.common.masks import rle_iou
+from annotator.data.exports import FORMATS, export_file, export_start
+from annotator.data.imports import import_start
 from annotator.jobs.runner import job_run
 from annotator.models import Image, Job, Pair
-from annotator.services.exports import FORMATS, export_file, export_start
-from annotator.services.imports import import_start
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)

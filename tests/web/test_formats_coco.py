@@ -5,8 +5,8 @@ import pytest
 
 from annotator.common.errors import ImportRefusedError
 from annotator.common.masks import rle_area
-from annotator.formats import coco
-from annotator.formats.records import Category, ImageRecord, Instance, json_read, safe_name, unique_names
+from annotator.data.formats import coco
+from annotator.data.formats.records import Category, ImageRecord, Instance, json_read, safe_name, unique_names
 from tests.factories import box_rle
 
 SQUARE = [[2, 2, 6, 2, 6, 6, 2, 6]]

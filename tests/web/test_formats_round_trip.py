@@ -9,9 +9,9 @@ from PIL import ImageDraw
 
 from annotator.common.errors import ImportRefusedError
 from annotator.common.masks import decode_rle, encode_mask, rle_area, rle_iou
-from annotator.formats import label_studio, labelme, saco, yolo
-from annotator.formats.outlines import rings, single_outline
-from annotator.formats.records import Category, ImageRecord, Instance
+from annotator.data.formats import label_studio, labelme, saco, yolo
+from annotator.data.formats.outlines import rings, single_outline
+from annotator.data.formats.records import Category, ImageRecord, Instance
 from tests.factories import box_rle
 
 CATEGORIES = [Category(3, "hen"), Category(7, "duck")]

@@ -11,12 +11,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from annotator.common.errors import RoostError
+from annotator.data.imports import import_run, import_start
 from annotator.jobs import context as job_context
 from annotator.jobs.context import JobContext
 from annotator.jobs.runner import job_run, job_take
 from annotator.jobs.services import job_cancel, jobs_sweep
 from annotator.models import Image, Job, Pair
-from annotator.services.imports import import_run, import_start
 from tests import factories
 from tests.processes import ROOT
 

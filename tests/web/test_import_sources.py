@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from annotator import import_sources
 from annotator.common.errors import ImportRefusedError
-from annotator.import_sources import source_opened
+from annotator.data import sources as import_sources
+from annotator.data.sources import source_opened
 
 
 def _zip(path: Path, members: dict[str, bytes]) -> Path:

@@ -8,10 +8,10 @@ from PIL import Image as PillowImage
 from pycocotools import mask as coco
 
 from annotator.concepts.services import concept_retire
+from annotator.data.image_store import image_add
 from annotator.jobs.runner import job_run
 from annotator.models import Annotation, AuditEvent, Image, Job, LabelStudioBell, Pair, Task
 from annotator.queue.leases import task_claim
-from annotator.services.image_store import image_add
 from annotator.services.label_studio_links import bells_ring
 from annotator.services.reviews import review_decide
 from tests import factories

@@ -10,10 +10,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from annotator.data.image_page import image_known
+from annotator.data.images_page import PAGE, ImageFilter, images_page
+from annotator.data.uploads import upload_keep
 from annotator.models import Image, Job, Project, Review, Task
-from annotator.selectors.image_page import image_known
-from annotator.selectors.images_page import PAGE, ImageFilter, images_page
-from annotator.uploads import upload_keep
 from tests import factories
 
 

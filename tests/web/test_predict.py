@@ -17,11 +17,11 @@ from django.core.management import CommandError, call_command
 from pycocotools import mask as coco
 
 from annotator.common.errors import JobCancelled
-from annotator.formats import saco
-from annotator.import_sources import source_opened
+from annotator.data.formats import saco
+from annotator.data.image_store import image_add, image_file_remove, image_file_store, image_path
+from annotator.data.sources import source_opened
 from annotator.models import Image, Job
 from annotator.services import predictions
-from annotator.services.image_store import image_add, image_file_remove, image_file_store, image_path
 from annotator.services.predictions import PredictionRequest, predictions_write
 from annotator.services.temporary_images import temporary_images_opened
 from tests import factories

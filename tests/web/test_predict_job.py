@@ -12,10 +12,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
 
 from annotator.common.errors import RoostError
+from annotator.data.named_sources import source_allowed
 from annotator.jobs.runner import job_run
 from annotator.models import Image, Job
 from annotator.services import predictions
-from annotator.services.named_sources import source_allowed
 from annotator.services.prediction_jobs import predict_start
 from tests import factories
 from tests.backend_door import backend_door

@@ -5,9 +5,9 @@ import json
 import pytest
 
 from annotator.common.errors import RoostError
+from annotator.data.snapshots import snapshot_create, snapshot_folder, snapshot_start
 from annotator.jobs.runner import job_run
 from annotator.models import Image, Pair, Snapshot
-from annotator.services.snapshots import snapshot_create, snapshot_folder, snapshot_start
 from tests import factories
 from training.dataset import Snapshot as TrainerSnapshot
 

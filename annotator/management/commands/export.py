@@ -7,9 +7,9 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.management.base import CommandParser
 
+from annotator.data.exports import FORMATS, export_file, export_start
 from annotator.management.following import JobCommand
 from annotator.models import Image, Project
-from annotator.services.exports import FORMATS, export_file, export_start
 
 
 class Command(JobCommand):

@@ -5,10 +5,10 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.management.base import CommandParser
 
+from annotator.data.imports import import_start
+from annotator.data.named_sources import source_full
 from annotator.management.following import JobCommand
 from annotator.models import Image, Project
-from annotator.services.imports import import_start
-from annotator.services.named_sources import source_full
 
 
 class Command(JobCommand):

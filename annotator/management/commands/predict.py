@@ -12,9 +12,9 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from annotator.common.active import concepts_active
 from annotator.common.errors import RoostError
 from annotator.common.forms import names_in
-from annotator.import_sources import source_opened
+from annotator.data.named_sources import source_full
+from annotator.data.sources import source_opened
 from annotator.models import Project
-from annotator.services.named_sources import source_full
 from annotator.services.prediction_journal import MANIFEST
 from annotator.services.predictions import PredictionRequest, predictions_write
 

@@ -4,9 +4,9 @@ from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 
+from annotator.data.snapshots import snapshot_start
 from annotator.management.following import JobCommand
 from annotator.models import Project
-from annotator.services.snapshots import snapshot_start
 
 
 class Command(JobCommand):

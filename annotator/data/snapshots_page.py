@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotator.models import Image, Project, Snapshot
-from annotator.services.snapshots import snapshot_folder
+
+from .snapshots import snapshot_folder
 
 SNAPSHOT_FILES = ("manifest.json", *(f"{split}.json" for split in Image.Split.values))
 NUMBERS = ("pairs", "positives", "negatives", "instances")

@@ -23,11 +23,11 @@ from typing import Protocol
 from django.conf import settings
 from django.db import transaction
 
-from annotator import buckets
 from annotator.common.active import concepts_active
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.models import Image, Pair, Project
 
+from . import buckets
 from .splits import split_for
 
 CHUNK_BYTES = 1024 * 1024
@@ -298,7 +298,7 @@ class _Prober:
     def _started(self) -> subprocess.Popen:
         if self._child is None or self._child.poll() is not None:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", "annotator.image_probe"],
+                [sys.executable, "-m", "annotator.data.image_probe"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 cwd=settings.BASE_DIR,

@@ -15,7 +15,8 @@ from typing import Any, Self
 from django.conf import settings
 
 from annotator.common.errors import ImportRefusedError, RoostError
-from annotator.formats.records import Problem
+
+from .formats.records import Problem
 
 SCHEME = "s3://"
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 60, 4
@@ -117,7 +118,7 @@ class ObjectStream:
 
 
 class BucketSource:
-    """What lies below a place, as a source of images (annotator/import_sources.py)."""
+    """What lies below a place, as a source of images (annotator/data/sources.py)."""
 
     def __init__(self, url: str) -> None:
         self._place = place_named(url)

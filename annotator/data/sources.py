@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol, Self
 
 from annotator.common.errors import ImportRefusedError
-from annotator.formats.records import Problem
+
+from .formats.records import Problem
 
 MAX_MEMBERS = 100_000
 MAX_UNPACKED_BYTES = 50 * 1024**3
@@ -48,7 +49,7 @@ def source_opened(where: Path | str) -> Iterator[ImportSource]:
     as a whole."""
     path = Path(where)
     if str(where).startswith("s3://"):
-        from annotator.buckets import BucketSource
+        from .buckets import BucketSource
 
         yield BucketSource(str(where))
     elif path.is_dir():

@@ -5,10 +5,11 @@ from pathlib import Path
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse
 from django.views.decorators.http import require_safe
 
-from annotator.buckets import BucketError
 from annotator.common.access import image_for
-from annotator.previews import preview_path
-from annotator.services.image_store import image_file
+
+from .buckets import BucketError
+from .image_store import image_file
+from .previews import preview_path
 
 MEDIA_TYPES = {"image/jpeg", "image/png", "image/webp", "image/bmp"}
 # A file is named by its content, so it never changes under its address.

@@ -15,12 +15,12 @@ from django.utils import timezone
 
 from annotator.common.active import concepts_active
 from annotator.common.errors import RoostError
-from annotator.formats.records import Category, ImageRecord, Instance, unique_names
 from annotator.jobs.downloads import download_written
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Concept, Image, Job, Pair, Project
 
 from .export_layouts import LAYOUTS
+from .formats.records import Category, ImageRecord, Instance, unique_names
 from .image_store import image_file
 
 FORMATS = tuple(LAYOUTS)

@@ -10,8 +10,9 @@ from django.db.models.functions import Now
 from annotator.common.active import concepts_active
 from annotator.common.masks import Rle
 from annotator.concepts.services import concept_add
-from annotator.formats.records import Category, ImageRecord
 from annotator.models import Concept, Image, Pair, Project, Task
+
+from .formats.records import Category, ImageRecord
 
 
 @dataclass

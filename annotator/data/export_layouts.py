@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from annotator.formats import coco, label_studio, labelme, saco, yolo
-from annotator.formats.records import Category, ImageRecord
+from .formats import coco, label_studio, labelme, saco, yolo
+from .formats.records import Category, ImageRecord
 
 Files = Iterator[tuple[str, str]]
 # Roboflow calls the validation split's folder so.

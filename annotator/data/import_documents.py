@@ -5,9 +5,10 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 
 from annotator.common.errors import ImportRefusedError
-from annotator.formats import coco
-from annotator.formats.records import MAX_JSON_BYTES, Dataset, Problem, json_read
-from annotator.import_sources import ImportSource
+
+from .formats import coco
+from .formats.records import MAX_JSON_BYTES, Dataset, Problem, json_read
+from .sources import ImportSource
 
 
 def documents_read(source: ImportSource) -> Dataset:

@@ -13,9 +13,10 @@ from typing import Any, NoReturn
 
 from django.conf import settings
 
-from annotator.buckets import BucketError, is_bucket, place_named
 from annotator.common.errors import RoostError
-from annotator.import_sources import ImportSource, source_opened
+
+from .buckets import BucketError, is_bucket, place_named
+from .sources import ImportSource, source_opened
 
 
 def source_name(where: Path | str) -> str:

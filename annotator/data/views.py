@@ -1,21 +1,28 @@
 """The images of a project: bring them in, look through them, read what was refused."""
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.core.exceptions import PermissionDenied
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotator.common.access import has_role, image_for
 from annotator.common.active import concepts_active
-from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
-from annotator.jobs.selectors import newest_job
+from annotator.common.shell import ADMIN, REVIEWER, errors_told, page, project_page, refusals_told, whole_number
+from annotator.jobs.selectors import newest_job, newest_jobs
+from annotator.jobs.views import project_job
 from annotator.models import Image, Job, Pair, Project
-from annotator.selectors.image_page import image_known, image_layers, neighbours
-from annotator.selectors.images_page import ImageFilter, images_page, sources_of, split_counts
-from annotator.services.imports import import_start
-from annotator.services.named_sources import source_allowed, source_name, sources_open
-from annotator.source_forms import ImportForm
-from annotator.uploads import upload_keep, upload_name
+from annotator.queue.visibility import may_be_tested
+
+from .exports import export_file, export_start
+from .forms import ExportForm, ImportForm
+from .image_page import image_known, image_layers, neighbours
+from .images_page import ImageFilter, images_page, sources_of, split_counts
+from .imports import import_start
+from .named_sources import source_allowed, source_name, sources_open
+from .snapshots import snapshot_start
+from .snapshots_page import SNAPSHOT_FILES, snapshot_file, snapshots_of
+from .uploads import upload_keep, upload_name
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -116,3 +123,68 @@ def _filter(request: HttpRequest) -> ImageFilter:
         concept=whole_number(asked.get("concept")),
         before=whole_number(asked.get("before")),
     )
+
+
+@require_safe
+@project_page()
+def snapshots(request: HttpRequest, project: Project) -> HttpResponse:
+    job = newest_job(project=project, kind=Job.Kind.SNAPSHOT)
+    context = {
+        "snapshots": snapshots_of(project=project),
+        "files": () if may_be_tested(project=project, user=request.user) else SNAPSHOT_FILES,
+        "export_form": ExportForm(),
+        "any_retired": project.concepts.filter(retired_at__isnull=False, merged_into=None).exists(),
+        "exports": newest_jobs(project=project, kind=Job.Kind.EXPORT, limit=5),
+        "job": job,
+        "writing": job is not None and job.state in Job.IN_FLIGHT,
+    }
+    return page(request, "snapshots.html", context, project=project)
+
+
+@require_safe
+@project_page()
+def snapshot_download(request: HttpRequest, project: Project, number: int, name: str) -> HttpResponse:
+    """One file of a snapshot, the manifest or a split's SA-Co document; not for whoever may be asked what is in it."""
+    if may_be_tested(project=project, user=request.user):
+        raise PermissionDenied
+    snapshot = project.snapshots.filter(number=number).first()
+    if snapshot is None or name not in SNAPSHOT_FILES:
+        raise Http404
+    path = snapshot_file(snapshot=snapshot, name=name)
+    if not path.is_file():
+        raise Http404
+    shown = f"{project.slug}-snapshot-{number}-{name}"
+    return FileResponse(path.open("rb"), as_attachment=True, filename=shown, content_type="application/json")
+
+
+@require_POST
+@project_page(ADMIN)
+def take_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
+    with refusals_told(request):
+        snapshot_start(project=project, user=request.user)
+        messages.success(request, "The snapshot is being written.")
+    return redirect("snapshots", project.slug)
+
+
+@require_POST
+@project_page(REVIEWER)
+def export(request: HttpRequest, project: Project) -> HttpResponse:
+    form = ExportForm(request.POST)
+    if form.is_valid():
+        with refusals_told(request, form):
+            job = export_start(project=project, user=request.user, **form.cleaned_data)
+            messages.success(request, "The export is being packed; its file is offered here when it is done.")
+            return redirect("job", project.slug, job.pk)
+    errors_told(request, form)
+    return redirect("snapshots", project.slug)
+
+
+@require_safe
+@project_page(REVIEWER)
+def export_download(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
+    """The zip of a finished export; gone means: back to its job, which says so."""
+    row = project_job(request, project, job_id)
+    with refusals_told(request):
+        path = export_file(job=row)
+        return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type="application/zip")
+    return redirect("job", project.slug, row.pk)

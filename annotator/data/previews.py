@@ -8,7 +8,7 @@ from django.conf import settings
 from PIL import Image as Pixels
 from PIL import ImageOps
 
-from annotator.services.image_store import image_file
+from .image_store import image_file
 
 # A request is answered with the next size up, so that nobody can fill the disk with a thousand sizes.
 SIDES_PX = (320, 1024, 2048)

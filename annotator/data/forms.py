@@ -153,3 +153,22 @@ class ImportForm(PlainForm):
                 "files", f"That is more than {limit} MiB at once; send it in parts, or use the command line."
             )
         return data
+
+
+class ExportForm(PlainForm):
+    FORMATS = [
+        ("coco", "COCO, masks as RLE"),
+        ("yolo", "YOLO segmentation (outlines; holes are lost)"),
+        ("labelme", "LabelMe"),
+        ("saco", "SA-Co, SAM 3's own"),
+        ("label_studio", "Label Studio"),
+    ]
+
+    format = forms.ChoiceField(choices=FORMATS)
+    splits = forms.MultipleChoiceField(
+        choices=Image.Split.choices, required=False, widget=forms.CheckboxSelectMultiple, help_text="None: all of them."
+    )
+    with_images = forms.BooleanField(required=False, initial=True, label="Pack the images too")
+    with_retired = forms.BooleanField(
+        required=False, label="Retired concepts too", help_text="What was settled before they were retired."
+    )

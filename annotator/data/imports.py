@@ -9,15 +9,15 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from annotator.common.errors import ImportRefusedError, RoostError
-from annotator.formats.records import Dataset, ImageRecord, Problem
-from annotator.import_sources import ImportSource
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Image, Job, Project
 
+from .formats.records import Dataset, ImageRecord, Problem
 from .image_store import NewImage, holdout_draw, image_file_store, image_rows_add
 from .import_documents import documents_read
 from .import_truth import ConceptMap, concept_map, truth_write
 from .named_sources import source_name, source_of_job, upload_delete
+from .sources import ImportSource
 
 KINDS = ("images", "coco")
 ROWS_A_COMMIT = 200
