@@ -8,8 +8,9 @@ from annotator.concepts import api as concepts
 from annotator.data import api as data
 from annotator.jobs import api as jobs
 from annotator.queue import api as tasks
+from annotator.review import api as reviews
 
-from . import projects, reviews
+from . import projects
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),

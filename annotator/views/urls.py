@@ -7,11 +7,11 @@ from annotator.concepts import views as concepts
 from annotator.data import views as images
 from annotator.jobs import views as jobs
 from annotator.queue import views as queue
+from annotator.review import views as reviews
 
 from . import (
     account,
     deeds,
-    desk,
     fragments,
     join,
     label_studio,
@@ -20,7 +20,6 @@ from . import (
     projects,
     public,
     registry,
-    reviews,
     settings,
 )
 from . import training as runs
@@ -37,10 +36,10 @@ PROJECT = [
     path("mine/", queue.mine, name="mine"),
     path("desk/", queue.desk, name="desk"),
     path("desk/<int:task_id>/", queue.desk, name="desk-task"),
-    path("review/", desk.reviews, name="reviews"),
+    path("review/", reviews.reviews, name="reviews"),
     path("review/certain/", reviews.certain, name="reviews-certain"),
     path("review/certain/button/", reviews.certain_button, name="certain-button"),
-    path("review/<int:annotation_id>/", desk.review, name="review"),
+    path("review/<int:annotation_id>/", reviews.review, name="review"),
     path("snapshots/", images.snapshots, name="snapshots"),
     path("snapshots/take/", images.take_snapshot, name="snapshot-take"),
     path("snapshots/<int:number>/<str:name>", images.snapshot_download, name="snapshot-download"),

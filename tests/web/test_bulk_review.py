@@ -6,9 +6,9 @@ from django.urls import reverse
 from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, AuditEvent, Image, Pair, Review, Task
 from annotator.queue.doubles import doubles_add
-from annotator.selectors.near_certain import answers_certain, certain_looked_at
-from annotator.services.bulk_reviews import reviews_approve
-from annotator.services.reviews import review_decide
+from annotator.review.bulk_approval import reviews_approve
+from annotator.review.bulk_candidates import answers_certain, certain_looked_at
+from annotator.review.decisions import review_decide
 from tests import factories
 
 GRID = reverse("reviews-certain", args=["barn"])

@@ -15,10 +15,10 @@ from annotator.queue.known_answers import honeypots_add, honeypots_draw
 from annotator.queue.leases import task_claim, task_release
 from annotator.queue.queue_page import lane_counts
 from annotator.queue.submissions import task_submit
+from annotator.review.decisions import review_decide
+from annotator.review.selectors import annotations_waiting
 from annotator.selectors.agreement_page import agreements_of
 from annotator.selectors.overview import project_counts
-from annotator.selectors.reviews import annotations_waiting
-from annotator.services.reviews import review_decide
 from tests import factories
 
 WHOLE, MOST, HALF = (2, 3, 9, 10), (2, 3, 8, 10), (2, 3, 5, 10)  # of 49 px: 42 (IoU 0.86) and 21 (0.43)

@@ -12,8 +12,8 @@ from annotator.data.image_store import image_add
 from annotator.jobs.runner import job_run
 from annotator.models import Annotation, AuditEvent, Image, Job, LabelStudioBell, Pair, Task
 from annotator.queue.leases import task_claim
+from annotator.review.decisions import review_decide
 from annotator.services.label_studio_links import bells_ring
-from annotator.services.reviews import review_decide
 from tests import factories
 from tests.web.label_studio_fixtures import SIZE, blob, picture, pull
 from tests.web.label_studio_stand_in import brush, running_stand_in

@@ -5,7 +5,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from annotator.models import Review
-from annotator.selectors.reviews_page import PAGE, reviews_page
+from annotator.review.reviews_page import PAGE, reviews_page
 from tests import factories
 
 REVIEWS = reverse("reviews", args=["barn"])

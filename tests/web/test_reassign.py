@@ -8,8 +8,8 @@ from annotator.models import AuditEvent, Draft, Task
 from annotator.queue.assignments import task_reassign
 from annotator.queue.candidates import tasks_withdrawable
 from annotator.queue.leases import task_claim, task_skip
+from annotator.review.decisions import review_decide
 from annotator.services.projects import member_set
-from annotator.services.reviews import review_decide
 from tests import factories
 
 

@@ -9,7 +9,7 @@ from annotator.common.errors import ConflictError, RoostError
 from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Pair, Review, Task
 from annotator.queue.leases import task_claim, task_reopen
-from annotator.services.reviews import review_decide
+from annotator.review.decisions import review_decide
 from tests import factories
 
 

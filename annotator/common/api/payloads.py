@@ -19,8 +19,8 @@ from annotator.queue.selectors import (
     queue_place,
     sent_back_review,
 )
+from annotator.review.selectors import masks_difference, why_barred
 from annotator.selectors.overview import loop_stations, project_counts
-from annotator.selectors.reviews import masks_difference, why_barred
 
 PREVIEW_SIDE_PX = 2048
 THRESHOLDS = ("presence_low", "presence_high", "stability_below", "audit_share", "mine_batch")

@@ -12,10 +12,11 @@ from annotator.common.api import schema, serializers
 from annotator.common.api.bodies import answers, checked
 from annotator.common.api.payloads import annotation_payload, review_row
 from annotator.models import Membership
-from annotator.selectors.near_certain import answers_certain
-from annotator.selectors.reviews import annotations_waiting
-from annotator.services.bulk_reviews import reviews_approve
-from annotator.services.reviews import review_decide
+
+from .bulk_approval import reviews_approve
+from .bulk_candidates import answers_certain
+from .decisions import review_decide
+from .selectors import annotations_waiting
 
 PAGE = 500
 

@@ -1,15 +1,18 @@
 """Near-certain answers as a grid: looked at together, approved together."""
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
+from annotator.common.access import annotation_for
 from annotator.common.masks import rle_to_wire
-from annotator.common.shell import REVIEWER, page, project_page, refusals_told, whole_number
+from annotator.common.shell import REVIEWER, desk_urls, page, project_page, refusals_told, whole_number
 from annotator.models import Project
-from annotator.selectors.near_certain import GRID, answers_certain, certain_looked_at
-from annotator.services.bulk_reviews import reviews_approve
+
+from .bulk_approval import reviews_approve
+from .bulk_candidates import GRID, answers_certain, certain_looked_at
+from .reviews_page import reviews_page
 
 MOST_LEFT_OUT = 500
 
@@ -63,3 +66,22 @@ def certain_button(request: HttpRequest, project: Project) -> HttpResponse:
     rows, _ = answers_certain(project=project, user=request.user, without=_left_out(request, project))
     context = {"project": project, "count": len(rows), "is_full": len(rows) == GRID}
     return render(request, "fragments/certain_button.html", context)
+
+
+@require_safe
+@project_page(REVIEWER)
+def reviews(request: HttpRequest, project: Project) -> HttpResponse:
+    rows, more = reviews_page(project=project, user=request.user, after=whole_number(request.GET.get("after")))
+    first = next((row for row in rows if not row.barred), None)
+    return page(request, "reviews.html", {"rows": rows, "more": more, "first": first}, project=project)
+
+
+@require_safe
+@project_page()
+def review(request: HttpRequest, project: Project, annotation_id: int) -> HttpResponse:
+    """For reviewers, and for the author who wants to see what became of it."""
+    annotation = annotation_for(request.user, annotation_id)
+    if annotation.task.project_id != project.pk:
+        raise Http404
+    context = {"annotation_id": annotation_id, "urls": desk_urls(project)}
+    return page(request, "review_desk.html", context, project=project)

@@ -14,7 +14,7 @@ from annotator.models.annotations import Verdict
 from annotator.queue.candidates import PRESENCE_SCORE
 from annotator.queue.label_checks import LEAST
 
-from .reviews import annotations_waiting, why_barred
+from .selectors import annotations_waiting, why_barred
 
 GRID = 48
 # Masks of so many waiting answers are compared for one grid at most; the next press goes on where this one ended.

@@ -16,7 +16,8 @@ from annotator.queue.doubles import half_close
 from annotator.queue.leases import leases_lapsed_end
 from annotator.queue.pairs import pair_settle
 from annotator.queue.selectors import half_of
-from annotator.selectors.near_certain import answer_is_certain
+
+from .bulk_candidates import answer_is_certain
 
 Decision = Review.Decision
 

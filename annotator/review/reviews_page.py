@@ -3,7 +3,7 @@
 from annotator.common.access import Person
 from annotator.models import Annotation, Project
 
-from .reviews import annotations_waiting, why_barred
+from .selectors import annotations_waiting, why_barred
 
 PAGE = 50
 

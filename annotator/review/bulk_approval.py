@@ -7,9 +7,9 @@ from django.contrib.auth.models import AbstractBaseUser
 
 from annotator.common.errors import RoostError
 from annotator.models import Annotation, Project, Review
-from annotator.selectors.near_certain import answer_is_offered
 
-from .reviews import review_check_open, review_decide
+from .bulk_candidates import answer_is_offered
+from .decisions import review_check_open, review_decide
 
 MOST = 200
 NOT_CERTAIN = (
