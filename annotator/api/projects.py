@@ -8,15 +8,10 @@ from rest_framework.response import Response
 
 from annotator.common.access import project_for, projects_of
 from annotator.common.api import schema, serializers
-from annotator.common.api.bodies import answers, checked, started
+from annotator.common.api.bodies import ADMIN, answers, checked, started
 from annotator.common.api.parsers import StrictJSONParser
 from annotator.common.api.payloads import project_row, project_whole
-from annotator.models import Membership
 from annotator.services.prediction_jobs import predict_start
-from annotator.services.promotion import version_named, version_promote, version_rollback
-from annotator.services.training_runs import retrain_start
-
-ADMIN = Membership.Role.ADMIN
 
 
 @extend_schema(responses=answers(200, schema.ProjectRow(many=True)))
@@ -33,15 +28,6 @@ def project(request: Request, slug: str) -> Response:
     return Response(project_whole(project_for(request.user, slug), request.user))
 
 
-@extend_schema(request=serializers.Retrain, responses=answers(202, schema.Job))
-@api_view(["POST"])
-def retrain(request: Request, slug: str) -> Response:
-    """Train on a fresh snapshot (or `config.snapshot`, a number) and judge the result."""
-    retrained = project_for(request.user, slug, ADMIN)
-    body = checked(request, serializers.Retrain)
-    return started(retrain_start(project=retrained, user=request.user, **body))
-
-
 @extend_schema(request=serializers.Predict, responses=answers(202, schema.Job))
 @api_view(["POST"])
 @parser_classes([StrictJSONParser, MultiPartParser])
@@ -49,22 +35,3 @@ def predict(request: Request, slug: str) -> Response:
     """Ask a version about a whole folder or bucket, or an uploaded zip; the job's file has the answers."""
     asked = project_for(request.user, slug, ADMIN)
     return started(predict_start(project=asked, user=request.user, **checked(request, serializers.Predict)))
-
-
-@extend_schema(request=serializers.Promote, responses=answers(200, schema.Serving))
-@api_view(["POST"])
-def promote(request: Request, slug: str) -> Response:
-    """Let a version serve that the gate has passed."""
-    promoted = project_for(request.user, slug, ADMIN)
-    body = checked(request, serializers.Promote)
-    version = version_named(project=promoted, name=body.pop("version"))
-    deployment = version_promote(project=promoted, version=version, user=request.user, **body)
-    return Response({"serving_version": deployment.version.name})
-
-
-@extend_schema(request=None, responses=answers(200, schema.Serving))
-@api_view(["POST"])
-def rollback(request: Request, slug: str) -> Response:
-    """Back to the version that served before."""
-    deployment = version_rollback(project=project_for(request.user, slug, ADMIN), user=request.user)
-    return Response({"serving_version": deployment.version.name})

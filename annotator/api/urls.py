@@ -8,6 +8,7 @@ from annotator.concepts import api as concepts
 from annotator.data import api as data
 from annotator.jobs import api as jobs
 from annotator.queue import api as tasks
+from annotator.registry import api as registry
 from annotator.review import api as reviews
 
 from . import projects
@@ -30,10 +31,10 @@ urlpatterns = [
     path("projects/<slug:slug>/suspects", tasks.suspected, name="api-suspects"),
     path("projects/<slug:slug>/snapshots", data.snapshots, name="api-snapshots"),
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
-    path("projects/<slug:slug>/retrain", projects.retrain, name="api-retrain"),
+    path("projects/<slug:slug>/retrain", registry.retrain, name="api-retrain"),
     path("projects/<slug:slug>/predict", projects.predict, name="api-predict"),
-    path("projects/<slug:slug>/promote", projects.promote, name="api-promote"),
-    path("projects/<slug:slug>/rollback", projects.rollback, name="api-rollback"),
+    path("projects/<slug:slug>/promote", registry.promote, name="api-promote"),
+    path("projects/<slug:slug>/rollback", registry.rollback, name="api-rollback"),
     path("tasks/<int:task_id>", tasks.task, name="api-task"),
     path("tasks/<int:task_id>/heartbeat", tasks.heartbeat, name="api-heartbeat"),
     path("tasks/<int:task_id>/release", tasks.release, name="api-release"),

@@ -5,10 +5,9 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotator.api.projects import ADMIN
 from annotator.common.access import project_for
 from annotator.common.api import schema
-from annotator.common.api.bodies import answers, started
+from annotator.common.api.bodies import ADMIN, answers, started
 
 from .snapshots import snapshot_start
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from annotator.models import Job
-from annotator.services.training_runs import run_folder
+from annotator.registry.training_runs import run_folder
 
 from .log import job_log_path
 

@@ -26,7 +26,7 @@ RUNNERS = {
     Job.Kind.IMPORT: "annotator.data.imports.import_run",
     Job.Kind.MINE: "annotator.queue.mining.mining_run",
     Job.Kind.SNAPSHOT: "annotator.data.snapshots.snapshot_run",
-    Job.Kind.RETRAIN: "annotator.services.training_runs.retrain_run",
+    Job.Kind.RETRAIN: "annotator.registry.training_runs.retrain_run",
     Job.Kind.EXPORT: "annotator.data.exports.export_run",
     Job.Kind.PREDICT: "annotator.services.prediction_jobs.predict_run",
     Job.Kind.LABEL_STUDIO: "annotator.services.label_studio_pull.label_studio_run",

@@ -11,10 +11,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotator import ml_client
-from annotator.api.projects import ADMIN
 from annotator.common.access import has_role, member_named, project_for, task_for, task_seen_by
 from annotator.common.api import schema, serializers
-from annotator.common.api.bodies import answers, checked, started
+from annotator.common.api.bodies import ADMIN, answers, checked, started
 from annotator.common.api.payloads import found_payload, task_payload
 from annotator.models import Membership, Task
 

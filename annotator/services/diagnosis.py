@@ -21,7 +21,7 @@ from annotator.data import buckets
 from annotator.jobs.workers import workers_alive
 from annotator.label_studio_client import LabelStudioClient
 from annotator.models import LabelStudioLink, Project
-from annotator.trainer_process import jemalloc_path
+from annotator.registry.trainer_process import jemalloc_path
 from annotator.weights import weights_hash, weights_header
 
 from .label_studio_links import link_check

@@ -8,8 +8,7 @@ from django.db.models.functions import Now
 
 from annotator.common.errors import RoostError
 from annotator.models import LabelStudioLink
-
-from .training_runs import retrain_start
+from annotator.registry.training_runs import retrain_start
 
 
 def training_answer(*, link: LabelStudioLink) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from annotator.data.uploads import upload_keep
 from annotator.jobs.downloads import download_written
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Job, Project
-from annotator.selectors.models_page import versions_of
+from annotator.registry.models_page import versions_of
 
 from .prediction_journal import DOCUMENTS, JOURNAL
 from .predictions import OnProgress, PredictionRequest, predictions_write

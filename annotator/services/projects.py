@@ -15,8 +15,7 @@ from annotator.common.errors import RoostError
 from annotator.concepts.services import concept_add
 from annotator.models import ApiToken, Deployment, Membership, ModelVersion, Project, Task
 from annotator.queue.leases import leases_lapsed_end
-
-from .serving_aliases import serving_aliases_refresh
+from annotator.registry.aliases import serving_aliases_refresh
 
 
 @transaction.atomic

@@ -12,7 +12,7 @@ from annotator.data.views import go
 from annotator.jobs.selectors import newest_job, newest_jobs
 from annotator.jobs.views import project_job
 from annotator.models import Job, Project
-from annotator.selectors.models_page import versions_of
+from annotator.registry.models_page import versions_of
 from annotator.services.prediction_jobs import predict_start, prediction_file
 
 

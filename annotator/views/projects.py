@@ -11,7 +11,7 @@ from annotator.common.active import concepts_active
 from annotator.common.shell import log_in_first, page, posted, project_page, refusals_told
 from annotator.forms import ProjectForm
 from annotator.models import Project
-from annotator.selectors.models_page import serving_quality, untaught_concepts
+from annotator.registry.models_page import serving_quality, untaught_concepts
 from annotator.selectors.overview import Counts, loop_stations, next_step, project_counts
 from annotator.services.projects import project_create
 

@@ -7,22 +7,10 @@ from annotator.concepts import views as concepts
 from annotator.data import views as images
 from annotator.jobs import views as jobs
 from annotator.queue import views as queue
+from annotator.registry import views as runs
 from annotator.review import views as reviews
 
-from . import (
-    account,
-    deeds,
-    fragments,
-    join,
-    label_studio,
-    people,
-    predictions,
-    projects,
-    public,
-    registry,
-    settings,
-)
-from . import training as runs
+from . import account, fragments, join, label_studio, people, predictions, projects, public, registry, settings
 
 PROJECT = [
     path("", projects.project_home, name="project"),
@@ -46,13 +34,13 @@ PROJECT = [
     path("exports/", images.export, name="export"),
     path("exports/<int:job_id>/", images.export_download, name="export-download"),
     path("training/", runs.training, name="training"),
-    path("training/start/", deeds.retrain, name="retrain"),
+    path("training/start/", runs.retrain, name="retrain"),
     path("training/holdout/", queue.queue_holdout, name="holdout-queue"),
     path("training/<int:number>/", runs.run, name="run"),
     path("training/<int:number>/series/", runs.series, name="run-series"),
-    path("training/<int:number>/promote/", deeds.promote, name="run-promote"),
-    path("models/", registry.models, name="models"),
-    path("models/rollback/", deeds.rollback, name="rollback"),
+    path("training/<int:number>/promote/", runs.promote, name="run-promote"),
+    path("models/", runs.models, name="models"),
+    path("models/rollback/", runs.rollback, name="rollback"),
     path("predictions/", predictions.predictions, name="predictions"),
     path("predictions/<int:job_id>/", predictions.prediction_download, name="prediction-download"),
     path("jobs/", jobs.jobs, name="jobs"),

@@ -79,7 +79,7 @@ def test_graph_that_differs_from_torch_does_not_serve(
 
 @installed
 def test_loading_a_version_exports_its_graphs_and_a_restart_does_not(tmp_path: Path, backend_var: Path) -> None:
-    """A promotion asks for this load before it switches (annotator/services/promotion.py)."""
+    """A promotion asks for this load before it switches (annotator/registry/promotion.py)."""
     for version in ("tiny", "other"):
         shutil.copytree(backend_var / "models" / version, tmp_path / "models" / version)
     stamps = []

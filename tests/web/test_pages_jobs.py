@@ -8,7 +8,7 @@ from annotator.jobs.log_page import job_log_parts
 from annotator.jobs.runner import job_run
 from annotator.jobs.selectors import PAGE, jobs_page
 from annotator.models import Job
-from annotator.services.training_runs import run_folder
+from annotator.registry.training_runs import run_folder
 from tests import factories
 
 

@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from annotator.concepts.services import concept_retire
 from annotator.models import GateDecision, Job, Pair, Project, Task
-from annotator.selectors.models_page import serving_quality
+from annotator.registry.models_page import serving_quality
 from annotator.selectors.overview import loop_stations, next_step, project_counts
 from tests import factories
 

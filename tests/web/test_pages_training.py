@@ -8,8 +8,8 @@ from django.urls import reverse
 
 from annotator.common.masks import decode_rle, encode_mask, wire_to_rle
 from annotator.models import AuditEvent, Deployment, GateDecision, Job, Project
-from annotator.selectors.models_page import untaught_concepts
-from annotator.selectors.run_page import gate_report, sample_cards, series_for_plots
+from annotator.registry.models_page import untaught_concepts
+from annotator.registry.run_page import gate_report, sample_cards, series_for_plots
 from tests import factories
 
 

@@ -7,8 +7,8 @@ from django.db import connections
 
 from annotator.common.errors import BackendError, ConflictError, RoostError
 from annotator.models import AuditEvent, Deployment, GateDecision, ModelVersion, Project
+from annotator.registry.promotion import version_named, version_promote, version_rollback
 from annotator.services.projects import project_create
-from annotator.services.promotion import version_named, version_promote, version_rollback
 from tests import factories
 
 

@@ -5,8 +5,8 @@ import json
 import pytest
 from django.conf import settings
 
-from annotator.services.promotion import version_promote, version_rollback
-from annotator.services.serving_aliases import serving_alias
+from annotator.registry.aliases import serving_alias
+from annotator.registry.promotion import version_promote, version_rollback
 from mlbackend.aliases import Aliases
 from tests import factories
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from annotator import trainer_process
 from annotator.common.errors import JobCancelled
-from annotator.trainer_process import TrainerError, run_trainer
+from annotator.registry import trainer_process
+from annotator.registry.trainer_process import TrainerError, run_trainer
 from tests.processes import ROOT, wait_until
 
 
@@ -76,7 +76,7 @@ def test_failing_listener_leaves_no_trainer_behind(tmp_path):
 
 def test_trainer_dies_with_its_killed_supervisor(tmp_path, settings):
     program = (
-        "import sys, django; django.setup(); from annotator.trainer_process import run_trainer;"
+        "import sys, django; django.setup(); from annotator.registry.trainer_process import run_trainer;"
         f"run_trainer('train', {{'act': 'wait'}}, {str(tmp_path)!r})"
     )
     environment = {

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from annotator.models import Task
-from annotator.services.promotion import version_promote
+from annotator.registry.promotion import version_promote
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)

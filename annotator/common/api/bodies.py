@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from annotator.models import Job
+from annotator.models import Job, Membership
 
 from . import schema
 from .payloads import job_payload
@@ -29,3 +29,6 @@ def answers(status: int, shape: Any) -> dict[int, Any]:
 
 def started(job: Job) -> Response:
     return Response(job_payload(job), status=status.HTTP_202_ACCEPTED)
+
+
+ADMIN = Membership.Role.ADMIN

@@ -7,7 +7,7 @@ from django.core.management.base import CommandParser
 
 from annotator.management.following import ProjectCommand
 from annotator.models import Project
-from annotator.services.promotion import version_named, version_promote
+from annotator.registry.promotion import version_named, version_promote
 
 
 class Command(ProjectCommand):

@@ -8,7 +8,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from annotator.management.following import JobCommand
 from annotator.models import Project
-from annotator.services.training_runs import retrain_start
+from annotator.registry.training_runs import retrain_start
 
 
 class Command(JobCommand):

@@ -6,7 +6,7 @@ from django.contrib.auth.models import AbstractBaseUser
 
 from annotator.management.following import ProjectCommand
 from annotator.models import Project
-from annotator.services.promotion import version_rollback
+from annotator.registry.promotion import version_rollback
 
 
 class Command(ProjectCommand):

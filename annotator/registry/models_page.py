@@ -10,8 +10,9 @@ from django.db.models import Q, QuerySet
 from annotator.common.active import concepts_active
 from annotator.common.errors import RoostError
 from annotator.models import Deployment, ModelVersion, Project
-from annotator.services.models_folder import model_folder
-from annotator.services.promotion import deployment_stack
+
+from .models_folder import model_folder
+from .promotion import deployment_stack
 
 
 def versions_of(*, project: Project) -> QuerySet[ModelVersion]:

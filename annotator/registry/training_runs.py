@@ -15,10 +15,10 @@ from annotator.data.image_store import images_fetch
 from annotator.data.snapshots import snapshot_create, snapshot_folder, snapshot_images
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Evaluation, GateDecision, Job, ModelVersion, Project, Snapshot, TrainingRun
-from annotator.trainer_process import run_trainer
 
 from .models_folder import model_folder, model_folder_register
 from .run_log import RunLog
+from .trainer_process import run_trainer
 
 # What a person may set; paths and the gate's policy are the project's own.
 TUNABLE = (

@@ -12,7 +12,7 @@ from annotator.common.errors import BackendError, ConflictError, RoostError
 from annotator.models import Deployment, GateDecision, ModelVersion, Project
 from annotator.queue.warming import queue_warm
 
-from .serving_aliases import serving_aliases_refresh
+from .aliases import serving_aliases_refresh
 
 Stage = ModelVersion.Stage
 Action = Deployment.Action

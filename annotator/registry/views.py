@@ -1,0 +1,117 @@
+"""Training runs: the list with the retrain form, and one run live."""
+
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST, require_safe
+
+from annotator.common.active import pairs_active
+from annotator.common.shell import ADMIN, errors_told, page, project_page, refusals_told
+from annotator.models import Job, Pair, Project, TrainingRun
+from annotator.queue.holdout_progress import holdout_state
+
+from .forms import RetrainForm
+from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts, versions_of
+from .promotion import version_promote, version_rollback
+from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
+from .training_runs import retrain_start
+
+
+@require_safe
+@project_page()
+def training(request: HttpRequest, project: Project) -> HttpResponse:
+    runs = runs_of(project=project)
+    in_flight = [run for run in runs if run.job.state in Job.IN_FLIGHT]
+    context = {
+        "runs": runs,
+        "current": in_flight[0] if in_flight else None,
+        "any_settled": pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN).exists(),
+        "form": RetrainForm(project=project),
+        "holdout": holdout_state(project=project),
+    }
+    return page(request, "training.html", context, project=project)
+
+
+@require_safe
+@project_page()
+def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
+    row = _run(project, number)
+    in_flight = row.job.state in Job.IN_FLIGHT
+    context = {
+        "run": row,
+        "job": row.job,
+        "in_flight": in_flight,
+        "series": series_for_plots(row),
+        "report": gate_report(row),
+        "may_promote": passed_against(row, project.serving_version_id),
+        "samples": sample_cards(row),
+        "is_serving": row.version_id is not None and row.version_id == project.serving_version_id,
+    }
+    return page(request, "run.html", context, project=project)
+
+
+@require_safe
+@project_page()
+def series(request: HttpRequest, project: Project, number: int) -> JsonResponse:
+    """What the plots are drawn from; `ended` tells the page to stop asking and to read itself anew."""
+    row = _run(project, number)
+    ended = row.job.state not in Job.IN_FLIGHT
+    return JsonResponse({"series": series_for_plots(row), "phase": row.series.get("phase", ""), "ended": ended})
+
+
+def _run(project: Project, number: int) -> TrainingRun:
+    row = run_of(project=project, number=number)
+    if row is None:
+        raise Http404
+    return row
+
+
+@require_POST
+@project_page(ADMIN)
+def retrain(request: HttpRequest, project: Project) -> HttpResponse:
+    form = RetrainForm(request.POST, project=project)
+    if form.is_valid():
+        with refusals_told(request, form):
+            job = retrain_start(project=project, user=request.user, config=form.config())
+            messages.success(request, "Training has begun.")
+            return redirect("run", project.slug, job.training_run.number)
+    errors_told(request, form)
+    return redirect("training", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def promote(request: HttpRequest, project: Project, number: int) -> HttpResponse:
+    run = project.training_runs.filter(number=number).select_related("version").first()
+    if run is None or run.version is None:
+        raise Http404
+    with refusals_told(request):
+        reason = request.POST.get("override_reason", "")
+        version_promote(project=project, version=run.version, user=request.user, override_reason=reason)
+        messages.success(request, f"{run.version.name} serves from now on. Mine again to see where it still hesitates.")
+    return redirect("run", project.slug, number)
+
+
+@require_POST
+@project_page(ADMIN)
+def rollback(request: HttpRequest, project: Project) -> HttpResponse:
+    with refusals_told(request):
+        version_rollback(project=project, user=request.user)
+        project.refresh_from_db()
+        messages.success(request, f"Rolled back: {project.serving_version.name} serves again.")
+    return redirect("models", project.slug)
+
+
+@require_safe
+@project_page()
+def models(request: HttpRequest, project: Project) -> HttpResponse:
+    deployments = deployments_of(project=project)
+    context = {
+        "versions": versions_of(project=project)[:100],
+        "deployments": deployments,
+        "serving_since": deployments[0] if deployments else None,
+        "rollback_to": rollback_target(project=project),
+        "quality": serving_quality(project=project),
+        "untaught": untaught_concepts(project=project),
+    }
+    return page(request, "models.html", context, project=project)
