@@ -7,6 +7,7 @@ from annotator.common.api import unknown
 from annotator.concepts import api as concepts
 from annotator.data import api as data
 from annotator.jobs import api as jobs
+from annotator.predict import api as predict
 from annotator.queue import api as tasks
 from annotator.registry import api as registry
 from annotator.review import api as reviews
@@ -32,7 +33,7 @@ urlpatterns = [
     path("projects/<slug:slug>/snapshots", data.snapshots, name="api-snapshots"),
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", registry.retrain, name="api-retrain"),
-    path("projects/<slug:slug>/predict", projects.predict, name="api-predict"),
+    path("projects/<slug:slug>/predict", predict.predict, name="api-predict"),
     path("projects/<slug:slug>/promote", registry.promote, name="api-promote"),
     path("projects/<slug:slug>/rollback", registry.rollback, name="api-rollback"),
     path("tasks/<int:task_id>", tasks.task, name="api-task"),
@@ -49,7 +50,7 @@ urlpatterns = [
     path("annotations/<int:annotation_id>", reviews.annotation, name="api-annotation"),
     path("annotations/<int:annotation_id>/review", reviews.review, name="api-review"),
     path("jobs/<int:job_id>", jobs.job, name="api-job"),
-    path("jobs/<int:job_id>/file", jobs.file, name="api-job-file"),
+    path("jobs/<int:job_id>/file", predict.file, name="api-job-file"),
     path("jobs/<int:job_id>/cancel", jobs.cancel, name="api-job-cancel"),
     path("<path:rest>", unknown.unknown, name="api-unknown"),
 ]

@@ -1,7 +1,5 @@
 """Jobs: how far they are, and stopping them."""
 
-from django.http import FileResponse
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
@@ -12,7 +10,6 @@ from annotator.common.api import schema
 from annotator.common.api.bodies import answers
 from annotator.common.api.payloads import job_payload
 from annotator.models import Membership
-from annotator.services.prediction_jobs import prediction_file
 
 from .services import job_cancel
 
@@ -22,14 +19,6 @@ from .services import job_cancel
 def job(request: Request, job_id: int) -> Response:
     """One job."""
     return Response(job_payload(job_for(request.user, job_id)))
-
-
-@extend_schema(responses=answers(200, OpenApiTypes.BINARY))
-@api_view(["GET"])
-def file(request: Request, job_id: int) -> FileResponse:
-    """The zip of finished predictions."""
-    path = prediction_file(job=job_for(request.user, job_id))
-    return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type="application/zip")
 
 
 @extend_schema(request=None, responses=answers(200, schema.Job))

@@ -21,9 +21,9 @@ from annotator.data.formats import saco
 from annotator.data.image_store import image_add, image_file_remove, image_file_store, image_path
 from annotator.data.sources import source_opened
 from annotator.models import Image, Job
-from annotator.services import predictions
-from annotator.services.predictions import PredictionRequest, predictions_write
-from annotator.services.temporary_images import temporary_images_opened
+from annotator.predict import predictions
+from annotator.predict.predictions import PredictionRequest, predictions_write
+from annotator.predict.temporary_images import temporary_images_opened
 from tests import factories
 from tests.backend_door import backend_door
 from tests.processes import ROOT, wait_until

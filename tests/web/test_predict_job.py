@@ -15,8 +15,8 @@ from annotator.common.errors import RoostError
 from annotator.data.named_sources import source_allowed
 from annotator.jobs.runner import job_run
 from annotator.models import Image, Job
-from annotator.services import predictions
-from annotator.services.prediction_jobs import predict_start
+from annotator.predict import predictions
+from annotator.predict.services import predict_start
 from tests import factories
 from tests.backend_door import backend_door
 

@@ -15,8 +15,8 @@ from annotator.common.forms import names_in
 from annotator.data.named_sources import source_full
 from annotator.data.sources import source_opened
 from annotator.models import Project
-from annotator.services.prediction_journal import MANIFEST
-from annotator.services.predictions import PredictionRequest, predictions_write
+from annotator.predict.journal import MANIFEST
+from annotator.predict.predictions import PredictionRequest, predictions_write
 
 LINE_EVERY_SECONDS = 10.0
 

@@ -18,7 +18,7 @@ from annotator.data.imports import IMAGE_ENDINGS
 from annotator.data.sources import ImportSource
 from annotator.ml_client import WAITS_SECONDS, WORTH_WAITING, ImagePrediction
 
-from .prediction_journal import Journal, JournalHeader, documents_write, names_hash
+from .journal import Journal, JournalHeader, documents_write, names_hash
 from .temporary_images import TemporaryImages, temporary_images_opened
 
 IMAGES_A_CALL = 8

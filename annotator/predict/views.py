@@ -6,14 +6,15 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_safe
 
 from annotator.common.shell import ADMIN, page, project_page, refusals_told
-from annotator.data.forms import PredictForm
 from annotator.data.named_sources import sources_open
 from annotator.data.views import go
 from annotator.jobs.selectors import newest_job, newest_jobs
 from annotator.jobs.views import project_job
 from annotator.models import Job, Project
 from annotator.registry.models_page import versions_of
-from annotator.services.prediction_jobs import predict_start, prediction_file
+
+from .forms import PredictForm
+from .services import predict_start, prediction_file
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

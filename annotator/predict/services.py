@@ -22,7 +22,7 @@ from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Job, Project
 from annotator.registry.models_page import versions_of
 
-from .prediction_journal import DOCUMENTS, JOURNAL
+from .journal import DOCUMENTS, JOURNAL
 from .predictions import OnProgress, PredictionRequest, predictions_write
 
 MAX_CONCEPTS, MAX_CONCEPT_CHARACTERS = 64, 80  # what the ML backend takes in one request
