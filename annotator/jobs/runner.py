@@ -29,7 +29,7 @@ RUNNERS = {
     Job.Kind.RETRAIN: "annotator.registry.training_runs.retrain_run",
     Job.Kind.EXPORT: "annotator.data.exports.export_run",
     Job.Kind.PREDICT: "annotator.predict.services.predict_run",
-    Job.Kind.LABEL_STUDIO: "annotator.services.label_studio_pull.label_studio_run",
+    Job.Kind.LABEL_STUDIO: "annotator.label_studio.pull.label_studio_run",
 }
 BUG = "Roost failed in a way it did not foresee ({error}). The job's log has the details; start the job again."
 

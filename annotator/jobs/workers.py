@@ -12,7 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.utils import DatabaseError
 
-from annotator.services.label_studio_spool import label_studio_sweep
+from annotator.label_studio.spool import label_studio_sweep
 
 from . import context as job_context
 from .services import jobs_sweep

@@ -19,12 +19,11 @@ from annotator import ml_client
 from annotator.common.errors import RoostError
 from annotator.data import buckets
 from annotator.jobs.workers import workers_alive
-from annotator.label_studio_client import LabelStudioClient
+from annotator.label_studio.client import LabelStudioClient
+from annotator.label_studio.links import link_check
 from annotator.models import LabelStudioLink, Project
 from annotator.registry.trainer_process import jemalloc_path
 from annotator.weights import weights_hash, weights_header
-
-from .label_studio_links import link_check
 
 FREE_GB = 5
 EXTRAS = {

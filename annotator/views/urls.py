@@ -6,12 +6,13 @@ from django.urls import include, path, reverse_lazy
 from annotator.concepts import views as concepts
 from annotator.data import views as images
 from annotator.jobs import views as jobs
+from annotator.label_studio import views as label_studio
 from annotator.predict import views as predictions
 from annotator.queue import views as queue
 from annotator.registry import views as runs
 from annotator.review import views as reviews
 
-from . import account, fragments, join, label_studio, people, projects, public, registry, settings
+from . import account, fragments, join, people, projects, public, registry, settings
 
 PROJECT = [
     path("", projects.project_home, name="project"),

@@ -21,8 +21,8 @@ from label_studio_sdk.converter.brush import decode_rle
 from pycocotools.mask import decode as coco_decode
 
 from annotator.jobs.runner import job_run
+from annotator.label_studio.spool import label_studio_sweep
 from annotator.models import Annotation, Job, LabelStudioLink
-from annotator.services.label_studio_spool import label_studio_sweep
 from tests.backend.label_studio_server import LabelStudio, running_label_studio
 from tests.backend.support import Client, free_port, noisy_picture, png_bytes, served
 from tests.factories import Barn
@@ -283,7 +283,7 @@ def test_submitted_work_waits_for_review_follows_its_changes_and_goes_with_its_d
 def test_pull_fetches_all_tasks_page_by_page_with_a_personal_access_token(
     world: World, linked: LabelStudioLink, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("annotator.label_studio_client.PAGE_TASKS", 1)
+    monkeypatch.setattr("annotator.label_studio.client.PAGE_TASKS", 1)
     settings.LABEL_STUDIO_TOKEN = world.studio.call("POST", "/api/token/", {})["token"]
     assert settings.LABEL_STUDIO_TOKEN.count(".") == 2
     made = [

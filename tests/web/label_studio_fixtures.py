@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from annotator.jobs.runner import job_run
+from annotator.label_studio.links import bells_ring, link_create, pull_start
 from annotator.models import Job
-from annotator.services.label_studio_links import bells_ring, link_create, pull_start
 from tests import factories
 from tests.web.label_studio_stand_in import TOKEN, StandIn, running_stand_in
 

@@ -10,10 +10,10 @@ from pycocotools import mask as coco
 from annotator.concepts.services import concept_retire
 from annotator.data.image_store import image_add
 from annotator.jobs.runner import job_run
+from annotator.label_studio.links import bells_ring
 from annotator.models import Annotation, AuditEvent, Image, Job, LabelStudioBell, Pair, Task
 from annotator.queue.leases import task_claim
 from annotator.review.decisions import review_decide
-from annotator.services.label_studio_links import bells_ring
 from tests import factories
 from tests.web.label_studio_fixtures import SIZE, blob, picture, pull
 from tests.web.label_studio_stand_in import brush, running_stand_in
@@ -297,7 +297,7 @@ def test_task_of_another_project_is_never_read(link, studio):
 
 
 def test_pull_goes_on_where_it_was_cut_off(link, studio, monkeypatch):
-    monkeypatch.setattr("annotator.label_studio_client.PAGE_TASKS", 2)
+    monkeypatch.setattr("annotator.label_studio.client.PAGE_TASKS", 2)
     for seed in range(23, 28):
         studio.annotate(studio.add_task(link.number, picture(seed)), [brush(blob())])
     numbers = [number for number, row in studio.tasks.items() if row["project"] == link.number]

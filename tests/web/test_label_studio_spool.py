@@ -11,10 +11,10 @@ from django.utils import timezone
 
 from annotator.jobs.runner import job_run
 from annotator.jobs.services import JobCancelled, JobContext, job_cancel
+from annotator.label_studio import pull as label_studio_pull
+from annotator.label_studio.links import bells_ring, pull_start
+from annotator.label_studio.spool import label_studio_sweep, spool_take_in
 from annotator.models import Annotation, Job, LabelStudioBell, LabelStudioLink
-from annotator.services import label_studio_pull
-from annotator.services.label_studio_links import bells_ring, pull_start
-from annotator.services.label_studio_spool import label_studio_sweep, spool_take_in
 from tests import factories
 from tests.processes import celery_worker, wait_until
 from tests.web.label_studio_fixtures import blob, picture, pull

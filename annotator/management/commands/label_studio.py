@@ -5,10 +5,10 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.management.base import CommandParser
 
+from annotator.label_studio.links import link_create, link_of, link_remove, pull_start
+from annotator.label_studio.selectors import LinkCard, link_card
 from annotator.management.following import JobCommand
 from annotator.models import Project
-from annotator.selectors.label_studio import LinkCard, link_card
-from annotator.services.label_studio_links import link_create, link_of, link_remove, pull_start
 
 
 class Command(JobCommand):

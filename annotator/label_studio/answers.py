@@ -23,12 +23,13 @@ from annotator.common.rounds import round_current
 from annotator.data.formats import label_studio
 from annotator.data.formats.records import Category, ImageRecord
 from annotator.data.import_truth import concept_map, unknown_in, verdicts_of
-from annotator.label_studio_client import StudioTask
 from annotator.models import Annotation, Image, LabelStudioAnswer, LabelStudioLink, LabelStudioTask, Pair, Task
 from annotator.models.annotations import Verdict
 from annotator.queue.leases import leases_lapsed_end
 from annotator.queue.selectors import tasks_barred
 from annotator.queue.submissions import answer_append
+
+from .client import StudioTask
 
 HOLDOUT = "The image is in the holdout, which judges models and takes no answers from Label Studio."
 SETTLED = "«{}» is approved here already and stays as it is."

@@ -6,11 +6,12 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotator.common.shell import ADMIN, page, posted, project_page, refusals_told
-from annotator.forms import LabelStudioForm
-from annotator.label_studio_client import is_set_up
 from annotator.models import Project
-from annotator.selectors.label_studio import link_card
-from annotator.services.label_studio_links import link_create, link_remove, pull_start
+
+from .client import is_set_up
+from .forms import LabelStudioForm
+from .links import link_create, link_remove, pull_start
+from .selectors import link_card
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

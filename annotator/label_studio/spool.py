@@ -21,7 +21,7 @@ from annotator.common.errors import ConflictError, RoostError
 from annotator.jobs.services import job_enqueue
 from annotator.models import Job, LabelStudioAnswer, LabelStudioLink
 
-from .label_studio_links import ALL_TASKS, bells_ring, links_due
+from .links import ALL_TASKS, bells_ring, links_due
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,12 @@ from django.contrib.auth.models import AbstractBaseUser
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.data.image_store import image_add
 from annotator.jobs.services import JobCancelled, JobContext
-from annotator.label_studio_client import LabelStudioClient, LabelStudioImageError, StudioTask
 from annotator.models import Image, LabelStudioBell, LabelStudioLink, LabelStudioTask
 
-from .label_studio_answers import Outcome, annotation_that_counts, answers_read, answers_store, sources_between
-from .label_studio_links import ALL_TASKS, link_of, link_refresh
-from .label_studio_training import training_answer
+from .answers import Outcome, annotation_that_counts, answers_read, answers_store, sources_between
+from .client import LabelStudioClient, LabelStudioImageError, StudioTask
+from .links import ALL_TASKS, link_of, link_refresh
+from .training import training_answer
 
 REPORTED_LEFT = 500
 COUNTS = ("tasks", "images_added", "added", "changed", "unchanged", "withdrawn")

@@ -11,8 +11,9 @@ from django.db.models.functions import Now
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
 from annotator.jobs.services import job_enqueue
-from annotator.label_studio_client import LabelStudioClient, LabelStudioUnknown, StudioProject
 from annotator.models import Job, LabelStudioBell, LabelStudioLink, Project
+
+from .client import LabelStudioClient, LabelStudioUnknown, StudioProject
 
 ALL_TASKS = 0  # the bell's number
 RETRY_AFTER = timedelta(minutes=2)
