@@ -10,8 +10,8 @@ from annotator.common.project_settings import project_settings_update
 from annotator.common.shell import ADMIN, desk_urls, errors_told, page, project_page, refusals_told, whole_number
 from annotator.jobs.selectors import newest_job
 from annotator.models import Job, Project, Task
+from annotator.people.people_page import members_active
 from annotator.registry.models_page import untaught_concepts
-from annotator.selectors.people_page import members_active
 
 from .candidates import challenger_of
 from .forms import BandForm, HoldoutForm

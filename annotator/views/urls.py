@@ -7,12 +7,14 @@ from annotator.concepts import views as concepts
 from annotator.data import views as images
 from annotator.jobs import views as jobs
 from annotator.label_studio import views as label_studio
+from annotator.people import account, join
+from annotator.people import views as people
 from annotator.predict import views as predictions
 from annotator.queue import views as queue
 from annotator.registry import views as runs
 from annotator.review import views as reviews
 
-from . import account, fragments, join, people, projects, public, registry, settings
+from . import fragments, projects, public, settings
 
 PROJECT = [
     path("", projects.project_home, name="project"),
@@ -67,7 +69,7 @@ PROJECT = [
     path("settings/label-studio/", label_studio.label_studio, name="label-studio"),
     path("settings/label-studio/pull/", label_studio.pull, name="label-studio-pull"),
     path("settings/label-studio/remove/", label_studio.unlink, name="label-studio-unlink"),
-    path("audit/", registry.audit, name="audit"),
+    path("audit/", people.audit, name="audit"),
     path("loop/", projects.loop_fragment, name="loop-fragment"),
 ]
 

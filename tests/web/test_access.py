@@ -8,7 +8,8 @@ from django.urls import URLPattern, get_resolver, reverse
 from annotator.api.urls import urlpatterns
 from annotator.common.errors import RoostError
 from annotator.models import Membership, Task
-from annotator.services.projects import member_set, token_create
+from annotator.people.services import member_set
+from annotator.people.tokens import token_create
 from tests import factories
 
 OPEN = {"api-schema", "api-unknown"}

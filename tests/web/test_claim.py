@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from annotator.common.errors import ConflictError
 from annotator.models import Review, Task
+from annotator.people.services import member_set
 from annotator.queue.leases import (
     lease_release_by_admin,
     task_claim,
@@ -18,7 +19,6 @@ from annotator.queue.leases import (
     task_reopen,
     task_skip,
 )
-from annotator.services.projects import member_set
 from tests import factories
 
 

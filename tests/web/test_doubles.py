@@ -8,6 +8,7 @@ from django.urls import reverse
 from annotator.common.errors import ConflictError, RoostError
 from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Pair, Review, Task
+from annotator.people.agreement_page import agreements_of
 from annotator.queue.assignments import task_reassign
 from annotator.queue.candidates import tasks_withdrawable
 from annotator.queue.doubles import doubles_add
@@ -17,7 +18,6 @@ from annotator.queue.queue_page import lane_counts
 from annotator.queue.submissions import task_submit
 from annotator.review.decisions import review_decide
 from annotator.review.selectors import annotations_waiting
-from annotator.selectors.agreement_page import agreements_of
 from annotator.selectors.overview import project_counts
 from tests import factories
 

@@ -10,9 +10,9 @@ from django.urls import reverse
 
 from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Concept, Draft, Project, Task
+from annotator.people.services import member_set
 from annotator.queue.drafts import draft_save
 from annotator.queue.leases import task_claim
-from annotator.services.projects import member_set
 from tests import factories
 
 PROCESSES, TASKS = 50, 90

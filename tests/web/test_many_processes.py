@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import connection
 
 from annotator.models import Annotation, Job, Task
-from annotator.services.projects import token_create
+from annotator.people.tokens import token_create
 from tests import factories
 from tests.processes import ROOT, celery_worker, wait_until
 from tests.services import free_port

@@ -7,7 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from annotator.models import AuditEvent, Concept, Membership, Pair, Project, Task
-from annotator.selectors.people_page import people_of
+from annotator.people.people_page import people_of
 from tests import factories
 
 PEOPLE = reverse("people", args=["barn"])

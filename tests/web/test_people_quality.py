@@ -4,8 +4,8 @@ import pytest
 from django.urls import reverse
 
 from annotator.models import Review, Task
+from annotator.people.quality import figures_of
 from annotator.queue.pairs import pair_settle
-from annotator.selectors.quality import figures_of
 from tests import factories
 
 

@@ -5,11 +5,11 @@ from django.urls import reverse
 
 from annotator.common.errors import ConflictError, RoostError
 from annotator.models import AuditEvent, Draft, Task
+from annotator.people.services import member_set
 from annotator.queue.assignments import task_reassign
 from annotator.queue.candidates import tasks_withdrawable
 from annotator.queue.leases import task_claim, task_skip
 from annotator.review.decisions import review_decide
-from annotator.services.projects import member_set
 from tests import factories
 
 

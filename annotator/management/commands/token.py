@@ -5,7 +5,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from annotator.services.projects import token_create
+from annotator.people.tokens import token_create
 
 
 class Command(BaseCommand):

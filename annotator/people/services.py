@@ -7,13 +7,12 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.contrib.auth.validators import UnicodeUsernameValidator
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import F
 
 from annotator.common.audit import audit_record
 from annotator.common.errors import RoostError
-from annotator.models import Membership, Project
+from annotator.models import Membership, Project, Task
 from annotator.queue.leases import leases_lapsed_end
-
-from .projects import member_set
 
 
 @transaction.atomic
@@ -73,3 +72,26 @@ def _check_username(username: str) -> None:
         UnicodeUsernameValidator()(username)
     except ValidationError as error:
         raise RoostError(error.messages[0], fields={"username": error.messages}) from error
+
+
+@transaction.atomic
+def member_set(*, project: Project, member: AbstractBaseUser, role: str | None, user: AbstractBaseUser | None) -> None:
+    """Give a person a role, or none: then their leases are freed. The last admin stays."""
+    if role not in {*Membership.Role.values, None}:
+        raise RoostError(f"There is no role {role!r}.", fields={"role": ["annotator, reviewer or admin."]})
+    admins = project.memberships.select_for_update().filter(role=Membership.Role.ADMIN, user__is_active=True)
+    if role != Membership.Role.ADMIN and [row.user_id for row in admins] == [member.pk]:
+        raise RoostError("A project needs an admin; make somebody else admin first.")
+    if role is None:
+        project.memberships.filter(user=member).delete()
+        _leases_free(project=project, member=member)
+    else:
+        Membership.objects.update_or_create(project=project, user=member, defaults={"role": role})
+    audit_record(project=project, actor=user, action="member.set", subject=member.get_username(), role=role)
+
+
+def _leases_free(*, project: Project, member: AbstractBaseUser) -> None:
+    held = project.tasks.filter(holder=member, state=Task.State.CLAIMED)
+    held.update(lease_until=F("created_at"))
+    project.tasks.filter(assignee=member).update(assignee=None)
+    leases_lapsed_end(project=project)

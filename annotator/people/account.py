@@ -6,9 +6,9 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST
 
 from annotator.common.shell import log_in_first, page, posted
-from annotator.forms import TokenForm
-from annotator.services.projects import token_create
-from annotator.services.tokens import token_revoke
+
+from .forms import TokenForm
+from .tokens import token_create, token_revoke
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

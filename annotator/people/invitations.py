@@ -12,9 +12,9 @@ from django.utils import timezone
 from annotator.common.audit import audit_record
 from annotator.common.errors import RoostError
 from annotator.models import Invitation, Membership, Project
-from annotator.selectors.invitations import invitation_find, invitation_gone, invitations_open, token_hash
 
-from .projects import member_set
+from .open_invitations import invitation_find, invitation_gone, invitations_open, token_hash
+from .services import member_set
 
 DAYS = range(1, 91)
 

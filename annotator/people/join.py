@@ -9,10 +9,11 @@ from django.views.decorators.http import require_http_methods
 
 from annotator.common.errors import RoostError
 from annotator.common.shell import page, posted, refusals_told
-from annotator.forms import JoinForm
 from annotator.models import Invitation
-from annotator.selectors.invitations import invitation_find
-from annotator.services.invitations import invitation_accept
+
+from .forms import JoinForm
+from .invitations import invitation_accept
+from .open_invitations import invitation_find
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 

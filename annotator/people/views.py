@@ -10,17 +10,18 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from annotator.common.access import has_role
 from annotator.common.shell import ADMIN, REVIEWER, page, project_page, refusals_told, whole_number
-from annotator.forms import InvitationForm, MemberForm
 from annotator.models import Membership, Project
 from annotator.queue.assignments import task_reassign
 from annotator.queue.leases import lease_release_by_admin
-from annotator.selectors.agreement_page import agreements_of
-from annotator.selectors.invitations import invitations_open
-from annotator.selectors.people_page import members_active, people_of
-from annotator.selectors.quality import NEWEST, figures_of
-from annotator.services.invitations import invitation_create, invitation_revoke
-from annotator.services.people import account_switch, member_invite
-from annotator.services.projects import member_set
+
+from .agreement_page import agreements_of
+from .audit_page import audit_page
+from .forms import InvitationForm, MemberForm
+from .invitations import invitation_create, invitation_revoke
+from .open_invitations import invitations_open
+from .people_page import members_active, people_of
+from .quality import NEWEST, figures_of
+from .services import account_switch, member_invite, member_set
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -161,3 +162,11 @@ def figures(request: HttpRequest, project: Project) -> HttpResponse:
         "by_concept": by_concept,
     }
     return render(request, "fragments/figures.html", context)
+
+
+@require_safe
+@project_page(ADMIN)
+def audit(request: HttpRequest, project: Project) -> HttpResponse:
+    before = whole_number(request.GET.get("before"))
+    events, more = audit_page(project=project, before=before)
+    return page(request, "audit.html", {"events": events, "more": more}, project=project)
