@@ -10,8 +10,8 @@ handler500 = "annotator.common.api.unknown.failed"
 
 urlpatterns = [
     path("admin/", admin.site.urls),
-    path("api/v1/", include("annotator.api.urls")),
+    path("api/v1/", include("annotator.api_urls")),
     path("api/docs/", SpectacularSwaggerView.as_view(url_name="api-schema"), name="api-docs"),
     path("media/<slug:slug>/<str:sha256>", media, name="media"),
-    path("", include("annotator.views.urls")),
+    path("", include("annotator.page_urls")),
 ]

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from annotator.common.child import child_command
-from annotator.loop.stack import free_port
+from annotator.operations.loop.stack import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30

@@ -1,4 +1,4 @@
-"""The whole product for a test: `annotator.loop.stack` with a small demo, and its rows to read."""
+"""The whole product for a test: `annotator.operations.loop.stack` with a small demo, and its rows to read."""
 
 import json
 import sqlite3
@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from annotator.loop import stack
-from annotator.loop.stack import free_port, stack_environment
+from annotator.operations.loop import stack
+from annotator.operations.loop.stack import free_port, stack_environment
 
 __all__ = ["SMALL_DEMO", "Stack", "free_port", "running_stack", "stack_environment"]
 
@@ -37,6 +37,6 @@ class Stack(stack.Stack):
 
 @contextmanager
 def running_stack(var: Path, *, demo: Sequence[str] | None = SMALL_DEMO, **environment: str) -> Iterator[Stack]:
-    """As `annotator.loop.stack.running_stack`."""
+    """As `annotator.operations.loop.stack.running_stack`."""
     with stack.running_stack(var, demo=demo, **environment) as running:
         yield Stack(running.url, running.backend_url, running.var, running.environment, running.up)

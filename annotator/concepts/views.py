@@ -7,9 +7,9 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from annotator.common.active import concepts_active
 from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
-from annotator.forms import SettingsForm
+from annotator.home.forms import SettingsForm
+from annotator.home.settings import settings_page
 from annotator.models import Concept, Project
-from annotator.views.settings import settings_page
 
 from .forms import ConceptForm, ConceptLookForm, RenameForm
 from .merge import concept_merge

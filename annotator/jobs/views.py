@@ -6,7 +6,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotator.common.access import job_for
-from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
+from annotator.common.shell import ADMIN, log_in_first, page, project_page, refusals_told, whole_number
 from annotator.models import Job, Project
 
 from .log_page import job_log_parts
@@ -56,3 +56,19 @@ def project_job(request: HttpRequest, project: Project, job_id: int) -> Job:
     if row.project_id != project.pk:
         raise Http404
     return row
+
+
+STOP_POLLING = 286
+
+
+@require_safe
+@log_in_first
+def job_progress(request: HttpRequest, job_id: int) -> HttpResponse:
+    """A job's progress; 286 ends the polling, and with ?reload=1 the page around it is read anew."""
+    row = job_for(request.user, job_id)
+    ended = row.state not in Job.IN_FLIGHT
+    context = {"job": row, "reload": "reload" in request.GET}
+    response = render(request, "fragments/job.html", context, status=STOP_POLLING if ended else 200)
+    if ended and "reload" in request.GET:
+        response["HX-Refresh"] = "true"
+    return response

@@ -18,10 +18,10 @@ from PIL import Image
 from playwright.sync_api import Browser, Page, Response
 
 from annotator.common.masks import encode_mask, wire_to_rle
-from annotator.loop.client import RoostClient
-from annotator.loop.oracle import Point, settle_object
-from annotator.loop.rounds import Loop
 from annotator.management.commands.demo_loop import read_truth
+from annotator.operations.loop.client import RoostClient
+from annotator.operations.loop.oracle import Point, settle_object
+from annotator.operations.loop.rounds import Loop
 from tests.browser.desk_support import Desk, chromium, decode, iou, press_until
 from tests.processes import wait_until
 from tests.stack import Stack, running_stack

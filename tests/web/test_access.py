@@ -5,7 +5,7 @@ import json
 import pytest
 from django.urls import URLPattern, get_resolver, reverse
 
-from annotator.api.urls import urlpatterns
+from annotator.api_urls import urlpatterns
 from annotator.common.errors import RoostError
 from annotator.models import Membership, Task
 from annotator.people.services import member_set

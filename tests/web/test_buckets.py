@@ -18,8 +18,8 @@ from annotator.data.imports import import_start
 from annotator.data.sources import source_opened
 from annotator.jobs.runner import job_run
 from annotator.models import Image, Job, Pair
+from annotator.operations.doctor import diagnose
 from annotator.registry.training_runs import retrain_start
-from annotator.services.diagnosis import diagnose
 from tests import factories
 from tests.s3_server import s3_server
 

@@ -10,10 +10,10 @@ from annotator.concepts.services import concept_add, concept_rename, concept_res
 from annotator.data.exports import export_start
 from annotator.data.import_truth import concept_map
 from annotator.data.snapshots import snapshot_create, snapshot_folder
+from annotator.home.overview import project_counts
 from annotator.models import Annotation, AuditEvent, Job, Pair, Prediction, Task
 from annotator.queue.candidates import pairs_to_mine
 from annotator.review.decisions import review_decide
-from annotator.selectors.overview import project_counts
 from tests import factories
 
 HEN, CHICKEN = factories.box_rle(1, 1, 6, 6), factories.box_rle(8, 8, 14, 14)

@@ -11,7 +11,7 @@ from django.db import transaction
 
 from annotator.common.masks import decode_rle
 from annotator.models import Image, Pair, Project
-from annotator.services.demo import DemoSize, demo_create, logins_path, truth_path
+from annotator.operations.demo import DemoSize, demo_create, logins_path, truth_path
 
 SMALL = DemoSize(unlabelled_easy=6, unlabelled_hard=8, approved_easy=8, holdout_a_domain=5)
 pytestmark = pytest.mark.django_db

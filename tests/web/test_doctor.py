@@ -9,8 +9,8 @@ import sys
 import pytest
 from django.core.management import call_command
 
-from annotator.services import diagnosis
-from annotator.services.diagnosis import diagnose
+from annotator.operations import doctor as diagnosis
+from annotator.operations.doctor import diagnose
 from tests import factories
 from tests.processes import ROOT
 

@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from annotator.common.errors import ConflictError, RoostError
 from annotator.common.masks import rle_to_wire
+from annotator.home.overview import project_counts
 from annotator.models import Annotation, Pair, Review, Task
 from annotator.people.agreement_page import agreements_of
 from annotator.queue.assignments import task_reassign
@@ -18,7 +19,6 @@ from annotator.queue.queue_page import lane_counts
 from annotator.queue.submissions import task_submit
 from annotator.review.decisions import review_decide
 from annotator.review.selectors import annotations_waiting
-from annotator.selectors.overview import project_counts
 from tests import factories
 
 WHOLE, MOST, HALF = (2, 3, 9, 10), (2, 3, 8, 10), (2, 3, 5, 10)  # of 49 px: 42 (IoU 0.86) and 21 (0.43)

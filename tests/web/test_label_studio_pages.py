@@ -7,7 +7,7 @@ from django.urls import reverse
 
 from annotator.jobs.runner import job_run
 from annotator.models import AuditEvent, Job, LabelStudioLink
-from annotator.services import diagnosis
+from annotator.operations import doctor as diagnosis
 from tests import factories
 from tests.web.label_studio_fixtures import blob, picture
 from tests.web.label_studio_stand_in import CONTROLS, TOKEN, brush

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from annotator.loop.oracle import deepest_point, settle_object
+from annotator.operations.loop.oracle import deepest_point, settle_object
 
 
 def square(side: int = 20, *, top: int = 4, left: int = 4, size: int = 9) -> np.ndarray:

@@ -5,7 +5,7 @@ from django.test import Client
 from django.urls import reverse
 
 from annotator.models import AuditEvent, Concept, Job, Membership, Project, Task
-from annotator.views.urls import PROJECT, urlpatterns
+from annotator.page_urls import PROJECT, urlpatterns
 from tests import factories
 
 # name -> (least role, methods that are answered)

@@ -5,9 +5,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from annotator.concepts.services import concept_retire
+from annotator.home.overview import loop_stations, next_step, project_counts
 from annotator.models import GateDecision, Job, Pair, Project, Task
 from annotator.registry.models_page import serving_quality
-from annotator.selectors.overview import loop_stations, next_step, project_counts
 from tests import factories
 
 

@@ -6,9 +6,9 @@ import pytest
 from django.db import connections
 
 from annotator.common.errors import BackendError, ConflictError, RoostError
+from annotator.home.services import project_create
 from annotator.models import AuditEvent, Deployment, GateDecision, ModelVersion, Project
 from annotator.registry.promotion import version_named, version_promote, version_rollback
-from annotator.services.projects import project_create
 from tests import factories
 
 

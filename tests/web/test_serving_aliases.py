@@ -7,7 +7,7 @@ from django.conf import settings
 
 from annotator.registry.aliases import serving_alias
 from annotator.registry.promotion import version_promote, version_rollback
-from mlbackend.aliases import Aliases
+from mlbackend.serving.aliases import Aliases
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -7,6 +7,7 @@ from django.urls import reverse
 from annotator.common.access import Person, role_of
 from annotator.common.active import concepts_active
 from annotator.common.masks import rle_to_wire
+from annotator.home.overview import loop_stations, project_counts
 from annotator.ml_client import ConceptPrediction
 from annotator.models import Annotation, Concept, Image, Job, Prediction, Project, Task
 from annotator.queue.selectors import (
@@ -20,7 +21,6 @@ from annotator.queue.selectors import (
     sent_back_review,
 )
 from annotator.review.selectors import masks_difference, why_barred
-from annotator.selectors.overview import loop_stations, project_counts
 
 PREVIEW_SIDE_PX = 2048
 THRESHOLDS = ("presence_low", "presence_high", "stability_below", "audit_share", "mine_batch")

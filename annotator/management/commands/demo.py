@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandParser
 
-from annotator.services.demo import DemoSize, demo_create, logins_path
+from annotator.operations.demo import DemoSize, demo_create, logins_path
 
 
 class Command(BaseCommand):

@@ -9,10 +9,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from annotator.loop.client import ApiError, RoostClient
-from annotator.loop.rounds import Loop, Truth
-from annotator.loop.stack import Stack, StackError, private_stack
-from annotator.services.demo import FIRST_SEED
+from annotator.operations.demo import FIRST_SEED
+from annotator.operations.loop.client import ApiError, RoostClient
+from annotator.operations.loop.rounds import Loop, Truth
+from annotator.operations.loop.stack import Stack, StackError, private_stack
 
 # More than a demo project draws, so that two seeds share no scene.
 SCENES_A_SEED = 10_000

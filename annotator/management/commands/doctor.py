@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from annotator.services.diagnosis import diagnose
+from annotator.operations.doctor import diagnose
 
 SIGNS = {True: "✓", False: "✗", None: "–"}
 

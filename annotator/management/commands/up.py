@@ -15,10 +15,10 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from annotator.jobs.workers import workers_alive
+from annotator.operations.demo import logins_path
+from annotator.operations.supervisor import Service, Supervisor
 from annotator.registry.aliases import serving_aliases_refresh
 from annotator.registry.trainer_process import NICENESS, jemalloc_environment
-from annotator.services.demo import logins_path
-from annotator.supervisor import Service, Supervisor
 
 HEALTH_SECONDS = 1.0
 

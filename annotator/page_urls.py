@@ -5,6 +5,8 @@ from django.urls import include, path, reverse_lazy
 
 from annotator.concepts import views as concepts
 from annotator.data import views as images
+from annotator.home import public, settings
+from annotator.home import views as projects
 from annotator.jobs import views as jobs
 from annotator.label_studio import views as label_studio
 from annotator.people import account, join
@@ -13,8 +15,6 @@ from annotator.predict import views as predictions
 from annotator.queue import views as queue
 from annotator.registry import views as runs
 from annotator.review import views as reviews
-
-from . import fragments, projects, public, settings
 
 PROJECT = [
     path("", projects.project_home, name="project"),
@@ -87,6 +87,6 @@ urlpatterns = [
     path("p/<slug:slug>/", include(PROJECT)),
     path("help/keys/", public.keys, name="keys"),
     path("healthz", public.healthz, name="healthz"),
-    path("fragments/backend/", fragments.status_dot, name="backend-status"),
-    path("fragments/jobs/<int:job_id>/", fragments.job, name="job-fragment"),
+    path("fragments/backend/", public.status_dot, name="backend-status"),
+    path("fragments/jobs/<int:job_id>/", jobs.job_progress, name="job-fragment"),
 ]

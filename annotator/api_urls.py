@@ -6,13 +6,12 @@ from drf_spectacular.views import SpectacularAPIView
 from annotator.common.api import unknown
 from annotator.concepts import api as concepts
 from annotator.data import api as data
+from annotator.home import api as projects
 from annotator.jobs import api as jobs
 from annotator.predict import api as predict
 from annotator.queue import api as tasks
 from annotator.registry import api as registry
 from annotator.review import api as reviews
-
-from . import projects
 
 urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),

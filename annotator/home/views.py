@@ -9,13 +9,13 @@ from django.views.decorators.http import require_http_methods, require_safe
 from annotator.common.access import may_create_project, memberships_of, projects_of, role_of
 from annotator.common.active import concepts_active
 from annotator.common.shell import log_in_first, page, posted, project_page, refusals_told
-from annotator.forms import ProjectForm
 from annotator.models import Project
 from annotator.registry.models_page import serving_quality, untaught_concepts
-from annotator.selectors.overview import Counts, loop_stations, next_step, project_counts
-from annotator.services.projects import project_create
 
+from .forms import ProjectForm
 from .loop_picture import picture
+from .overview import Counts, loop_stations, next_step, project_counts
+from .services import project_create
 
 
 @require_safe

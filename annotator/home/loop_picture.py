@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from django.urls import reverse
 
 from annotator.models import Membership, Project
-from annotator.selectors.overview import Station, Step
+
+from .overview import Station, Step
 
 CARD_WIDTH, CARD_HEIGHT = 190, 96
 COLUMNS = (20, 264, 508, 752)

@@ -23,7 +23,8 @@ from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.links import link_check
 from annotator.models import LabelStudioLink, Project
 from annotator.registry.trainer_process import jemalloc_path
-from annotator.weights import weights_hash, weights_header
+
+from .weights import weights_hash, weights_header
 
 FREE_GB = 5
 EXTRAS = {

@@ -8,8 +8,9 @@ from django.views.decorators.http import require_http_methods
 from annotator.common.project_settings import project_settings_update
 from annotator.common.shell import ADMIN, page, posted, project_page, refusals_told
 from annotator.concepts.forms import ConceptForm
-from annotator.forms import SettingsForm
 from annotator.models import Project
+
+from .forms import SettingsForm
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

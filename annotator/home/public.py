@@ -3,9 +3,12 @@
 from django.contrib.auth import views as auth_views
 from django.db import DatabaseError, connection
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from annotator.common.shell import page
+from annotator.jobs.views import STOP_POLLING
+from annotator.ml_client import backend_status
 from annotator.models import Project
 
 
@@ -33,3 +36,12 @@ def healthz(request: HttpRequest) -> JsonResponse:
 @require_safe
 def keys(request: HttpRequest) -> HttpResponse:
     return page(request, "keys.html")
+
+
+@require_safe
+def status_dot(request: HttpRequest) -> HttpResponse:
+    """Whether the model is there. It must never move a desk away from its work, so signed out is just said."""
+    if not request.user.is_authenticated:
+        return render(request, "fragments/backend_status.html", {"state": "signed-out"}, status=STOP_POLLING)
+    status = backend_status()
+    return render(request, "fragments/backend_status.html", {"state": status.state, "reason": status.reason})

@@ -25,10 +25,9 @@ from annotator.common.child import child_command
 from annotator.common.errors import RoostError
 from annotator.common.masks import rle_checked
 from annotator.data.image_store import NewImage, image_file_store, image_rows_add
+from annotator.home.services import project_create
 from annotator.models import Image, Membership, Pair, Project
 from annotator.people.services import member_set
-
-from .projects import project_create
 
 SLUG, NAME, CONCEPTS = "barn", "Barn", ("chicken", "duck")
 ROLES = {role: role for role in ("admin", "annotator", "reviewer")}

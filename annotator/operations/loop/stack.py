@@ -14,7 +14,7 @@ from pathlib import Path
 
 from annotator.common.child import child_command
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
+REPOSITORY = Path(__file__).resolve().parents[3]
 START_LIMIT_S = 180.0
 STOP_LIMIT_S = 40.0
 # How this machine computes is no matter of the copy; where data lie, and who may see them, is.

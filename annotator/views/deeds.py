@@ -1,1 +1,0 @@
-"""The admin's one-button deeds: each asks a service and goes back to the page that shows what came of it."""

@@ -1,1 +1,0 @@
-"""Data versions, model versions, and the record of who did what."""
