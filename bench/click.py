@@ -33,11 +33,11 @@ from bench.serving import (
     timed_ms,
     write_result,
 )
-from mlbackend.embeddings import Embedding
-from mlbackend.loader import LoadOptions, load_predictor
-from mlbackend.mask_logits import logits_to_wire
-from mlbackend.predictor import Predictor, Prompt
-from mlbackend.wire import Point
+from mlbackend.model.loader import LoadOptions, load_predictor
+from mlbackend.model.logits import logits_to_wire
+from mlbackend.model.predictor import Predictor, Prompt
+from mlbackend.server.wire import Point
+from mlbackend.store.embeddings import Embedding
 
 WIDTH = HEIGHT = SIDE_PX
 
@@ -62,7 +62,7 @@ def click_with_encode(predictor: Predictor, image_HWC: np.ndarray, rng: random.R
 def in_process(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     predictor = load_predictor(folder, LoadOptions(device=options.device))
     if options.onnx:
-        from mlbackend.onnx_decoder import attach_onnx_decoder
+        from mlbackend.model.onnx_decoder import attach_onnx_decoder
 
         attach_onnx_decoder(predictor, Path(tempfile.mkdtemp()), threads=options.threads)
     rng = random.Random(0)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from annotator.loop.oracle import CLICK_SECONDS, Point, settle_object
+from annotator.operations.loop.oracle import CLICK_SECONDS, Point, settle_object
 from annotator.queue.acquisition import Candidate, Thresholds, choose
 from bench.plot import line_plot
 from training import masks
@@ -74,7 +74,7 @@ class Eyes:
     """The shipped model as the queue and the desk see it: scores of the pool, and clicks."""
 
     def __init__(self, world: World) -> None:
-        from mlbackend.loader import LoadOptions, load_predictor
+        from mlbackend.model.loader import LoadOptions, load_predictor
 
         self.world = world
         self.predictor = load_predictor(SHIPPED, LoadOptions())
@@ -102,10 +102,10 @@ class Eyes:
         return [one.mask_HW for one in drawn], CLICK_SECONDS + sum(one.seconds for one in drawn)
 
     def _clicker(self, features: Any, picture: Picture) -> Any:
-        from mlbackend.mask_logits import logits_to_wire
-        from mlbackend.masks import decode_wire_mask
-        from mlbackend.predictor import Prompt
-        from mlbackend.wire import Point as WirePoint
+        from mlbackend.model.logits import logits_to_wire
+        from mlbackend.model.masks import decode_wire_mask
+        from mlbackend.model.predictor import Prompt
+        from mlbackend.server.wire import Point as WirePoint
 
         height, width = picture.size_hw
         earlier: list[Any] = [None]

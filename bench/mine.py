@@ -21,11 +21,11 @@ from transformers.models.sam3.modeling_sam3 import Sam3Model
 from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
 
 from bench.serving import SIDE_PX, environment, model_folder, percentiles, picture, timed_ms, write_result
-from mlbackend.compiled import compile_vit
-from mlbackend.loader import LoadOptions, load_predictor
-from mlbackend.mask_logits import logits_to_wire
-from mlbackend.network import _read_configs
-from mlbackend.predictor import Predictor
+from mlbackend.model.compiled import compile_vit
+from mlbackend.model.loader import LoadOptions, load_predictor
+from mlbackend.model.logits import logits_to_wire
+from mlbackend.model.network import _read_configs
+from mlbackend.model.predictor import Predictor
 
 CONCEPTS = ("chicken", "duck", "rock")
 

@@ -60,8 +60,8 @@ def build(images: int) -> None:
 
 
 def _project(people):
+    from annotator.home.services import project_create
     from annotator.models import Membership
-    from annotator.services.projects import project_create
 
     project = project_create(name="Big", concepts=["chicken"], user=people[0])
     roles = ("annotator", "annotator", "annotator", "reviewer")

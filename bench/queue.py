@@ -159,8 +159,8 @@ def _project() -> tuple[Any, list[Any]]:
     from django.contrib.auth import get_user_model
     from django.core.management import call_command
 
+    from annotator.home.services import project_create
     from annotator.models import Membership, ModelVersion
-    from annotator.services.projects import project_create
 
     call_command("migrate", verbosity=0)
     people = [get_user_model().objects.create_user(f"person {number}") for number in range(max(ANNOTATORS))]

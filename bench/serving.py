@@ -40,7 +40,7 @@ def full_size_folder() -> Path:
     if not (folder / "config.json").is_file():
         from transformers.models.sam3.configuration_sam3 import Sam3Config
 
-        from mlbackend.network import Sam3Network
+        from mlbackend.model.network import Sam3Network
         from training.demo.architecture import write_tokenizer
 
         torch.manual_seed(0)

@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 def serve(settings: Settings) -> int:
     import uvicorn
 
-    from mlbackend.app import build_app
+    from mlbackend.server.app import build_app
 
     log.info("serving on http://%s:%d; /ready tells when the model is there", settings.host, settings.port)
     uvicorn.run(
@@ -69,8 +69,8 @@ def predict(settings: Settings, options: argparse.Namespace) -> int:
     if not 0 <= options.threshold <= 1:
         print("mlbackend: --threshold must lie between 0 and 1", file=sys.stderr)
         return 2
-    from mlbackend.batch import predict_folder
-    from mlbackend.network import WeightsError
+    from mlbackend.model.network import WeightsError
+    from mlbackend.serving.batch import predict_folder
 
     try:
         refused = predict_folder(
@@ -90,9 +90,9 @@ def predict(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def record_golden(settings: Settings, options: argparse.Namespace) -> int:
-    from mlbackend.golden import write_golden
-    from mlbackend.network import WeightsError
-    from mlbackend.registry import Registry
+    from mlbackend.model.golden import write_golden
+    from mlbackend.model.network import WeightsError
+    from mlbackend.serving.registry import Registry
 
     registry = Registry(settings)
     try:

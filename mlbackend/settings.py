@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mlbackend.buckets import SCHEME, check_place
 from mlbackend.label_studio.fetch import FetchRules
+from mlbackend.store.buckets import SCHEME, check_place
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MIB = 1024 * 1024

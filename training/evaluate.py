@@ -14,7 +14,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mlbackend.network import Detections, TextFeatures
+from mlbackend.model.network import Detections, TextFeatures
 from training import cgf1, masks
 from training.dataset import Pair, Split
 from training.features import FeatureStore

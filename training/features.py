@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mlbackend.embeddings import Embedding, HotLayer, Key, WarmLayer, round_to_fp16
-from mlbackend.images import ImageError, decode_image
-from mlbackend.network import preprocess
+from mlbackend.model.network import preprocess
+from mlbackend.store.embeddings import Embedding, HotLayer, Key, WarmLayer, round_to_fp16
+from mlbackend.store.images import ImageError, decode_image
 from training.errors import Refused, TrainingError
 from training.models import Model
 

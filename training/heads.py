@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mlbackend.network import Sam3Network
+from mlbackend.model.network import Sam3Network
 from training.checkpoints import State
 from training.config import Config
 

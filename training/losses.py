@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from mlbackend.network import Detections, LayerOutput
+from mlbackend.model.network import Detections, LayerOutput
 from training.matcher import MatchCosts, box_iou_and_union, generalised_iou, match, to_cxcywh
 
 Pairs = list[tuple[torch.Tensor, torch.Tensor]]

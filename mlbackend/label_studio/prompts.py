@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlbackend.errors import ApiError, bad_request
-from mlbackend.wire import MAX_POINTS, Point
+from mlbackend.server.wire import MAX_POINTS, Point
 
 
 @dataclass(frozen=True)

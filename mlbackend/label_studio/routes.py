@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mlbackend import wire
 from mlbackend.errors import ApiError, bad_request, unknown_version
-from mlbackend.http import get_core, json_behind, read_body, unless_gone
 from mlbackend.label_studio.spool import TRAINING_EVENTS, read_aside
+from mlbackend.server import wire
+from mlbackend.server.http import get_core, json_behind, read_body, unless_gone
 
 if TYPE_CHECKING:
-    from mlbackend.core import Core
+    from mlbackend.serving.core import Core
 
 MAX_BODY_BYTES = 64 * 1024 * 1024  # a task travels with every mask that was ever drawn on it
 LARGE_EVENT_BYTES = 1024 * 1024

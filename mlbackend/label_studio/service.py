@@ -14,12 +14,12 @@ from mlbackend.label_studio.fetch import Fetcher, refused
 from mlbackend.label_studio.label_config import Control, LabelConfig, parse_label_config
 from mlbackend.label_studio.prompts import read_context
 from mlbackend.label_studio.regions import mask_regions
-from mlbackend.masks import decode_wire_mask
-from mlbackend.wire import MAX_CONCEPTS, ClickRequest, PredictRequest
+from mlbackend.model.masks import decode_wire_mask
+from mlbackend.server.wire import MAX_CONCEPTS, ClickRequest, PredictRequest
 
 if TYPE_CHECKING:
-    from mlbackend.engine import Engine
-    from mlbackend.predictor import Predictor
+    from mlbackend.model.predictor import Predictor
+    from mlbackend.serving.engine import Engine
 
 log = logging.getLogger(__name__)
 URLS_KEPT = 10_000
@@ -63,7 +63,7 @@ class LabelStudioService:
         config: LabelConfig,
         context: Any,
     ) -> dict[str, Any]:
-        from mlbackend.lanes import Urgency
+        from mlbackend.serving.lanes import Urgency
 
         control = config.mask_control()
         image = await self._image(engine, predictor, task, config)

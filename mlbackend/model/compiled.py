@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from mlbackend.predictor import Predictor
+from mlbackend.model.predictor import Predictor
 
 log = logging.getLogger(__name__)
 # Of the answer's norm. The compiler adds up in another order: 3.5e-7 measured in fp32. Embeddings are then rounded to

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import torch
 from transformers.models.sam3.modeling_sam3 import Sam3GeometryEncoder
 
-from mlbackend.network import Sam3Network, TextFeatures
-from mlbackend.wire import ExemplarBox
+from mlbackend.model.network import Sam3Network, TextFeatures
+from mlbackend.server.wire import ExemplarBox
 
 
 def with_exemplars(

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlbackend.network import WeightsError
-from mlbackend.predictor import Predictor, Prompt
-from mlbackend.wire import Point
+from mlbackend.model.network import WeightsError
+from mlbackend.model.predictor import Predictor, Prompt
+from mlbackend.server.wire import Point
 
 CONCEPTS = ("chicken", "duck")
 SIDE_PX = 192

@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mlbackend.network import Sam3Network, WeightsError, _hash_tensors, load_tokenizer
-from mlbackend.predictor import Predictor
+from mlbackend.model.network import Sam3Network, WeightsError, _hash_tensors, load_tokenizer
+from mlbackend.model.predictor import Predictor
 
 log = logging.getLogger(__name__)
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from mlbackend.masks import WireMask, empty_wire_mask, encode_mask
+from mlbackend.model.masks import WireMask, empty_wire_mask, encode_mask
 
 COLUMNS_AT_ONCE = 64
 

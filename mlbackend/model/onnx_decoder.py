@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from mlbackend.files import written_whole
-from mlbackend.network import Sam3Network
-from mlbackend.predictor import Predictor
+from mlbackend.model.network import Sam3Network
+from mlbackend.model.predictor import Predictor
+from mlbackend.store.files import written_whole
 
 log = logging.getLogger(__name__)
 NEEDED = ("onnx", "onnxruntime")

@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from mlbackend.embeddings import Embedding, round_to_fp16
-from mlbackend.exemplars import with_exemplars
-from mlbackend.mask_logits import stability
-from mlbackend.network import PhraseTokenizer, PromptTooLong, Sam3Network, TextFeatures, preprocess
-from mlbackend.wire import ExemplarBox, Point
+from mlbackend.model.exemplars import with_exemplars
+from mlbackend.model.logits import stability
+from mlbackend.model.network import PhraseTokenizer, PromptTooLong, Sam3Network, TextFeatures, preprocess
+from mlbackend.server.wire import ExemplarBox, Point
+from mlbackend.store.embeddings import Embedding, round_to_fp16
 
 CLICK_LEVELS = ("fine", "middle", "coarse")
 MASK_LOGIT_LIMIT = 32.0  # SAM clamps a mask that is fed back as a prompt

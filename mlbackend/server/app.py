@@ -20,15 +20,15 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlbackend import wire
-from mlbackend.aliases import Aliases
 from mlbackend.errors import ApiError, bad_request
-from mlbackend.http import get_core, json_behind, read_body, unless_gone
 from mlbackend.label_studio.fetch import Fetcher
 from mlbackend.label_studio.routes import health, label_studio_routes
 from mlbackend.label_studio.service import LabelStudioService
 from mlbackend.label_studio.spool import Spool
-from mlbackend.metrics import Metrics
+from mlbackend.server import wire
+from mlbackend.server.http import get_core, json_behind, read_body, unless_gone
+from mlbackend.server.metrics import Metrics
+from mlbackend.serving.aliases import Aliases
 from mlbackend.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -87,8 +87,8 @@ async def _lifespan(app: Starlette) -> AsyncIterator[None]:
 
 async def _boot(app: Starlette) -> None:
     try:
-        await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "mlbackend.core")
-        from mlbackend.core import Core
+        await asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "mlbackend.serving.core")
+        from mlbackend.serving.core import Core
 
         app.state.core = Core(app.state.settings, app.state.metrics)
         app.state.core.registry.start()

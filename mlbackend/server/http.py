@@ -14,7 +14,7 @@ from starlette.responses import Response
 from mlbackend.errors import ApiError
 
 if TYPE_CHECKING:
-    from mlbackend.core import Core
+    from mlbackend.serving.core import Core
 
 T = TypeVar("T")
 MAX_BODY_BYTES = 1024 * 1024

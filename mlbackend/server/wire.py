@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlbackend.errors import ApiError, bad_request
-from mlbackend.images import SHA256
+from mlbackend.store.images import SHA256
 
 VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 HALF_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")  # as JSON writes what lies beyond 16 bits: in two halves

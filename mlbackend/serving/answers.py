@@ -6,9 +6,9 @@ import base64
 from collections.abc import Sequence
 from typing import Any
 
-from mlbackend.embeddings import Embedding
-from mlbackend.mask_logits import logits_to_wire
-from mlbackend.predictor import Candidate, ConceptResult, Predictor
+from mlbackend.model.logits import logits_to_wire
+from mlbackend.model.predictor import Candidate, ConceptResult, Predictor
+from mlbackend.store.embeddings import Embedding
 
 
 def wire_candidates(candidates: Sequence[Candidate], embedding: Embedding) -> list[dict[str, Any]]:

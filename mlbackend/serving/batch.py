@@ -17,14 +17,14 @@ import numpy as np
 import torch
 from pycocotools import mask as coco
 
-from mlbackend.encoding import encode_batch
-from mlbackend.images import ImageError, decode_image
-from mlbackend.mask_logits import logits_to_wire
-from mlbackend.masks import decode_wire_mask
-from mlbackend.network import PromptTooLong, WeightsError
-from mlbackend.predictor import ConceptResult, Predictor
-from mlbackend.registry import Registry
+from mlbackend.model.logits import logits_to_wire
+from mlbackend.model.masks import decode_wire_mask
+from mlbackend.model.network import PromptTooLong, WeightsError
+from mlbackend.model.predictor import ConceptResult, Predictor
+from mlbackend.serving.encoding import encode_batch
+from mlbackend.serving.registry import Registry
 from mlbackend.settings import Settings
+from mlbackend.store.images import ImageError, decode_image
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 READ_AHEAD = 8

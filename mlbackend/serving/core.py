@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-from mlbackend.engine import Engine
-from mlbackend.metrics import Metrics
-from mlbackend.registry import Registry
+from mlbackend.server.metrics import Metrics
+from mlbackend.serving.engine import Engine
+from mlbackend.serving.registry import Registry
 from mlbackend.settings import Settings
 
 

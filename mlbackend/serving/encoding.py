@@ -11,17 +11,17 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from mlbackend.buckets import Bucket
-from mlbackend.embeddings import Embedding, EmbeddingStore, HotLayer, Key, WarmLayer
 from mlbackend.errors import unreadable_image
-from mlbackend.images import ImageError, decode_image, read_image
-from mlbackend.kept import LentImages
-from mlbackend.lanes import HeavyJob, HeavyLane, Urgency
-from mlbackend.metrics import Metrics
-from mlbackend.predictor import Predictor
+from mlbackend.model.predictor import Predictor
+from mlbackend.server.metrics import Metrics
+from mlbackend.serving.kept import LentImages
+from mlbackend.serving.lanes import HeavyJob, HeavyLane, Urgency
+from mlbackend.serving.stages import timed_shares
 from mlbackend.settings import MIB, Settings
-from mlbackend.shared import shared_at
-from mlbackend.stages import timed_shares
+from mlbackend.store.buckets import Bucket
+from mlbackend.store.embeddings import Embedding, EmbeddingStore, HotLayer, Key, WarmLayer
+from mlbackend.store.images import ImageError, decode_image, read_image
+from mlbackend.store.shared import shared_at
 
 T = TypeVar("T")
 LENT_BYTES = 256 * MIB

@@ -12,18 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mlbackend.encoding import encode_batch
 from mlbackend.errors import ApiError, unknown_version
-from mlbackend.golden import check_golden
-from mlbackend.loader import LoadOptions, load_predictor, parameter_bytes, read_manifest, resolve_source
-from mlbackend.network import WeightsError
-from mlbackend.predictor import Predictor
+from mlbackend.model.golden import check_golden
+from mlbackend.model.loader import LoadOptions, load_predictor, parameter_bytes, read_manifest, resolve_source
+from mlbackend.model.network import WeightsError
+from mlbackend.model.predictor import Predictor
+from mlbackend.server.wire import VERSION
+from mlbackend.serving.encoding import encode_batch
 from mlbackend.settings import MIB, Settings
-from mlbackend.wire import VERSION
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-DEMO_FOLDER = Path(__file__).parent / "weights" / "demo"
+DEMO_FOLDER = Path(__file__).parents[1] / "weights" / "demo"
 BASE_VERSION = "sam3"
 DEMO_VERSION = "demo"
 WAIT_FOR_LOAD_S = 8.0
@@ -191,12 +191,12 @@ class Registry:
         fingerprint = _fingerprint(folder)
         predictor = load_predictor(folder, self._options, share_with=others)
         if self._settings.torch_compile:
-            from mlbackend.compiled import compile_vit
+            from mlbackend.model.compiled import compile_vit
 
             compile_vit(predictor, batch=encode_batch(self._settings))
         check_golden(predictor, folder)
         if self._settings.onnx_click:
-            from mlbackend.onnx_decoder import attach_onnx_decoder
+            from mlbackend.model.onnx_decoder import attach_onnx_decoder
 
             attach_onnx_decoder(predictor, self._settings.var / "onnx", threads=self._settings.torch_threads)
         return Loaded(predictor, fingerprint)

@@ -26,8 +26,8 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from mlbackend.files import written_whole
-from mlbackend.shared import Shared
+from mlbackend.store.files import written_whole
+from mlbackend.store.shared import Shared
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mlbackend.buckets import Bucket, BucketError
 from mlbackend.errors import absent_image, store_away, unreadable_image
-from mlbackend.files import written_whole
+from mlbackend.store.buckets import Bucket, BucketError
+from mlbackend.store.files import written_whole
 
 log = logging.getLogger(__name__)
 ROWS_AT_ONCE = 256  # 2 to 4 ms for 8000 columns, in which nothing else of this process runs

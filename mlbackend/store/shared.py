@@ -11,8 +11,8 @@ import shutil
 from pathlib import Path
 from typing import Protocol
 
-from mlbackend.buckets import SCHEME, Bucket
-from mlbackend.files import written_whole
+from mlbackend.store.buckets import SCHEME, Bucket
+from mlbackend.store.files import written_whole
 
 
 class Shared(Protocol):

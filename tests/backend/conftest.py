@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlbackend.loader import LoadOptions, load_predictor
-from mlbackend.predictor import Predictor
+from mlbackend.model.loader import LoadOptions, load_predictor
+from mlbackend.model.predictor import Predictor
 from tests.backend.support import Client, served, small_network, store_picture, write_version
 
 torch.set_num_threads(1)

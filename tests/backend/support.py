@@ -25,8 +25,8 @@ import torch
 import uvicorn
 from PIL import Image
 
-from mlbackend.app import build_app
-from mlbackend.network import Sam3Network
+from mlbackend.model.network import Sam3Network
+from mlbackend.server.app import build_app
 from mlbackend.settings import read_settings
 from training.demo.architecture import demo_config, write_tokenizer
 

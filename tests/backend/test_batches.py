@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from mlbackend.masks import decode_wire_mask
+from mlbackend.model.masks import decode_wire_mask
 from tests.backend.support import Client, iou, served_here, store_picture
 
 CONCEPTS = ["chicken", "duck"]

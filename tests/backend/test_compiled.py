@@ -10,11 +10,11 @@ import torch
 from torch._dynamo.utils import counters
 from torch._inductor import config as inductor
 
-from mlbackend.compiled import compile_vit
-from mlbackend.golden import check_golden
-from mlbackend.loader import LoadOptions, load_predictor
-from mlbackend.network import Sam3Network
-from mlbackend.predictor import Predictor
+from mlbackend.model.compiled import compile_vit
+from mlbackend.model.golden import check_golden
+from mlbackend.model.loader import LoadOptions, load_predictor
+from mlbackend.model.network import Sam3Network
+from mlbackend.model.predictor import Predictor
 from tests.backend.support import served_here, store_picture, write_version
 from tests.backend.test_network import tiny_config
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mlbackend.masks import decode_wire_mask
+from mlbackend.model.masks import decode_wire_mask
 from tests.backend.conftest import Served
 from tests.backend.support import iou, store_picture
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mlbackend.mask_logits import logits_to_wire
-from mlbackend.masks import decode_wire_mask
+from mlbackend.model.logits import logits_to_wire
+from mlbackend.model.masks import decode_wire_mask
 from tests.backend.conftest import Served
 
 

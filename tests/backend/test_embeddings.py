@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlbackend.embeddings import Embedding, EmbeddingStore, HotLayer, Key, WarmLayer, round_to_fp16
-from mlbackend.shared import SharedFolder
+from mlbackend.store.embeddings import Embedding, EmbeddingStore, HotLayer, Key, WarmLayer, round_to_fp16
+from mlbackend.store.shared import SharedFolder
 
 KEY = Key("tokens", "ab" * 32, "c" * 64, "square224-float32")
 MIB = 1024 * 1024

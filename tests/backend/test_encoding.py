@@ -12,15 +12,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlbackend.encoding import Encoder, Found, embedding_key
-from mlbackend.engine import Engine
 from mlbackend.errors import ApiError
-from mlbackend.lanes import HeavyLane, Urgency
-from mlbackend.loader import LoadOptions, load_predictor
-from mlbackend.metrics import Metrics
-from mlbackend.predictor import Predictor
+from mlbackend.model.loader import LoadOptions, load_predictor
+from mlbackend.model.predictor import Predictor
+from mlbackend.server.metrics import Metrics
+from mlbackend.server.wire import ClickRequest, Point
+from mlbackend.serving.encoding import Encoder, Found, embedding_key
+from mlbackend.serving.engine import Engine
+from mlbackend.serving.lanes import HeavyLane, Urgency
 from mlbackend.settings import read_settings
-from mlbackend.wire import ClickRequest, Point
 from tests.backend.support import run_async, store_picture
 
 WAIT_S = 10

@@ -12,10 +12,10 @@ import torch
 from transformers.models.sam3 import modeling_sam3
 from transformers.models.sam3.modeling_sam3 import Sam3Model
 
-from mlbackend.exemplars import roi_align
-from mlbackend.network import _read_configs
-from mlbackend.predictor import Predictor
-from mlbackend.wire import ExemplarBox
+from mlbackend.model.exemplars import roi_align
+from mlbackend.model.network import _read_configs
+from mlbackend.model.predictor import Predictor
+from mlbackend.server.wire import ExemplarBox
 from tests.backend.conftest import Served
 from tests.backend.support import noisy_picture
 from tests.data.make_roi_align_reference import roi_align as slow_roi_align

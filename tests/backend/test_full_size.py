@@ -13,13 +13,13 @@ import pytest
 import torch
 from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
 
-from mlbackend.embeddings import Embedding
-from mlbackend.loader import LoadOptions, load_predictor, parameter_bytes
-from mlbackend.mask_logits import logits_to_wire
-from mlbackend.masks import decode_wire_mask
-from mlbackend.network import WeightsError, _read_configs
-from mlbackend.predictor import Predictor, Prompt
-from mlbackend.wire import Point
+from mlbackend.model.loader import LoadOptions, load_predictor, parameter_bytes
+from mlbackend.model.logits import logits_to_wire
+from mlbackend.model.masks import decode_wire_mask
+from mlbackend.model.network import WeightsError, _read_configs
+from mlbackend.model.predictor import Predictor, Prompt
+from mlbackend.server.wire import Point
+from mlbackend.store.embeddings import Embedding
 from tests.backend.support import noisy_picture
 
 pytestmark = [

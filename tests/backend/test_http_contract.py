@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlbackend.masks import decode_wire_mask
+from mlbackend.model.masks import decode_wire_mask
 from tests.backend.conftest import Served
 
 ABSENT = "0" * 64

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from huggingface_hub import constants
 
-from mlbackend.loader import resolve_source
-from mlbackend.network import WeightsError
+from mlbackend.model.loader import resolve_source
+from mlbackend.model.network import WeightsError
 from tests.backend.hub_server import Hub, hub_served
 from tests.backend.support import served, store_picture
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from mlbackend.errors import ApiError
-from mlbackend.images import ImageError, decode_image, read_image
+from mlbackend.store.images import ImageError, decode_image, read_image
 from tests.backend.support import noisy_picture, png_bytes, store_bytes
 
 LIMIT = 1_000_000

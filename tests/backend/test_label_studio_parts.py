@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlbackend.aliases import Aliases
 from mlbackend.errors import ApiError
 from mlbackend.label_studio.brush_rle import encode_brush
 from mlbackend.label_studio.label_config import Control, parse_label_config
 from mlbackend.label_studio.prompts import read_context
 from mlbackend.label_studio.regions import mask_regions, outlines_pct
 from mlbackend.label_studio.spool import Spool
-from mlbackend.wire import Point
+from mlbackend.server.wire import Point
+from mlbackend.serving.aliases import Aliases
 
 CONFIG = """<View><Image name="img" value="$image"/>
   <BrushLabels name="brush" toName="img"><Label value="Chicken"/><Label value="Duck"/></BrushLabels>

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from label_studio_sdk.converter.brush import decode_rle
 
-from mlbackend.masks import decode_wire_mask
+from mlbackend.model.masks import decode_wire_mask
 from tests.backend.support import Client, noisy_picture, png_bytes, served_here, store_bytes
 from tests.backend.test_label_studio_parts import CONFIG
 

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from mlbackend.desks import Desks
 from mlbackend.errors import ApiError
-from mlbackend.lanes import ClickLane, HeavyLane, Urgency
-from mlbackend.stages import spare_memory, timed_shares
+from mlbackend.serving.desks import Desks
+from mlbackend.serving.lanes import ClickLane, HeavyLane, Urgency
+from mlbackend.serving.stages import spare_memory, timed_shares
 
 WAIT_S = 10
 

@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from mlbackend.__main__ import main
-from mlbackend.golden import check_golden, write_golden
-from mlbackend.loader import LoadOptions, load_predictor, parameter_bytes, resolve_source
-from mlbackend.network import WeightsError
-from mlbackend.predictor import Predictor
+from mlbackend.model.golden import check_golden, write_golden
+from mlbackend.model.loader import LoadOptions, load_predictor, parameter_bytes, resolve_source
+from mlbackend.model.network import WeightsError
+from mlbackend.model.predictor import Predictor
 from tests.backend.support import write_version
 
 CPU = LoadOptions(device="cpu")

@@ -11,8 +11,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mlbackend.mask_logits import logits_to_wire, stability
-from mlbackend.masks import MaskError, decode_counts, decode_wire_mask, empty_wire_mask, encode_mask
+from mlbackend.model.logits import logits_to_wire, stability
+from mlbackend.model.masks import MaskError, decode_counts, decode_wire_mask, empty_wire_mask, encode_mask
 
 HOSTILE = json.loads((Path(__file__).parents[1] / "data" / "hostile_masks.json").read_text())
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from mlbackend.loader import LoadOptions, load_predictor
-from mlbackend.onnx_decoder import OnnxDecoder, attach_onnx_decoder
-from mlbackend.predictor import Predictor, Prompt
-from mlbackend.wire import Point
+from mlbackend.model.loader import LoadOptions, load_predictor
+from mlbackend.model.onnx_decoder import OnnxDecoder, attach_onnx_decoder
+from mlbackend.model.predictor import Predictor, Prompt
+from mlbackend.server.wire import Point
 from tests.backend.support import noisy_picture, served_here
 
 installed = pytest.mark.skipif(
@@ -71,7 +71,7 @@ def test_kept_graph_that_differs_from_torch_is_exported_again(
 def test_graph_that_differs_from_torch_does_not_serve(
     fresh: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mlbackend.onnx_decoder.TOLERANCE", 0.0)  # which no graph meets
+    monkeypatch.setattr("mlbackend.model.onnx_decoder.TOLERANCE", 0.0)  # which no graph meets
     assert attach_onnx_decoder(fresh, tmp_path) == []
     tokens = fresh.encode(fresh.preprocess(noisy_picture(1))[None], [(160, 120)])[0]
     assert fresh.click([Prompt(fresh.click_features(tokens), (POSITIVE,))])[0]

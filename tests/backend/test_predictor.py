@@ -10,11 +10,11 @@ import torch
 from transformers.models.sam3.modeling_sam3 import Sam3Model
 from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
 
-from mlbackend.embeddings import Embedding, Key, WarmLayer
-from mlbackend.loader import LoadOptions, load_predictor
-from mlbackend.network import _read_configs
-from mlbackend.predictor import Predictor, Prompt
-from mlbackend.wire import Point
+from mlbackend.model.loader import LoadOptions, load_predictor
+from mlbackend.model.network import _read_configs
+from mlbackend.model.predictor import Predictor, Prompt
+from mlbackend.server.wire import Point
+from mlbackend.store.embeddings import Embedding, Key, WarmLayer
 from tests.backend.support import noisy_picture
 
 WIDTH, HEIGHT = 160, 120

@@ -36,7 +36,7 @@ def test_nothing_unpickles_or_evaluates(path: Path) -> None:
 
 def test_the_server_listens_before_torch_is_imported() -> None:
     code = (
-        "import sys, mlbackend.app, mlbackend.__main__; "
+        "import sys, mlbackend.server.app, mlbackend.__main__; "
         "print([name for name in ('torch', 'transformers', 'cv2', 'label_studio_sdk') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)

@@ -12,7 +12,7 @@ from transformers.models.sam3_tracker_video.modeling_sam3_tracker_video import (
     Sam3TrackerVideoModel,
 )
 
-from mlbackend.network import Sam3Network, tracker_config_for
+from mlbackend.model.network import Sam3Network, tracker_config_for
 from tests.backend.test_network import SIZE_PX, tiny_config
 
 SCALES = [4.0, 2.0, 1.0, 0.5]  # the video tracker's own four, of which it drops the last

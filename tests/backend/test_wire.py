@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from mlbackend.errors import ApiError
+from mlbackend.server.wire import parse_click, parse_json, parse_predict
 from mlbackend.settings import Settings, SettingsError, read_settings
-from mlbackend.wire import parse_click, parse_json, parse_predict
 
 PREDICT = {"model_version": "demo", "images": ["0" * 64]}
 

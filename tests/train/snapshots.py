@@ -142,7 +142,7 @@ def tiny_model(folder: Path, seed: int = 0) -> Path:
     import torch
     from transformers.models.sam3.configuration_sam3 import Sam3Config
 
-    from mlbackend.network import Sam3Network
+    from mlbackend.model.network import Sam3Network
     from training.demo.architecture import byte_vocabulary, write_tokenizer
 
     torch.manual_seed(seed)

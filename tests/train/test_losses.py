@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from mlbackend.network import Detections, LayerOutput
+from mlbackend.model.network import Detections, LayerOutput
 from training.losses import LossWeights, Target, detection_loss, dice_loss, focal_loss, presence_loss
 
 BOX = torch.tensor([[0.25, 0.25, 0.75, 0.75]])

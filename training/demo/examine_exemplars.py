@@ -6,9 +6,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from mlbackend.exemplars import with_exemplars
-from mlbackend.network import PhraseTokenizer, Sam3Network
-from mlbackend.wire import ExemplarBox
+from mlbackend.model.exemplars import with_exemplars
+from mlbackend.model.network import PhraseTokenizer, Sam3Network
+from mlbackend.server.wire import ExemplarBox
 from training.demo.examine import encoded_scenes
 
 UNKNOWN_WORD = "zebu"

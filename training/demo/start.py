@@ -9,7 +9,7 @@ import torch
 from scipy.fft import dctn
 from torch import nn
 
-from mlbackend.network import Sam3Network
+from mlbackend.model.network import Sam3Network
 from training.demo.architecture import GRID, PATCH_PX, QUERIES
 
 

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mlbackend.network import Sam3Network
+from mlbackend.model.network import Sam3Network
 from training.demo.architecture import CONCEPTS, GRID, VIT_WIDTH
 from training.demo.drawings import Drawings
 from training.demo.optimiser import Optimiser
