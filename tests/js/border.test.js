@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Border } from "../../static/annotator/js/border.js";
-import { wireInstances } from "../../static/annotator/js/payload.js";
-import { maskArea, maskGrow, maskShrink } from "../../static/annotator/js/masks.js";
-import { ApiError } from "../../static/annotator/js/api-client.js";
-import { wireFromMask } from "../../static/annotator/js/rle.js";
+import { Border } from "../../static/annotator/js/model/border.js";
+import { wireInstances } from "../../static/annotator/js/work/payload.js";
+import { maskArea, maskGrow, maskShrink } from "../../static/annotator/js/mask/masks.js";
+import { ApiError } from "../../static/annotator/js/model/api-client.js";
+import { wireFromMask } from "../../static/annotator/js/mask/rle.js";
 import { answer, at, box, desk, IMAGE, stroke } from "./support.js";
 
 const areaOf = (state) => maskArea(state().hand.mask);

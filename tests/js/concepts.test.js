@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { Answering } from "../../static/annotator/js/answering.js";
-import { createActiveClock } from "../../static/annotator/js/clock.js";
-import { decisionOf, workOn } from "../../static/annotator/js/concepts.js";
-import { Counterparts } from "../../static/annotator/js/counterparts.js";
-import { Drafting } from "../../static/annotator/js/drafting.js";
-import { Editor } from "../../static/annotator/js/editor.js";
-import { maskArea } from "../../static/annotator/js/masks.js";
-import { draftOf, workFromDraft } from "../../static/annotator/js/payload.js";
-import { createSession } from "../../static/annotator/js/session.js";
-import { createStore } from "../../static/annotator/js/store.js";
-import { createTimes } from "../../static/annotator/js/active-seconds.js";
-import { EMPTY_WORK, openProposals, proposalsOf, workFrom } from "../../static/annotator/js/work.js";
+import { Answering } from "../../static/annotator/js/desk/answering.js";
+import { createActiveClock } from "../../static/annotator/js/desk/clock.js";
+import { decisionOf, workOn } from "../../static/annotator/js/work/concepts.js";
+import { Counterparts } from "../../static/annotator/js/work/counterparts.js";
+import { Drafting } from "../../static/annotator/js/desk/drafting.js";
+import { Editor } from "../../static/annotator/js/work/editor.js";
+import { maskArea } from "../../static/annotator/js/mask/masks.js";
+import { draftOf, workFromDraft } from "../../static/annotator/js/work/payload.js";
+import { createSession } from "../../static/annotator/js/desk/session.js";
+import { createStore } from "../../static/annotator/js/work/store.js";
+import { createTimes } from "../../static/annotator/js/desk/active-seconds.js";
+import { EMPTY_WORK, openProposals, proposalsOf, workFrom } from "../../static/annotator/js/work/work.js";
 import { at, IMAGE, stroke, wire } from "./support.js";
 
 const proposal = (...args) => ({ score: 0.9, stability: 0.8, mask: wire(...args) });

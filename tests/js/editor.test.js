@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { questionOf } from "../../static/annotator/js/hand.js";
-import { draftOf, handDraft, wireInstances, workFromDraft } from "../../static/annotator/js/payload.js";
-import { maskArea, maskContains } from "../../static/annotator/js/masks.js";
-import { maskFromWire } from "../../static/annotator/js/rle.js";
-import { linkedToProposals, proposalsOf, proposalStatus } from "../../static/annotator/js/work.js";
+import { questionOf } from "../../static/annotator/js/work/hand.js";
+import { draftOf, handDraft, wireInstances, workFromDraft } from "../../static/annotator/js/work/payload.js";
+import { maskArea, maskContains } from "../../static/annotator/js/mask/masks.js";
+import { maskFromWire } from "../../static/annotator/js/mask/rle.js";
+import { linkedToProposals, proposalsOf, proposalStatus } from "../../static/annotator/js/work/work.js";
 import { answer, at, box, desk, IMAGE, stroke, TASK, wire } from "./support.js";
 
 test("Enter accepts the best proposal first and walks on to the next", () => {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { ApiError } from "../../static/annotator/js/api-client.js";
-import { Finder } from "../../static/annotator/js/finder.js";
-import { draftOf, wireInstances, workFromDraft } from "../../static/annotator/js/payload.js";
-import { proposalsOf, proposedAtFirst } from "../../static/annotator/js/work.js";
+import { ApiError } from "../../static/annotator/js/model/api-client.js";
+import { Finder } from "../../static/annotator/js/model/finder.js";
+import { draftOf, wireInstances, workFromDraft } from "../../static/annotator/js/work/payload.js";
+import { proposalsOf, proposedAtFirst } from "../../static/annotator/js/work/work.js";
 import { at, answer, box, desk, TASK, wire } from "./support.js";
 
 const found = (score, ...args) => ({ score, stability: 0.9, mask: wire(...args) });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { createGoal, midnight } from "../../static/annotator/js/goal.js";
+import { createGoal, midnight } from "../../static/annotator/js/desk/goal.js";
 
 /** The panel's three elements, and a server that says how much was settled. */
 function panel({ goal = null, answers = [] } = {}) {

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { bindKeys, createKeymap, keyName, shownKey } from "../../static/annotator/js/keyboard.js";
-import { DESK_SHORTCUTS, REVIEW_SHORTCUTS } from "../../static/annotator/js/shortcuts.js";
+import { bindKeys, createKeymap, keyName, shownKey } from "../../static/annotator/js/page/keyboard.js";
+import { DESK_SHORTCUTS, REVIEW_SHORTCUTS } from "../../static/annotator/js/page/shortcuts.js";
 
 const pressed = (key, modifiers = {}) =>
   keyName({ key, ctrlKey: false, altKey: false, shiftKey: false, metaKey: false, ...modifiers });

@@ -10,9 +10,9 @@ import {
   maskParts,
   maskSubtract,
   maskUnion,
-} from "../../static/annotator/js/masks.js";
-import { outlineLoops } from "../../static/annotator/js/outline.js";
-import { maskFromPolygon, maskFromStroke } from "../../static/annotator/js/shapes.js";
+} from "../../static/annotator/js/mask/masks.js";
+import { outlineLoops } from "../../static/annotator/js/mask/outline.js";
+import { maskFromPolygon, maskFromStroke } from "../../static/annotator/js/mask/shapes.js";
 
 /** A mask from a drawing: "#" is set. */
 function drawn(x, y, ...rows) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { HALO } from "../../static/annotator/js/mask-layer.js";
+import { HALO } from "../../static/annotator/js/stage/mask-layer.js";
 
 /** What a half-transparent grey leaves on a grey ground, 0..255. */
 const over = (ground, style) => {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { questionOf } from "../../static/annotator/js/hand.js";
-import { draftOf, handFromDraft, wireInstances } from "../../static/annotator/js/payload.js";
-import { replaySteps } from "../../static/annotator/js/replay.js";
+import { questionOf } from "../../static/annotator/js/work/hand.js";
+import { draftOf, handFromDraft, wireInstances } from "../../static/annotator/js/work/payload.js";
+import { replaySteps } from "../../static/annotator/js/stage/replay.js";
 import { answer, at, box, desk } from "./support.js";
 
 const FRAME = [27, 2, 36, 9];

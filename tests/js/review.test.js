@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { differenceOf } from "../../static/annotator/js/difference.js";
-import { replaySteps } from "../../static/annotator/js/replay.js";
+import { differenceOf } from "../../static/annotator/js/mask/difference.js";
+import { replaySteps } from "../../static/annotator/js/stage/replay.js";
 
 const box = (x, y, width, height) => ({ mask: { x, y, width, height, bits: new Uint8Array(width * height).fill(1) } });
 

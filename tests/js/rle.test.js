@@ -11,7 +11,7 @@ import {
   maskFromWire,
   stringFromCounts,
   wireFromMask,
-} from "../../static/annotator/js/rle.js";
+} from "../../static/annotator/js/mask/rle.js";
 
 // Written by tests/data/make_rle_cases.py with pycocotools.
 const CASES = JSON.parse(readFileSync(new URL("../data/rle_cases.json", import.meta.url)));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { createSession } from "../../static/annotator/js/session.js";
+import { createSession } from "../../static/annotator/js/desk/session.js";
 
 function storage() {
   const kept = {};

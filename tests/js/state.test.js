@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { createActiveClock } from "../../static/annotator/js/clock.js";
-import { createHistory } from "../../static/annotator/js/history.js";
-import { createStore } from "../../static/annotator/js/store.js";
+import { createActiveClock } from "../../static/annotator/js/desk/clock.js";
+import { createHistory } from "../../static/annotator/js/work/history.js";
+import { createStore } from "../../static/annotator/js/work/store.js";
 
 test("the patch that set returns takes the change back", () => {
   const store = createStore({ a: 1, b: 2 });

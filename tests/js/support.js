@@ -1,10 +1,10 @@
 /** A desk without a page: one task with two proposals, and answers as the model would give them. */
 
-import { Editor } from "../../static/annotator/js/editor.js";
-import { wireFromMask } from "../../static/annotator/js/rle.js";
-import { maskFromStroke } from "../../static/annotator/js/shapes.js";
-import { createStore } from "../../static/annotator/js/store.js";
-import { EMPTY_WORK, proposalsOf } from "../../static/annotator/js/work.js";
+import { Editor } from "../../static/annotator/js/work/editor.js";
+import { wireFromMask } from "../../static/annotator/js/mask/rle.js";
+import { maskFromStroke } from "../../static/annotator/js/mask/shapes.js";
+import { createStore } from "../../static/annotator/js/work/store.js";
+import { EMPTY_WORK, proposalsOf } from "../../static/annotator/js/work/work.js";
 
 export const IMAGE = { width: 40, height: 30 };
 export const box = (x, y, width, height) => ({ x, y, width, height, bits: new Uint8Array(width * height).fill(1) });

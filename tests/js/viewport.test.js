@@ -12,7 +12,7 @@ import {
   viewOf,
   visibleBox,
   zoomAbout,
-} from "../../static/annotator/js/viewport.js";
+} from "../../static/annotator/js/stage/viewport.js";
 
 const IMAGE = { width: 400, height: 200 };
 const SCREEN = { width: 1000, height: 800 };

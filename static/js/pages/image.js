@@ -1,6 +1,6 @@
 // One image: its masks by concept, people's and the model's, each to be switched; arrow keys lead to the next image.
 import { readJson } from "./charts.js";
-import { maskFromWire } from "../../annotator/js/rle.js";
+import { maskFromWire } from "../../annotator/js/mask/rle.js";
 import { drawPicture, pictureFrom } from "./masks-on-picture.js";
 
 const TRUTH = { width: 2, fill: 0.25 };

@@ -1,5 +1,5 @@
 // A picture with masks on it, drawn as at the desk.
-import { drawMask } from "../../annotator/js/mask-layer.js";
+import { drawMask } from "../../annotator/js/stage/mask-layer.js";
 
 /** The picture as wide as the canvas is shown, at the screen's own resolution, with masks = [{mask, look}] on it. */
 export function drawPicture(canvas, image, { width: imageWidth, height }, masks) {

@@ -1,7 +1,7 @@
 /** The grid of near-certain answers: their masks over the previews, arrow keys from one to the next, a live count. */
 
-import { drawMask } from "../../annotator/js/mask-layer.js";
-import { maskFromWire } from "../../annotator/js/rle.js";
+import { drawMask } from "../../annotator/js/stage/mask-layer.js";
+import { maskFromWire } from "../../annotator/js/mask/rle.js";
 
 const LOOK = { fill: 0.35, width: 1.5 };
 

@@ -1,6 +1,6 @@
 // Draws each sample image with what the model found on it, what it made up and what it missed.
 import { colour, readJson } from "./charts.js";
-import { maskFromWire } from "../../annotator/js/rle.js";
+import { maskFromWire } from "../../annotator/js/mask/rle.js";
 import { drawPicture, pictureFrom } from "./masks-on-picture.js";
 
 const LOOKS = {
