@@ -73,7 +73,7 @@ PROJECT = [
     path("loop/", projects.loop_fragment, name="loop-fragment"),
 ]
 
-PASSWORD = auth_views.PasswordChangeView.as_view(template_name="password.html", success_url=reverse_lazy("home"))
+PASSWORD = auth_views.PasswordChangeView.as_view(template_name="people/password.html", success_url=reverse_lazy("home"))
 
 urlpatterns = [
     path("", projects.home, name="home"),

@@ -116,4 +116,4 @@ def _page(request: HttpRequest, row: Concept, form: RenameForm, status: int = 20
         "into": into,
         "plan": merge_plan(concept=row, into=into) if into and into.pk != row.pk else None,
     }
-    return page(request, "concept.html", context, project=project, status=status)
+    return page(request, "concepts/concept.html", context, project=project, status=status)

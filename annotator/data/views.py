@@ -83,7 +83,7 @@ def _page(request: HttpRequest, project: Project, form: ImportForm, status: int 
         "importing": job is not None and job.state in Job.IN_FLIGHT,
         "may_import": has_role(user=request.user, project=project, role=ADMIN),
     }
-    return page(request, "images.html", context, project=project, status=status)
+    return page(request, "data/images.html", context, project=project, status=status)
 
 
 @require_safe
@@ -103,7 +103,7 @@ def image(request: HttpRequest, project: Project, sha256: str) -> HttpResponse:
         "after": after,
         "asked": _asked(request),
     }
-    return page(request, "image.html", context, project=project)
+    return page(request, "data/image.html", context, project=project)
 
 
 def _asked(request: HttpRequest) -> str:
@@ -138,7 +138,7 @@ def snapshots(request: HttpRequest, project: Project) -> HttpResponse:
         "job": job,
         "writing": job is not None and job.state in Job.IN_FLIGHT,
     }
-    return page(request, "snapshots.html", context, project=project)
+    return page(request, "data/snapshots.html", context, project=project)
 
 
 @require_safe

@@ -15,7 +15,7 @@ from annotator.models import Project
 class LogIn(auth_views.LoginView):
     """The log-in page; where the demo project is, it says where its log-ins were printed."""
 
-    template_name = "login.html"
+    template_name = "home/login.html"
     redirect_authenticated_user = True
 
     def get_context_data(self, **more: object) -> dict:
@@ -35,13 +35,13 @@ def healthz(request: HttpRequest) -> JsonResponse:
 
 @require_safe
 def keys(request: HttpRequest) -> HttpResponse:
-    return page(request, "keys.html")
+    return page(request, "home/keys.html")
 
 
 @require_safe
 def status_dot(request: HttpRequest) -> HttpResponse:
     """Whether the model is there. It must never move a desk away from its work, so signed out is just said."""
     if not request.user.is_authenticated:
-        return render(request, "fragments/backend_status.html", {"state": "signed-out"}, status=STOP_POLLING)
+        return render(request, "home/backend_status.html", {"state": "signed-out"}, status=STOP_POLLING)
     status = backend_status()
-    return render(request, "fragments/backend_status.html", {"state": status.state, "reason": status.reason})
+    return render(request, "home/backend_status.html", {"state": status.state, "reason": status.reason})

@@ -31,4 +31,4 @@ def settings_page(
 ) -> HttpResponse:
     context = {"form": form, "concept_form": concept_form, "concepts": project.concepts.all()}
     wrong = form.errors or concept_form.errors
-    return page(request, "settings.html", context, project=project, status=400 if wrong else 200)
+    return page(request, "home/settings.html", context, project=project, status=400 if wrong else 200)

@@ -25,7 +25,7 @@ def home(request: HttpRequest) -> HttpResponse:
     projects = list(projects_of(user=request.user)[:200])
     if len(projects) == 1:
         return redirect("project", projects[0].slug)
-    return page(request, "home.html", {"projects": projects})
+    return page(request, "home/home.html", {"projects": projects})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -40,7 +40,7 @@ def project_new(request: HttpRequest) -> HttpResponse:
             project = project_create(user=request.user, **form.cleaned_data)
             messages.success(request, f"{project.name} is ready. Import images next.")
             return redirect("images", project.slug)
-    return page(request, "project_new.html", {"form": form}, status=400 if form.errors else 200)
+    return page(request, "home/project_new.html", {"form": form}, status=400 if form.errors else 200)
 
 
 @require_safe
@@ -51,14 +51,14 @@ def project_home(request: HttpRequest, project: Project) -> HttpResponse:
         "untaught": untaught_concepts(project=project),
         "quality": serving_quality(project=project),
     }
-    return page(request, "project.html", context, project=project)
+    return page(request, "home/project.html", context, project=project)
 
 
 @require_safe
 @project_page()
 def loop_fragment(request: HttpRequest, project: Project) -> HttpResponse:
     """The picture alone, polled by the home page: it lives."""
-    return page(request, "fragments/loop.html", _loop(request, project), project=project)
+    return page(request, "home/loop.html", _loop(request, project), project=project)
 
 
 def _loop(request: HttpRequest, project: Project) -> dict:

@@ -20,7 +20,7 @@ def jobs(request: HttpRequest, project: Project) -> HttpResponse:
     kind = request.GET.get("kind", "")
     rows, more = jobs_page(project=project, kind=kind, before=whole_number(request.GET.get("before")))
     context = {"jobs": rows, "more": more, "kind": kind, "kinds": Job.Kind.choices}
-    return page(request, "jobs.html", context, project=project)
+    return page(request, "jobs/jobs.html", context, project=project)
 
 
 @require_safe
@@ -28,7 +28,7 @@ def jobs(request: HttpRequest, project: Project) -> HttpResponse:
 def job(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
     row = project_job(request, project, job_id)
     context = {"job": row, "in_flight": row.state in Job.IN_FLIGHT, "run": getattr(row, "training_run", None)}
-    return page(request, "job.html", context, project=project)
+    return page(request, "jobs/job.html", context, project=project)
 
 
 @require_safe
@@ -37,7 +37,7 @@ def job_log(request: HttpRequest, project: Project, job_id: int) -> HttpResponse
     """The newest lines, for admins: they name folders and, after a failure, where in the code it happened."""
     row = project_job(request, project, job_id)
     context = {"project": project, "job": row, "parts": job_log_parts(job=row), "in_flight": row.state in Job.IN_FLIGHT}
-    return render(request, "fragments/job_log.html", context)
+    return render(request, "jobs/job_log.html", context)
 
 
 @require_POST
@@ -68,7 +68,7 @@ def job_progress(request: HttpRequest, job_id: int) -> HttpResponse:
     row = job_for(request.user, job_id)
     ended = row.state not in Job.IN_FLIGHT
     context = {"job": row, "reload": "reload" in request.GET}
-    response = render(request, "fragments/job.html", context, status=STOP_POLLING if ended else 200)
+    response = render(request, "jobs/job_progress.html", context, status=STOP_POLLING if ended else 200)
     if ended and "reload" in request.GET:
         response["HX-Refresh"] = "true"
     return response

@@ -25,7 +25,7 @@ def label_studio(request: HttpRequest, project: Project) -> HttpResponse:
             messages.success(request, f"Linked to «{link.title}». Pull everything to fetch what is there already.")
             return redirect("label-studio", project.slug)
     context = {"form": form, "card": link_card(project=project), "is_set_up": is_set_up()}
-    return page(request, "label_studio.html", context, project=project, status=400 if form.errors else 200)
+    return page(request, "label_studio/label_studio.html", context, project=project, status=400 if form.errors else 200)
 
 
 @require_POST

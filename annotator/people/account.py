@@ -19,7 +19,7 @@ def tokens(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         token, form = token_create(user=request.user, **form.cleaned_data), TokenForm()
     context = {"form": form, "token": token, "tokens": request.user.api_tokens.order_by("-id")}
-    response = page(request, "tokens.html", context, status=400 if form.errors else 200)
+    response = page(request, "people/tokens.html", context, status=400 if form.errors else 200)
     response["Cache-Control"] = "no-store"
     return response
 

@@ -54,6 +54,6 @@ def _page(
     request: HttpRequest, invitation: Invitation | None, form: BaseForm, status: int, gone: str = ""
 ) -> HttpResponse:
     context = {"invitation": invitation, "form": form, "gone": gone}
-    response = page(request, "join.html", context, status=status)
+    response = page(request, "people/join.html", context, status=status)
     response["Cache-Control"] = "no-store"
     return response

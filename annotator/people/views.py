@@ -93,7 +93,7 @@ def _page(request: HttpRequest, project: Project, form: MemberForm, status: int 
         "roles": Membership.Role.choices,
         **more,
     }
-    response = page(request, "people.html", context, project=project, status=status)
+    response = page(request, "people/people.html", context, project=project, status=status)
     if more.get("password") or more.get("link"):
         response["Cache-Control"] = "no-store"
     return response
@@ -161,7 +161,7 @@ def figures(request: HttpRequest, project: Project) -> HttpResponse:
         "by_person": by_person,
         "by_concept": by_concept,
     }
-    return render(request, "fragments/figures.html", context)
+    return render(request, "people/figures.html", context)
 
 
 @require_safe
@@ -169,4 +169,4 @@ def figures(request: HttpRequest, project: Project) -> HttpResponse:
 def audit(request: HttpRequest, project: Project) -> HttpResponse:
     before = whole_number(request.GET.get("before"))
     events, more = audit_page(project=project, before=before)
-    return page(request, "audit.html", {"events": events, "more": more}, project=project)
+    return page(request, "people/audit.html", {"events": events, "more": more}, project=project)

@@ -64,4 +64,4 @@ def _page(request: HttpRequest, project: Project, form: PredictForm, status: int
         "job": job,
         "predicting": job is not None and job.state in Job.IN_FLIGHT,
     }
-    return page(request, "predictions.html", context, project=project, status=status)
+    return page(request, "predict/predictions.html", context, project=project, status=status)

@@ -57,7 +57,7 @@ def queue(request: HttpRequest, project: Project) -> HttpResponse:
         "members": members_active(project=project),
         "untaught": untaught_concepts(project=project),
     }
-    return page(request, "queue.html", context, project=project)
+    return page(request, "queue/queue.html", context, project=project)
 
 
 @require_safe
@@ -69,7 +69,7 @@ def histogram(request: HttpRequest, project: Project) -> HttpResponse:
     chart = {"counts": found.counts, "bar": BINS_A_BAR, "room": room_for_doubt(project=project), **band}
     is_admin = has_role(user=request.user, project=project, role=ADMIN)
     context = {"project": project, "histogram": found, "chart": chart, "is_admin": is_admin}
-    return render(request, "fragments/histogram.html", context)
+    return render(request, "queue/histogram.html", context)
 
 
 @require_safe
@@ -82,7 +82,7 @@ def checks(request: HttpRequest, project: Project) -> HttpResponse:
         "suspects": suspects(project=project).count(),
         "is_admin": has_role(user=request.user, project=project, role=ADMIN),
     }
-    return render(request, "fragments/label_checks.html", context)
+    return render(request, "queue/label_checks.html", context)
 
 
 def _filter(request: HttpRequest) -> QueueFilter:
@@ -158,4 +158,4 @@ def set_band(request: HttpRequest, project: Project) -> HttpResponse:
 @project_page()
 def desk(request: HttpRequest, project: Project, task_id: int | None = None) -> HttpResponse:
     """The desk; with a task in the address it opens that one, otherwise it claims the most valuable."""
-    return page(request, "desk.html", {"task_id": task_id, "urls": desk_urls(project)}, project=project)
+    return page(request, "queue/desk.html", {"task_id": task_id, "urls": desk_urls(project)}, project=project)

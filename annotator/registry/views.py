@@ -29,7 +29,7 @@ def training(request: HttpRequest, project: Project) -> HttpResponse:
         "form": RetrainForm(project=project),
         "holdout": holdout_state(project=project),
     }
-    return page(request, "training.html", context, project=project)
+    return page(request, "registry/training.html", context, project=project)
 
 
 @require_safe
@@ -47,7 +47,7 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "samples": sample_cards(row),
         "is_serving": row.version_id is not None and row.version_id == project.serving_version_id,
     }
-    return page(request, "run.html", context, project=project)
+    return page(request, "registry/run.html", context, project=project)
 
 
 @require_safe
@@ -114,4 +114,4 @@ def models(request: HttpRequest, project: Project) -> HttpResponse:
         "quality": serving_quality(project=project),
         "untaught": untaught_concepts(project=project),
     }
-    return page(request, "models.html", context, project=project)
+    return page(request, "registry/models.html", context, project=project)

@@ -33,7 +33,7 @@ def certain(request: HttpRequest, project: Project) -> HttpResponse:
         "is_on": project.bulk_look_share < 1,
         "looked": certain_looked_at(project=project),
     }
-    return page(request, "reviews_certain.html", context, project=project)
+    return page(request, "review/reviews_certain.html", context, project=project)
 
 
 def _left_out(request: HttpRequest, project: Project) -> list[int]:
@@ -65,7 +65,7 @@ def certain_button(request: HttpRequest, project: Project) -> HttpResponse:
     """Apart from the list, because it compares masks: the way to the grid, if there is anything on it."""
     rows, _ = answers_certain(project=project, user=request.user, without=_left_out(request, project))
     context = {"project": project, "count": len(rows), "is_full": len(rows) == GRID}
-    return render(request, "fragments/certain_button.html", context)
+    return render(request, "review/certain_button.html", context)
 
 
 @require_safe
@@ -73,7 +73,7 @@ def certain_button(request: HttpRequest, project: Project) -> HttpResponse:
 def reviews(request: HttpRequest, project: Project) -> HttpResponse:
     rows, more = reviews_page(project=project, user=request.user, after=whole_number(request.GET.get("after")))
     first = next((row for row in rows if not row.barred), None)
-    return page(request, "reviews.html", {"rows": rows, "more": more, "first": first}, project=project)
+    return page(request, "review/reviews.html", {"rows": rows, "more": more, "first": first}, project=project)
 
 
 @require_safe
@@ -84,4 +84,4 @@ def review(request: HttpRequest, project: Project, annotation_id: int) -> HttpRe
     if annotation.task.project_id != project.pk:
         raise Http404
     context = {"annotation_id": annotation_id, "urls": desk_urls(project)}
-    return page(request, "review_desk.html", context, project=project)
+    return page(request, "review/review_desk.html", context, project=project)
