@@ -1,8 +1,27 @@
 """The one Django app of the web side."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
+
+# They register kinds of jobs and sweeps with annotator.jobs.kinds.
+REGISTERING = (
+    "annotator.jobs.services",
+    "annotator.queue.mining",
+    "annotator.data.imports",
+    "annotator.data.exports",
+    "annotator.data.snapshots",
+    "annotator.registry.training_runs",
+    "annotator.predict.services",
+    "annotator.label_studio.pull",
+    "annotator.label_studio.spool",
+)
 
 
 class AnnotatorConfig(AppConfig):
     name = "annotator"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        for module in REGISTERING:
+            import_module(module)

@@ -13,13 +13,12 @@ from annotator.celery import app  # noqa: F401
 
 django.setup()
 
-from annotator.jobs import runner as job_runner  # noqa: E402
+from annotator.jobs.kinds import job_kind  # noqa: E402
 from annotator.jobs.services import JobContext  # noqa: E402
 from annotator.models import Job  # noqa: E402
 
-job_runner.RUNNERS[Job.Kind.EXPORT] = "tests.slow_jobs.work"
 
-
+@job_kind(Job.Kind.EXPORT)
 def work(context: JobContext) -> dict:
     """params: steps of 50 ms; `log`: a file that gets one line a start and one an end; `error`: fail so."""
     params = context.job.params

@@ -131,3 +131,9 @@ def memberships_of(*, user: Person) -> QuerySet[Membership]:
 def may_create_project(*, user: Person, roles: Collection[str]) -> bool:
     """An admin of any project, or a superuser: whoever makes a project may make accounts for it."""
     return Membership.Role.ADMIN in roles or bool(getattr(user, "is_superuser", False))
+
+
+def members_active(*, project: Project) -> list[AbstractBaseUser]:
+    """Whom a task can be given to, by name."""
+    memberships = project.memberships.filter(user__is_active=True).select_related("user")
+    return [row.user for row in memberships.order_by("user__username")]

@@ -7,26 +7,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from annotator.common.active import concepts_active
 from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
-from annotator.home.forms import SettingsForm
-from annotator.home.settings import settings_page
 from annotator.models import Concept, Project
 
-from .forms import ConceptForm, ConceptLookForm, RenameForm
+from .forms import ConceptLookForm, RenameForm
 from .merge import concept_merge
 from .selectors import concept_counts, merge_plan
-from .services import concept_add, concept_rename, concept_restore, concept_retire, concept_update
-
-
-@require_POST
-@project_page(ADMIN)
-def add(request: HttpRequest, project: Project) -> HttpResponse:
-    form = ConceptForm(request.POST)
-    if form.is_valid():
-        with refusals_told(request, form):
-            concept = concept_add(project=project, user=request.user, **form.cleaned_data)
-            messages.success(request, f"Every image now has a pair with «{concept.name}» that nobody has looked at.")
-            return redirect("settings", project.slug)
-    return settings_page(request, project, SettingsForm(instance=project), form)
+from .services import concept_rename, concept_restore, concept_retire, concept_update
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -16,6 +16,7 @@ from django.utils import timezone
 from annotator.common.active import concepts_active
 from annotator.common.errors import RoostError
 from annotator.jobs.downloads import download_written
+from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Concept, Image, Job, Pair, Project
 
@@ -60,6 +61,7 @@ def export_file(*, job: Job) -> Path:
     return path
 
 
+@job_kind(Job.Kind.EXPORT)
 def export_run(context: JobContext) -> dict[str, Any]:
     """The job's work; a second run replaces the first one's file."""
     project, params = context.job.project, context.job.params

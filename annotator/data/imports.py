@@ -9,6 +9,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
 from annotator.common.errors import ImportRefusedError, RoostError
+from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Image, Job, Project
 
@@ -16,7 +17,7 @@ from .formats.records import Dataset, ImageRecord, Problem
 from .image_store import NewImage, holdout_draw, image_file_store, image_rows_add
 from .import_documents import documents_read
 from .import_truth import ConceptMap, concept_map, truth_write
-from .named_sources import source_name, source_of_job, upload_delete
+from .named_sources import source_name, source_of_job, upload_delete, upload_forget
 from .sources import ImportSource
 
 KINDS = ("images", "coco")
@@ -62,6 +63,7 @@ def import_start(
     return job_enqueue(project=project, kind=Job.Kind.IMPORT, params=params, created_by=user)
 
 
+@job_kind(Job.Kind.IMPORT, forget=upload_forget)
 def import_run(context: JobContext) -> dict[str, Any]:
     """The job's work; safe to run again: what is there already is counted and left as it is.
 

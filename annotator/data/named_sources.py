@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from django.conf import settings
 
 from annotator.common.errors import RoostError
+from annotator.models import Job
 
 from .buckets import BucketError, is_bucket, place_named
 from .sources import ImportSource, source_opened
@@ -93,3 +94,9 @@ def _allowed_bucket(url: str) -> str:
 
 def _refuse(words: str, *, status: int = 403) -> NoReturn:
     raise RoostError(words, code="source_refused", http_status=status)
+
+
+def upload_forget(job: Job) -> None:
+    """What a job was to read is of no use once it ended without a worker that could tidy up."""
+    if path := job.params.get("path"):
+        upload_delete(path)

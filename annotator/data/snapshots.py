@@ -17,6 +17,7 @@ from annotator.common.active import concepts_active, pairs_active
 from annotator.common.audit import audit_record
 from annotator.common.errors import RoostError
 from annotator.common.masks import rle_area, rle_box_xyxy
+from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Image, Job, Pair, Project, Snapshot
 
@@ -29,6 +30,7 @@ def snapshot_start(*, project: Project, user: AbstractBaseUser | None) -> Job:
     return job_enqueue(project=project, kind=Job.Kind.SNAPSHOT, created_by=user)
 
 
+@job_kind(Job.Kind.SNAPSHOT)
 def snapshot_run(context: JobContext) -> dict:
     """The job's body: its report names the snapshot, which may be an older one of the same content."""
     context.progress(0.1, "Writing down what is approved")

@@ -1,10 +1,10 @@
-"""The log lines of a job: its worker's, and for a retrain the trainer's."""
+"""The log lines of a job: its worker's, and what its feature has beside that."""
 
 from pathlib import Path
 
 from annotator.models import Job
-from annotator.registry.training_runs import run_folder
 
+from .kinds import KINDS
 from .log import job_log_path
 
 TAIL_BYTES = 64 * 1024
@@ -12,10 +12,7 @@ TAIL_BYTES = 64 * 1024
 
 def job_log_parts(*, job: Job) -> list[tuple[str, str]]:
     """(whose, the newest lines) of every log that there is."""
-    files = [("Worker", job_log_path(job))]
-    if run := getattr(job, "training_run", None):
-        folder = run_folder(run)
-        files += [("Trainer", folder / "log.txt"), ("Trainer, judging", folder / "gate" / "log.txt")]
+    files = [("Worker", job_log_path(job)), *KINDS[job.kind].logs(job)]
     return [(whose, text) for whose, path in files if (text := _tail(path))]
 
 

@@ -11,26 +11,17 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import F, Q
 from django.db.models.functions import Now
-from django.utils.module_loading import import_string
 
 from annotator.common.database_trouble import database_trouble
 from annotator.common.errors import JobCancelled, RoostError
 from annotator.models import Job
 
 from .context import JobContext
+from .kinds import KINDS
 from .log import job_log
 
 log = logging.getLogger(__name__)
 
-RUNNERS = {
-    Job.Kind.IMPORT: "annotator.data.imports.import_run",
-    Job.Kind.MINE: "annotator.queue.mining.mining_run",
-    Job.Kind.SNAPSHOT: "annotator.data.snapshots.snapshot_run",
-    Job.Kind.RETRAIN: "annotator.registry.training_runs.retrain_run",
-    Job.Kind.EXPORT: "annotator.data.exports.export_run",
-    Job.Kind.PREDICT: "annotator.predict.services.predict_run",
-    Job.Kind.LABEL_STUDIO: "annotator.label_studio.pull.label_studio_run",
-}
 BUG = "Roost failed in a way it did not foresee ({error}). The job's log has the details; start the job again."
 
 
@@ -42,7 +33,7 @@ def job_run(*, job_id: int) -> bool:
     with job_log(job):
         log.info("job %s (%s) begins, attempt %s", job.pk, job.kind, job.attempt)
         with JobContext(job) as context:
-            state, fields = _outcome(context, import_string(RUNNERS[Job.Kind(job.kind)]))
+            state, fields = _outcome(context, KINDS[job.kind].run)
             context.close(state, report=job.report, **fields)
         job.refresh_from_db()
         log.info("job %s (%s): %s %s", job.pk, job.kind, job.state, job.reason)

@@ -10,18 +10,20 @@ from django.db import IntegrityError, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from annotator.celery import app
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, JobCancelled
-from annotator.data.named_sources import upload_delete
 from annotator.models import Job, Project
 
 from .context import JobContext
+from .kinds import KINDS, sweep
 
 __all__ = ["JobCancelled", "JobContext", "job_cancel", "job_enqueue", "job_ring", "jobs_sweep"]
 
 log = logging.getLogger(__name__)
 
-QUEUES: dict[str, str] = {Job.Kind.MINE: "inference", Job.Kind.PREDICT: "inference", Job.Kind.RETRAIN: "training"}
+# The task of tasks.py by its name: whoever announces a job needs no worker's code.
+RUN_JOB = "roost.run_job"
 DIED = "The worker died {attempts} times while it was on this job. See the worker's log, then start the job again."
 
 
@@ -44,10 +46,8 @@ def job_enqueue(
 
 def job_ring(*, job_id: int, kind: str) -> bool:
     """Tell the workers. A broker that is away costs no job: the sweeper rings again."""
-    from .tasks import run_job
-
     try:
-        run_job.apply_async([job_id], queue=QUEUES.get(kind, "default"))
+        app.send_task(RUN_JOB, [job_id], queue=KINDS[kind].queue)
     except Exception:  # whatever a broker's client raises
         log.warning("The broker could not be told of job %s; the sweeper will ring again.", job_id, exc_info=True)
         return False
@@ -65,19 +65,14 @@ def job_cancel(*, job: Job, user: AbstractBaseUser | None) -> Job:
         if ended or asked:
             audit_record(project=job.project, actor=user, action="job.cancel", subject=f"job {job.pk}", kind=job.kind)
     if ended:
-        _upload_forget(job)
+        KINDS[job.kind].forget(job)
     job.refresh_from_db()
     if not (ended or asked):
         raise ConflictError(f"This job has already ended: {job.get_state_display().lower()}.", code="already_ended")
     return job
 
 
-def _upload_forget(job: Job) -> None:
-    """What a job was to read is of no use once it ended without a worker that could tidy up."""
-    if path := job.params.get("path"):
-        upload_delete(path)
-
-
+@sweep
 def jobs_sweep() -> list[int]:
     """Ring again for jobs whose worker died or whose message was lost; give up on those that kill every worker."""
     lease = timedelta(seconds=settings.JOB_LEASE_SECONDS)
@@ -88,7 +83,7 @@ def jobs_sweep() -> list[int]:
         else:
             end = {"state": Job.State.FAILED, "reason": DIED.format(attempts=job.attempt)}
         if lapsed.filter(pk=job.pk, attempt=job.attempt).update(finished_at=Now(), lease_until=None, **end):
-            _upload_forget(job)
+            KINDS[job.kind].forget(job)
     lapsed.update(state=Job.State.QUEUED, lease_until=Now(), message="Its worker died; waiting for another")
     rung = []
     # A waiting job's lease_until is the time of its next ring, so that a long queue is not rung without end.

@@ -1,11 +1,11 @@
 """The one Celery task: a message carries a job's id and no more."""
 
-from annotator.celery import app
+from celery import shared_task
+
+from .runner import job_run
 
 
-@app.task(name="roost.run_job", ignore_result=True)
+@shared_task(name="roost.run_job", ignore_result=True)
 def run_job(job_id: int) -> None:
     """Run the job if its row is free; a message that comes twice, or too late, does nothing."""
-    from .runner import job_run
-
     job_run(job_id=job_id)

@@ -7,15 +7,15 @@ import re
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
+from celery.signals import worker_ready, worker_shutting_down
 from django.conf import settings
 from django.db import connection
 from django.db.utils import DatabaseError
 
-from annotator.label_studio.spool import label_studio_sweep
-
 from . import context as job_context
-from .services import jobs_sweep
+from .kinds import SWEEPS
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +23,20 @@ SIGN_EVERY_SECONDS = 2.0
 SIGN_OLD_SECONDS = 10.0
 
 
+@worker_ready.connect
+def _ready(sender: Any, **kwargs: Any) -> None:
+    worker_started(name=str(sender.hostname))
+
+
 def worker_started(*, name: str) -> None:
     """Called once a worker takes tasks: begin to sweep and to sign."""
     job_context.worker_stops.clear()
     threading.Thread(target=_look_after_jobs, args=(name,), name="sweeper", daemon=True).start()
+
+
+@worker_shutting_down.connect
+def _shutting_down(**kwargs: Any) -> None:
+    worker_stopping()
 
 
 def worker_stopping() -> None:
@@ -57,7 +67,7 @@ def _look_after_jobs(name: str) -> None:
 
 def _sweep() -> None:
     try:
-        rung = jobs_sweep() + label_studio_sweep()
+        rung = [job_id for sweep in SWEEPS for job_id in sweep()]
     except DatabaseError:
         log.warning("The sweeper could not read the jobs; trying again.", exc_info=True)
         connection.close()

@@ -9,8 +9,9 @@ from django.contrib.auth.models import AbstractBaseUser
 
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.data.image_store import image_add
+from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobCancelled, JobContext
-from annotator.models import Image, LabelStudioBell, LabelStudioLink, LabelStudioTask
+from annotator.models import Image, Job, LabelStudioBell, LabelStudioLink, LabelStudioTask
 
 from .answers import Outcome, annotation_that_counts, answers_read, answers_store, sources_between
 from .client import LabelStudioClient, LabelStudioImageError, StudioTask
@@ -21,6 +22,7 @@ REPORTED_LEFT = 500
 COUNTS = ("tasks", "images_added", "added", "changed", "unchanged", "withdrawn")
 
 
+@job_kind(Job.Kind.LABEL_STUDIO)
 def label_studio_run(context: JobContext) -> dict[str, Any]:
     """The job's work; safe to run again: every task's outcome is stored before its bell is put to rest."""
     link = link_of(context.job.project)

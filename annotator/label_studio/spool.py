@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from annotator.common.errors import ConflictError, RoostError
+from annotator.jobs.kinds import sweep
 from annotator.jobs.services import job_enqueue
 from annotator.models import Job, LabelStudioAnswer, LabelStudioLink
 
@@ -48,6 +49,7 @@ class Event:
     annotations: tuple[int, ...]
 
 
+@sweep
 def label_studio_sweep() -> list[int]:
     """Take in what lies in the spool and start a pull wherever one is due; the jobs that were started."""
     spool_take_in()

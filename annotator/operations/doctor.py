@@ -16,6 +16,7 @@ from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from annotator import ml_client
+from annotator.celery import app
 from annotator.common.errors import RoostError
 from annotator.data import buckets
 from annotator.jobs.workers import workers_alive
@@ -173,8 +174,6 @@ def _sources() -> Finding:
 
 
 def _broker() -> Finding:
-    from annotator.celery import app
-
     address = urlsplit(app.conf.broker_url)
     name = address.scheme if address.scheme == "fsatomic" else f"{address.scheme}://{address.hostname}:{address.port}"
     try:

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Avg, Count
 
 from annotator.models import Annotation, Membership, Project, Task
@@ -17,12 +16,6 @@ class Person:
     submitted: int = 0
     seconds: float | None = None
     held: list[Task] = field(default_factory=list)
-
-
-def members_active(*, project: Project) -> list[AbstractBaseUser]:
-    """Whom a task can be given to, by name."""
-    memberships = project.memberships.filter(user__is_active=True).select_related("user")
-    return [row.user for row in memberships.order_by("user__username")]
 
 
 def people_of(*, project: Project) -> list[Person]:

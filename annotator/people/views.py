@@ -8,7 +8,7 @@ from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from annotator.common.access import has_role
+from annotator.common.access import has_role, members_active
 from annotator.common.shell import ADMIN, REVIEWER, page, project_page, refusals_told, whole_number
 from annotator.models import Membership, Project
 from annotator.queue.assignments import task_reassign
@@ -19,7 +19,7 @@ from .audit_page import audit_page
 from .forms import InvitationForm, MemberForm
 from .invitations import invitation_create, invitation_revoke
 from .open_invitations import invitations_open
-from .people_page import members_active, people_of
+from .people_page import people_of
 from .quality import NEWEST, figures_of
 from .services import account_switch, member_invite, member_set
 

@@ -15,9 +15,10 @@ from django.core.files.uploadedfile import UploadedFile
 
 from annotator.common.active import concepts_active
 from annotator.common.errors import JobCancelled, RoostError
-from annotator.data.named_sources import source_allowed, source_of_job, upload_delete
+from annotator.data.named_sources import source_allowed, source_of_job, upload_delete, upload_forget
 from annotator.data.uploads import upload_keep
 from annotator.jobs.downloads import download_written
+from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Job, Project
 from annotator.registry.models_page import versions_of
@@ -58,6 +59,7 @@ def predict_start(
     return job_enqueue(project=project, kind=Job.Kind.PREDICT, params=params, created_by=user)
 
 
+@job_kind(Job.Kind.PREDICT, queue="inference", forget=upload_forget)
 def predict_run(context: JobContext) -> dict[str, Any]:
     """The job's work. After a worker that died or was stopped, or when asked for again after a failure, it goes on."""
     params = context.job.params

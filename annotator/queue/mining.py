@@ -13,6 +13,7 @@ from annotator import ml_client
 from annotator.common.batches import batched
 from annotator.common.errors import BackendError, RoostError
 from annotator.common.rounds import round_current
+from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.ml_client import WAITS_SECONDS, WORTH_WAITING, ConceptPrediction, ImagePrediction
 from annotator.models import Image, Job, ModelVersion, Pair, Prediction, Project, Task
@@ -64,6 +65,7 @@ def _challenger(project: Project) -> ModelVersion:
     return version
 
 
+@job_kind(Job.Kind.MINE, queue="inference")
 def mining_run(context: JobContext) -> dict:
     """Score, choose, queue, warm. Run again after a crash it skips what is scored already."""
     project, params = context.job.project, context.job.params

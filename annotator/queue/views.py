@@ -5,12 +5,11 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from annotator.common.access import has_role
+from annotator.common.access import has_role, members_active
 from annotator.common.project_settings import project_settings_update
 from annotator.common.shell import ADMIN, desk_urls, errors_told, page, project_page, refusals_told, whole_number
 from annotator.jobs.selectors import newest_job
 from annotator.models import Job, Project, Task
-from annotator.people.people_page import members_active
 from annotator.registry.models_page import untaught_concepts
 
 from .candidates import challenger_of

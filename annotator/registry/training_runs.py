@@ -13,6 +13,7 @@ from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
 from annotator.data.image_store import images_fetch
 from annotator.data.snapshots import snapshot_create, snapshot_folder, snapshot_images
+from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Evaluation, GateDecision, Job, ModelVersion, Project, Snapshot, TrainingRun
 
@@ -45,6 +46,15 @@ def retrain_start(
     return _enqueue(project, user, snapshot, config)
 
 
+def _trainer_logs(job: Job) -> list[tuple[str, Path]]:
+    run = getattr(job, "training_run", None)
+    if run is None:
+        return []
+    folder = run_folder(run)
+    return [("Trainer", folder / "log.txt"), ("Trainer, judging", folder / "gate" / "log.txt")]
+
+
+@job_kind(Job.Kind.RETRAIN, queue="training", logs=_trainer_logs)
 def retrain_run(context: JobContext) -> dict:
     """Train, register, judge. Run again after a crash it goes on: the trainer resumes, what has a row is not redone."""
     run = TrainingRun.objects.select_related("project__serving_version", "snapshot", "base_version").get(
