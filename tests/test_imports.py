@@ -1,8 +1,11 @@
 """Who may import whom, proven in fresh interpreters: every module of a tower is imported, then sys.modules is read."""
 
+import ast
+import importlib.util
 import json
 import subprocess
 import sys
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -71,3 +74,80 @@ def test_trainer_starts_without_the_web_side():
     program += "except SystemExit: print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert {"django", "celery", "annotator"} & set(done.stdout.split()) == set()
+
+
+# From left to right: a room may import those before it. What lies at the top of annotator/ (addresses, commands) may
+# import all; settings, the Celery application, the models and the door to the ML backend may be imported by all.
+ROOMS = [
+    *("common", "jobs", "queue", "concepts", "data", "review", "registry", "predict", "label_studio", "people"),
+    *("home", "operations"),
+]
+BASE = {"models", "settings", "celery", "ml_client", "apps"}
+# Imports against that order, each with its reason.
+EXCEPTIONS = {
+    ("settings", "jobs"): "the settings register the broker's transport",
+    ("queue", "registry"): "the queue's page says which words the serving model was never taught",
+}
+BACKEND_ROOMS = ["errors", "settings", "store", "model", "serving", "label_studio", "server"]
+
+
+def _imports(tower: str) -> dict[str, set[str]]:
+    """{module: modules of the same tower that it imports}, read from the source, imports inside functions included."""
+    paths = {_module(path): path for path in (ROOT / tower).rglob("*.py") if "migrations" not in path.parts}
+    return {name: _imported(name, path, set(paths)) for name, path in paths.items()}
+
+
+def _module(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _imported(name: str, path: Path, known: set[str]) -> set[str]:
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            found |= {f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base for alias in node.names}
+    return (found & known) - {name}
+
+
+def _room(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def test_rooms_import_only_the_rooms_before_them():
+    wrong = set()
+    for module, imported in _imports("annotator").items():
+        room = _room(module)
+        rooms = {_room(other) for other in imported} - BASE - {room, ""}
+        if room in ROOMS:
+            wrong |= {(room, other) for other in rooms if other not in ROOMS[: ROOMS.index(room)]}
+        elif room in BASE - {"apps", "ml_client"}:
+            wrong |= {(room, other) for other in rooms}
+    assert wrong == set(EXCEPTIONS)
+
+
+def test_every_room_has_a_place_in_the_order():
+    packages = {path.parent.name for path in (ROOT / "annotator").glob("*/__init__.py")}
+    assert packages - set(ROOMS) == {"models", "migrations", "management", "templatetags"}
+
+
+def test_the_backends_rooms_import_only_the_rooms_before_them():
+    wrong = []
+    for module, imported in _imports("mlbackend").items():
+        room = _room(module)
+        if room in BACKEND_ROOMS:
+            allowed = {"", *BACKEND_ROOMS[: BACKEND_ROOMS.index(room) + 1]}
+            wrong += [f"{module} -> {other}" for other in imported if _room(other) not in allowed]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("tower", sorted(TOWERS))
+def test_no_modules_import_each_other_in_a_circle(tower):
+    graph = {name: {other for other in imported if other != tower} for name, imported in _imports(tower).items()}
+    try:
+        list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
