@@ -4,7 +4,7 @@ from annotator.common.agreement import lowest_matched_iou
 from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, Project, Task
 
-from .candidates import PRESENCE_SCORE
+from .selectors import prediction_of, proposed_instances
 
 SAME_MASK_IOU = 0.9
 
@@ -20,11 +20,15 @@ def review_is_due(*, annotation: Annotation) -> bool:
 
 
 def differs_from_proposal(*, annotation: Annotation, task: Task) -> bool:
-    """Another verdict, another number of instances, or a mask that overlaps its proposal by less than 0.9."""
-    prediction = task.pair.predictions.filter(model_version=task.model_version_id).first()
+    """Another number of instances than were shown, or a mask that overlaps its proposal by less than 0.9.
+
+    Compared with what the desk showed (query score alone), not with detections (query score x presence): between 0.4
+    and 0.6, where the queue's pairs lie, the two differ.
+    """
+    prediction = prediction_of(task)
     if prediction is None:
         return True
-    proposed = [one["mask"] for one in prediction.instances if one["score"] >= PRESENCE_SCORE]
+    proposed = [one["mask"] for one in proposed_instances(prediction)]
     masks = [one["mask"] for one in annotation.instances]
     if len(masks) != len(proposed):
         return True

@@ -189,6 +189,35 @@ def test_other_verdict_than_the_proposal_is_reviewed(barn):
     assert task.state == Task.State.SUBMITTED
 
 
+# Presence 0.5 and a query score of 0.9: the desk shows the mask, although the detection's score is only 0.45.
+UNSURE = {"query_score": 0.9, "score": 0.45}
+
+
+def test_proposal_accepted_to_the_pixel_needs_no_reviewer_where_presence_is_undecided(barn):
+    policy(barn, "disagreements")
+    task = held_with_proposal(barn, **UNSURE)
+    submit(task, barn.annotator)
+    task.refresh_from_db()
+    assert task.state == Task.State.APPROVED
+
+
+def test_shown_proposal_that_is_rejected_is_reviewed_where_presence_is_undecided(barn):
+    policy(barn, "disagreements")
+    task = held_with_proposal(barn, **UNSURE)
+    submit(task, barn.annotator, verdict="absent", instances=[], rejected_proposals=[0])
+    task.refresh_from_db()
+    assert task.state == Task.State.SUBMITTED
+    assert Pair.objects.get(pk=task.pair_id).truth == Pair.Truth.UNSEEN
+
+
+def test_absent_answer_where_nothing_was_shown_needs_no_reviewer(barn):
+    policy(barn, "disagreements")
+    task = held_with_proposal(barn, query_score=0.3, score=0.15)
+    submit(task, barn.annotator, verdict="absent", instances=[])
+    task.refresh_from_db()
+    assert task.state == Task.State.APPROVED
+
+
 def test_sampled_share_of_reviews_is_about_what_was_set():
     share = sum(task_is_drawn(task_id=number, share=0.2, draw="review") for number in range(5000)) / 5000
     assert 0.18 < share < 0.22
