@@ -1,6 +1,8 @@
 """A project at a glance: how much waits at each station of the loop, and what this person should do next."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from django.db.models import Count, Q
 
@@ -24,13 +26,14 @@ class Station:
 
 @dataclass(frozen=True)
 class Step:
-    """What to do next: at which station, in words; `page` is the address's name, `posts` when the button does it."""
+    """What to do next: at which station; `page` is the address's name, `posts` when the button does it.
 
+    The words of each key are in templates/home/next_step.html.
+    """
+
+    key: str
     station: str
-    title: str
-    text: str
     page: str
-    button: str
     posts: bool = False
     number: int | None = None
 
@@ -138,73 +141,47 @@ def _runs(run: TrainingRun | None) -> str:
     return "run so far" if run.number == 1 else "runs so far"
 
 
+@dataclass(frozen=True)
+class _Chance:
+    """A step, from which role on it is offered, and when."""
+
+    role: str
+    when: Callable[[Project, Counts], Any]
+    step: Step
+
+
+# The first that applies is what to do next.
+CHANCES = (
+    _Chance("admin", lambda project, counts: not counts.images, Step("bring-in", "import", "images")),
+    _Chance("admin", lambda project, counts: not counts.concepts, Step("name-it", "mine", "settings")),
+    _Chance("admin", lambda project, counts: _passed(project, counts), Step("promote", "promote", "run")),
+    _Chance("admin", lambda project, counts: _is_training(counts), Step("training", "retrain", "run")),
+    _Chance("admin", lambda project, counts: Job.Kind.MINE in counts.busy, Step("mining", "mine", "queue")),
+    _Chance("annotator", lambda project, counts: counts.returned_to_me, Step("returned", "label", "desk")),
+    _Chance("reviewer", lambda project, counts: counts.reviewable, Step("review", "review", "reviews")),
+    _Chance("annotator", lambda project, counts: counts.queued, Step("label", "label", "desk")),
+    _Chance("admin", lambda project, counts: counts.new_since_snapshot, Step("freeze", "snapshot", "snapshots")),
+    _Chance("admin", lambda project, counts: _is_untrained(counts), Step("train", "retrain", "training")),
+    _Chance("admin", lambda project, counts: counts.unseen, Step("mine", "mine", "mine", posts=True)),
+    _Chance("admin", lambda project, counts: True, Step("more", "import", "images")),
+    _Chance("annotator", lambda project, counts: True, Step("wait", "queue", "queue")),
+)
+
+
 def next_step(*, project: Project, counts: Counts, role: str) -> Step:
-    """The first thing in this list that this role can do; the last line always applies."""
-    rank = RANK[role]
-    steps = (_admin_first(project, counts) if rank >= RANK["admin"] else []) + _people_steps(counts, rank)
-    if rank >= RANK["admin"]:
-        steps += _admin_last(counts)
-    return (
-        steps[0]
-        if steps
-        else Step(
-            "queue",
-            "Nothing waits for you",
-            "The queue is empty. An admin mines for more; come back then.",
-            "queue",
-            "Look at the queue",
-        )
-    )
+    """The first step of the table that this role can take; the last line always applies."""
+    open_to_role = (chance for chance in CHANCES if RANK[role] >= RANK[chance.role])
+    step = next(chance.step for chance in open_to_role if chance.when(project, counts))
+    return replace(step, number=counts.run.number) if step.page == "run" and counts.run else step
 
 
-def _admin_first(project: Project, counts: Counts) -> list[Step]:
-    steps = []
-    if not counts.images:
-        steps.append(
-            Step(
-                "import",
-                "Bring in images",
-                "A folder or zip of images, or a Roboflow/COCO export with its masks.",
-                "images",
-                "Import images",
-            )
-        )
-    if not counts.concepts:
-        words = "A noun phrase or more: chicken, duck, feeder. The model is asked for each in every image."
-        steps.append(Step("mine", "Say what to look for", words, "settings", "Add a concept"))
-    if _passed(project, counts):
-        steps.append(
-            Step(
-                "promote",
-                "A better model waits",
-                f"Run {counts.run.number} passed the gate. Read its report, then let it serve.",
-                "run",
-                "Read the report",
-                number=counts.run.number,
-            )
-        )
-    if Job.Kind.RETRAIN in counts.busy and counts.run:
-        steps.append(
-            Step(
-                "retrain",
-                "A model is in training",
-                "Loss and progress are live on the run's page.",
-                "run",
-                "Watch it",
-                number=counts.run.number,
-            )
-        )
-    if Job.Kind.MINE in counts.busy:
-        steps.append(
-            Step(
-                "mine",
-                "Mining is under way",
-                "The model looks at every pair nobody has looked at.",
-                "queue",
-                "Watch it",
-            )
-        )
-    return steps
+def _is_training(counts: Counts) -> bool:
+    return Job.Kind.RETRAIN in counts.busy and counts.run is not None
+
+
+def _is_untrained(counts: Counts) -> bool:
+    snapshot, run = counts.snapshot, counts.run
+    return snapshot is not None and (run is None or run.snapshot_id != snapshot.pk)
 
 
 def _passed(project: Project, counts: Counts) -> bool:
@@ -215,80 +192,3 @@ def _passed(project: Project, counts: Counts) -> bool:
         and gate.champion_id == project.serving_version_id
         and not gate.deployments.exists()
     )
-
-
-def _people_steps(counts: Counts, rank: int) -> list[Step]:
-    steps = []
-    if counts.returned_to_me:
-        steps.append(
-            Step(
-                "label",
-                "Something came back to you",
-                f"{_things(counts.returned_to_me, 'task')} with a reviewer's comment.",
-                "desk",
-                "Open the desk",
-            )
-        )
-    if rank >= RANK["reviewer"] and counts.reviewable:
-        steps.append(
-            Step(
-                "review",
-                "Approve what was clicked",
-                f"{_things(counts.reviewable, 'answer')} to review.",
-                "reviews",
-                "Start reviewing",
-            )
-        )
-    if counts.queued:
-        steps.append(
-            Step(
-                "label",
-                "Click and verify",
-                f"{_things(counts.queued, 'pair')} on which the model hesitates.",
-                "desk",
-                "Start at the desk",
-            )
-        )
-    return steps
-
-
-def _admin_last(counts: Counts) -> list[Step]:
-    steps = []
-    if counts.new_since_snapshot:
-        steps.append(
-            Step(
-                "snapshot",
-                "Freeze what was learnt",
-                f"{_things(counts.new_since_snapshot, 'approved pair')} since the last snapshot.",
-                "snapshots",
-                "Take a snapshot",
-            )
-        )
-    if counts.snapshot and (not counts.run or counts.run.snapshot_id != counts.snapshot.pk):
-        steps.append(
-            Step(
-                "retrain",
-                "Train on the new data",
-                f"Snapshot {counts.snapshot.number} has not been trained on.",
-                "training",
-                "Go to training",
-            )
-        )
-    if counts.unseen:
-        steps.append(
-            Step(
-                "mine",
-                "Find where the model hesitates",
-                f"{_things(counts.unseen, 'pair')} that nobody has looked at.",
-                "mine",
-                "Mine now",
-                posts=True,
-            )
-        )
-    return steps or [
-        Step("import", "Bring in more images", "Every pair has been looked at.", "images", "Import images")
-    ]
-
-
-def _things(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

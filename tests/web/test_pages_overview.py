@@ -1,11 +1,14 @@
 """The loop's picture: counts at the stations and what to do next."""
 
+from dataclasses import replace
+
 import pytest
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 
 from annotator.concepts.services import concept_retire
-from annotator.home.overview import loop_stations, next_step, project_counts
+from annotator.home.overview import CHANCES, loop_stations, next_step, project_counts
 from annotator.models import GateDecision, Job, Pair, Project, Task
 from annotator.registry.models_page import serving_quality
 from tests import factories
@@ -58,7 +61,7 @@ def test_empty_project_asks_its_admin_for_images(barn):
 
 
 def test_empty_queue_tells_an_annotator_that_nothing_waits(barn):
-    assert step_of(barn, "annotator").title == "Nothing waits for you"
+    assert step_of(barn, "annotator").key == "wait"
 
 
 def test_unseen_pairs_make_mining_the_admins_next_step(barn):
@@ -81,14 +84,14 @@ def test_submitted_answer_sends_the_reviewer_to_review(barn):
 
 def test_own_answer_is_no_review_work(barn):
     factories.make_annotation(factories.make_task(barn.project), barn.reviewer)
-    assert step_of(barn, "reviewer").title == "Nothing waits for you"
+    assert step_of(barn, "reviewer").key == "wait"
 
 
 def test_returned_task_comes_first_for_its_author(barn):
     task = factories.make_task(barn.project)
     factories.make_annotation(task, barn.annotator)
     Task.objects.filter(pk=task.pk).update(state=Task.State.RETURNED)
-    assert step_of(barn, "annotator").title == "Something came back to you"
+    assert step_of(barn, "annotator").key == "returned"
 
 
 def test_approved_work_makes_a_snapshot_the_next_step_then_training(barn):
@@ -188,4 +191,13 @@ def test_admin_of_a_project_that_looks_for_nothing_is_told_to_name_something(bar
     factories.make_image(barn.project)
     concept_retire(concept=barn.chicken, user=barn.admin)
     step = step_of(barn, "admin")
-    assert (step.title, step.page) == ("Say what to look for", "settings")
+    assert (step.key, step.page) == ("name-it", "settings")
+
+
+@pytest.mark.parametrize("step", [chance.step for chance in CHANCES], ids=lambda step: step.key)
+def test_every_step_has_words_of_its_own(barn, step):
+    counts = project_counts(project=barn.project, user=barn.admin)
+    words = {"step": replace(step, number=1 if step.page == "run" else None), "counts": counts}
+    shown = render_to_string("home/next_step.html", words | {"project": barn.project})
+    assert ("Nothing waits for you" in shown) == (step.key == "wait")
+    assert shown.count("<h2") == 1
