@@ -4,11 +4,21 @@ from dataclasses import dataclass
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
 
-from annotator.models import Concept, Pair, Task
+from annotator.common.active import concepts_active
+from annotator.models import Concept, Pair, Project, Task
 
 Truth, State = Pair.Truth, Task.State
 # A person has it in hand, or its answer is not decided yet.
 IN_HAND = (State.CLAIMED, State.SUBMITTED, State.RETURNED)
+
+
+def plain_name(name: str) -> str:
+    return " ".join(name.replace("_", " ").replace("-", " ").split()).casefold()
+
+
+def concepts_by_name(*, project: Project) -> dict[str, Concept]:
+    """Concepts that are looked for, by their plain names and synonyms."""
+    return {plain_name(word): row for row in concepts_active(project=project) for word in (*row.synonyms, row.name)}
 
 
 @dataclass(frozen=True)

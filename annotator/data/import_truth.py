@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models.functions import Now
 
-from annotator.common.active import concepts_active
 from annotator.common.masks import Rle
+from annotator.concepts.selectors import concepts_by_name, plain_name
 from annotator.concepts.services import concept_add
 from annotator.models import Concept, Image, Pair, Project, Task
 
@@ -39,14 +39,13 @@ def concept_map(
 
     A retired concept is unknown, also where categories become concepts: who retired it meant it.
     """
-    active = list(concepts_active(project=project))
-    known = {_plain(word): row for row in active for word in (*row.synonyms, row.name)}
-    retired = {_plain(row.name) for row in project.concepts.all()} - {_plain(row.name) for row in active}
+    known = concepts_by_name(project=project)
+    retired = {plain_name(row.name) for row in project.concepts.exclude(retired_at=None)} - set(known)
     found = ConceptMap()
     for category in categories:
-        concept = known.get(_plain(category.name))
-        if concept is None and create and _plain(category.name) not in retired:
-            concept = concept_add(project=project, name=_plain(category.name)[:80], user=user)
+        concept = known.get(plain_name(category.name))
+        if concept is None and create and plain_name(category.name) not in retired:
+            concept = concept_add(project=project, name=plain_name(category.name)[:80], user=user)
         if concept is None:
             found.unknown[category.name] = 0
         else:
@@ -108,7 +107,3 @@ def _instance(mask: Rle) -> dict:
         "score": None,
         "edited": False,
     }
-
-
-def _plain(name: str) -> str:
-    return " ".join(name.replace("_", " ").replace("-", " ").split()).casefold()

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-from annotator.data.formats.records import Category
-from annotator.data.import_truth import concept_map
+from annotator.concepts.selectors import concepts_by_name, plain_name
 from annotator.models import Concept, Job, LabelStudioLink, Project
 
 
@@ -23,9 +22,8 @@ def link_card(*, project: Project) -> LinkCard | None:
     link = LabelStudioLink.objects.select_related("author", "linked_by").filter(project=project).first()
     if link is None:
         return None
-    categories = [Category(0, label) for label in link.labels]
-    found = concept_map(project=project, categories=categories, create=False, user=None)
-    mapped = [(label, found.by_category[label]) for label in link.labels if label in found.by_category]
-    unmapped = [label for label in link.labels if label not in found.by_category]
+    known = concepts_by_name(project=project)
+    mapped = [(label, known[plain_name(label)]) for label in link.labels if plain_name(label) in known]
+    unmapped = [label for label in link.labels if plain_name(label) not in known]
     last = project.jobs.filter(kind=Job.Kind.LABEL_STUDIO).first()
     return LinkCard(link, mapped, unmapped, last, link.bells.count())

@@ -12,7 +12,6 @@ from annotator.common.errors import RoostError
 from annotator.models import Deployment, ModelVersion, Project
 
 from .models_folder import model_folder
-from .promotion import deployment_stack
 
 
 def versions_of(*, project: Project) -> QuerySet[ModelVersion]:
@@ -79,3 +78,14 @@ def rollback_target(*, project: Project) -> ModelVersion | None:
 def _words_in(told: Path, _changed_ns: int) -> frozenset[str] | None:
     words = json.loads(told.read_text()).get("taught_words")
     return None if words is None else frozenset(str(word).lower() for word in words)
+
+
+def deployment_stack(*, project: Project) -> list[int]:
+    """Version ids from the first to the serving one: a promotion puts one on top, a rollback takes it off."""
+    stack: list[int] = []
+    for action, version_id in project.deployments.order_by("pk").values_list("action", "version_id"):
+        if action == Deployment.Action.ROLLBACK:
+            stack.pop()
+        else:
+            stack.append(version_id)
+    return stack

@@ -13,6 +13,7 @@ from annotator.models import Deployment, GateDecision, ModelVersion, Project
 from annotator.queue.warming import queue_warm
 
 from .aliases import serving_aliases_refresh
+from .models_page import deployment_stack
 
 Stage = ModelVersion.Stage
 Action = Deployment.Action
@@ -60,17 +61,6 @@ def version_rollback(*, project: Project, user: AbstractBaseUser) -> Deployment:
     version = ModelVersion.objects.get(pk=stack[-2])
     details = {"backend_checked": _loads_if_there(version)}
     return _switch(project, serving, version, Action.ROLLBACK, user, None, details)
-
-
-def deployment_stack(*, project: Project) -> list[int]:
-    """Version ids from the first to the serving one: a promotion puts one on top, a rollback takes it off."""
-    stack: list[int] = []
-    for action, version_id in project.deployments.order_by("pk").values_list("action", "version_id"):
-        if action == Action.ROLLBACK:
-            stack.pop()
-        else:
-            stack.append(version_id)
-    return stack
 
 
 def _serving(project: Project) -> ModelVersion:
