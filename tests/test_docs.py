@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from django.urls import Resolver404, resolve
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FOLDERS = ("annotator", "mlbackend", "training", "static", "templates", "tests", "bench", "docs")
 # How a process tells its own child something; nobody sets them by hand.
 INTERNAL = {"ROOST_JEMALLOC_TRIED", "ROOST_OUTLIVE_PARENT"}
 
@@ -32,3 +34,37 @@ def test_every_command_is_described():
 def test_links_between_pages_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def _files() -> list[str]:
+    """Every file of ours, as a path from the root."""
+    return [str(path.relative_to(ROOT)) for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()]
+
+
+def _is_address(path: str) -> bool:
+    """`training/start/` is no folder but an address below a project's page."""
+    try:
+        return bool(resolve(f"/p/project/{path}"))
+    except Resolver404:
+        return False
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_files_and_folders_that_a_page_names_exist(page):
+    """A path from the root as it stands; a shorter one (`queue/leases.py`, `rle.js`) as the end of a file's path."""
+    text, files = page.read_text(), _files()
+    named = re.findall(rf"(?<![\w/.-])((?:{'|'.join(FOLDERS)})/[\w./-]*[\w/])`", text)
+    ends = re.findall(r"`([\w./-]+\.(?:py|js|css|html))`", text)
+    absent = [path for path in named if not (ROOT / path).exists() and not _is_address(path)]
+    absent += [
+        end for end in ends if not (ROOT / end).exists() and not any(f"/{path}".endswith(f"/{end}") for path in files)
+    ]
+    assert absent == []
+
+
+@pytest.mark.parametrize("name", ["mlflow", "tensorboard", "dvc", "submitit", "torchrun"])
+def test_no_page_promises_what_no_code_does(name):
+    sources = [path for tower in ("annotator", "mlbackend", "training") for path in (ROOT / tower).rglob("*.py")]
+    done = any(re.search(rf"^\s*(?:import|from) {name}\b", path.read_text(), re.M) for path in sources)
+    told = [page.name for page in PAGES if re.search(rf"\b{name}\b", page.read_text(), re.I)]
+    assert done or told == []

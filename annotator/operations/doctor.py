@@ -32,11 +32,7 @@ EXTRAS = {
     "psycopg": "Postgres",
     "redis": "the Redis broker",
     "boto3": "S3 buckets",
-    "mlflow": "runs mirrored to MLflow",
-    "tensorboard": "losses in TensorBoard",
     "onnxruntime": "faster clicks on a CPU",
-    "dvc": "snapshots versioned with DVC",
-    "submitit": "training on SLURM",
 }
 
 

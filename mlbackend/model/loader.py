@@ -1,4 +1,7 @@
-"""A model version from a folder or the hub to a Predictor. Strict: nothing is filled in or left out silently."""
+"""A model version from a folder or the hub to a Predictor. Strict: nothing is filled in or left out silently.
+
+SAM 3's weights, and what is trained from them, carry Meta's own licence (the SAM License) and not Roost's.
+"""
 
 from __future__ import annotations
 

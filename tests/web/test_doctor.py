@@ -1,6 +1,7 @@
 import io
 import json
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -138,3 +139,10 @@ def test_absent_extra_is_no_fault():
     findings = [finding for name, finding in _findings(running=False).items() if name.startswith("extra")]
     assert {finding.good for finding in findings} <= {True, None}
     assert len(findings) == len(diagnosis.EXTRAS)
+
+
+def test_extras_are_packages_that_the_requirements_offer():
+    offered = (ROOT / "requirements-scale.txt").read_text() + (ROOT / "requirements-extras.txt").read_text()
+    names = {name.partition(" ")[2] for name in _findings(running=False) if name.startswith("extra ")}
+    assert names
+    assert names <= set(re.findall(r"^([a-z0-9_-]+)", offered, re.M))
