@@ -5,14 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 STATIC_FILES := $(shell find static -type f 2>/dev/null)
 
-.PHONY: run setup test check check-js system-packages lock clean
+.PHONY: run setup hooks test check check-js system-packages lock clean
 
 run: setup
 	@exec $(BIN)/python manage.py up
 
 # What has not changed since the last time is not done again.
-setup: $(VENV)/installed $(VAR)/static-collected
+setup: $(VENV)/installed $(VAR)/static-collected hooks
 	@$(BIN)/python manage.py demo --migrate
+
+# Commit messages say why (.githooks/commit-msg). Hooks that you have chosen yourself stay.
+hooks:
+	@if [ -e .git ] && command -v git >/dev/null && ! git config core.hooksPath >/dev/null; then \
+	  git config core.hooksPath .githooks || true; fi
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
@@ -40,6 +45,7 @@ test: system-packages check node_modules/.package-lock.json
 
 check: $(VENV)/installed-dev check-js
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 check-js:
