@@ -91,7 +91,10 @@ function drawInterval(data) {
       const at = (value) => scales.x.getPixelForValue(100 * value);
       const middle = (chartArea.top + chartArea.bottom) / 2;
       ctx.save();
-      for (const [value, token, dash] of [[0, "line-strong", []], [data.asked, "warn", [5, 4]]]) {
+      for (const [value, token, dash] of [
+        [0, "line-strong", []],
+        [data.asked, "warn", [5, 4]],
+      ]) {
         ctx.strokeStyle = colour(token);
         ctx.setLineDash(dash);
         ctx.lineWidth = 1.5;

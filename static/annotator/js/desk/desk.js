@@ -170,8 +170,7 @@ export class Desk {
     if (task.state === "claimed") return;
     const claim = () => void this.#goTo(() => feed.take(null), performance.now());
     const buttons = [["Start with the queue", claim]];
-    if (task.state === "submitted")
-      buttons.unshift(["Reopen it", () => void this.#reopen([task.id])]);
+    if (task.state === "submitted") buttons.unshift(["Reopen it", () => void this.#reopen([task.id])]);
     notices.show("looking", "info", mayAnswer(task) ? UNLEASED : LOOKING_ON, buttons);
   }
 

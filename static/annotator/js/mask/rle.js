@@ -13,7 +13,7 @@ export const EMPTY_MASK = Object.freeze({ x: 0, y: 0, width: 0, height: 0, bits:
 /** "compressed string" -> run lengths. Deltas against the run two before, five bits a character. */
 export function countsFromString(text) {
   const counts = [];
-  for (let at = 0; at < text.length;) {
+  for (let at = 0; at < text.length; ) {
     const { value, next } = readNumber(text, at);
     const run = counts.length > 2 ? value + counts[counts.length - 2] : value;
     if (run < 0) throw new MaskError("A mask has a run of negative length; ask for it again.");

@@ -64,7 +64,6 @@ const AWAY = "The model does not answer just now. Brush (B), eraser (E) and poly
 export function showModelState(notices, { kind, message }) {
   if (kind === "ok") notices.clear("model");
   else if (kind === "loading") notices.show("model", "info", `${message} Brush, eraser and polygon work meanwhile.`);
-  else if (kind === "away")
-    notices.show("model", "warning", `${AWAY} For whoever runs Roost: ${message}`);
+  else if (kind === "away") notices.show("model", "warning", `${AWAY} For whoever runs Roost: ${message}`);
   else notices.show("model", "error", message);
 }

@@ -46,10 +46,9 @@ export class ReviewDesk {
   get actions() {
     const { editing, editor } = this.#parts;
     const layers = Object.keys(LAYERS).map((layer) => [`layer-${layer}`, () => this.#setLayer(layer)]);
-    const mending = ["accept", "take", "split", "merge", "delete", "fill-holes", "candidate", "undo", "redo"].map((name) => [
-      name,
-      () => this.#mending(editing.actions[name]),
-    ]);
+    const mending = ["accept", "take", "split", "merge", "delete", "fill-holes", "candidate", "undo", "redo"].map(
+      (name) => [name, () => this.#mending(editing.actions[name])],
+    );
     return {
       ...editing.actions,
       ...Object.fromEntries([...layers, ...mending]),
@@ -196,8 +195,7 @@ export class ReviewDesk {
     if (!this.#current) return;
     context.setTransform(view.scale, 0, 0, view.scale, view.x, view.y);
     if (layer === "settled" && !this.#isMending) this.#drawLayer(context, unit / view.scale);
-    if (layer === "live" && this.#step)
-      drawPrompts(canvas, { ...this.#step, state: "idle" }, this.#step.shown);
+    if (layer === "live" && this.#step) drawPrompts(canvas, { ...this.#step, state: "idle" }, this.#step.shown);
   }
 
   #drawLayer(context, pixel) {

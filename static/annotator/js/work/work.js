@@ -90,9 +90,7 @@ export function itemAt(work, cursor) {
 }
 
 const originOf = ({ exemplars }) =>
-  exemplars
-    ? { origin: "exemplar", prompts: exemplars.map((box) => ({ box })) }
-    : { origin: "proposal", prompts: [] };
+  exemplars ? { origin: "exemplar", prompts: exemplars.map((box) => ({ box })) } : { origin: "proposal", prompts: [] };
 
 /** What of `found` lies on nothing that is accepted, rejected, proposed or in hand; best first, numbered on. */
 export function newProposals({ proposals, instances, hand }, found) {
