@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STATIC_FILES := $(shell find static -type f 2>/dev/null)
 
-.PHONY: run setup hooks test check check-js system-packages lock clean
+.PHONY: run setup hooks test check check-js check-pages system-packages lock clean
 
 run: setup
 	@exec $(BIN)/python manage.py up
@@ -43,7 +43,7 @@ test: system-packages check node_modules/.package-lock.json
 	$(BIN)/python -m pytest
 	$(BIN)/python -m tests.services
 
-check: $(VENV)/installed-dev check-js
+check: $(VENV)/installed-dev check-js check-pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -51,10 +51,16 @@ check: $(VENV)/installed-dev check-js
 check-js:
 	node --test tests/js/*.test.js
 
-# axe-core, for the test of the pages' accessibility; without it that test is skipped and says why.
+# Format, lint and types of the JavaScript and the CSS.
+BIOME := node_modules/.bin/biome
+check-pages: node_modules/.package-lock.json
+	@if [ -x $(BIOME) ]; then $(BIOME) check --error-on-warnings; \
+	else echo "biome is not here (it comes with npm): JavaScript and CSS are not checked"; fi
+
+# biome and tsc check the pages, axe-core tests that they are accessible; what npm can't bring is skipped and says why.
 node_modules/.package-lock.json: package.json package-lock.json
-	@if ! command -v npm >/dev/null; then echo "npm is not here: the accessibility test will be skipped"; \
-	else npm ci --silent || echo "npm could not install axe-core: the accessibility test will be skipped"; fi
+	@if ! command -v npm >/dev/null; then echo "npm is not here: the accessibility test and the checks of pages will be skipped"; \
+	else npm ci --silent || echo "npm could not install package.json's: what needs them will be skipped"; fi
 
 # Tests want a browser, a JavaScript engine, jemalloc, Postgres and Redis (they start servers of their own); only root
 # on Debian gets them installed, others are told.

@@ -59,7 +59,9 @@ function submitConfirmed(form, submitter) {
 // A second press of a slow button must not start a second deed.
 function disableWhileSending(event) {
   if (event.defaultPrevented || event.target.method !== "post") return;
-  setTimeout(() => event.target.querySelectorAll("button[type=submit]").forEach((button) => (button.disabled = true)));
+  setTimeout(() => {
+    for (const button of event.target.querySelectorAll("button[type=submit]")) button.disabled = true;
+  });
 }
 
 const CLOCKS = {
@@ -94,8 +96,8 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("keydown", (event) => event.key === "Escape" && closeMenus());
 window.addEventListener("pageshow", (event) => {
-  if (event.persisted)
-    document.querySelectorAll("button[type=submit]:disabled").forEach((button) => (button.disabled = false));
+  if (!event.persisted) return;
+  for (const button of document.querySelectorAll("button[type=submit]:disabled")) button.disabled = false;
 });
 document.addEventListener("htmx:afterSettle", (event) => localiseTimes(event.target));
 localiseTimes(document);

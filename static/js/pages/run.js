@@ -138,7 +138,10 @@ const redraws = [
 ];
 fillTables();
 const { seriesUrl } = document.getElementById("plots").dataset;
-if (seriesUrl) setTimeout(() => follow(seriesUrl, () => redraws.forEach((redraw) => redraw())), POLL_MS);
+const redrawAll = () => {
+  for (const redraw of redraws) redraw();
+};
+if (seriesUrl) setTimeout(() => follow(seriesUrl, redrawAll), POLL_MS);
 
 const gate = readJson("gate-data");
 if (gate) keepChart(document.getElementById("gate-chart"), () => gateBars(gate));

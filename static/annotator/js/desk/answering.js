@@ -69,7 +69,7 @@ export class Answering {
 
   #leftOpen() {
     if (this.#warned === "open") return null;
-    const { group, taskId } = this.#state;
+    const { group } = this.#state;
     const left = group.filter((one) => this.#openOf(one.taskId).length);
     if (!left.length) return null;
     const count = left.reduce((sum, one) => sum + this.#openOf(one.taskId).length, 0);

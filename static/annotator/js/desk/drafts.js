@@ -119,7 +119,8 @@ export class Drafts {
       this.#mirror(taskId, track);
       return this.#parts.onTheirs(taskId, payload);
     }
-    return void (track.version = version); // still unsent: it goes out over the other
+    track.version = version; // still unsent: it goes out over the other
+    return undefined;
   }
 
   #later(taskId, track, error) {

@@ -215,7 +215,7 @@ export class Editor {
   /** Ask again for prompts that came back by redo or from a draft without their answer. */
   askAgain() {
     const { hand } = this.#work;
-    if (!hand || !hand.prompts.length || hand.origin === "exemplar") return false;
+    if (!hand?.prompts.length || hand.origin === "exemplar") return false;
     this.#store.set({ hand: Object.freeze({ ...hand, token: ++this.#tokens, state: "waiting" }) });
     return true;
   }

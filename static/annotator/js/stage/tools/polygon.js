@@ -92,7 +92,9 @@ export class PolygonTool {
       [...this.#corners, ...ahead].map((point) => toScreen(view, point)),
       unit,
     );
-    this.#corners.forEach((corner, i) => drawHandle(context, toScreen(view, corner), (i ? 4 : 6) * unit));
+    for (const [i, corner] of this.#corners.entries()) {
+      drawHandle(context, toScreen(view, corner), (i ? 4 : 6) * unit);
+    }
   }
 
   #cornerAt({ point, unit, view }) {
@@ -110,7 +112,7 @@ function drawLine(context, points, unit) {
     [2, HAND_COLOUR],
   ]) {
     context.beginPath();
-    points.forEach(({ x, y }, i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+    for (const { x, y } of points) context.lineTo(x, y); // the first only moves: the path is empty
     context.lineWidth = width * unit;
     context.strokeStyle = style;
     context.stroke();
