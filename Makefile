@@ -5,14 +5,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 STATIC_FILES := $(shell find static -type f 2>/dev/null)
 
-.PHONY: run setup test check check-js system-packages lock clean
+.PHONY: run setup hooks test check check-js check-pages system-packages lock clean
 
 run: setup
 	@exec $(BIN)/python manage.py up
 
 # What has not changed since the last time is not done again.
-setup: $(VENV)/installed $(VAR)/static-collected
+setup: $(VENV)/installed $(VAR)/static-collected hooks
 	@$(BIN)/python manage.py demo --migrate
+
+# Commit messages say why (.githooks/commit-msg). Hooks that you have chosen yourself stay.
+hooks:
+	@if [ -e .git ] && command -v git >/dev/null && ! git config core.hooksPath >/dev/null; then \
+	  git config core.hooksPath .githooks || true; fi
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
@@ -38,17 +43,25 @@ test: system-packages check node_modules/.package-lock.json
 	$(BIN)/python -m pytest
 	$(BIN)/python -m tests.services
 
-check: $(VENV)/installed-dev check-js
+check: $(VENV)/installed-dev check-js check-pages
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
 check-js:
 	node --test tests/js/*.test.js
 
-# axe-core, for the test of the pages' accessibility; without it that test is skipped and says why.
+# Format, lint and types of the JavaScript and the CSS.
+BIOME := node_modules/.bin/biome
+TSC := node_modules/.bin/tsc
+check-pages: node_modules/.package-lock.json
+	@if [ -x $(BIOME) ] && [ -x $(TSC) ]; then $(BIOME) check --error-on-warnings && $(TSC) && echo "tsc: no type is wrong"; \
+	else echo "biome and tsc are not here (they come with npm): JavaScript and CSS are not checked"; fi
+
+# biome and tsc check the pages, axe-core tests that they are accessible; what npm can't bring is skipped and says why.
 node_modules/.package-lock.json: package.json package-lock.json
-	@if ! command -v npm >/dev/null; then echo "npm is not here: the accessibility test will be skipped"; \
-	else npm ci --silent || echo "npm could not install axe-core: the accessibility test will be skipped"; fi
+	@if ! command -v npm >/dev/null; then echo "npm is not here: the accessibility test and the checks of pages will be skipped"; \
+	else npm ci --silent || echo "npm could not install package.json's: what needs them will be skipped"; fi
 
 # Tests want a browser, a JavaScript engine, jemalloc, Postgres and Redis (they start servers of their own); only root
 # on Debian gets them installed, others are told.

@@ -49,7 +49,10 @@ test("auto-accept takes what scores enough and leaves the rest open", () => {
 test("J and K walk around all open proposals and instances", () => {
   const { editor, state } = desk();
   editor.accept();
-  const seen = [1, 2, 3].map(() => (editor.move(1), state().cursor.kind));
+  const seen = [1, 2, 3].map(() => {
+    editor.move(1);
+    return state().cursor.kind;
+  });
   assert.deepEqual(seen, ["instance", "proposal", "instance"]);
   editor.move(-1);
   assert.deepEqual(state().cursor, { kind: "proposal", key: 1 });
@@ -73,7 +76,7 @@ test("a click waits for its mask; the answer can be accepted and holds prompt, s
 });
 
 test("an answer to a click that was undone changes nothing", () => {
-  const { editor, store, state } = desk();
+  const { editor, state } = desk();
   editor.addPrompt(at(30, 5));
   const { token } = state().hand;
   editor.undo();

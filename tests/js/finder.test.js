@@ -16,7 +16,7 @@ function deskWithFinder(...answers) {
   const [asked, said, told] = [[], [], []];
   const api = {
     abort() {},
-    async post(url, body) {
+    async post(_url, body) {
       asked.push(body.exemplars.map((one) => one.box));
       const next = answers.shift();
       if (next instanceof Error) throw next;

@@ -5,7 +5,11 @@ import { createGoal, midnight } from "../../static/annotator/js/desk/goal.js";
 
 /** The panel's three elements, and a server that says how much was settled. */
 function panel({ goal = null, answers = [] } = {}) {
-  const elements = { today: {}, "today-bar": {}, goal: { addEventListener: (_, deed) => (elements.goal.change = deed) } };
+  const elements = {
+    today: {},
+    "today-bar": {},
+    goal: { addEventListener: (_, deed) => (elements.goal.change = deed) },
+  };
   const values = { goal };
   const settings = { get: (name) => values[name], set: (name, value) => (values[name] = value) };
   const asked = [];

@@ -17,7 +17,9 @@ const layers = drawing.layers.map(({ colour, truth, predicted }) => ({
 
 function shown() {
   const whose = [...controls.querySelectorAll("[data-whose]:checked")].map((box) => box.dataset.whose);
-  const concepts = [...controls.querySelectorAll("[data-layer]:checked")].map((box) => layers[Number(box.dataset.layer)]);
+  const concepts = [...controls.querySelectorAll("[data-layer]:checked")].map(
+    (box) => layers[Number(box.dataset.layer)],
+  );
   return concepts.flatMap((layer) => whose.flatMap((side) => layer[side]));
 }
 

@@ -12,7 +12,9 @@ function sentenceOf(xhr) {
   try {
     return JSON.parse(xhr.responseText).error.message;
   } catch {
-    return xhr.status ? `The server answered ${xhr.status}. Reload the page and try again.` : "The server can't be reached.";
+    return xhr.status
+      ? `The server answered ${xhr.status}. Reload the page and try again.`
+      : "The server can't be reached.";
   }
 }
 
@@ -42,7 +44,9 @@ function askFirst(event) {
   document.getElementById("confirm-text").textContent = form.dataset.confirmText ?? "";
   document.getElementById("confirm-yes").textContent = form.dataset.confirmYes ?? "Yes";
   dialog.returnValue = "no";
-  dialog.addEventListener("close", () => dialog.returnValue === "yes" && submitConfirmed(form, event.submitter), { once: true });
+  dialog.addEventListener("close", () => dialog.returnValue === "yes" && submitConfirmed(form, event.submitter), {
+    once: true,
+  });
   dialog.showModal();
 }
 
@@ -55,7 +59,9 @@ function submitConfirmed(form, submitter) {
 // A second press of a slow button must not start a second deed.
 function disableWhileSending(event) {
   if (event.defaultPrevented || event.target.method !== "post") return;
-  setTimeout(() => event.target.querySelectorAll("button[type=submit]").forEach((button) => (button.disabled = true)));
+  setTimeout(() => {
+    for (const button of event.target.querySelectorAll("button[type=submit]")) button.disabled = true;
+  });
 }
 
 const CLOCKS = {
@@ -80,14 +86,18 @@ document.addEventListener("htmx:responseError", (event) => {
 });
 document.addEventListener("submit", askFirst);
 document.addEventListener("submit", disableWhileSending);
-document.addEventListener("change", (event) => event.target.matches("[data-submit-on-change]") && event.target.form.requestSubmit());
+document.addEventListener(
+  "change",
+  (event) => event.target.matches("[data-submit-on-change]") && event.target.form.requestSubmit(),
+);
 document.addEventListener("click", (event) => {
   closeMenus(event.target.closest("details.menu"));
   if (event.target.closest("[data-theme-switch]")) switchTheme();
 });
 document.addEventListener("keydown", (event) => event.key === "Escape" && closeMenus());
 window.addEventListener("pageshow", (event) => {
-  if (event.persisted) document.querySelectorAll("button[type=submit]:disabled").forEach((button) => (button.disabled = false));
+  if (!event.persisted) return;
+  for (const button of document.querySelectorAll("button[type=submit]:disabled")) button.disabled = false;
 });
 document.addEventListener("htmx:afterSettle", (event) => localiseTimes(event.target));
 localiseTimes(document);

@@ -113,7 +113,11 @@ function tryBands(form, canvas, data) {
 function dragBand(canvas, data, show) {
   let held = null; // {part, from: value under the pointer, band: as it was}
   const scale = () => window.Chart.getChart(canvas).scales.x;
-  const grip = (event) => gripAt(event.offsetX, [data.low, data.high].map((value) => scale().getPixelForValue(value)));
+  const grip = (event) =>
+    gripAt(
+      event.offsetX,
+      [data.low, data.high].map((value) => scale().getPixelForValue(value)),
+    );
 
   canvas.addEventListener("pointerdown", (event) => {
     const part = event.button === 0 ? grip(event) : null;

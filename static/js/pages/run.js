@@ -91,7 +91,10 @@ function drawInterval(data) {
       const at = (value) => scales.x.getPixelForValue(100 * value);
       const middle = (chartArea.top + chartArea.bottom) / 2;
       ctx.save();
-      for (const [value, token, dash] of [[0, "line-strong", []], [data.asked, "warn", [5, 4]]]) {
+      for (const [value, token, dash] of [
+        [0, "line-strong", []],
+        [data.asked, "warn", [5, 4]],
+      ]) {
         ctx.strokeStyle = colour(token);
         ctx.setLineDash(dash);
         ctx.lineWidth = 1.5;
@@ -135,7 +138,10 @@ const redraws = [
 ];
 fillTables();
 const { seriesUrl } = document.getElementById("plots").dataset;
-if (seriesUrl) setTimeout(() => follow(seriesUrl, () => redraws.forEach((redraw) => redraw())), POLL_MS);
+const redrawAll = () => {
+  for (const redraw of redraws) redraw();
+};
+if (seriesUrl) setTimeout(() => follow(seriesUrl, redrawAll), POLL_MS);
 
 const gate = readJson("gate-data");
 if (gate) keepChart(document.getElementById("gate-chart"), () => gateBars(gate));

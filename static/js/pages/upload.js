@@ -24,7 +24,8 @@ function finish(form, request) {
   if (request.status === 401) return location.reload(); // logged out meanwhile
   const page = new DOMParser().parseFromString(request.responseText, "text/html");
   const answer = page.querySelector("form[data-upload]");
-  if (!answer) return giveUp(form, page.querySelector("main p")?.textContent ?? `The server answered ${request.status}.`);
+  if (!answer)
+    return giveUp(form, page.querySelector("main p")?.textContent ?? `The server answered ${request.status}.`);
   form.replaceWith(answer);
   watch(answer);
   answer.querySelector(".field-error, .notice-error")?.scrollIntoView({ block: "center" });

@@ -81,8 +81,8 @@ const feed = new Feed({ api, slug, outbox, onPicture: () => editing.workspace.in
 const panel = new Panel(root, {
   onSelect: (cursor) => editor.select(cursor),
   onAccept: ({ key }) => say(desk.decide(() => editor.acceptProposal(key))),
-  onReject: (cursor) => say(desk.decide(() => (editor.select(cursor), editor.reject()))),
-  onRemove: (cursor) => say(desk.decide(() => (editor.select(cursor), editor.remove()))),
+  onReject: (cursor) => say(decideAt(cursor, () => editor.reject())),
+  onRemove: (cursor) => say(decideAt(cursor, () => editor.remove())),
 });
 const cover = createCover(role("cover"), { onStart: (event) => desk.start(null, event.timeStamp) });
 const dialogs = { draft: role("draft-dialog") };
@@ -104,6 +104,13 @@ const desk = new Desk({
   scene,
   say,
 });
+
+function decideAt(cursor, decide) {
+  return desk.decide(() => {
+    editor.select(cursor);
+    return decide();
+  });
+}
 
 function onMask(startedAt) {
   measurePainted("roost:click", startedAt);
@@ -161,6 +168,7 @@ bindActions(page, actions);
 bindFields();
 void goal.refresh();
 document.addEventListener("visibilitychange", () => !document.hidden && goal.refresh());
-const isReload = performance.getEntriesByType("navigation")[0]?.type === "reload";
+const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+const isReload = navigation?.type === "reload";
 if (taskId || (isReload && session.values.started)) desk.start(taskId ? Number(taskId) : null);
 else cover.show("start");

@@ -6,7 +6,7 @@ import { EMPTY_MASK, blankMask, trimMask } from "./masks.js";
 export function maskFromStroke(points, radius, image) {
   if (!points.length) return EMPTY_MASK;
   const mask = blankMask(boundsOf(points, radius, image));
-  points.forEach((point, i) => paintCapsule(mask, points[Math.max(0, i - 1)], point, radius));
+  for (const [i, point] of points.entries()) paintCapsule(mask, points[Math.max(0, i - 1)], point, radius);
   return trimMask(mask);
 }
 

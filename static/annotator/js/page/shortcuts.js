@@ -60,7 +60,12 @@ export const DESK_SHORTCUTS = Object.freeze([
   row("take", ["R"], "Decide", "Take the selected mask in hand to mend it"),
   row("delete", ["Delete"], "Decide", "Remove the selected instance"),
   row("absent", ["N"], "Finish", "Not in this image: submit that and go on; of several concepts: to the next"),
-  row("submit", ["Space", "Ctrl+Enter"], "Finish", "Submit and go on; of several concepts: first to what is not decided"),
+  row(
+    "submit",
+    ["Space", "Ctrl+Enter"],
+    "Finish",
+    "Submit and go on; of several concepts: first to what is not decided",
+  ),
   row("skip", ["S"], "Finish", "Skip: back to the queue, behind the others"),
   ...CONCEPTS,
   row("copy", ["D"], "Several concepts", "Copy the selected instance to another concept"),

@@ -2,7 +2,12 @@
 
 import { element, rolesOf, showSelected } from "../page/panel.js";
 
-const ORIGINS = { proposal: "accepted proposal", click: "clicked", drawn: "drawn by hand", exemplar: "found by example" };
+const ORIGINS = {
+  proposal: "accepted proposal",
+  click: "clicked",
+  drawn: "drawn by hand",
+  exemplar: "found by example",
+};
 
 export class ReviewPanel {
   /** Why this one can't be decided here; null when it can. */

@@ -10,6 +10,29 @@ import { createReplay } from "../stage/replay.js";
 import { measurePainted } from "../page/timing.js";
 import { proposalsOf } from "../work/work.js";
 
+/** @import { Api } from "../model/api-client.js" */
+/** @import { createCover } from "../page/cover.js" */
+/** @import { Notices } from "../page/notices.js" */
+/** @import { Editing, Scene } from "../stage/editing.js" */
+/** @import { Editor } from "../work/editor.js" */
+/** @import { WorkStore } from "../work/work.js" */
+/** @import { ReviewPanel } from "./panel.js" */
+/**
+ * @typedef {object} ReviewParts
+ * @property {Api} api
+ * @property {string} slug
+ * @property {WorkStore} store
+ * @property {Editor} editor
+ * @property {Editing} editing
+ * @property {Scene} scene
+ * @property {ReviewPanel} panel
+ * @property {ReturnType<typeof createCover>} cover
+ * @property {Notices} notices
+ * @property {{open: () => void, close: () => void}} comment
+ * @property {(text: string | null | void) => void} say
+ * @property {string} base
+ */
+
 const LAYERS = {
   proposal: "The model's proposal.",
   correction: "The annotator's correction.",
@@ -17,6 +40,7 @@ const LAYERS = {
 };
 
 export class ReviewDesk {
+  /** @type {ReviewParts} */
   #parts;
   #rows = []; // what waits, oldest first
   #current = null; // {task, picture, proposals, instances, difference}
@@ -28,7 +52,7 @@ export class ReviewDesk {
   #step = null; // of the replay
   #replay;
 
-  /** `parts`: api, slug, store, editor, editing, scene, panel, cover, notices, comment, say. */
+  /** @param {ReviewParts} parts */
   constructor(parts) {
     this.#parts = parts;
     const isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -46,10 +70,9 @@ export class ReviewDesk {
   get actions() {
     const { editing, editor } = this.#parts;
     const layers = Object.keys(LAYERS).map((layer) => [`layer-${layer}`, () => this.#setLayer(layer)]);
-    const mending = ["accept", "take", "split", "merge", "delete", "fill-holes", "candidate", "undo", "redo"].map((name) => [
-      name,
-      () => this.#mending(editing.actions[name]),
-    ]);
+    const mending = ["accept", "take", "split", "merge", "delete", "fill-holes", "candidate", "undo", "redo"].map(
+      (name) => [name, () => this.#mending(editing.actions[name])],
+    );
     return {
       ...editing.actions,
       ...Object.fromEntries([...layers, ...mending]),
@@ -196,8 +219,7 @@ export class ReviewDesk {
     if (!this.#current) return;
     context.setTransform(view.scale, 0, 0, view.scale, view.x, view.y);
     if (layer === "settled" && !this.#isMending) this.#drawLayer(context, unit / view.scale);
-    if (layer === "live" && this.#step)
-      drawPrompts(canvas, { ...this.#step, state: "idle" }, this.#step.shown);
+    if (layer === "live" && this.#step) drawPrompts(canvas, { ...this.#step, state: "idle" }, this.#step.shown);
   }
 
   #drawLayer(context, pixel) {

@@ -20,12 +20,14 @@ export function createReplay({ onStep, say, isStill }) {
   }
 
   function play(steps, at = 0) {
-    if (at >= steps.length) return void (timer = setTimeout(stop, 4 * STEP_MS));
+    if (at >= steps.length) {
+      timer = setTimeout(stop, 4 * STEP_MS);
+      return;
+    }
     const { instance, shown, prompts } = steps[at];
     onStep(steps[at]);
     say(`Instance ${instance + 1}, ${shown} of ${prompts.length}: ${described(prompts[shown - 1])}.`);
     timer = setTimeout(() => play(steps, at + 1), STEP_MS);
-    return undefined;
   }
 
   return {

@@ -42,14 +42,18 @@ import {
   workFrom,
 } from "./work.js";
 
+/** @import { WorkStore } from "./work.js" */
+
 const SELECT_FIRST = "Select a proposal or an instance first (J, K or the list).";
 
 export class Editor {
+  /** @type {WorkStore} */
   #store;
   #history = createHistory();
   #tokens = 0;
   #keys = 0;
 
+  /** @param {WorkStore} store */
   constructor(store) {
     this.#store = store;
   }
@@ -215,7 +219,7 @@ export class Editor {
   /** Ask again for prompts that came back by redo or from a draft without their answer. */
   askAgain() {
     const { hand } = this.#work;
-    if (!hand || !hand.prompts.length || hand.origin === "exemplar") return false;
+    if (!hand?.prompts.length || hand.origin === "exemplar") return false;
     this.#store.set({ hand: Object.freeze({ ...hand, token: ++this.#tokens, state: "waiting" }) });
     return true;
   }

@@ -92,7 +92,9 @@ export class PolygonTool {
       [...this.#corners, ...ahead].map((point) => toScreen(view, point)),
       unit,
     );
-    this.#corners.forEach((corner, i) => drawHandle(context, toScreen(view, corner), (i ? 4 : 6) * unit));
+    for (const [i, corner] of this.#corners.entries()) {
+      drawHandle(context, toScreen(view, corner), (i ? 4 : 6) * unit);
+    }
   }
 
   #cornerAt({ point, unit, view }) {
@@ -105,12 +107,13 @@ const distance = (a, b) => Math.hypot(a.x - b.x, a.y - b.y);
 
 function drawLine(context, points, unit) {
   context.setLineDash([]);
-  for (const [width, style] of [
+  const strokes = /** @type {[number, string][]} */ ([
     [4, "rgb(0 0 0 / 65%)"],
     [2, HAND_COLOUR],
-  ]) {
+  ]);
+  for (const [width, style] of strokes) {
     context.beginPath();
-    points.forEach(({ x, y }, i) => (i ? context.lineTo(x, y) : context.moveTo(x, y)));
+    for (const { x, y } of points) context.lineTo(x, y); // the first only moves: the path is empty
     context.lineWidth = width * unit;
     context.strokeStyle = style;
     context.stroke();
