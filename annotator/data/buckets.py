@@ -1,26 +1,22 @@
-"""The door to S3 buckets, and the only user of boto3, which is imported when a bucket is first asked for.
+"""The door to S3 buckets (toolbox/s3.py), in words for a person. Every failure is a BucketError.
 
-A place is written `s3://bucket/prefix` and means what lies below `prefix/`. The server is ROOST_S3_ENDPOINT, else what
-boto3 takes (AWS_ENDPOINT_URL, Amazon); who we are is found as boto3 does. Every failure is a BucketError.
+The server is ROOST_S3_ENDPOINT, else what boto3 takes.
 """
 
-import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from django.conf import settings
 
 from annotator.common.errors import ImportRefusedError, RoostError
+from toolbox import s3
+from toolbox.s3 import SCHEME, Place
 
 from .formats.records import Problem
 
-SCHEME = "s3://"
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 5, 60, 4
-ABSENT = {"404", "NoSuchKey", "NotFound"}
 REFUSALS = {
     "NoSuchBucket": "There is no bucket {bucket!r} at {server}; check its name.",
     "AccessDenied": "{server} forbids this in bucket {bucket!r}; ask its owner for the right to read (and write) it.",
@@ -38,60 +34,42 @@ class BucketError(RoostError):
     http_status = 502
 
 
-@dataclass(frozen=True)
-class Place:
-    """`prefix` ends with a slash, or is empty for the whole bucket."""
-
-    bucket: str
-    prefix: str
-
-    def __str__(self) -> str:
-        return f"{SCHEME}{self.bucket}/{self.prefix}"
-
-
 def is_bucket(where: object) -> bool:
     return str(where).startswith(SCHEME)
 
 
 def place_named(url: str) -> Place:
-    bucket, _, prefix = url.removeprefix(SCHEME).partition("/")
-    if not is_bucket(url) or not bucket:
+    place = s3.place_named(url)
+    if place is None:
         raise BucketError(f"{url!r} names no bucket; write s3://bucket/prefix.", http_status=400)
-    prefix = prefix.strip("/")
-    return Place(bucket, f"{prefix}/" if prefix else "")
+    return place
 
 
 def keys_listed(place: Place) -> Iterator[str]:
     """Keys below the place, in the order of their bytes; `folders` that some tools make are left out."""
     with _told(place):
-        pages = _client().get_paginator("list_objects_v2").paginate(Bucket=place.bucket, Prefix=place.prefix)
-        for page in pages:
-            yield from (row["Key"] for row in page.get("Contents", ()) if not row["Key"].endswith("/"))
+        yield from _server().keys(place)
 
 
 def object_exists(place: Place, key: str) -> bool:
-    try:
-        with _told(place):
-            _client().head_object(Bucket=place.bucket, Key=key)
-    except ObjectAbsentError:
-        return False
-    return True
+    with _told(place):
+        return _server().exists(place.bucket, key)
 
 
 def object_put(place: Place, key: str, path: Path) -> None:
-    with _told(place), path.open("rb") as file:
-        _client().put_object(Bucket=place.bucket, Key=key, Body=file)
+    with _told(place):
+        _server().put(place.bucket, key, path)
 
 
 def object_delete(place: Place, key: str) -> None:
     with _told(place):
-        _client().delete_object(Bucket=place.bucket, Key=key)
+        _server().delete(place.bucket, key)
 
 
 def object_opened(place: Place, key: str) -> "ObjectStream":
     """ObjectAbsentError when there is none."""
     with _told(place):
-        return ObjectStream(place, _client().get_object(Bucket=place.bucket, Key=key)["Body"])
+        return ObjectStream(place, _server().open(place.bucket, key))
 
 
 class ObjectAbsentError(ImportRefusedError):
@@ -103,18 +81,18 @@ class ObjectAbsentError(ImportRefusedError):
 class ObjectStream:
     """An object's bytes as they come; a server that goes away half-way is a BucketError, never a short file."""
 
-    def __init__(self, place: Place, body: Any) -> None:
-        self._place, self._body = place, body
+    def __init__(self, place: Place, stream: s3.ObjectStream) -> None:
+        self._place, self._stream = place, stream
 
     def read(self, size: int = -1, /) -> bytes:
         with _told(self._place):
-            return self._body.read(size if size >= 0 else None)
+            return self._stream.read(size)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._body.close()
+        self._stream.__exit__(*error)
 
 
 class BucketSource:
@@ -132,60 +110,33 @@ class BucketSource:
         return object_opened(self._place, self._place.prefix + name)
 
 
-_clients: dict[tuple, Any] = {}
-_clients_lock = threading.Lock()
-
-
-def _client() -> Any:
-    """One a process and server; boto3's clients may be shared by threads, not by a fork."""
-    import boto3
-    from botocore.config import Config
-
-    key = (os.getpid(), settings.S3_ENDPOINT, os.environ.get("AWS_ACCESS_KEY_ID"))
-    with _clients_lock:
-        if key not in _clients:
-            config = Config(
-                connect_timeout=CONNECT_SECONDS,
-                read_timeout=READ_SECONDS,
-                retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-                # Servers other than Amazon's need not know checksums, nor a host name for each bucket.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                s3={"addressing_style": "path" if settings.S3_ENDPOINT else "auto"},
-            )
-            session = boto3.session.Session()
-            _clients[key] = session.client("s3", endpoint_url=settings.S3_ENDPOINT or None, config=config)
-        return _clients[key]
+def _server() -> s3.Server:
+    return s3.Server(settings.S3_ENDPOINT or None, CONNECT_SECONDS, READ_SECONDS, ATTEMPTS)
 
 
 @contextmanager
 def _told(place: Place) -> Iterator[None]:
-    """boto3's exceptions as sentences."""
-    try:
-        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
-    except ImportError:
-        words = "Buckets need the package boto3: pip install -r requirements-scale.txt -c constraints.txt"
-        raise BucketError(words, code="absent_package") from None
+    """The client's errors as sentences."""
     try:
         yield
-    except ClientError as error:
-        raise _refusal(place, error.response.get("Error", {})) from error
-    except (NoCredentialsError, PartialCredentialsError) as error:
-        words = f"There are no credentials for {_server()}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
-        raise BucketError(words) from error
-    except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no address
-        words = f"No whole answer came from {_server()} ({error}). Is ROOST_S3_ENDPOINT right, and does it run?"
-        raise BucketError(words) from error
+    except s3.ObjectAbsent as error:
+        raise ObjectAbsentError(f"It is not in {place} (any more).") from error
+    except s3.PackageAbsent:
+        words = "Buckets need the package boto3: pip install -r requirements-scale.txt -c constraints.txt"
+        raise BucketError(words, code="absent_package") from None
+    except s3.S3Error as error:
+        raise BucketError(_words(place, error)) from error
 
 
-def _refusal(place: Place, error: dict[str, Any]) -> RoostError:
-    code = str(error.get("Code", ""))
-    if code in ABSENT:
-        return ObjectAbsentError(f"It is not in {place} (any more).")
-    words = REFUSALS.get(code, "{server} refused: {message} ({code}).")
-    words = words.format(server=_server(), bucket=place.bucket, message=error.get("Message"), code=code)
-    return BucketError(words[0].upper() + words[1:])
+def _words(place: Place, error: s3.S3Error) -> str:
+    if isinstance(error, s3.Refused):
+        words = REFUSALS.get(error.code, "{server} refused: {message} ({code}).")
+        words = words.format(server=_shown(), bucket=place.bucket, message=error.message, code=error.code)
+        return words[0].upper() + words[1:]
+    if isinstance(error, s3.NoCredentials):
+        return f"There are no credentials for {_shown()}: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+    return f"No whole answer came from {_shown()} ({error}). Is ROOST_S3_ENDPOINT right, and does it run?"
 
 
-def _server() -> str:
+def _shown() -> str:
     return f"the S3 server {settings.S3_ENDPOINT}" if settings.S3_ENDPOINT else "Amazon S3"

@@ -6,25 +6,29 @@ is another machine's word: shapes are checked here, contents by whoever uses the
 
 import ipaddress
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
 
 import httpx
 from django.conf import settings
 
 from annotator.common.checked_http import ForbiddenAddress, Network, TooMuch, checked_client
 from annotator.common.errors import RoostError
+from toolbox.studio_images import AddressRefused, AddressRules, Target, Token, redirect_hint
 
 PAGE_TASKS = 50
 ANSWER_BYTES = 512 * 1024**2  # a task travels with every mask that was ever drawn on it
-TOKEN_SECONDS = 120.0
 MASK_CONTROLS = ("brushlabels", "polygonlabels")
 NOT_SET = "Label Studio is not set up here: start Roost with ROOST_LS_URL and ROOST_LS_TOKEN (docs/label-studio.md)."
+REFUSED = {
+    "no_base": NOT_SET,
+    "invalid": "its address is not valid",
+    "not_plain": "only plain http and https addresses are fetched; let Label Studio presign or proxy it",
+    "unlisted": "“{host}” is neither Label Studio's host nor among ROOST_LS_HOSTS",
+}
 
 
 class LabelStudioError(RoostError):
@@ -81,7 +85,8 @@ class LabelStudioClient:
         self._http = checked_client(networks=networks, max_bytes=settings.LABEL_STUDIO_IMAGE_BYTES)
         self._sdk = _asked(lambda: _sdk(checked_client(networks=networks, max_bytes=ANSWER_BYTES)))
         self._emails: dict[int, str] | None = None
-        self._access: tuple[str, float] = ("", 0.0)
+        self._addresses = AddressRules(settings.LABEL_STUDIO_URL, settings.LABEL_STUDIO_HOSTS)
+        self._token = Token(settings.LABEL_STUDIO_TOKEN, self._exchanged)
 
     def project(self, number: int) -> StudioProject:
         """LabelStudioUnknown when there is none; a RoostError says what its labelling interface lacks."""
@@ -122,30 +127,28 @@ class LabelStudioClient:
 
     def image(self, address: str) -> BytesIO:
         """The bytes behind a task's image; LabelStudioImageError with the reason."""
-        target = _target(address)
-        # Label Studio answers 406 to anything narrower than */*.
-        headers = {"Accept": "*/*"} | ({"Authorization": self._authorization()} if _is_label_studio(target) else {})
+        target = self._target(address)
+        headers = self._token.headers(target)
         try:
-            answer = self._http.get(target.geturl(), headers=headers)
+            answer = self._http.get(target.url, headers=headers)
         except (TooMuch, ForbiddenAddress) as error:
             raise _image_refused(f"{error}") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            if _is_label_studio(target):
+        except httpx.HTTPError as error:
+            if target.is_studio:
                 raise _away(error) from error
             raise _image_refused(f"its server can't be read ({type(error).__name__})") from error
         if answer.status_code != 200:
-            raise _image_refused(f"its server answered {answer.status_code}{_hint(answer.status_code)}")
+            raise _image_refused(f"its server answered {answer.status_code}{redirect_hint(answer.status_code)}")
         return BytesIO(answer.content)
 
-    def _authorization(self) -> str:
-        """A legacy token as it is; a personal access token (a JWT) is exchanged for a short-lived one."""
-        token = settings.LABEL_STUDIO_TOKEN
-        if token.count(".") != 2:
-            return f"Token {token}"
-        if self._access[1] < time.monotonic():
-            answer = _asked(lambda: self._sdk.tokens.refresh(refresh=token))
-            self._access = (answer.access, time.monotonic() + TOKEN_SECONDS)
-        return f"Bearer {self._access[0]}"
+    def _target(self, address: str) -> Target:
+        try:
+            return self._addresses.target(address)
+        except AddressRefused as error:
+            raise _image_refused(REFUSED[error.fault].format(host=error.host)) from None
+
+    def _exchanged(self, token: str) -> str:
+        return _asked(lambda: self._sdk.tokens.refresh(refresh=token)).access
 
 
 def _sdk(client: httpx.Client) -> Any:
@@ -178,16 +181,12 @@ def _refusal(status: int | None) -> LabelStudioError:
         return LabelStudioUnknown("Label Studio has no such project or task, or ROOST_LS_TOKEN may not see it.")
     if status in (401, 403):
         return LabelStudioError(f"Label Studio does not accept ROOST_LS_TOKEN ({status}): set a token that is valid.")
-    return LabelStudioError(f"Label Studio answered {status}{_hint(status)}. It will be asked again.")
+    return LabelStudioError(f"Label Studio answered {status}{redirect_hint(status)}. It will be asked again.")
 
 
 def _away(error: Exception) -> LabelStudioError:
     words = f"Label Studio can't be reached ({type(error).__name__}): does it run, and is ROOST_LS_URL right?"
     return LabelStudioError(words, http_status=503)
-
-
-def _hint(status: int | None) -> str:
-    return " (a redirect, which is not followed)" if status in (301, 302, 303, 307, 308) else ""
 
 
 def _image_refused(reason: str) -> LabelStudioImageError:
@@ -235,34 +234,3 @@ def _task(row: dict[str, Any]) -> StudioTask:
     if type(number) is not int or not isinstance(data, dict) or not isinstance(annotations, list):
         raise LabelStudioError("Label Studio's answer is no task.")
     return StudioTask(number, data, tuple(one for one in annotations if isinstance(one, dict)))
-
-
-def _target(address: str) -> SplitResult:
-    """Label Studio's own paths, its own host, and the hosts of ROOST_LS_HOSTS; nothing else is fetched from."""
-    if address.startswith("/") and not address.startswith("//"):
-        address = settings.LABEL_STUDIO_URL + address
-    try:
-        target = urlsplit(address)
-        _ = target.port
-    except ValueError:
-        raise _image_refused("its address is not valid") from None
-    if target.scheme not in ("http", "https") or not target.hostname or target.username or target.password:
-        raise _image_refused("only plain http and https addresses are fetched; let Label Studio presign or proxy it")
-    if not (_is_label_studio(target) or _names(target) & settings.LABEL_STUDIO_HOSTS):
-        raise _image_refused(f"“{target.hostname}” is neither Label Studio's host nor among ROOST_LS_HOSTS")
-    return target
-
-
-def _is_label_studio(target: SplitResult) -> bool:
-    base = urlsplit(settings.LABEL_STUDIO_URL)
-    return (target.scheme, target.hostname, _port(target)) == (base.scheme, base.hostname, _port(base))
-
-
-def _port(target: SplitResult) -> int:
-    return target.port or (443 if target.scheme == "https" else 80)
-
-
-def _names(target: SplitResult) -> set[str]:
-    """The ways in which ROOST_LS_HOSTS may name this host."""
-    host = (target.hostname or "").lower()
-    return {f"{host}:{_port(target)}"} | ({host} if target.port is None else set())

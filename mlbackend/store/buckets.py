@@ -1,19 +1,17 @@
-"""The door to S3 buckets, and the only user of boto3, which is imported when a bucket is configured.
-
-A place is written `s3://bucket/prefix`. The server is ROOST_S3_ENDPOINT, else what boto3 takes; so are the credentials.
-"""
+"""The door to S3 buckets (toolbox/s3.py), by a place and a name below it. Every failure is an OSError."""
 
 from __future__ import annotations
 
 import importlib.util
-import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
 
-SCHEME = "s3://"
+from toolbox import s3
+from toolbox.s3 import SCHEME
+
 # A click may be waiting: two tries, and then it is better to encode the image again.
 CONNECT_SECONDS, READ_SECONDS, ATTEMPTS = 3, 20, 2
-ABSENT = {"404", "NoSuchKey", "NotFound"}
 
 
 class BucketError(OSError):
@@ -22,7 +20,7 @@ class BucketError(OSError):
 
 def check_place(variable: str, place: str) -> str | None:
     """Why this place can't be used, in a sentence; None if it can."""
-    if not place.startswith(SCHEME) or not place.removeprefix(SCHEME).partition("/")[0]:
+    if s3.place_named(place) is None:
         return f"{variable}={place!r} names no bucket: write s3://bucket/prefix"
     if importlib.util.find_spec("boto3") is None:
         return f"{variable}={place} needs the package boto3: pip install -r requirements-scale.txt -c constraints.txt"
@@ -33,53 +31,39 @@ class Bucket:
     """Objects below one place, by name. Thread-safe."""
 
     def __init__(self, place: str, endpoint: str | None) -> None:
-        self.place, self._endpoint = place, endpoint
-        self._bucket, _, prefix = place.removeprefix(SCHEME).partition("/")
-        self._prefix = f"{prefix.strip('/')}/" if prefix.strip("/") else ""
-        self._lock = threading.Lock()
-        self._made: Any = None
+        named = s3.place_named(place)
+        if named is None:
+            raise ValueError(f"{place!r} names no bucket")
+        self.place, self._place = place, named
+        self._server = s3.Server(endpoint, CONNECT_SECONDS, READ_SECONDS, ATTEMPTS)
 
     def get(self, name: str) -> bytes | None:
         """The whole object; None if there is none."""
-        return self._ask(lambda client, where: client.get_object(**where)["Body"].read(), name)
+        with self._told(), suppress(s3.ObjectAbsent), self._server.open(*self._key(name)) as stream:
+            return stream.read()
+        return None
 
     def exists(self, name: str) -> bool:
-        return self._ask(lambda client, where: client.head_object(**where), name) is not None
+        with self._told():
+            return self._server.exists(*self._key(name))
 
     def put(self, name: str, source: Path) -> None:
-        with source.open("rb") as file:
-            self._ask(lambda client, where: client.put_object(**where, Body=file), name)
+        with self._told():
+            self._server.put(*self._key(name), source)
 
     def delete(self, name: str) -> None:
-        self._ask(lambda client, where: client.delete_object(**where), name)
+        with self._told(), suppress(s3.ObjectAbsent):
+            self._server.delete(*self._key(name))
 
-    def _ask(self, call: Any, name: str) -> Any:
-        """The call's answer, None where the object is absent; every failure is a BucketError."""
-        from botocore.exceptions import BotoCoreError, ClientError
+    def _key(self, name: str) -> tuple[str, str]:
+        return self._place.bucket, self._place.prefix + name
 
+    @contextmanager
+    def _told(self) -> Iterator[None]:
         try:
-            return call(self._client(), {"Bucket": self._bucket, "Key": self._prefix + name})
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in ABSENT:
-                return None
-            raise BucketError(f"{self.place}: {error}") from error
-        except (BotoCoreError, ValueError) as error:  # ValueError: an endpoint that is no address
+            yield
+        except s3.S3Error as error:
             raise BucketError(f"{self.place}: {error}") from error
 
-    def _client(self) -> Any:
-        with self._lock:
-            if self._made is None:
-                import boto3
-                from botocore.config import Config
 
-                config = Config(
-                    connect_timeout=CONNECT_SECONDS,
-                    read_timeout=READ_SECONDS,
-                    retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-                    # Servers other than Amazon's need not know checksums, nor a host name for each bucket.
-                    request_checksum_calculation="when_required",
-                    response_checksum_validation="when_required",
-                    s3={"addressing_style": "path" if self._endpoint else "auto"},
-                )
-                self._made = boto3.session.Session().client("s3", endpoint_url=self._endpoint, config=config)
-            return self._made
+__all__ = ["SCHEME", "Bucket", "BucketError", "check_place"]
