@@ -132,6 +132,7 @@ class Trainer:
             caution=config.presence_caution,
             earlier_caution=self._earlier_caution(),
         )
+        self.average.begin()
         self.weights = LossWeights(positive_weight=config.positive_weight, presence_smoothing=config.presence_smoothing)
         self.targets = Targets(model.network.grid_size)
         self.sampler = Sampler(
