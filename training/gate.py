@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from toolbox.training_settings import Policy
 from training import cgf1
-from training.config import Policy
 from training.errors import Refused
 
 ROUNDS_AT_ONCE = 500

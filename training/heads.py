@@ -95,7 +95,7 @@ class Average:
     caution lowers every presence score by so many logits: the gate forgives no new false alarm, and a model that has
     just learned to find more stands close to the threshold on some negatives. A run that has not moved is left alone.
     earlier_caution is what the weights to start from were lowered by already: training begins without it, or rounds
-    would add up.
+    would add up. The network gets it back in begin() alone; building an average leaves the network as it is.
     """
 
     def __init__(
@@ -107,11 +107,16 @@ class Average:
         earlier_caution: float = 0.0,
     ) -> None:
         self._parameters, self._decay, self._start_share, self._caution = parameters, decay, start_share, caution
-        self._lowered = {name: parameters[name].detach().clone() for name in (PRESENCE_BIAS,) if earlier_caution}
-        for name in self._lowered:
-            parameters[name].data += earlier_caution
         self._start: State = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        self._lowered: State = {}
+        if earlier_caution:
+            self._lowered = {PRESENCE_BIAS: self._start[PRESENCE_BIAS]}
+            self._start[PRESENCE_BIAS] = self._start[PRESENCE_BIAS] + earlier_caution
         self.weights: State = {name: weight.clone() for name, weight in self._start.items()}
+
+    def begin(self) -> None:
+        """Give the network the weights that training starts from: those it has, without an earlier run's caution."""
+        _copy_into(self._parameters, self._start)
 
     @torch.no_grad()
     def update(self, step: int) -> None:

@@ -48,27 +48,6 @@ log = logging.getLogger(__name__)
 LOSS_EVERY = 5
 STAND_IN_EVERY = 6
 LOSS_NAMES = {"score": "class", "box_l1": "box", "mask_focal": "mask", "mask_dice": "dice"}
-RESUME_IGNORES = (
-    "threads",
-    "nice",
-    "device",
-    "features",
-    "features_read_also",
-    "memory_mib",
-    "resume",
-    "checkpoint_every",
-    "images",
-    "snapshot",
-    "base_model",
-    "model",
-    "champion",
-    "challenger",
-    "baseline",
-    "policy",
-    "sample_pairs",
-    "keep_score",
-    "split",
-)
 
 
 @dataclass
@@ -132,6 +111,7 @@ class Trainer:
             caution=config.presence_caution,
             earlier_caution=self._earlier_caution(),
         )
+        self.average.begin()
         self.weights = LossWeights(positive_weight=config.positive_weight, presence_smoothing=config.presence_smoothing)
         self.targets = Targets(model.network.grid_size)
         self.sampler = Sampler(
@@ -157,8 +137,11 @@ class Trainer:
 
     def _fingerprint(self) -> str:
         """Which run this is: what its result follows from, and nothing of the machine it runs on."""
-        config = {key: value for key, value in self.config.plain().items() if key not in RESUME_IGNORES}
-        parts = {"config": config, "snapshot": self.snapshot_hash, "base": self.model.network.weights_hash()}
+        parts = {
+            "config": self.config.decisive(),
+            "snapshot": self.snapshot_hash,
+            "base": self.model.network.weights_hash(),
+        }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def run(self) -> None:

@@ -9,6 +9,8 @@ from django.db.models.functions import Floor
 from annotator.common.active import pairs_active
 from annotator.models import Pair, Prediction, Project, Task
 
+from .selectors import lanes_shown
+
 PAGE = 50
 # Counted finely, so that a band can be tried out to two places; shown in bars of five.
 BINS = 100
@@ -53,8 +55,7 @@ def lane_counts(*, project: Project) -> list[tuple[str, str, int]]:
     waiting = project.tasks.filter(state=Task.State.QUEUED)
     found = dict(waiting.order_by().values_list("lane").annotate(n=Count("id")))
     found[Task.Lane.AUDIT] = found.get(Task.Lane.AUDIT, 0) + found.pop(Task.Lane.HONEYPOT, 0)
-    shown = [choice for choice in Task.Lane.choices if choice[0] != Task.Lane.HONEYPOT]
-    return [(lane, str(words), found.get(lane, 0)) for lane, words in shown]
+    return [(lane, words, found.get(lane, 0)) for lane, words in lanes_shown().items()]
 
 
 def queue_page(*, project: Project, wanted: QueueFilter) -> QueuePage:

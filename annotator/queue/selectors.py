@@ -65,6 +65,11 @@ def lane_words(task: Task) -> str:
     return str(Task.Lane(lane_shown(task)).label)
 
 
+def lanes_shown() -> dict[str, str]:
+    """Every lane that may be shown to a person, in order, with its words: the one home for pages and scripts."""
+    return {lane: str(words) for lane, words in Task.Lane.choices if lane != Task.Lane.HONEYPOT}
+
+
 def prediction_of(task: Task) -> Prediction | None:
     """The prediction whose instances the task proposes."""
     return Prediction.objects.filter(pair=task.pair_id, model_version=task.model_version_id).first()

@@ -9,7 +9,7 @@ from annotator.common.access import has_role, members_active
 from annotator.common.project_settings import project_settings_update
 from annotator.common.shell import ADMIN, desk_urls, errors_told, page, project_page, refusals_told, whole_number
 from annotator.jobs.selectors import newest_job
-from annotator.models import Job, Project, Task
+from annotator.models import Job, Project
 from annotator.registry.models_page import untaught_concepts
 
 from .candidates import challenger_of
@@ -27,6 +27,7 @@ from .queue_page import (
     queue_page,
     room_for_doubt,
 )
+from .selectors import lanes_shown
 from .suspected_labels import suspects_queue
 
 STATE_WORDS = [
@@ -90,7 +91,7 @@ def _filter(request: HttpRequest) -> QueueFilter:
     state, lane = asked.get("state", ""), asked.get("lane", "")
     return QueueFilter(
         state=state if state in STATES else "queued",
-        lane=lane if lane in Task.Lane.values and lane != Task.Lane.HONEYPOT else "",
+        lane=lane if lane in lanes_shown() else "",
         concept=whole_number(asked.get("concept")),
         person=whole_number(asked.get("person")),
         presence_low=_fraction(asked.get("presence_low")),
@@ -157,4 +158,5 @@ def set_band(request: HttpRequest, project: Project) -> HttpResponse:
 @project_page()
 def desk(request: HttpRequest, project: Project, task_id: int | None = None) -> HttpResponse:
     """The desk; with a task in the address it opens that one, otherwise it claims the most valuable."""
-    return page(request, "queue/desk.html", {"task_id": task_id, "urls": desk_urls(project)}, project=project)
+    context = {"task_id": task_id, "urls": desk_urls(project), "lanes": lanes_shown()}
+    return page(request, "queue/desk.html", context, project=project)

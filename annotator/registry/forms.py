@@ -6,23 +6,14 @@ from django import forms
 
 from annotator.common.forms import PlainForm
 from annotator.models import Project
+from toolbox.training_settings import SETTABLE, Setting
 
 
 class RetrainForm(PlainForm):
-    """What one may choose about a run; everything else is as in training/conf/train.yaml."""
+    """What one may choose about a run: of the trainer's settings those that have words for this form."""
 
     snapshot = forms.TypedChoiceField(
         coerce=int, empty_value=None, required=False, help_text="«By now» takes a fresh snapshot."
-    )
-    steps = forms.IntegerField(
-        min_value=1, max_value=1_000_000, required=False, help_text="Empty: as many as is usual for this model."
-    )
-    learning_rate = forms.FloatField(min_value=1e-8, max_value=1.0, required=False, help_text="Empty: as usual.")
-    seed = forms.IntegerField(
-        min_value=0,
-        max_value=2**31 - 1,
-        required=False,
-        help_text="Empty: 0. The same seed and data give the same model.",
     )
 
     def __init__(self, *args: Any, project: Project, **more: Any) -> None:
@@ -32,8 +23,23 @@ class RetrainForm(PlainForm):
         named = [(row.number, f"Snapshot {row.number}, {row.created_at:%d %b %H:%M} UTC") for row in rows]
         snapshots: Any = self.fields["snapshot"]
         snapshots.choices = [fresh, *named]
-        self.fields["learning_rate"].widget.attrs["step"] = "any"
+        self.fields |= {name: _field(setting) for name, setting in SETTABLE.items() if setting.told.form_help}
 
     def config(self) -> dict[str, Any]:
-        """Only what was asked for; see services.training_runs.TUNABLE."""
+        """Only what was asked for; what a run may be told, toolbox/training_settings.py says."""
         return {name: value for name, value in self.cleaned_data.items() if value is not None}
+
+
+def _field(setting: Setting) -> forms.Field:
+    """A setting as a field that may stay empty: then it is as usual."""
+    told = setting.told
+    shown: dict[str, Any] = {"required": False, "help_text": told.form_help}
+    if told.choices:
+        named = [("", "As usual"), *((choice, choice) for choice in told.choices)]
+        return forms.TypedChoiceField(choices=named, empty_value=None, **shown)
+    if setting.kind is bool:
+        return forms.NullBooleanField(**shown)
+    if setting.kind is int:
+        return forms.IntegerField(min_value=told.low, max_value=told.high, **shown)
+    any_step = forms.NumberInput(attrs={"step": "any"})
+    return forms.FloatField(min_value=told.low, max_value=told.high, widget=any_step, **shown)

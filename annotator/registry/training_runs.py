@@ -16,18 +16,11 @@ from annotator.data.snapshots import snapshot_create, snapshot_folder, snapshot_
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Evaluation, GateDecision, Job, ModelVersion, Project, Snapshot, TrainingRun
+from toolbox.training_settings import SETTABLE
 
 from .models_folder import model_folder, model_folder_register
 from .run_log import RunLog
 from .trainer_process import run_trainer
-
-# What a person may set; paths and the gate's policy are the project's own.
-TUNABLE = (
-    *("seed", "steps", "minutes", "batch_pairs", "validate_every", "validate_pairs", "patience", "checkpoint_every"),
-    *("learning_rate", "text_rate", "weight_decay", "warmup", "final_rate", "clip_norm", "average", "positive_share"),
-    *("newer_weight", "mirror", "precision", "sample_pairs", "start_share", "mask_pairs", "blend_pairs"),
-    *("positive_weight", "presence_smoothing", "presence_caution"),
-)
 
 
 def retrain_start(
@@ -69,11 +62,14 @@ def retrain_run(context: JobContext) -> dict:
 
 
 def _check_config(config: dict[str, Any]) -> None:
-    if unknown := sorted(set(config) - set(TUNABLE)):
-        allowed = ", ".join(sorted(TUNABLE))
+    if unknown := sorted(set(config) - set(SETTABLE)):
+        allowed = ", ".join(sorted(SETTABLE))
         raise RoostError(f"These can't be set for a run: {', '.join(unknown)}. What can: {allowed}.")
     if wrong := sorted(name for name, value in config.items() if not _is_plain(value)):
         raise RoostError(f"A run's settings are numbers, words or true and false; wrong: {', '.join(wrong)}.")
+    for name, value in config.items():
+        if refusal := SETTABLE[name].refusal(value):
+            raise RoostError(refusal)
 
 
 def _is_plain(value: Any) -> bool:

@@ -38,6 +38,13 @@ def test_polygon_becomes_a_mask_of_what_lies_inside(stage):
     assert abs(int(mask.sum()) - 60 * 40) < 120
 
 
+def test_panel_says_in_the_server_s_words_why_the_task_is_queued(stage):
+    task, _ = stage.add_task(CHICKENS)
+    desk = stage.desk_for()
+    desk.says("proposed")
+    assert desk.role("lane").text_content() == task.get_lane_display()
+
+
 def test_two_fingers_zoom_without_clicking(stage):
     stage.add_task(CHICKENS)
     desk = stage.desk_for()

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
+from toolbox.training_settings import Policy
 from training.cgf1 import PairCounts
-from training.config import Policy
 from training.errors import Refused
 from training.gate import Judged, decide
 

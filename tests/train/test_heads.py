@@ -45,10 +45,31 @@ def test_caution_of_one_round_is_not_added_to_that_of_the_round_before() -> None
     weight = nn.Parameter(torch.tensor([1.0]))
     parameters = {"w": weight, PRESENCE_BIAS: bias}
     average = Average(parameters, decay=0.0, start_share=0.5, caution=0.2, earlier_caution=0.2)
+    average.begin()
     assert average.kept()[PRESENCE_BIAS].item() == torch.tensor(0.3).item()
     weight.data.fill_(3.0)
     average.update(step=1)
     assert average.kept()[PRESENCE_BIAS].item() == pytest.approx(0.3)
+
+
+class Detector(nn.Module):
+    """As much of a network as has a presence bias and something beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.detr_decoder = nn.ModuleDict({"presence_head": nn.ModuleDict({"layer3": nn.Linear(3, 1)})})
+        self.other = nn.Linear(2, 2)
+
+
+def test_average_leaves_the_network_as_it_is_until_training_begins() -> None:
+    network = Detector()
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    average = Average(dict(network.named_parameters()), 0.98, 0.5, caution=0.2, earlier_caution=0.2)
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    average.begin()
+    changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {PRESENCE_BIAS}
+    assert network.state_dict()[PRESENCE_BIAS].item() == pytest.approx(before[PRESENCE_BIAS].item() + 0.2)
 
 
 def test_rate_rises_then_falls_and_the_text_tower_learns_more_slowly() -> None:

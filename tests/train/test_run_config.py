@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
+from toolbox.training_settings import TrainerConfig, as_yaml
 from training.config import read_config
 from training.errors import Refused
 
+ROOT = Path(__file__).resolve().parents[2]
 NEEDED = {"snapshot": "s", "images": "i", "base_model": "b"}
 
 
@@ -78,3 +83,23 @@ def test_absent_file_is_refused(tmp_path: Path) -> None:
 def test_gate_needs_three_models(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="needs the key 'baseline'"):
         read_config("gate", config_file(tmp_path, snapshot="s", images="i", champion="a", challenger="b"))
+
+
+def test_written_list_of_defaults_is_the_table() -> None:
+    written = ROOT / "training" / "conf" / "train.yaml"
+    assert yaml.safe_load(written.read_text(encoding="utf-8")) == TrainerConfig().plain()
+    assert written.read_text(encoding="utf-8") == as_yaml()
+
+
+def test_result_follows_from_the_settings_and_not_from_the_machine(tmp_path: Path) -> None:
+    path = config_file(tmp_path, **NEEDED)
+    here = read_config("train", path, ["threads=1", "device=cpu", "memory_mib=10", "checkpoint_every=5"])
+    there = read_config("train", path, ["threads=8", "device=auto", "memory_mib=99", "checkpoint_every=9"])
+    other = read_config("train", path, ["learning_rate=0.1"])
+    assert here.decisive() == there.decisive() != other.decisive()
+
+
+def test_table_is_read_without_torch_or_django() -> None:
+    program = "import toolbox.training_settings, sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert {"torch", "django", "omegaconf", "annotator", "training"} & set(done.stdout.split()) == set()

@@ -5,6 +5,8 @@ from rest_framework import serializers
 from annotator.models import Review
 from annotator.models.annotations import Verdict
 
+from .run_config import RunConfig
+
 MAX_ID = 2**53
 
 
@@ -127,7 +129,7 @@ class Count(serializers.Serializer):
 class Retrain(serializers.Serializer):
     """`config` overrides the trainer's defaults (seed, steps, …); `force`: even without new approved pairs."""
 
-    config = serializers.DictField(default=dict)
+    config = RunConfig(default=dict)
     force = serializers.BooleanField(default=False)
 
 

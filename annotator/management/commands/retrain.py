@@ -9,6 +9,7 @@ from django.core.management.base import CommandError, CommandParser
 from annotator.management.following import JobCommand
 from annotator.models import Project
 from annotator.registry.training_runs import retrain_start
+from toolbox.training_settings import SETTABLE
 
 
 class Command(JobCommand):
@@ -16,7 +17,8 @@ class Command(JobCommand):
 
     def add_own_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--snapshot", type=int, help="the snapshot's number (default: a fresh one)")
-        parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a training setting")
+        names = f"a training setting: {', '.join(sorted(SETTABLE))}"
+        parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=names)
         parser.add_argument("--force", action="store_true", help="even though nothing was approved since the last run")
 
     def act(self, project: Project, user: AbstractBaseUser, options: dict[str, Any]) -> None:

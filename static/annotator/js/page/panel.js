@@ -2,17 +2,6 @@
 
 import { proposalStatus } from "../work/work.js";
 
-const LANES = {
-  band: "In the presence band",
-  borderline: "Borderline mask",
-  audit: "Random audit",
-  disagreement: "Two models disagree",
-  fill: "Nearest to undecided",
-  manual: "Queued by hand",
-  suspect: "Suspected label error",
-  label_studio: "Annotated in Label Studio",
-  companion: "Same image, in one pass",
-};
 const ORIGINS = { proposal: "proposal", click: "clicked", drawn: "drawn", exemplar: "by example" };
 const PENDING = { merge: "to merge", copy: "to copy", move: "to move" };
 const STATUS = { open: "", rejected: "false positive", covered: "replaced by yours" };
@@ -32,10 +21,12 @@ export const rolesOf = (root) => (name) => root.querySelector(`[data-role=${name
 export class Panel {
   #role;
   #deeds;
+  #laneWords;
 
-  /** `deeds`: onSelect, onAccept, onReject, onRemove, each called with a cursor. */
+  /** `deeds`: onSelect, onAccept, onReject, onRemove, each called with a cursor. The page holds the lanes' words. */
   constructor(root, deeds) {
     this.#role = rolesOf(root);
+    this.#laneWords = JSON.parse(root.querySelector("#lane-words").textContent);
     this.#deeds = deeds;
   }
 
@@ -50,7 +41,7 @@ export class Panel {
     this.setText("concept", concept.name);
     this.setText("image-name", image.name);
     this.setText("image-size", `${image.width} × ${image.height} px`);
-    this.setText("lane", LANES[task.lane] ?? "–"); // a lane without words here is none of the annotator's business
+    this.setText("lane", this.#laneWords[task.lane] ?? "–");
     this.setText("model", proposal?.model_version ?? "none: no proposals for this image");
     this.setText("serving", task.serving_version);
     this.setText("presence", proposal ? proposal.presence.toFixed(2) : "–");

@@ -1,0 +1,84 @@
+"""A training setting is told once: what stands in the table is on the form, in the API and in the trainer."""
+
+import pytest
+from django.urls import reverse
+from drf_spectacular.generators import SchemaGenerator
+
+from annotator.management.commands.retrain import Command
+from annotator.models import Job
+from annotator.registry.forms import RetrainForm
+from tests import factories
+from toolbox.training_settings import SETTABLE, all_settings
+from training.config import read_config
+
+ON_FORM = [setting for setting in SETTABLE.values() if setting.told.form_help]
+RANGED = [setting for setting in SETTABLE.values() if setting.told.high is not None]
+KINDS = {int: "integer", float: "number", bool: "boolean", str: "string"}
+
+
+def test_form_offers_what_the_table_has_words_for(barn, signed_in):
+    form = RetrainForm(project=barn.project)
+    assert list(form.fields) == ["snapshot", *(setting.name for setting in ON_FORM)]
+    assert {setting.name: form.fields[setting.name].help_text for setting in ON_FORM} == {
+        "steps": "Empty: as many as is usual for this model.",
+        "learning_rate": "Empty: as usual.",
+        "seed": "Empty: 0. The same seed and data give the same model.",
+    }
+    factories.make_pair(barn.project, truth="absent")
+    page = signed_in(barn.admin).get(reverse("training", args=["barn"])).content.decode()
+    assert all(f'name="{setting.name}"' in page and setting.told.form_help in page for setting in ON_FORM)
+
+
+@pytest.mark.parametrize("setting", ON_FORM, ids=lambda setting: setting.name)
+def test_form_refuses_beyond_the_table_s_range(barn, setting):
+    for value, is_good in ((setting.told.low, True), (setting.told.high, True), (setting.told.high * 2, False)):
+        form = RetrainForm({setting.name: str(value)}, project=barn.project)
+        assert form.is_valid() == is_good
+        assert (setting.name in form.errors) != is_good
+
+
+def test_document_of_the_api_shows_every_setting_with_its_range(db):
+    components = SchemaGenerator().get_schema(request=None, public=True)["components"]["schemas"]
+    shown = components["RunSettings"]["properties"]
+    assert components["Retrain"]["properties"]["config"]["$ref"].endswith("/RunSettings")
+    assert set(shown) == {"snapshot", *SETTABLE}
+    for setting in RANGED:
+        row = shown[setting.name]
+        assert (row["type"], row["minimum"], row["maximum"]) == (
+            KINDS[setting.kind],
+            setting.told.low,
+            setting.told.high,
+        )
+
+
+def test_trainer_takes_every_setting_at_both_ends_of_its_range():
+    needed = ["snapshot=s", "images=i", "base_model=b"]
+    for setting in RANGED:
+        for end in (setting.told.low, setting.told.high):
+            config = read_config("train", None, [*needed, f"{setting.name}={end}"])
+            assert getattr(config, setting.name) == end
+
+
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [
+        ({"steps": 0}, "The config's key 'steps' must be between 1 and 10000000, it is 0."),
+        ({"warmup": 0.95}, "The config's key 'warmup' must be between 0.0 and 0.9, it is 0.95."),
+        ({"precision": "int8"}, "The config's key 'precision' is one of float32, bfloat16."),
+    ],
+)
+def test_value_out_of_range_is_refused_before_a_run_is_begun_in_the_trainer_s_words(barn, api, config, sentence):
+    factories.make_pair(barn.project, truth="absent")
+    answer = api(barn.admin).post("/api/v1/projects/barn/retrain", {"config": config}, format="json")
+    assert (answer.status_code, answer.json()["error"]["message"]) == (400, sentence)
+    assert not Job.objects.exists()
+
+
+def test_command_names_every_setting():
+    told = Command().create_parser("manage.py", "retrain").format_help()
+    assert all(name in told for name in SETTABLE)
+
+
+def test_paths_and_the_machine_are_nobody_s_to_set():
+    kept = {setting.name for setting in all_settings()} - set(SETTABLE)
+    assert kept >= {"snapshot", "images", "base_model", "champion", "features", "device", "threads", "memory_mib"}

@@ -1,0 +1,276 @@
+"""Every key of a trainer's config, told once: type, default, range, help, and whether the result follows from it.
+
+The trainer's config is this class. The retrain form, the API and the commands offer what `can_be_set`; a checkpoint
+belongs to a run by what `changes_result`. `python -m toolbox.training_settings > training/conf/train.yaml` writes the
+list that people read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, get_args, get_type_hints
+
+USUAL_STEPS = 150
+REQUIRED = "???"  # no default: the config must have it
+
+
+@dataclass(frozen=True)
+class Told:
+    """What is known of a setting beside its type and default. `form_help` puts it on the retrain form."""
+
+    help: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+    can_be_set: bool = False
+    changes_result: bool = True
+    form_help: str = ""
+    heading: str = ""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table; `kind` is bool, int, float or str, and `is_optional` says that null is a value of it."""
+
+    name: str
+    kind: type
+    is_optional: bool
+    default: Any
+    told: Told
+
+    def refusal(self, value: Any) -> str | None:
+        """The sentence that refuses the value, if it is of this kind but outside its range or choices."""
+        told, is_number = self.told, isinstance(value, int | float) and not isinstance(value, bool)
+        if told.low is not None and told.high is not None and is_number and not told.low <= value <= told.high:
+            return f"The config's key '{self.name}' must be between {told.low} and {told.high}, it is {value}."
+        if told.choices and isinstance(value, str) and value not in told.choices:
+            return f"The config's key '{self.name}' is one of {', '.join(told.choices)}."
+        return None
+
+
+def _path(default: str | None, help: str, **more: Any) -> Any:
+    return field(default=default, metadata={"told": Told(help, changes_result=False, **more)})
+
+
+def _number(default: float | None, help: str, low: float, high: float, **more: Any) -> Any:
+    return field(default=default, metadata={"told": Told(help, low, high, **more)})
+
+
+def _choice(default: str, help: str, *choices: str, **more: Any) -> Any:
+    return field(default=default, metadata={"told": Told(help, choices=choices, **more)})
+
+
+def _flag(default: bool, help: str, **more: Any) -> Any:
+    return field(default=default, metadata={"told": Told(help, **more)})
+
+
+@dataclass
+class Policy:
+    """When a challenger may serve. Gains are in points of CGF1 (a fraction x 100)."""
+
+    min_gain_points: float = 1.0
+    bootstrap: int = 1000
+    confidence: float = 0.95
+    max_fpr_rise: float = 0.0
+
+
+# Figures were chosen on the demo model: docs/training.md, "What a retrain does".
+@dataclass
+class TrainerConfig:
+    """What a run was asked to do."""
+
+    snapshot: str = _path(
+        REQUIRED,
+        "snapshot folder: manifest.json, train.json, val.json, test.json, holdout.json",
+        heading="what",
+    )
+    images: str = _path(REQUIRED, "image folder: ab/abcd… by SHA-256")
+    base_model: str | None = _path(None, "train: model folder to start from (hub layout)")
+    model: str | None = _path(None, "evaluate: model folder to judge")
+    split: str = _path("holdout", "evaluate: the document to judge it on")
+    champion: str | None = _path(None, "gate: the model that serves")
+    challenger: str | None = _path(None, "gate: the model that wants to")
+    baseline: str | None = _path(None, "gate: the model as shipped")
+
+    steps: int | None = _number(
+        None,
+        f"null with minutes null: {USUAL_STEPS}",
+        1,
+        10_000_000,
+        can_be_set=True,
+        form_help="Empty: as many as is usual for this model.",
+        heading="how long",
+    )
+    minutes: float | None = _number(
+        None,
+        "the schedule follows the clock and the run ends when it is over, or at `steps` if that comes first",
+        0.01,
+        100_000,
+        can_be_set=True,
+    )
+    batch_pairs: int = _number(16, "", 2, 4096, can_be_set=True)
+    mask_pairs: int = _number(
+        4,
+        "positives of a batch whose masks are learned from too: masks are half the cost of a step",
+        1,
+        4096,
+        can_be_set=True,
+    )
+    blend_pairs: int = _number(
+        6,
+        "mixtures of a positive and a negative picture a step, which teach presence to hesitate",
+        0,
+        4096,
+        can_be_set=True,
+    )
+    validate_every: int = _number(
+        50, "steps; the best checkpoint is the one with the highest CGF1 on `val`", 1, 10_000_000, can_be_set=True
+    )
+    validate_pairs: int = _number(200, "at most so many of `val`, always the same ones", 1, 10_000_000, can_be_set=True)
+    patience: int | None = _number(
+        None, "stop after so many validations without a better one", 1, 1_000_000, can_be_set=True
+    )
+    checkpoint_every: int = _number(50, "steps", 1, 10_000_000, can_be_set=True, changes_result=False)
+    resume: bool = _flag(True, "go on from the newest sound checkpoint in the output folder", changes_result=False)
+
+    learning_rate: float = _number(
+        0.0003, "", 1e-8, 1.0, can_be_set=True, form_help="Empty: as usual.", heading="optimiser"
+    )
+    text_rate: float = _number(
+        0.3,
+        "share of it for the text tower, which has seen more words than this snapshot holds",
+        0.0,
+        10.0,
+        can_be_set=True,
+    )
+    weight_decay: float = _number(0.05, "none on biases, norms and embeddings", 0.0, 10.0, can_be_set=True)
+    warmup: float = _number(0.1, "share of the run", 0.0, 0.9, can_be_set=True)
+    final_rate: float = _number(0.05, "cosine down to this share", 0.0, 1.0, can_be_set=True)
+    clip_norm: float = _number(1.0, "", 1e-4, 1e6, can_be_set=True)
+    average: float = _number(
+        0.98, "what is judged and kept: a moving average over steps; 0 turns it off", 0.0, 0.99999, can_be_set=True
+    )
+    start_share: float = _number(
+        0.5,
+        "so much of the base model's weights in it: forgets less; 0 turns it off",
+        0.0,
+        0.95,
+        can_be_set=True,
+    )
+    presence_caution: float = _number(
+        0.2,
+        "logits taken off every presence score in the end: the gate forgives no new false alarm",
+        0.0,
+        5.0,
+        can_be_set=True,
+    )
+
+    positive_weight: float = _number(
+        4.0,
+        "of matched queries against the others; lower: fewer duplicates, more misses",
+        0.1,
+        100.0,
+        can_be_set=True,
+        heading="losses (the rest are the public recipe's, training/losses.py)",
+    )
+    presence_smoothing: float = _number(
+        0.03,
+        "presence aims this far from 0 and 1, so that a retrained model still hesitates",
+        0.0,
+        0.4,
+        can_be_set=True,
+    )
+
+    positive_share: float = _number(0.4, "of a batch", 0.05, 0.95, can_be_set=True, heading="data")
+    newer_weight: float = _number(
+        2.0,
+        "a pair of the newest round is drawn so many times as often as one of round 0",
+        1.0,
+        100.0,
+        can_be_set=True,
+    )
+    mirror: bool = _flag(
+        False, "also train on each image mirrored left to right; encodes every image twice", can_be_set=True
+    )
+    seed: int = _number(
+        0,
+        "with the data it decides every draw",
+        0,
+        2**31 - 1,
+        can_be_set=True,
+        form_help="Empty: 0. The same seed and data give the same model.",
+    )
+
+    device: str = _choice("auto", "auto, cpu, cuda", "auto", "cpu", "cuda", changes_result=False, heading="machine")
+    precision: str = _choice("float32", "or bfloat16: autocast of the heads", "float32", "bfloat16", can_be_set=True)
+    threads: int = _number(1, "", 1, 1024, changes_result=False)
+    nice: int = _number(10, "the process's niceness, unless it is higher already", 0, 19, changes_result=False)
+    features: str | None = _path(None, "folder of cached backbone features; null: features/ beside the run")
+    features_read_also: str | None = _path(None, "another one to read from, such as the ML backend's embeddings/")
+    memory_mib: int = _number(1024, "backbone features held in memory", 1, 10_000_000, changes_result=False)
+    max_pixels: int = _number(100_000_000, "", 1, 400_000_000)
+
+    keep_score: float = _number(
+        0.1,
+        "predictions below it are not written; CGF1 itself reads from 0.5",
+        0.0,
+        0.5,
+        changes_result=False,
+        heading="what is kept and shown",
+    )
+    sample_pairs: int = _number(8, "", 0, 64, can_be_set=True, changes_result=False)
+
+    policy: Policy = field(default_factory=Policy, metadata={"told": Told("", changes_result=False, heading="gate")})
+
+    def plain(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def decisive(self) -> dict[str, Any]:
+        """What the result follows from; the rest is of the machine, or of another verb."""
+        told = {one.name: one.metadata["told"] for one in fields(self)}
+        return {name: value for name, value in self.plain().items() if told[name].changes_result}
+
+
+def all_settings() -> tuple[Setting, ...]:
+    """The table, row by row; the gate's policy, a table of its own, is not in it."""
+    hints = get_type_hints(TrainerConfig)
+    return tuple(_setting(one, hints[one.name]) for one in fields(TrainerConfig) if one.name != "policy")
+
+
+def _setting(one: Any, hint: Any) -> Setting:
+    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
+    return Setting(one.name, kinds[0], len(get_args(hint)) > 1, one.default, one.metadata["told"])
+
+
+# What a person may set; paths and the gate's policy are the project's own.
+SETTABLE = {one.name: one for one in all_settings() if one.told.can_be_set}
+
+
+def as_yaml() -> str:
+    return "\n".join(_yaml_lines()) + "\n"
+
+
+def _yaml_lines() -> Iterator[str]:
+    yield "# Defaults of `python -m training`. A run's own file (--config) and key=value arguments override them; a key"
+    yield "# that is not here is an error. Written by `python -m toolbox.training_settings`: change it there."
+    for one in fields(TrainerConfig):
+        told = one.metadata["told"]
+        if told.heading:
+            yield f"\n# {told.heading}"
+        if one.name == "policy":
+            yield from ("policy:", *(f"  {name}: {_yaml(value)}" for name, value in asdict(Policy()).items()))
+        else:
+            yield f"{f'{one.name}: {_yaml(one.default)}':<24} # {told.help}".removesuffix(" # ").rstrip()
+
+
+def _yaml(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    assert not isinstance(value, float) or math.isfinite(value)
+    return str(value)
+
+
+if __name__ == "__main__":
+    print(as_yaml(), end="")
