@@ -27,8 +27,8 @@ from mlbackend.label_studio.service import LabelStudioService
 from mlbackend.label_studio.spool import Spool
 from mlbackend.server import wire
 from mlbackend.server.http import get_core, json_behind, read_body, unless_gone
-from mlbackend.server.metrics import Metrics
 from mlbackend.serving.aliases import Aliases
+from mlbackend.serving.metrics import Metrics
 from mlbackend.settings import Settings
 
 log = logging.getLogger(__name__)

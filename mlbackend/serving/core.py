@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from transformers.utils.logging import disable_progress_bar
 
-from mlbackend.server.metrics import Metrics
 from mlbackend.serving.engine import Engine
+from mlbackend.serving.metrics import Metrics
 from mlbackend.serving.registry import Registry
 from mlbackend.settings import Settings
 

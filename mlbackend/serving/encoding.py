@@ -13,9 +13,9 @@ import torch
 
 from mlbackend.errors import unreadable_image
 from mlbackend.model.predictor import Predictor
-from mlbackend.server.metrics import Metrics
 from mlbackend.serving.kept import LentImages
 from mlbackend.serving.lanes import HeavyJob, HeavyLane, Urgency
+from mlbackend.serving.metrics import Metrics
 from mlbackend.serving.stages import timed_shares
 from mlbackend.settings import MIB, Settings
 from mlbackend.store.buckets import Bucket

@@ -15,7 +15,7 @@ import torch
 from mlbackend.errors import ApiError
 from mlbackend.model.loader import LoadOptions, load_predictor
 from mlbackend.model.predictor import Predictor
-from mlbackend.server.metrics import Metrics
+from mlbackend.serving.metrics import Metrics
 from mlbackend.server.wire import ClickRequest, Point
 from mlbackend.serving.encoding import Encoder, Found, embedding_key
 from mlbackend.serving.engine import Engine
