@@ -53,9 +53,10 @@ check-js:
 
 # Format, lint and types of the JavaScript and the CSS.
 BIOME := node_modules/.bin/biome
+TSC := node_modules/.bin/tsc
 check-pages: node_modules/.package-lock.json
-	@if [ -x $(BIOME) ]; then $(BIOME) check --error-on-warnings; \
-	else echo "biome is not here (it comes with npm): JavaScript and CSS are not checked"; fi
+	@if [ -x $(BIOME) ] && [ -x $(TSC) ]; then $(BIOME) check --error-on-warnings && $(TSC) && echo "tsc: no type is wrong"; \
+	else echo "biome and tsc are not here (they come with npm): JavaScript and CSS are not checked"; fi
 
 # biome and tsc check the pages, axe-core tests that they are accessible; what npm can't bring is skipped and says why.
 node_modules/.package-lock.json: package.json package-lock.json

@@ -5,6 +5,25 @@ import { answerOf } from "../work/payload.js";
 import { newUuid } from "./session.js";
 import { openProposals } from "../work/work.js";
 
+/** @import { Counterparts } from "../work/counterparts.js" */
+/** @import { Editor } from "../work/editor.js" */
+/** @import { WorkStore } from "../work/work.js" */
+/** @import { createTimes } from "./active-seconds.js" */
+/** @import { Outbox } from "./outbox.js" */
+/** @import { createSession } from "./session.js" */
+/**
+ * @typedef {object} AnsweringParts
+ * @property {WorkStore} store
+ * @property {Editor} editor
+ * @property {Counterparts} counterparts
+ * @property {Outbox} outbox
+ * @property {ReturnType<typeof createSession>} session
+ * @property {ReturnType<typeof createTimes>} times
+ * @property {() => any} current what is on the desk, see feed.js
+ * @property {() => string | null} whyNot
+ * @property {(event: Event) => void} onSent
+ */
+
 const DOUBLE_PRESS_MS = 300; // nobody has looked at the next image by then
 const TWICE = "Pressed twice? This is the next image already.";
 const NOTHING_YET = "Nothing is accepted yet. If it is not in this image, press N.";
@@ -12,11 +31,12 @@ const EMPTY_HAND = "The mask in hand is empty: click the object, or drop it with
 const LEFT_OPEN = "still undecided: Enter accepts, X rejects. Space once more submits without deciding.";
 
 export class Answering {
+  /** @type {AnsweringParts} */
   #parts;
   #submittedAt = -Infinity;
   #warned = null; // what the person was asked to confirm by pressing the same key again
 
-  /** `parts`: store, editor, counterparts, outbox, session, times, current(), whyNot(), onSent(event). */
+  /** @param {AnsweringParts} parts */
   constructor(parts) {
     this.#parts = parts;
     parts.store.subscribe(() => (this.#warned = null));

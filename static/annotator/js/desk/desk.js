@@ -10,6 +10,39 @@ import { createTimes } from "./active-seconds.js";
 import { measurePainted } from "../page/timing.js";
 import { EMPTY_WORK } from "../work/work.js";
 
+/** @import { Api } from "../model/api-client.js" */
+/** @import { createCover } from "../page/cover.js" */
+/** @import { Notices } from "../page/notices.js" */
+/** @import { Page } from "../page/page.js" */
+/** @import { Panel } from "../page/panel.js" */
+/** @import { Editing, Scene } from "../stage/editing.js" */
+/** @import { Editor } from "../work/editor.js" */
+/** @import { WorkStore } from "../work/work.js" */
+/** @import { Strip } from "./concept-strip.js" */
+/** @import { Drafts } from "./drafts.js" */
+/** @import { Feed } from "./feed.js" */
+/** @import { Outbox } from "./outbox.js" */
+/** @import { createSession } from "./session.js" */
+/**
+ * @typedef {object} DeskParts
+ * @property {Api} api
+ * @property {WorkStore} store
+ * @property {Editor} editor
+ * @property {Editing} editing
+ * @property {Feed} feed
+ * @property {Drafts} drafts
+ * @property {Outbox} outbox
+ * @property {Panel} panel
+ * @property {Strip} strip
+ * @property {Notices} notices
+ * @property {ReturnType<typeof createSession>} session
+ * @property {Page['settings']} settings
+ * @property {ReturnType<typeof createCover>} cover
+ * @property {{draft: HTMLDialogElement}} dialogs
+ * @property {Scene} scene
+ * @property {(text: string | null | void) => void} say
+ */
+
 const DECIDING = ["accept", "take", "split", "merge", "delete", "candidate", "fill-holes", "redo"];
 const NUMBERS = Array.from({ length: 99 }, (_, i) => i + 1); // of concepts that have a button
 const LISTED = ["taskId", "instances", "rejected", "proposals", "absent", "cursor", "pending"];
@@ -19,6 +52,7 @@ const UNLEASED =
   "This task is not leased to you: clicks are not answered, but your answer is taken while it is still free.";
 
 export class Desk {
+  /** @type {DeskParts} */
   #parts;
   #current = null; // {task, picture, members}, see feed.js
   #busy = false; // between two tasks
@@ -29,7 +63,7 @@ export class Desk {
   #drafting;
   #answering;
 
-  /** `parts`: api, store, editor, editing, feed, drafts, outbox, panel, strip, notices, session, settings, … */
+  /** @param {DeskParts} parts */
   constructor(parts) {
     this.#parts = parts;
     this.#counterparts = parts.editing.counterparts;

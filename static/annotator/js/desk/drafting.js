@@ -6,13 +6,27 @@ import { askWhichDraft } from "../page/dialogs.js";
 import { draftOf, handDraft, handFromDraft, workFromDraft } from "../work/payload.js";
 import { workFrom } from "../work/work.js";
 
+/** @import { Editor } from "../work/editor.js" */
+/** @import { WorkStore } from "../work/work.js" */
+/** @import { createTimes } from "./active-seconds.js" */
+/** @import { Drafts } from "./drafts.js" */
+/**
+ * @typedef {object} DraftingParts
+ * @property {WorkStore} store
+ * @property {Editor} editor
+ * @property {Drafts} drafts
+ * @property {ReturnType<typeof createTimes>} times
+ * @property {{draft: HTMLDialogElement}} dialogs
+ */
+
 const SETTLED = ["instances", "rejected", "proposals", "absent"];
 
 export class Drafting {
+  /** @type {DraftingParts} */
   #parts;
   #saved = null; // the state whose work is kept
 
-  /** `parts`: store, editor, drafts, times, dialogs. */
+  /** @param {DraftingParts} parts */
   constructor(parts) {
     this.#parts = parts;
   }

@@ -5,17 +5,26 @@
 
 import { paths } from "../model/api-client.js";
 
+/** @import { Api } from "../model/api-client.js" */
+/** @import { Page } from "../page/page.js" */
+/**
+ * @typedef {object} DraftsParts
+ * @property {Api} api
+ * @property {Page['kept']} kept this browser's copy
+ * @property {(theirs: {taskId: number, payload: any}) => Promise<string>} choose "mine" or "theirs"
+ * @property {(taskId: number, payload: any) => unknown} onTheirs to take the other tab's state up
+ * @property {(state: {kind: "saved" | "waiting" | "refused", message?: string}) => void} onState
+ */
+
 const RETRY_MS = [1000, 2000, 5000, 10_000, 30_000];
 const NONE = { version: 0, payload: null };
 
 export class Drafts {
+  /** @type {DraftsParts} */
   #parts;
   #tracks = new Map(); // task id -> {version, payload, dirty, sending, timer, tries, closed}
 
-  /**
-   * `parts`: api, kept (this browser's copy), choose({taskId, payload}) -> "mine" or "theirs", onTheirs(taskId,
-   * payload) to take the other tab's state up, onState({kind: "saved" | "waiting" | "refused", message}).
-   */
+  /** @param {DraftsParts} parts */
   constructor(parts) {
     this.#parts = parts;
   }

@@ -5,17 +5,23 @@ import { instancesFromWire } from "../work/payload.js";
 import { createPicture } from "../stage/picture.js";
 import { linkedToProposals, proposalsOf } from "../work/work.js";
 
+/** @import { Api } from "../model/api-client.js" */
+/** @import { Outbox } from "./outbox.js" */
+/** @typedef {{api: Api, slug: string, outbox: Outbox, onPicture: () => void}} FeedParts */
+
 const FREE = new Set(["queued", "returned"]);
 const UNSENT = "Your last answers have not reached the server yet; they are kept here and sent as soon as it answers.";
 
 export class Feed {
+  /** @type {FeedParts} */
   #parts;
   #next = null; // promise of the prepared next task, or of null when none is left
 
   /**
-   * `parts`: api, slug, outbox, onPicture(). What is prepared is {task, picture, members, first}: the task with, in one
+   * What is prepared is {task, picture, members, first}: the task with, in one
    * pass, its companions as `members` = [{task, proposals, earlier}] by their concepts' numbers; `first`: which of them
    * is asked for by its address, or null.
+   * @param {FeedParts} parts
    */
   constructor(parts) {
     this.#parts = parts;

@@ -168,6 +168,7 @@ bindActions(page, actions);
 bindFields();
 void goal.refresh();
 document.addEventListener("visibilitychange", () => !document.hidden && goal.refresh());
-const isReload = performance.getEntriesByType("navigation")[0]?.type === "reload";
+const [navigation] = /** @type {PerformanceNavigationTiming[]} */ (performance.getEntriesByType("navigation"));
+const isReload = navigation?.type === "reload";
 if (taskId || (isReload && session.values.started)) desk.start(taskId ? Number(taskId) : null);
 else cover.show("start");

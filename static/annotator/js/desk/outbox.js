@@ -5,19 +5,29 @@
 
 import { paths } from "../model/api-client.js";
 
+/** @import { Api, ApiError } from "../model/api-client.js" */
+/** @import { Page } from "../page/page.js" */
+/**
+ * @typedef {object} OutboxParts
+ * @property {Api} api
+ * @property {Page['kept']} kept
+ * @property {(taskId: number) => Promise<void>} before awaited before each try
+ * @property {(item: any, answer: any) => void} onDone
+ * @property {(item: any, error: ApiError) => void} onRefused
+ * @property {(count: number, error?: ApiError) => void} onState how many wait, and the error that holds them up
+ */
+
 const RETRY_MS = [500, 1000, 2000, 5000, 10_000, 30_000];
 
 export class Outbox {
+  /** @type {OutboxParts} */
   #parts;
   #running = null;
   #tries = 0;
   #delayMs = RETRY_MS[0];
   #timer = null;
 
-  /**
-   * `parts`: api, kept, before(taskId) awaited before each try, onDone(item, answer), onRefused(item, error),
-   * onState(how many wait, the error that holds them up).
-   */
+  /** @param {OutboxParts} parts */
   constructor(parts) {
     this.#parts = parts;
   }

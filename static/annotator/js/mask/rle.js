@@ -3,11 +3,18 @@
  * In memory a mask is {x, y, width, height, bits}: a row-major Uint8Array of 0 and 1 at (x, y) of the image.
  */
 
+/** @typedef {{x: number, y: number, width: number, height: number, bits: Uint8Array}} Mask */
+/** @typedef {{size: number[], crop_xywh: number[], counts: string}} WireMask */
+/** @typedef {{width: number, height: number}} Size */
+/** @typedef {{x: number, y: number}} Point */
+/** @typedef {{x: number, y: number, width: number, height: number}} Box */
+
 const OFFSET = 48; // the codec's alphabet starts at "0"
 const MAX_GROUPS = 6; // 30 bits: no image has more pixels, and JS shifts wrap at 32
 
 export class MaskError extends Error {}
 
+/** @type {Readonly<Mask>} */
 export const EMPTY_MASK = Object.freeze({ x: 0, y: 0, width: 0, height: 0, bits: new Uint8Array(0) });
 
 /** "compressed string" -> run lengths. Deltas against the run two before, five bits a character. */

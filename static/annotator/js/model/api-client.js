@@ -4,7 +4,10 @@
 export class ApiError extends Error {
   constructor({ status, code, message, fields = {}, retryAfterMs = null }) {
     super(message);
-    Object.assign(this, { status, code, fields, retryAfterMs });
+    this.status = status;
+    this.code = code;
+    this.fields = fields;
+    this.retryAfterMs = retryAfterMs;
   }
 
   /** Whether the same request may succeed later without anybody doing anything. */
@@ -16,11 +19,18 @@ export class ApiError extends Error {
 const OFFLINE = "The server can't be reached; what you did is kept in this browser and will be sent.";
 const SIGNED_OUT = "You are signed out. Sign in in another tab, then carry on here; your work is kept.";
 
+/** @typedef {ReturnType<typeof createApi>} Api */
+
 /** `csrfToken()` is asked each time: signing in again, in another tab, makes a new one. */
 export function createApi({ csrfToken, fetch = globalThis.fetch.bind(globalThis) }) {
   const running = new Map(); // overtaking key -> AbortController of the newest request
 
-  /** JSON in, JSON out (null for 204). `overtakes`: abort the running request of the same name. */
+  /**
+   * JSON in, JSON out (null for 204). `overtakes`: abort the running request of the same name.
+   * @param {string} method
+   * @param {string} url
+   * @param {{body?: object, overtakes?: string, signal?: AbortSignal}} [options]
+   */
   async function request(method, url, { body, overtakes, signal } = {}) {
     const controller = new AbortController();
     signal?.addEventListener("abort", () => controller.abort(), { once: true });

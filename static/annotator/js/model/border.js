@@ -7,16 +7,30 @@ import { paths } from "./api-client.js";
 import { maskFromWire } from "../mask/rle.js";
 import { borderWords } from "../work/hand.js";
 
+/** @import { Editor } from "../work/editor.js" */
+/** @import { WorkStore } from "../work/work.js" */
+/** @import { Api } from "./api-client.js" */
+/** @import { ModelState } from "./clicker.js" */
+/**
+ * @typedef {object} BorderParts
+ * @property {Api} api
+ * @property {WorkStore} store
+ * @property {Editor} editor
+ * @property {(state: ModelState) => void} tell about the model
+ * @property {(text: string | null | void) => void} say
+ */
+
 const LOGITS_A_STEP = 1; // some 5 % of an object's area with the demo model
 const MOST_STEPS = 8; // the model's own limit
 
 export class Border {
+  /** @type {BorderParts} */
   #parts;
   #wanted = null; // {maskId, border, gesture}: what the person has asked for last
   #isAsking = false;
   #gestures = 0;
 
-  /** `parts`: api, store, editor, tell(state of the model), say. */
+  /** @param {BorderParts} parts */
   constructor(parts) {
     this.#parts = parts;
   }

@@ -4,21 +4,34 @@ import { isAbort, paths } from "./api-client.js";
 import { questionOf } from "../work/hand.js";
 import { maskFromWire } from "../mask/rle.js";
 
+/** @import { Editor } from "../work/editor.js" */
+/** @import { WorkStore } from "../work/work.js" */
+/** @import { Api } from "./api-client.js" */
+/**
+ * @typedef {object} ClickerParts
+ * @property {Api} api
+ * @property {WorkStore} store
+ * @property {Editor} editor
+ * @property {(state: ModelState) => void} tell about the model
+ * @property {(startedAt: number) => void} onMask a click was answered
+ * @property {() => void} onSlow one takes longer than a blink
+ */
+
 const LOADING_RETRY_MS = 2000;
 const SLOW_MS = 700;
 const OVERTAKEN_RETRY_MS = 300;
 const NOTHING_YET = { points: [], box: null, earlier_mask_id: null };
 
+/** @typedef {{kind: "ok" | "loading" | "away" | "refused", message: string}} ModelState of the model */
+
 export class Clicker {
+  /** @type {ClickerParts} */
   #parts;
   #sequence = 0;
   #newestPreview = 0;
   #retryTimer = null;
 
-  /**
-   * `parts`: api, store, editor, tell({kind: "ok" | "loading" | "away" | "refused", message}) about the model,
-   * onMask(startedAt) that a click was answered, onSlow() that one takes longer than a blink.
-   */
+  /** @param {ClickerParts} parts */
   constructor(parts) {
     this.#parts = parts;
   }

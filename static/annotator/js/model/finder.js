@@ -6,17 +6,32 @@ import { isEmpty } from "../mask/masks.js";
 import { maskFromWire } from "../mask/rle.js";
 import { itemAt } from "../work/work.js";
 
+/** @import { Editor } from "../work/editor.js" */
+/** @import { WorkStore } from "../work/work.js" */
+/** @import { Api } from "./api-client.js" */
+/** @import { ModelState } from "./clicker.js" */
+/**
+ * @typedef {object} FinderParts
+ * @property {Api} api
+ * @property {WorkStore} store
+ * @property {Editor} editor
+ * @property {(text: string | null | void) => void} say
+ * @property {(state: ModelState) => void} tell about the model
+ * @property {(isSlow: boolean) => void} onSlow once it takes longer than a second
+ */
+
 const SLOW_MS = 1000;
 const LOADING_RETRY_MS = 2000;
 const MOST_EXEMPLARS = 16; // what the server takes
 const POINT_AT_ONE = "Show an example first: click an object, or walk to one with J.";
 
 export class Finder {
+  /** @type {FinderParts} */
   #parts;
   #isLooking = false;
   #retryTimer = null;
 
-  /** `parts`: api, store, editor, say, tell(state of the model), onSlow(isSlow) once it takes longer than a second. */
+  /** @param {FinderParts} parts */
   constructor(parts) {
     this.#parts = parts;
     parts.store.subscribe((_, changed) => changed.has("taskId") && this.#stop());

@@ -8,6 +8,8 @@ import { Notices } from "./notices.js";
 import { createSettings } from "./settings.js";
 import { REPEATING } from "./shortcuts.js";
 
+/** @typedef {ReturnType<typeof openPage>} Page */
+
 export function openPage(root, { table, name }) {
   const role = (wanted) => root.querySelector(`[data-role=${wanted}]`);
   const say = (text) => {
@@ -34,7 +36,8 @@ export function openPage(root, { table, name }) {
 /** The cookie's where there is one: it follows a new sign-in, the page's own does not. */
 function csrfToken() {
   const cookie = document.cookie.match(/(?:^|;\s*)csrftoken=([^;]+)/);
-  return cookie ? decodeURIComponent(cookie[1]) : document.querySelector("meta[name=csrf-token]").content;
+  if (cookie) return decodeURIComponent(cookie[1]);
+  return document.querySelector("meta[name=csrf-token]").getAttribute("content");
 }
 
 /** Buttons with data-action and keys do the same deeds; a deed's sentence goes to the status line. */

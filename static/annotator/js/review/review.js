@@ -10,6 +10,29 @@ import { createReplay } from "../stage/replay.js";
 import { measurePainted } from "../page/timing.js";
 import { proposalsOf } from "../work/work.js";
 
+/** @import { Api } from "../model/api-client.js" */
+/** @import { createCover } from "../page/cover.js" */
+/** @import { Notices } from "../page/notices.js" */
+/** @import { Editing, Scene } from "../stage/editing.js" */
+/** @import { Editor } from "../work/editor.js" */
+/** @import { WorkStore } from "../work/work.js" */
+/** @import { ReviewPanel } from "./panel.js" */
+/**
+ * @typedef {object} ReviewParts
+ * @property {Api} api
+ * @property {string} slug
+ * @property {WorkStore} store
+ * @property {Editor} editor
+ * @property {Editing} editing
+ * @property {Scene} scene
+ * @property {ReviewPanel} panel
+ * @property {ReturnType<typeof createCover>} cover
+ * @property {Notices} notices
+ * @property {{open: () => void, close: () => void}} comment
+ * @property {(text: string | null | void) => void} say
+ * @property {string} base
+ */
+
 const LAYERS = {
   proposal: "The model's proposal.",
   correction: "The annotator's correction.",
@@ -17,6 +40,7 @@ const LAYERS = {
 };
 
 export class ReviewDesk {
+  /** @type {ReviewParts} */
   #parts;
   #rows = []; // what waits, oldest first
   #current = null; // {task, picture, proposals, instances, difference}
@@ -28,7 +52,7 @@ export class ReviewDesk {
   #step = null; // of the replay
   #replay;
 
-  /** `parts`: api, slug, store, editor, editing, scene, panel, cover, notices, comment, say. */
+  /** @param {ReviewParts} parts */
   constructor(parts) {
     this.#parts = parts;
     const isStill = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

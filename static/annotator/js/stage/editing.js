@@ -16,6 +16,38 @@ import { toScreen } from "./viewport.js";
 import { itemAt, openProposals, proposalStatus } from "../work/work.js";
 import { Workspace } from "./workspace.js";
 
+/** @import { Border } from "../model/border.js" */
+/** @import { Clicker } from "../model/clicker.js" */
+/** @import { Page } from "../page/page.js" */
+/** @import { Editor } from "../work/editor.js" */
+/** @import { WorkStore } from "../work/work.js" */
+/**
+ * @typedef {object} EditingParts
+ * @property {HTMLElement} stage
+ * @property {WorkStore} store
+ * @property {Editor} editor
+ * @property {Clicker} clicker
+ * @property {Border} border
+ * @property {Page['settings']} settings
+ * @property {(text: string | null | void) => void} say
+ * @property {Scene} scene
+ * @property {(name: string) => void} onTool
+ */
+
+/** @import { Point } from "../mask/rle.js" */
+/** @import { createPicture } from "./picture.js" */
+/**
+ * What is on the stage; its fields may change between images.
+ * @typedef {object} Scene
+ * @property {ReturnType<typeof createPicture> | null} picture
+ * @property {string} colour
+ * @property {Point | null} pin
+ * @property {boolean} [hidesSettled]
+ * @property {() => boolean} isLocked
+ * @property {() => string | null} lockedReason
+ * @property {(layer: string, canvas: any) => void} [drawMore]
+ */
+
 const BRUSHES = new Set(["brush", "eraser"]);
 const BRUSH_STEP = 1.2;
 const BRUSH_LIMITS = [1, 200]; // CSS pixels of radius: zooming in makes the brush finer
@@ -23,6 +55,7 @@ const ARROW_CSS_PX = 12;
 const ARROW_FAR = 6;
 const ZOOM_STEP = 1.4;
 const SETTLED_KEYS = ["proposals", "instances", "rejected", "absent", "parked", "image"];
+/** @type {Record<string, [number, number]>} */
 const ARROWS = { left: [-1, 0], right: [1, 0], up: [0, -1], down: [0, 1] };
 const NAMES = { point: "Point and box.", brush: "Brush.", eraser: "Eraser.", polygon: "Polygon.", pan: "Move." };
 
@@ -30,6 +63,7 @@ export class Editing {
   workspace;
   hover;
   counterparts;
+  /** @type {EditingParts} */
   #parts;
   #tools;
   #preview = null; // the mask under a resting pointer
@@ -37,10 +71,7 @@ export class Editing {
   #isHidden = false;
   #replaced = null; // key of the instance that the hand stands in for
 
-  /**
-   * `parts`: stage, store, editor, clicker, border, settings, say, onTool, and scene = {picture, colour, pin, hidesSettled,
-   * isLocked(), lockedReason(), drawMore(layer, canvas)}, whose fields may change between images.
-   */
+  /** @param {EditingParts} parts */
   constructor(parts) {
     this.#parts = parts;
     this.counterparts = new Counterparts(parts);

@@ -93,10 +93,11 @@ function drawSelected(canvas, { mask, colour, isRejected }) {
   const to = toScreen(view, { x: mask.x + mask.width, y: mask.y + mask.height });
   const gap = 6 * unit;
   const arm = 12 * unit;
-  for (const [width, style] of [
+  const strokes = /** @type {[number, string][]} */ ([
     [4, "rgb(0 0 0 / 70%)"],
     [2, "#fff"],
-  ]) {
+  ]);
+  for (const [width, style] of strokes) {
     context.beginPath();
     bracket(context, from.x - gap, from.y - gap, arm, arm);
     bracket(context, to.x + gap, from.y - gap, -arm, arm);
@@ -136,10 +137,11 @@ function drawBox({ context, view, unit }, [x0, y0, x1, y1]) {
 }
 
 export function frame(context, x, y, width, height, unit) {
-  for (const [style, dash] of [
+  const strokes = /** @type {[string, number[]][]} */ ([
     ["rgb(0 0 0 / 70%)", []],
     [HAND_COLOUR, [6, 4]],
-  ]) {
+  ]);
+  for (const [style, dash] of strokes) {
     context.setLineDash(dash.map((length) => length * unit));
     context.strokeStyle = style;
     context.lineWidth = 2 * unit;
@@ -188,10 +190,11 @@ function drawPin({ context, view, unit }, pin) {
 function drawCrosshair({ context, view, screen, unit }, point) {
   context.setTransform(1, 0, 0, 1, 0, 0);
   const { x, y } = toScreen(view, point);
-  for (const [width, style] of [
+  const strokes = /** @type {[number, string][]} */ ([
     [3, "rgb(0 0 0 / 60%)"],
     [1, "#fff"],
-  ]) {
+  ]);
+  for (const [width, style] of strokes) {
     context.beginPath();
     context.moveTo(0, y);
     context.lineTo(screen.width, y);

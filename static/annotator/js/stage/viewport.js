@@ -3,6 +3,9 @@
  * "image" is original-image pixels, pixel (i, j) covering [i, i+1) x [j, j+1). A view is a plain frozen value.
  */
 
+/** @import { Box, Point, Size } from "../mask/rle.js" */
+/** @typedef {Readonly<{scale: number, x: number, y: number}>} View */
+
 export const MAX_SCALE = 64;
 const KEEP_VISIBLE = 0.25; // of the screen: the picture can't be pushed out of sight
 

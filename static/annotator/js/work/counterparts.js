@@ -16,6 +16,9 @@ import {
 } from "./concepts.js";
 import { instanceAt, withMerged } from "./work.js";
 
+/** @import { WorkStore } from "./work.js" */
+/** @import { Editor } from "./editor.js" */
+
 const SELECT_ONE = "Select an instance first (J, K or the list).";
 const NO_OTHER = "There is one concept only to decide here: nothing to copy or move to.";
 const TRANSFERS = {
@@ -24,9 +27,12 @@ const TRANSFERS = {
 };
 
 export class Counterparts {
+  /** @type {WorkStore} */
   #store;
+  /** @type {Editor} */
   #editor;
 
+  /** @param {{store: WorkStore, editor: Editor}} parts */
   constructor({ store, editor }) {
     this.#store = store;
     this.#editor = editor;

@@ -42,14 +42,18 @@ import {
   workFrom,
 } from "./work.js";
 
+/** @import { WorkStore } from "./work.js" */
+
 const SELECT_FIRST = "Select a proposal or an instance first (J, K or the list).";
 
 export class Editor {
+  /** @type {WorkStore} */
   #store;
   #history = createHistory();
   #tokens = 0;
   #keys = 0;
 
+  /** @param {WorkStore} store */
   constructor(store) {
     this.#store = store;
   }

@@ -5,25 +5,51 @@
 
 import { EMPTY_MASK, isEmpty, maskFillHoles, maskGrow, maskShrink, maskSubtract, maskUnion } from "../mask/masks.js";
 
+/** @import { Mask } from "../mask/rle.js" */
+/** @typedef {{x?: number, y?: number, label?: number, box?: number[]}} Prompt a point, or a box */
+/** @typedef {{mask: Mask, score: number, maskId: string}} Candidate */
+/**
+ * @typedef {object} HandParts
+ * @property {Prompt[]} prompts in the order given
+ * @property {Mask} model
+ * @property {string | null} maskId
+ * @property {number} border steps that its border was moved by: above 0 looser, below 0 tighter than the model drew it
+ * @property {number | null} score
+ * @property {string | null} modelVersion
+ * @property {Candidate[]} candidates
+ * @property {number} candidate
+ * @property {Mask} painted
+ * @property {Mask} erased
+ * @property {boolean} edited by hand, before it was taken up again
+ * @property {string} origin
+ * @property {string | null} replaces key of the instance that this one will take the place of
+ * @property {number | null} proposal index of the proposal it began as
+ * @property {number} token of the question to the model that is out; its answer carries it back
+ * @property {"idle" | "waiting" | "failed"} state
+ */
+/** @typedef {Readonly<HandParts & {mask: Mask}>} Hand */
+
+/** @type {HandParts} */
 const BLANK = {
-  prompts: [], // points {x, y, label} and boxes {box}, in the order given
+  prompts: [],
   model: EMPTY_MASK,
   maskId: null,
-  border: 0, // steps that its border was moved by: above 0 looser, below 0 tighter than the model drew it
+  border: 0,
   score: null,
   modelVersion: null,
   candidates: [],
   candidate: 0,
   painted: EMPTY_MASK,
   erased: EMPTY_MASK,
-  edited: false, // by hand, before it was taken up again
+  edited: false,
   origin: "drawn",
-  replaces: null, // key of the instance that this one will take the place of
-  proposal: null, // index of the proposal it began as
-  token: 0, // of the question to the model that is out; its answer carries it back
-  state: "idle", // idle | waiting | failed
+  replaces: null,
+  proposal: null,
+  token: 0,
+  state: "idle",
 };
 
+/** @type {(hand: HandParts) => Hand} */
 const composed = (hand) =>
   Object.freeze({ ...hand, mask: maskSubtract(maskUnion(hand.model, hand.painted), hand.erased) });
 

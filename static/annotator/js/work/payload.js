@@ -5,6 +5,8 @@ import { isEmpty } from "../mask/masks.js";
 import { maskFromWire, wireFromMask } from "../mask/rle.js";
 import { proposedAtFirst } from "./work.js";
 
+/** @import { Instance } from "./work.js" */
+
 /** Instances as docs/web.md's I. */
 export const wireInstances = (instances) =>
   instances.map(({ wire, origin, prompts, modelVersion, score, edited }) => ({
@@ -28,7 +30,12 @@ export function answerOf(work, { isAbsent, concept, seconds }) {
   };
 }
 
-/** I -> instances of the editor; `extra(i)` adds what I does not carry. */
+/**
+ * I -> instances of the editor; `extra(i)` adds what I does not carry.
+ * @param {any[]} rows
+ * @param {(i: number) => Partial<Instance>} [extra]
+ * @returns {Instance[]}
+ */
 export function instancesFromWire(rows, extra = () => ({})) {
   return rows.map((row, i) =>
     Object.freeze({

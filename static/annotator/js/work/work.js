@@ -4,21 +4,52 @@ import { emptyHand, handFrom, handIsEdited } from "./hand.js";
 import { isEmpty, maskContains, maskIou, maskUnion } from "../mask/masks.js";
 import { maskFromWire, wireFromMask } from "../mask/rle.js";
 
+/** @import { Mask, Size, WireMask } from "../mask/rle.js" */
+/** @import { Hand, Prompt } from "./hand.js" */
+/**
+ * `exemplars`: it was found with these boxes.
+ * @typedef {{index: number, score: number, stability: number, mask: Mask, wire: WireMask, modelVersion: string,
+ *   exemplars?: number[][]}} Proposal
+ */
+/**
+ * @typedef {{key: string, mask: Mask, wire: WireMask, origin: string, prompts: Prompt[], modelVersion: string | null,
+ *   score: number | null, edited: boolean, proposal: number | null, covers: number[]}} Instance
+ */
+/** @typedef {{kind: "proposal", key: number} | {kind: "instance", key: string}} Cursor */
+/** @typedef {{taskId: number, number: number, name: string, colour: string}} ConceptRow */
+/**
+ * @typedef {object} Work
+ * @property {number | null} taskId
+ * @property {Size | null} image
+ * @property {Proposal[]} proposals
+ * @property {number[][]} exemplars boxes of what was shown to the model as examples
+ * @property {Instance[]} instances
+ * @property {number[]} rejected indices of proposals called false positives
+ * @property {Hand | null} hand
+ * @property {Cursor | null} cursor
+ * @property {boolean} absent said to be not in this image, where several concepts are decided in one pass
+ * @property {ConceptRow[]} group all concepts that are decided in this pass
+ * @property {Readonly<Record<number, Work>>} parked task id -> work, of those that are not in hand (concepts.js)
+ * @property {{deed: string, key: string} | null} pending an instance that waits for its counterpart to be named
+ */
+/** @typedef {import("./store.js").Store<Work>} WorkStore */
+
 const SAME_OBJECT_IOU = 0.5;
 
+/** @type {Readonly<Work>} */
 export const EMPTY_WORK = Object.freeze({
   taskId: null,
-  image: null, // {width, height}
-  proposals: [], // [{index, score, stability, mask, wire, modelVersion, exemplars?}]; exemplars: found with these boxes
-  exemplars: [], // boxes of what was shown to the model as examples
-  instances: [], // [{key, mask, wire, origin, prompts, modelVersion, score, edited, proposal, covers}]
-  rejected: [], // indices of proposals called false positives
+  image: null,
+  proposals: [],
+  exemplars: [],
+  instances: [],
+  rejected: [],
   hand: null,
-  cursor: null, // {kind: "proposal" | "instance", key}
-  absent: false, // said to be not in this image, where several concepts are decided in one pass
-  group: [], // [{taskId, number, name, colour}] of all concepts that are decided in this pass
-  parked: Object.freeze({}), // task id -> work, of those that are not in hand (concepts.js)
-  pending: null, // {deed: "merge" | "copy" | "move", key}: an instance that waits for its counterpart to be named
+  cursor: null,
+  absent: false,
+  group: [],
+  parked: Object.freeze({}),
+  pending: null,
 });
 
 /** One concept's work as it is taken up: its proposals, what was found later, and what is decided. */

@@ -67,10 +67,11 @@ function drawRing({ context, view, unit }, point, radius) {
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.setLineDash([]);
   const { x, y } = toScreen(view, point);
-  for (const [width, style] of [
+  const strokes = /** @type {[number, string][]} */ ([
     [3, "rgb(0 0 0 / 65%)"],
     [1.5, "#fff"],
-  ]) {
+  ]);
+  for (const [width, style] of strokes) {
     context.beginPath();
     context.arc(x, y, Math.max(radius * view.scale, unit), 0, 2 * Math.PI);
     context.lineWidth = width * unit;

@@ -107,10 +107,11 @@ const distance = (a, b) => Math.hypot(a.x - b.x, a.y - b.y);
 
 function drawLine(context, points, unit) {
   context.setLineDash([]);
-  for (const [width, style] of [
+  const strokes = /** @type {[number, string][]} */ ([
     [4, "rgb(0 0 0 / 65%)"],
     [2, HAND_COLOUR],
-  ]) {
+  ]);
+  for (const [width, style] of strokes) {
     context.beginPath();
     for (const { x, y } of points) context.lineTo(x, y); // the first only moves: the path is empty
     context.lineWidth = width * unit;
