@@ -7,12 +7,13 @@ half a pixel of a click still counts. Legend as in network.py: B images, P promp
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
 import numpy as np
 import torch
+from cachetools import LRUCache, cachedmethod
 
 from mlbackend.model.exemplars import with_exemplars
 from mlbackend.model.logits import stability
@@ -94,7 +95,7 @@ class Predictor:
     decoder: ClickDecoder | None = None  # the ONNX Runtime twin of the click decoder, where it is on
 
     def __post_init__(self) -> None:
-        self._texts: OrderedDict[str, tuple[torch.Tensor, torch.Tensor]] = OrderedDict()
+        self._texts: LRUCache[str, tuple[torch.Tensor, torch.Tensor]] = LRUCache(TEXTS_KEPT)
         self._texts_lock = threading.Lock()
 
     @property
@@ -285,19 +286,11 @@ class Predictor:
         rows = [self._one_text(concept) for concept in concepts]
         return TextFeatures(torch.stack([row[0] for row in rows]), torch.stack([row[1] for row in rows]))
 
+    @cachedmethod(attrgetter("_texts"), key=lambda self, concept: concept, lock=attrgetter("_texts_lock"))
     def _one_text(self, concept: str) -> tuple[torch.Tensor, torch.Tensor]:
-        with self._texts_lock:
-            if concept in self._texts:
-                self._texts.move_to_end(concept)
-                return self._texts[concept]
         ids, mask = self.tokenizer([concept])
         text = self.network.text_features(ids.to(self.device), mask.to(self.device))
-        row = (text.features_PTC[0], text.mask_PT[0])
-        with self._texts_lock:
-            self._texts[concept] = row
-            while len(self._texts) > TEXTS_KEPT:
-                self._texts.popitem(last=False)
-        return row
+        return text.features_PTC[0], text.mask_PT[0]
 
 
 __all__ = ["Candidate", "ConceptResult", "Instance", "Predictor", "Prompt", "PromptTooLong"]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
+
+from cachetools import FIFOCache
 
 from mlbackend.errors import overtaken
 
@@ -33,7 +34,7 @@ class Desks:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._desks: OrderedDict[str, _Desk] = OrderedDict()
+        self._desks: FIFOCache[str, _Desk] = FIFOCache(DESKS_KEPT)  # by the last arrival
 
     def arrive(self, key: str | None, sequence: int, *, preview: bool = False) -> None:
         """Note a click; ApiError overtaken if a newer one of this desk is already here."""
@@ -65,13 +66,11 @@ class Desks:
 
     def _get(self, key: str) -> _Desk:
         now = self._clock()
-        desk = self._desks.pop(key, None)
+        desk = self._desks.get(key)
         if desk is None or now - desk.seen_s > FORGET_AFTER_S:
             desk = _Desk(now)
         desk.seen_s = now
         self._desks[key] = desk
-        while len(self._desks) > DESKS_KEPT:
-            self._desks.popitem(last=False)
         return desk
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 from collections import OrderedDict
 from dataclasses import dataclass
 
 import torch
+from cachetools import LRUCache
 
 from mlbackend.errors import ApiError, bad_request
 
@@ -27,15 +29,12 @@ class KeptMasks:
     """Low-resolution logits of recent answers by an unguessable id: to refine them, or to cut them elsewhere."""
 
     def __init__(self, budget_bytes: int) -> None:
-        self._budget, self._bytes = budget_bytes, 0
-        self._masks: OrderedDict[str, KeptMask] = OrderedDict()
+        self._masks: LRUCache[str, KeptMask] = LRUCache(budget_bytes, getsizeof=lambda kept: kept.logits_hw.nbytes)
 
     def put(self, kept: KeptMask) -> str:
         mask_id = secrets.token_urlsafe(12)
-        self._masks[mask_id] = kept
-        self._bytes += kept.logits_hw.nbytes
-        while self._bytes > self._budget:
-            self._bytes -= self._masks.popitem(last=False)[1].logits_hw.nbytes
+        with contextlib.suppress(ValueError):  # larger than the whole budget: it is not kept
+            self._masks[mask_id] = kept
         return mask_id
 
     def get(self, mask_id: str, image: str, size_hw: tuple[int, int]) -> torch.Tensor:
@@ -49,7 +48,6 @@ class KeptMasks:
             raise bad_request("earlier_mask_id belongs to another image.", "earlier_mask_id")
         if tuple(kept.logits_hw.shape) != size_hw:
             raise bad_request("earlier_mask_id comes from a model of another size.", "earlier_mask_id")
-        self._masks.move_to_end(mask_id)
         return kept.logits_hw
 
     def find(self, mask_id: str, image: str) -> KeptMask:
@@ -61,7 +59,6 @@ class KeptMasks:
                 "object again, then make the new mask tighter or looser."
             )
             raise ApiError(404, "unknown_mask", message, fields={"mask_id": message})
-        self._masks.move_to_end(mask_id)
         return kept
 
 

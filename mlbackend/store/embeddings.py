@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+from cachetools import LRUCache
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -79,27 +80,20 @@ class HotLayer:
     """Least recently used tensors out first, within a byte budget. Thread-safe."""
 
     def __init__(self, budget_bytes: int) -> None:
-        self._budget = budget_bytes
         self._lock = threading.Lock()
-        self._entries: OrderedDict[Key, Embedding] = OrderedDict()
-        self.bytes = 0
+        self._entries: LRUCache[Key, Embedding] = LRUCache(budget_bytes, getsizeof=lambda entry: entry.bytes)
+
+    @property
+    def bytes(self) -> int:
+        return int(self._entries.currsize)
 
     def get(self, key: Key) -> Embedding | None:
         with self._lock:
-            entry = self._entries.get(key)
-            if entry is not None:
-                self._entries.move_to_end(key)
-            return entry
+            return self._entries.get(key)
 
     def put(self, key: Key, entry: Embedding) -> None:
-        if entry.bytes > self._budget:
-            return
-        with self._lock:
-            old = self._entries.pop(key, None)
-            self.bytes += entry.bytes - (old.bytes if old else 0)
+        with self._lock, contextlib.suppress(ValueError):  # larger than the whole budget: it is not kept
             self._entries[key] = entry
-            while self.bytes > self._budget:
-                self.bytes -= self._entries.popitem(last=False)[1].bytes
 
 
 class WarmLayer:
