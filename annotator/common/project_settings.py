@@ -1,5 +1,6 @@
 """A project's thresholds and policies: which there are, and changing them."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -11,32 +12,57 @@ from annotator.models import Project
 from .audit import audit_record
 from .errors import RoostError
 
-SETTINGS = (
-    "name",
-    "presence_low",
-    "presence_high",
-    "stability_below",
-    "audit_share",
-    "mine_batch",
-    "weight_band",
-    "weight_disagreement",
-    "weight_borderline",
-    "weight_fill",
-    "double_share",
-    "honeypot_share",
-    "honeypot_feedback",
-    "one_pass",
-    "review_policy",
-    "review_share",
-    "bulk_score",
-    "bulk_iou",
-    "bulk_look_share",
-    "self_review_allowed",
-    "gate_min_gain_points",
-    "gate_bootstrap_rounds",
-    "gate_confidence",
-    "gate_max_fpr_rise",
+
+@dataclass(frozen=True)
+class Group:
+    """A card of the settings page: fields by row, side by side. `below`: a part with a heading of its own."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+    below: "Group | None" = None
+
+
+MANY_AT_ONCE = Group(
+    "Approving many at once",
+    (("bulk_score", "bulk_iou", "bulk_look_share"),),
+    "Answers that the serving model agrees with confidently are shown together, to be looked at rather than read. "
+    "A share is kept back by chance and looked at one by one, so that you learn how often such answers are wrong. "
+    "The holdout, doubles, second looks and whatever was sent back once are always looked at one by one.",
 )
+# What can be set and where it stands on the page; its range, name and help are its model field's.
+COLUMNS = (
+    (
+        Group("Project", (("name",),)),
+        Group(
+            "What is worth a person's time",
+            (
+                ("presence_low", "presence_high"),
+                ("stability_below",),
+                ("audit_share", "mine_batch"),
+                ("weight_band", "weight_disagreement"),
+                ("weight_borderline", "weight_fill"),
+            ),
+        ),
+        Group(
+            "The gate",
+            (("gate_min_gain_points", "gate_max_fpr_rise"), ("gate_confidence", "gate_bootstrap_rounds")),
+        ),
+    ),
+    (
+        Group("Review", (("review_policy",), ("review_share",), ("self_review_allowed",)), below=MANY_AT_ONCE),
+        Group("The desk", (("one_pass",),)),
+        Group("Checks on the answers", (("double_share", "honeypot_share"), ("honeypot_feedback",))),
+    ),
+)
+
+
+def _names(group: Group) -> list[str]:
+    below = _names(group.below) if group.below else []
+    return [name for row in group.rows for name in row] + below
+
+
+SETTINGS = tuple(name for column in COLUMNS for group in column for name in _names(group))
 
 
 @transaction.atomic

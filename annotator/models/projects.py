@@ -16,58 +16,154 @@ class Project(models.Model):
         SAMPLE = "sample", "Review a random share"
         DISAGREEMENTS = "disagreements", "Review only what differs from the model's proposal"
 
-    name = models.CharField(max_length=80)
+    name = models.CharField("project name", max_length=80)
     slug = models.SlugField(unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     is_demo = models.BooleanField(default=False)
     serving_version = models.ForeignKey("ModelVersion", models.PROTECT, related_name="serving_projects")
 
-    presence_low = models.FloatField(default=0.4, validators=FRACTION)
-    presence_high = models.FloatField(default=0.6, validators=FRACTION)
-    stability_below = models.FloatField(
-        default=0.75, validators=FRACTION, help_text="A mask less stable than this is borderline"
+    presence_low = models.FloatField(
+        "band from",
+        default=0.4,
+        validators=FRACTION,
+        help_text="Presence scores from here …",
     )
-    audit_share = models.FloatField(default=0.1, validators=FRACTION, help_text="Share of a batch drawn at random")
+    presence_high = models.FloatField(
+        "band to",
+        default=0.6,
+        validators=FRACTION,
+        help_text="… to here count as hesitation; the nearest to 0.5 comes first.",
+    )
+    stability_below = models.FloatField(
+        "a mask is borderline below",
+        default=0.75,
+        validators=FRACTION,
+        help_text="Stability is the overlap of a mask at two thresholds; an unstable one is queued.",
+    )
+    audit_share = models.FloatField(
+        "share drawn at random",
+        default=0.1,
+        validators=FRACTION,
+        help_text="Drawn at random, because a confident mistake is in no band. 0.1 is one in ten.",
+    )
     mine_batch = models.PositiveIntegerField(
-        default=50, validators=[MinValueValidator(1)], help_text="Tasks one round of mining queues"
+        "tasks a round",
+        default=50,
+        validators=[MinValueValidator(1)],
+        help_text="One press of Mine queues this many at most.",
     )
 
     # How lanes share a batch: in proportion to these; one of weight 0 is drawn on when the others have run out.
-    weight_band = models.FloatField(default=1.0, validators=FRACTION)
-    weight_disagreement = models.FloatField(default=0.5, validators=FRACTION)
-    weight_borderline = models.FloatField(default=0.5, validators=FRACTION)
-    weight_fill = models.FloatField(default=0.0, validators=FRACTION)
+    weight_band = models.FloatField(
+        "weight of the band",
+        default=1.0,
+        validators=FRACTION,
+        help_text="The lanes share a batch in proportion to their weights, after the random share is taken.",
+    )
+    weight_disagreement = models.FloatField(
+        "weight of disagreement",
+        default=0.5,
+        validators=FRACTION,
+        help_text="Pairs on which the newest model that does not serve sees something else.",
+    )
+    weight_borderline = models.FloatField(
+        "weight of borderline masks",
+        default=0.5,
+        validators=FRACTION,
+        help_text="Pairs with a mask that depends on where the line is drawn.",
+    )
+    weight_fill = models.FloatField(
+        "weight of the nearest to 0.5",
+        default=0.0,
+        validators=FRACTION,
+        help_text="Pairs outside the band, nearest first. 0, here or above: only when the others run out.",
+    )
     double_share = models.FloatField(
-        default=0.0, validators=FRACTION, help_text="Share of a batch that two people label without seeing each other"
+        "share labelled twice",
+        default=0.0,
+        validators=FRACTION,
+        help_text="Two people label it without seeing each other; needs two who annotate. 0.1 is one in ten.",
     )
     honeypot_share = models.FloatField(
-        default=0.0, validators=FRACTION, help_text="Tasks with a known answer, as a share of a batch, beside it"
+        "share with a known answer",
+        default=0.0,
+        validators=FRACTION,
+        help_text="Settled pairs asked again, unmarked, reviewed like all; the truth stays. Tell people.",
     )
-    honeypot_feedback = models.BooleanField(default=False)
-    one_pass = models.BooleanField(default=False, help_text="All concepts of an image go to one person together")
+    honeypot_feedback = models.BooleanField(
+        "tell at once whether a known answer was met",
+        default=False,
+        help_text="The answer's reply then says whether verdict and masks meet the truth.",
+    )
+    one_pass = models.BooleanField(
+        "show all concepts of an image together",
+        default=False,
+        help_text="Whoever takes an image is asked for every concept that nobody has looked at "
+        "there, at one go. A known answer still comes alone.",
+    )
 
-    review_policy = models.CharField(max_length=16, choices=ReviewPolicy, default=ReviewPolicy.ALL)
-    review_share = models.FloatField(default=0.2, validators=FRACTION)
+    review_policy = models.CharField(
+        "what reviewers see",
+        max_length=16,
+        choices=ReviewPolicy,
+        default=ReviewPolicy.ALL,
+        help_text="Answers that need no review settle their pair at once.",
+    )
+    review_share = models.FloatField(
+        "share for review",
+        default=0.2,
+        validators=FRACTION,
+        help_text="Used by «a random share» only. 0.2 is one in five.",
+    )
     bulk_score = models.FloatField(
-        default=0.8, validators=FRACTION, help_text="How sure the serving model must be for its agreement to count"
+        "near-certain: score from",
+        default=0.8,
+        validators=FRACTION,
+        help_text="The serving model is at least this sure of what the answer says, there or not there.",
     )
     bulk_iou = models.FloatField(
-        default=0.9, validators=FRACTION, help_text="Least overlap of each mask with the serving model's"
+        "near-certain: overlap from",
+        default=0.9,
+        validators=FRACTION,
+        help_text="Each mask of the answer overlaps one of that model's by at least this much (IoU).",
     )
     bulk_look_share = models.FloatField(
-        default=0.1, validators=FRACTION, help_text="Share of near-certain answers that are looked at one by one"
+        "share looked at one by one",
+        default=0.1,
+        validators=FRACTION,
+        help_text="Of the near-certain answers, drawn by chance. 1 turns approving many at once off.",
     )
-    self_review_allowed = models.BooleanField(default=False)
+    self_review_allowed = models.BooleanField(
+        "people may review their own work",
+        default=False,
+        help_text="Useful when you work alone; otherwise leave it off.",
+    )
 
     gate_min_gain_points = models.FloatField(
-        default=1.0, validators=[MinValueValidator(0.0)], help_text="CGF1 points a challenger must gain"
+        "least gain in CGF1 points",
+        default=1.0,
+        validators=[MinValueValidator(0.0)],
+        help_text="A challenger must beat the champion on the holdout by more than this, out of 100.",
     )
     gate_bootstrap_rounds = models.PositiveIntegerField(
-        default=1000, validators=[MinValueValidator(100), MaxValueValidator(100_000)]
+        "bootstrap rounds",
+        default=1000,
+        validators=[MinValueValidator(100), MaxValueValidator(100_000)],
+        help_text="How often the holdout is drawn anew to see how much is luck. 1000 is usual.",
     )
-    gate_confidence = models.FloatField(default=0.95, validators=[MinValueValidator(0.51), MaxValueValidator(0.999)])
-    gate_max_fpr_rise = models.FloatField(default=0.0, validators=FRACTION)
+    gate_confidence = models.FloatField(
+        "confidence of the interval",
+        default=0.95,
+        validators=[MinValueValidator(0.51), MaxValueValidator(0.999)],
+        help_text="The gain's interval at this confidence must lie above zero. 0.95 is customary.",
+    )
+    gate_max_fpr_rise = models.FloatField(
+        "allowed rise of false positives",
+        default=0.0,
+        validators=FRACTION,
+        help_text="How much the false-positive rate on hard negatives may rise; 0 means not at all.",
+    )
 
     class Meta:
         ordering = ["name"]
