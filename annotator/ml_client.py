@@ -29,9 +29,6 @@ IMAGES_A_WARM = 64
 BY_HAND = "You can still draw by hand."
 # What a person's request can cause: passed on with its own code and status.
 PASSED_ON = {400, 404, 409, 422, 429, 503}
-# A job waits so long for a backend that restarts or is full; then it says so and can be started again.
-WAITS_SECONDS = (1, 2, 4, 8, 15, 30)
-WORTH_WAITING = {"overloaded", "loading", "backend_unavailable", "backend_timeout"}
 
 
 class ImageRef(Protocol):

@@ -13,10 +13,11 @@ from annotator import ml_client
 from annotator.common.batches import batched
 from annotator.common.errors import BackendError, ImportRefusedError, JobCancelled
 from annotator.common.masks import rle_box_xyxy
+from annotator.common.patience import asked_patiently
 from annotator.data.image_store import StoredFile
 from annotator.data.imports import IMAGE_ENDINGS
 from annotator.data.sources import ImportSource
-from annotator.ml_client import WAITS_SECONDS, WORTH_WAITING, ImagePrediction
+from annotator.ml_client import ImagePrediction
 
 from .journal import Journal, JournalHeader, documents_write, names_hash
 from .temporary_images import TemporaryImages, temporary_images_opened
@@ -163,23 +164,18 @@ class _Run:
         return self._patiently(lambda: ml_client.predict(model_version=request.version, images=images, **asked))
 
     def _patiently(self, call: Callable[[], R]) -> R:
-        """Waits while the backend is busy or starts; that it is busy is no failure, however long it lasts."""
-        waits = deque(WAITS_SECONDS)
-        while True:
-            try:
-                return call()
-            except BackendError as error:
-                words = str(error).removesuffix(ml_client.BY_HAND).strip()
-                if error.code not in WORTH_WAITING or not waits:
-                    raise BackendError(words, code=error.code, http_status=error.http_status) from error
-                seconds = error.retry_after_seconds or waits[0]
-                if error.code != "overloaded":
-                    waits.popleft()
-                self._note = f"waiting for the ML backend: {words}"
-                if self._stopped.wait(seconds):
-                    raise JobCancelled("stopped") from error
-            finally:
-                self._note = ""
+        try:
+            return asked_patiently(call, wait=self._wait)
+        except BackendError as error:
+            raise BackendError(_words(error), code=error.code, http_status=error.http_status) from error
+
+    def _wait(self, seconds: float, reason: BackendError) -> None:
+        self._note = f"waiting for the ML backend: {_words(reason)}"
+        try:
+            if self._stopped.wait(seconds):
+                raise JobCancelled("stopped") from reason
+        finally:
+            self._note = ""
 
     def _in_order(
         self, work: Callable[[T], R], items: Iterable[T], *, at_once: int, ahead: int, linger: bool = True
@@ -207,3 +203,8 @@ class _Run:
 
     def _show_progress(self) -> None:
         self._on_progress(self._done, self._of, self._note or "images", self._seconds_left)
+
+
+def _words(error: BackendError) -> str:
+    """Nobody sits at a desk here."""
+    return str(error).removesuffix(ml_client.BY_HAND).strip()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, fields
+from functools import partial
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
@@ -12,10 +13,11 @@ from django.db.models.functions import Now
 from annotator import ml_client
 from annotator.common.batches import batched
 from annotator.common.errors import BackendError, RoostError
+from annotator.common.patience import asked_patiently
 from annotator.common.rounds import round_current
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
-from annotator.ml_client import WAITS_SECONDS, WORTH_WAITING, ConceptPrediction, ImagePrediction
+from annotator.ml_client import ConceptPrediction, ImagePrediction
 from annotator.models import Image, Job, ModelVersion, Pair, Prediction, Project, Task
 
 from .acquisition import Choice, Thresholds, choose
@@ -139,17 +141,13 @@ def _score(context: JobContext, pairs: QuerySet[Pair], version: ModelVersion) ->
 def _predict(
     context: JobContext, version: ModelVersion, images: Sequence[Image], concepts: Sequence[str]
 ) -> list[ImagePrediction]:
-    for wait in (*WAITS_SECONDS, None):
-        try:
-            return ml_client.predict(model_version=version.name, images=images, concepts=concepts)
-        except BackendError as error:
-            if wait is None or error.code not in WORTH_WAITING:
-                raise
-            _wait(context, error.retry_after_seconds or wait, str(error))
-    raise AssertionError("the last wait raises")
+    return asked_patiently(
+        lambda: ml_client.predict(model_version=version.name, images=images, concepts=concepts),
+        wait=partial(_wait, context),
+    )
 
 
-def _wait(context: JobContext, seconds: float, reason: str) -> None:
+def _wait(context: JobContext, seconds: float, reason: BackendError) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         context.progress(context.job.progress, f"Waiting for the ML backend: {reason}")

@@ -7,6 +7,7 @@ from annotator.jobs.runner import job_run
 from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Task
 from annotator.queue.mining import mining_start
 from tests import factories
+from tests.backend_door import backend_door
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -125,10 +126,19 @@ def test_nothing_unseen_is_said_at_once(barn):
 
 
 def test_absent_backend_fails_the_job_with_its_sentence_and_queues_nothing(farm, no_backend, monkeypatch):
-    monkeypatch.setattr("annotator.queue.mining.WAITS_SECONDS", (0.01,))
+    monkeypatch.setattr("annotator.common.patience.WAITS_SECONDS", (0.01,))
     job = mining_start(project=farm.project, user=farm.admin)
     job_run(job_id=job.pk)
     job.refresh_from_db()
     assert job.state == "failed"
     assert "start it with" in job.reason
     assert not Task.objects.exists()
+
+
+def test_full_backend_is_asked_again_as_often_as_it_says_so(farm, backend, settings, monkeypatch):
+    """429 with Retry-After twice, where any other trouble would be borne once."""
+    monkeypatch.setattr("annotator.common.patience.WAITS_SECONDS", (0.01,))
+    with backend_door(backend.base_url, status=lambda call: 429 if call <= 2 else 200) as door:
+        settings.MLBACKEND_URL = door.url
+        assert mine(farm).report["scored"] == 2
+    assert len(door.calls) == 3

@@ -16,6 +16,7 @@ from django.conf import settings as django_settings
 from django.core.management import CommandError, call_command
 from pycocotools import mask as coco
 
+from annotator.common import patience
 from annotator.common.errors import JobCancelled
 from annotator.data.formats import saco
 from annotator.data.image_store import image_add, image_file_remove, image_file_store, image_path
@@ -333,7 +334,7 @@ def test_pictures_are_taken_out_of_a_bucket_store_too(s3, settings, folder, tmp_
 
 def test_busy_backend_is_obeyed_and_asked_again(folder, tmp_path, backend, settings, monkeypatch):
     """429 with Retry-After, more often than any other failure would be borne."""
-    monkeypatch.setattr(predictions, "WAITS_SECONDS", (0.01,))
+    monkeypatch.setattr(patience, "WAITS_SECONDS", (0.01,))
     with backend_door(backend.base_url, status=lambda call: 429 if call <= 2 else 200) as door:
         settings.MLBACKEND_URL = door.url
         _predict(folder, "--out", tmp_path / "busy")
@@ -344,7 +345,7 @@ def test_busy_backend_is_obeyed_and_asked_again(folder, tmp_path, backend, setti
 
 
 def test_absent_backend_is_told_and_nothing_written(tmp_path, no_backend, monkeypatch):
-    monkeypatch.setattr(predictions, "WAITS_SECONDS", ())
+    monkeypatch.setattr(patience, "WAITS_SECONDS", ())
     (tmp_path / "a.png").write_bytes(factories.image_bytes())
     with pytest.raises(CommandError, match="start it with") as caught:
         _predict(tmp_path, "--out", tmp_path / "out")
