@@ -30,7 +30,7 @@ $(VENV)/installed: requirements.txt constraints.txt | $(VENV)/bin/python
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.txt -c constraints.txt
 	@touch $@
 
-$(VENV)/installed-dev: requirements-dev.txt requirements-scale.txt constraints.txt $(VENV)/installed
+$(VENV)/installed-dev: requirements-dev.txt requirements-scale.txt requirements-extras.txt constraints.txt $(VENV)/installed
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
 	@touch $@
 

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from annotator.common.child import child_command
+from tests.processes import PATIENCE_S
 from tests.stack import free_port
 
-START_SECONDS = 60
+START_SECONDS = PATIENCE_S
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "tester",
     "AWS_SECRET_ACCESS_KEY": "secret",
@@ -74,7 +75,7 @@ def s3_server() -> Iterator[S3Server]:
 
 def _answers(server: S3Server) -> bool:
     try:
-        urllib.request.urlopen(f"{server.url}/moto-api/data.json", timeout=5).read()
+        urllib.request.urlopen(f"{server.url}/moto-api/data.json", timeout=PATIENCE_S).read()
     except OSError:
         return False
     return True

@@ -18,9 +18,10 @@ from pathlib import Path
 
 from annotator.common.child import child_command
 from annotator.operations.loop.stack import free_port
+from tests.processes import PATIENCE_S
 
 ROOT = Path(__file__).resolve().parent.parent
-START_SECONDS = 30
+START_SECONDS = PATIENCE_S
 # What has to hold on either database: who gets what, for how long, and that nothing is lost or doubled.
 FILES = (
     "postgres",

@@ -136,16 +136,21 @@ class HeavyLane:
         while batch := self._next_batch():
             start = time.monotonic()
             try:
-                results = batch[0].run([job.item for job in batch])
+                try:
+                    results = batch[0].run([job.item for job in batch])
+                finally:  # whoever has an answer finds it counted
+                    self._count(len(batch), time.monotonic() - start)
                 for job, result in zip(batch, results, strict=True):
                     job.future.set_result(result)
             except BaseException as error:
                 for job in batch:
                     if not job.future.done():
                         job.future.set_exception(error)
-            self.mean_s += 0.2 * ((time.monotonic() - start) / len(batch) - self.mean_s)
-            self.calls += 1
-            self.jobs += len(batch)
+
+    def _count(self, jobs: int, seconds: float) -> None:
+        self.mean_s += 0.2 * (seconds / jobs - self.mean_s)
+        self.calls += 1
+        self.jobs += jobs
 
 
 @dataclass

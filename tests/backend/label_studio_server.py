@@ -1,7 +1,11 @@
-"""A real Label Studio in an environment and a data folder of its own, for one test session."""
+"""A real Label Studio in an environment and a data folder of its own, for one test session.
+
+ROOST_TEST_LABEL_STUDIO=1 python -m tests.backend.label_studio_server  # installs it ahead of the tests, as .ci/run does
+"""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import secrets
@@ -18,9 +22,11 @@ from typing import Any
 
 import pytest
 
-from tests.backend.support import free_port
+from annotator.operations.loop.stack import free_port
+from tests.processes import PATIENCE_S
 
 VERSION = "1.23.2"
+INSTALL_SECONDS = 1800
 CACHE = Path(os.environ.get("ROOST_TEST_CACHE") or Path.home() / ".cache" / "roost-tests")
 
 
@@ -36,7 +42,7 @@ class LabelStudio:
         request.add_header("Content-Type", "application/json")
         request.add_header("Authorization", f"Token {self.token}")
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{method} {path}: {error.code} {error.read()[:2000]!r}") from None
@@ -56,36 +62,46 @@ class LabelStudio:
         request = urllib.request.Request(f"{self.url}/api/projects/{project}/import", data=body)
         request.add_header("Content-Type", f"multipart/form-data; boundary={boundary}")
         request.add_header("Authorization", f"Token {self.token}")
-        with urllib.request.urlopen(request, timeout=120) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             assert answer.status == 201
+
+
+class LabelStudioMissing(Exception):
+    """It is not here; the text says why."""
 
 
 def installed_python() -> Path:
     """The environment's interpreter; installed only when asked for, since it takes minutes and a gigabyte."""
     environment = CACHE / f"ls-{VERSION}"
-    python = environment / "bin" / "python"
-    if (environment / "bin" / "label-studio").is_file():
+    python, whole = environment / "bin" / "python", environment / "installed"
+    if whole.is_file():
         return python
     if os.environ.get("ROOST_TEST_LABEL_STUDIO") != "1":
-        pytest.skip(f"no Label Studio {VERSION} under {CACHE}; set ROOST_TEST_LABEL_STUDIO=1 to install it there")
+        raise LabelStudioMissing(f"none under {CACHE}; set ROOST_TEST_LABEL_STUDIO=1 to install it there")
     CACHE.mkdir(parents=True, exist_ok=True)
-    subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
-    done = subprocess.run(
-        [python, "-m", "pip", "install", "--quiet", f"label-studio=={VERSION}"],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
-    if done.returncode:
-        pytest.skip(f"Label Studio {VERSION} could not be installed: {done.stderr.strip().splitlines()[-1:]}")
+    with environment.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # somebody may be installing it just now
+        if not whole.is_file():
+            _install(environment, python)
+            whole.touch()
     return python
+
+
+def _install(environment: Path, python: Path) -> None:
+    subprocess.run([sys.executable, "-m", "venv", "--clear", environment], check=True)
+    command = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", f"label-studio=={VERSION}"]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+    if done.returncode:
+        raise LabelStudioMissing(f"it could not be installed: {done.stderr.strip().splitlines()[-1:]}")
 
 
 @contextmanager
 def running_label_studio(folder: Path) -> Iterator[LabelStudio]:
     """Loopback is blocked by default since 1.23, for backends and for webhooks: both are opened for the test."""
-    python = installed_python()
+    try:
+        python = installed_python()
+    except LabelStudioMissing as missing:
+        pytest.skip(f"Label Studio {VERSION}: {missing}")
     port, token = free_port(), secrets.token_hex(20)
     env = {
         key: value
@@ -135,14 +151,14 @@ def running_label_studio(folder: Path) -> Iterator[LabelStudio]:
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
         log.close()
 
 
-def _wait(server: LabelStudio, process: subprocess.Popen, log: Path, seconds: float = 300) -> None:
+def _wait(server: LabelStudio, process: subprocess.Popen, log: Path, seconds: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:
@@ -153,3 +169,10 @@ def _wait(server: LabelStudio, process: subprocess.Popen, log: Path, seconds: fl
         except OSError:
             time.sleep(0.5)
     raise AssertionError(f"Label Studio did not start: {log.read_text(errors='replace')[-3000:]}")
+
+
+if __name__ == "__main__":
+    try:
+        print(f"Label Studio {VERSION}: {installed_python()}")
+    except LabelStudioMissing as missing:
+        sys.exit(f"Label Studio {VERSION}: {missing}")

@@ -28,6 +28,7 @@ from PIL import Image
 from mlbackend.model.network import Sam3Network
 from mlbackend.server.app import build_app
 from mlbackend.settings import read_settings
+from tests.processes import PATIENCE_S
 from training.demo.architecture import demo_config, write_tokenizer
 
 T = TypeVar("T")
@@ -102,7 +103,7 @@ class Client:
         if self.token:
             request.add_header("Authorization", f"Bearer {self.token}")
         try:
-            with urllib.request.urlopen(request, timeout=120) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
                 return answer.status, _json(answer.read()), answer.headers
         except urllib.error.HTTPError as error:
             return error.code, _json(error.read()), error.headers
@@ -117,7 +118,7 @@ class Client:
         assert status == expected, (status, answer)
         return answer
 
-    def wait_health(self, seconds: float = 60) -> None:
+    def wait_health(self, seconds: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:
@@ -127,7 +128,7 @@ class Client:
                 time.sleep(0.02)
         raise AssertionError(f"nothing listens at {self.base_url}")
 
-    def wait_ready(self, seconds: float = 90) -> None:
+    def wait_ready(self, seconds: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:
@@ -137,6 +138,12 @@ class Client:
                 pass
             time.sleep(0.1)
         raise AssertionError(f"not ready after {seconds} s: {self.call('/ready')}")
+
+
+def metric(client: Client, line: str) -> float:
+    """A number of /metrics; 0 while it is not there."""
+    rows = [row for row in client.get("/metrics").splitlines() if row.startswith(line + " ")]
+    return float(rows[0].split()[-1]) if rows else 0.0
 
 
 def _json(data: bytes) -> Any:
@@ -164,7 +171,7 @@ def served(var: Path, *, token: str | None = None, wait: bool = True, **environ:
     finally:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(PATIENCE_S)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -187,7 +194,7 @@ def served_here(var: Path, *, wait: bool = True, **environ: str) -> Iterator[Cli
         yield client
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(PATIENCE_S)
 
 
 def iou(first: np.ndarray, second: np.ndarray) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import socket
-import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from mlbackend.model.masks import decode_wire_mask
-from tests.backend.support import Client, iou, served_here, store_picture
+from tests.backend.support import Client, iou, metric, served_here, store_picture
+from tests.processes import wait_until
 
 CONCEPTS = ["chicken", "duck"]
 
@@ -22,11 +24,6 @@ CONCEPTS = ["chicken", "duck"]
 def var(tmp_path: Path, backend_var: Path) -> Path:
     shutil.copytree(backend_var / "models" / "tiny", tmp_path / "models" / "tiny")
     return tmp_path
-
-
-def metric(client: Client, line: str) -> float:
-    rows = [row for row in client.get("/metrics").splitlines() if row.startswith(line + " ")]
-    return float(rows[0].split()[-1]) if rows else 0.0
 
 
 def mined(var: Path, images: list[str], batch: int) -> tuple[list[dict[str, Any]], float]:
@@ -52,33 +49,35 @@ def test_mining_in_batches_answers_as_it_does_one_by_one(var: Path) -> None:
             assert iou(*masks) > 0.999
 
 
-def send_and_hang_up(client: Client, path: str, body: dict[str, Any], *, after_s: float) -> None:
+@contextmanager
+def sent(client: Client, path: str, body: dict[str, Any]) -> Iterator[None]:
+    """A request whose client hangs up at the end, answered or not."""
     data = json.dumps(body).encode()
     host, port = urlsplit(client.base_url).netloc.split(":")
     with socket.create_connection((host, int(port))) as connection:
         head = f"POST {path} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(data)}"
         connection.sendall(head.encode() + b"\r\n\r\n" + data)
-        time.sleep(after_s)
+        yield
 
 
-def wait_until(condition: Any, seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+def jobs_after(client: Client, image: str) -> float:
+    """All jobs so far, once this picture is answered too: the lane is one thread, what was under way has ended."""
+    client.post("/v1/predict", {"model_version": "tiny", "images": [image], "concepts": ["hen"]})
+    return metric(client, "roost_heavy_jobs")
 
 
 def test_prediction_whose_client_hung_up_is_dropped_and_the_rest_goes_on(var: Path) -> None:
     images = [store_picture(var, seed) for seed in range(16)]
+    others = [store_picture(var, seed) for seed in range(16, 19)]
     body = {"model_version": "tiny", "images": images, "concepts": [f"thing {i}" for i in range(20)]}
     with served_here(var, ROOST_DEFAULT_MODEL="tiny") as client:
-        send_and_hang_up(client, "/v1/predict", body, after_s=0.3)
+        a_picture = jobs_after(client, others[0])
+        with sent(client, "/v1/predict", body):
+            wait_until(lambda: metric(client, "roost_heavy_jobs") > a_picture)
         wait_until(lambda: metric(client, 'roost_errors_total{code="client_gone"}') == 1)
         wait_until(lambda: metric(client, "roost_queue_depth_heavy") == 0)
-        time.sleep(0.3)  # what was under way ends
-        done = metric(client, "roost_heavy_jobs")
-        assert done < 2 * len(images)
-        time.sleep(0.3)
-        assert metric(client, "roost_heavy_jobs") == done
+        done = jobs_after(client, others[1])
+        assert done - 2 * a_picture < 2 * len(images)
+        assert jobs_after(client, others[2]) == done + a_picture
         click = {"model_version": "tiny", "image": images[-1], "points": [{"x": 40, "y": 50, "label": 1}]}
         assert client.post("/v1/click", click)["candidates"]

@@ -22,8 +22,7 @@ from mlbackend.serving.engine import Engine
 from mlbackend.serving.lanes import HeavyLane, Urgency
 from mlbackend.settings import read_settings
 from tests.backend.support import run_async, store_picture
-
-WAIT_S = 10
+from tests.processes import PATIENCE_S
 
 
 class Bench:
@@ -35,13 +34,13 @@ class Bench:
         self.pool = ThreadPoolExecutor(1)
         self.encoder = Encoder(read_settings({"ROOST_VAR": str(var)} | environ), Metrics(), self.lane, self.pool)
         self._opened = threading.Event()
-        self.lane.submit(lambda items: [self._opened.wait(WAIT_S)], None, Urgency.CLICK)
+        self.lane.submit(lambda items: [self._opened.wait(PATIENCE_S)], None, Urgency.CLICK)
 
     def ask(self, urgency: Urgency, layer: str = "tokens") -> asyncio.Task[Found]:
         return asyncio.ensure_future(self.encoder.embedding(layer, self.predictor, self.image, urgency))
 
     async def queued(self, jobs: int) -> None:
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while self.lane.depth() != jobs:
                 await asyncio.sleep(0.005)
 
@@ -102,7 +101,7 @@ def test_encode_that_a_click_waited_for_goes_on_without_it(bench: Bench) -> None
         await give_up(click)
         bench.open()
         key = embedding_key("tokens", bench.predictor, bench.image)
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while bench.encoder.store.hot.get(key) is None:
                 await asyncio.sleep(0.005)
 
@@ -115,11 +114,11 @@ def test_encode_goes_on_for_whoever_was_told_to_come_back(tmp_path: Path, tiny: 
     click = ClickRequest("tiny", image, (Point(40, 50, 1),), preview=preview)
 
     async def scenario() -> Engine:
-        engine = Engine(read_settings({"ROOST_VAR": str(tmp_path), "ROOST_CLICK_WAIT_S": "0"}), Metrics())
-        engine.heavy.submit(lambda items: [opened.wait(WAIT_S)], None, Urgency.CLICK)
+        engine = Engine(read_settings({"ROOST_VAR": str(tmp_path), "ROOST_CLICK_PATIENCE_S": "0"}), Metrics())
+        engine.heavy.submit(lambda items: [opened.wait(PATIENCE_S)], None, Urgency.CLICK)
         with pytest.raises(ApiError, match="still reading this image"):
             await engine.click(tiny, click)
-        async with asyncio.timeout(WAIT_S):
+        async with asyncio.timeout(PATIENCE_S):
             while engine.heavy.depth() != 1:
                 await asyncio.sleep(0.005)
             opened.set()
@@ -132,7 +131,7 @@ def test_encode_goes_on_for_whoever_was_told_to_come_back(tmp_path: Path, tiny: 
 
 async def being_read(path: Path) -> int:
     """Waits until somebody reads this pipe; a descriptor that keeps them waiting until it is closed."""
-    async with asyncio.timeout(WAIT_S):
+    async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
                 return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
@@ -154,11 +153,11 @@ def test_pictures_that_take_long_to_read_hold_up_no_stored_embedding(tmp_path: P
         reading = [asyncio.ensure_future(bench.encoder.embedding("tokens", tiny, name, Urgency.CLICK)) for name in slow]
         pipes = [await being_read(tmp_path / "images" / name[:2] / name) for name in slow]
         try:
-            return await asyncio.wait_for(bench.ask(Urgency.CLICK), WAIT_S)
+            return await asyncio.wait_for(bench.ask(Urgency.CLICK), PATIENCE_S)
         finally:
             for pipe in pipes:
                 os.close(pipe)
-            await asyncio.wait_for(asyncio.gather(*reading, return_exceptions=True), WAIT_S)
+            await asyncio.wait_for(asyncio.gather(*reading, return_exceptions=True), PATIENCE_S)
 
     found = run_async(scenario())
     bench.stop()

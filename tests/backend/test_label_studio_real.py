@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from annotator.models import Annotation, Job, LabelStudioLink
 from tests.backend.label_studio_server import LabelStudio, running_label_studio
 from tests.backend.support import Client, free_port, noisy_picture, png_bytes, served
 from tests.factories import Barn
+from tests.processes import wait_until
 
 pytestmark = [pytest.mark.label_studio, pytest.mark.slow]
 WIDTH, HEIGHT = 160, 120
@@ -48,15 +48,14 @@ class World:
     tasks: list[int]
 
     def events(self, action: str) -> list[dict[str, Any]]:
-        """Webhooks are sent within Label Studio's request, but wait a little all the same."""
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline:
+        """Once there are any: webhooks are sent within Label Studio's request, but may take a little all the same."""
+
+        def found() -> list[dict[str, Any]]:
             records = [json.loads(path.read_text()) for path in sorted(self.spool.glob("*.json"))]
-            found = [record for record in records if record["action"] == action]
-            if found:
-                return found
-            time.sleep(0.1)
-        return []
+            return [record for record in records if record["action"] == action]
+
+        wait_until(found)
+        return found()
 
     def click(self, *points: tuple[float, float, bool]) -> dict[str, Any]:
         context = {

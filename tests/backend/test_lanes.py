@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any
@@ -15,8 +14,7 @@ from mlbackend.errors import ApiError
 from mlbackend.serving.desks import Desks
 from mlbackend.serving.lanes import ClickLane, HeavyLane, Urgency
 from mlbackend.serving.stages import spare_memory, timed_shares
-
-WAIT_S = 10
+from tests.processes import PATIENCE_S, wait_until
 
 
 class Gate:
@@ -27,7 +25,7 @@ class Gate:
 
     def __call__(self) -> None:
         self.entered.set()
-        assert self.opened.wait(WAIT_S)
+        assert self.opened.wait(PATIENCE_S)
 
 
 def alone(work: Callable[[], Any]) -> Callable[[list[Any]], list[Any]]:
@@ -46,12 +44,12 @@ def run_in_order(heavy: HeavyLane, *wanted: Urgency, then: Callable[[list], None
     """Queue jobs behind a gate; the numbers in the order in which they ran."""
     gate, order = Gate(), []
     heavy.submit(alone(gate), None, Urgency.CLICK)
-    assert gate.entered.wait(WAIT_S)
+    assert gate.entered.wait(PATIENCE_S)
     jobs = [heavy.submit(alone(lambda i=i: order.append(i)), None, urgency) for i, urgency in enumerate(wanted)]
     then(jobs)
     gate.opened.set()
     for job in jobs:
-        job.future.result(WAIT_S)
+        job.future.result(PATIENCE_S)
     return order
 
 
@@ -78,8 +76,8 @@ def test_full_queue_is_refused_at_once_with_a_time_to_come_back(heavy: HeavyLane
 def test_failing_work_fails_its_own_future_alone(heavy: HeavyLane) -> None:
     broken = heavy.submit(alone(lambda: 1 // 0), None, Urgency.PREDICT)
     whole = heavy.submit(alone(lambda: 7), None, Urgency.PREDICT)
-    assert isinstance(broken.future.exception(WAIT_S), ZeroDivisionError)
-    assert whole.future.result(WAIT_S) == 7
+    assert isinstance(broken.future.exception(PATIENCE_S), ZeroDivisionError)
+    assert whole.future.result(PATIENCE_S) == 7
 
 
 class Encode:
@@ -106,12 +104,12 @@ def run_behind_a_gate(
     """Queue (item, urgency, kind) behind a gate; the answers by item, cancelled ones left out."""
     gate = Gate()
     lane.submit(alone(gate), None, Urgency.CLICK)
-    assert gate.entered.wait(WAIT_S)
+    assert gate.entered.wait(PATIENCE_S)
     queued = {item: lane.submit(encode, item, urgency, kind=kind) for item, urgency, kind in jobs}
     if cancel:
         assert queued.pop(cancel).future.cancel()
     gate.opened.set()
-    return {item: job.future.result(WAIT_S) for item, job in queued.items()}
+    return {item: job.future.result(PATIENCE_S) for item, job in queued.items()}
 
 
 def test_mining_that_waits_together_shares_calls_within_the_limit(batching: HeavyLane) -> None:
@@ -180,7 +178,7 @@ def decoder() -> Decoder:
 def lane(decoder: Decoder) -> Iterator[ClickLane]:
     lane: ClickLane = ClickLane(decoder, most_waiting=6, batch=3)
     lane.submit("first", "a")
-    assert decoder.gate.entered.wait(WAIT_S)
+    assert decoder.gate.entered.wait(PATIENCE_S)
     yield lane
     decoder.gate.opened.set()
     lane.stop()
@@ -190,7 +188,7 @@ def finish(decoder: Decoder, futures: Sequence[Future]) -> list[list[str]]:
     decoder.gate.opened.set()
     for future in futures:
         if not future.cancelled():
-            future.result(WAIT_S)
+            future.result(PATIENCE_S)
     return decoder.batches[1:]
 
 
@@ -297,12 +295,9 @@ def test_reloaded_page_may_count_from_one_again() -> None:
 def test_lane_stops_its_thread(decoder: Decoder) -> None:
     decoder.gate.opened.set()
     lane: ClickLane = ClickLane(decoder, most_waiting=2, batch=2)
-    lane.submit("x", "a").result(WAIT_S)
+    lane.submit("x", "a").result(PATIENCE_S)
     lane.stop()
-    deadline = time.monotonic() + WAIT_S
-    while lane.alive() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert not lane.alive()
+    wait_until(lambda: not lane.alive())
 
 
 def test_device_out_of_memory_is_overload_and_not_the_end() -> None:

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,7 +16,17 @@ from typing import Any
 import pytest
 from safetensors.torch import load_file, save_file
 
-from tests.backend.support import REPOSITORY, Client, served, served_here, small_network, store_picture, write_version
+from tests.backend.support import (
+    REPOSITORY,
+    Client,
+    metric,
+    served,
+    served_here,
+    small_network,
+    store_picture,
+    write_version,
+)
+from tests.processes import PATIENCE_S, wait_until
 
 POINT = [{"x": 40, "y": 50, "label": 1}]
 
@@ -36,7 +45,12 @@ def click(client: Client, image: str, version: str = "tiny") -> dict[str, Any]:
 def refusal_of_start(var: Path, **environ: str) -> str:
     env = {**os.environ, "ROOST_VAR": str(var), "PYTHONPATH": str(REPOSITORY), **environ}
     ended = subprocess.run(
-        [sys.executable, "-m", "mlbackend"], env=env, cwd=REPOSITORY, capture_output=True, timeout=60, check=False
+        [sys.executable, "-m", "mlbackend"],
+        env=env,
+        cwd=REPOSITORY,
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=False,
     )
     assert ended.returncode == 2
     return ended.stderr.decode()
@@ -66,14 +80,8 @@ def test_health_answers_while_weights_load(var: Path) -> None:
 def test_ready_says_failed_and_why_and_health_stays_up(var: Path) -> None:
     (var / "models" / "tiny" / "config.json").write_text("{")
     with served_here(var, wait=False, ROOST_DEFAULT_MODEL="tiny") as client:
-        deadline = time.monotonic() + 60
-        answer: Any = {}
-        while time.monotonic() < deadline and answer.get("state") != "failed":
-            time.sleep(0.1)
-            try:
-                answer = client.call("/ready")[1]
-            except OSError:
-                continue
+        wait_until(lambda: client.call("/ready")[1].get("state") == "failed")
+        answer = client.call("/ready")[1]
         assert "config.json is not valid JSON" in answer["reason"]
         assert client.get("/health")["status"] == "UP"
 
@@ -167,12 +175,11 @@ def test_click_on_an_image_that_takes_long_to_read_says_so_and_hits_later(var: P
         status, answer, headers = client.call("/v1/click", body)
         assert (status, answer["error"]["code"]) == (503, "loading")
         assert int(headers["Retry-After"]) >= 1
-        for _ in range(200):
-            status, answer, _ = client.call("/v1/click", body)
-            if status == 200:
-                break
-            time.sleep(0.05)
-        assert (status, answer["embedding"]) == (200, "hit")
+        encodes = 'roost_stage_ms_count{stage="click_input"}'
+        wait_until(lambda: metric(client, encodes) == 1)
+        # Until it lies in the store a click may still join the encode that is under way.
+        wait_until(lambda: client.call("/v1/click", body)[1].get("embedding") == "hit")
+        assert metric(client, encodes) == 1
 
 
 def test_base_model_is_served_as_sam3(var: Path) -> None:

@@ -27,7 +27,7 @@ from annotator import ml_client
 from annotator.data.image_store import image_add
 from annotator.models import Annotation, Pair, Task
 from tests import factories
-from tests.processes import wait_until
+from tests.processes import PATIENCE_S, wait_until
 from training.demo.scenes import Scene, draw_scene
 
 CHICKENS = 2_000_003  # seeds of drawn easy scenes, found by looking
@@ -49,11 +49,11 @@ def backend_url() -> Iterator[str]:
     process = subprocess.Popen([sys.executable, "-m", "mlbackend"], cwd=ROOT, env=environment)
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: _is_ready(url), seconds=60)
+        wait_until(lambda: _is_ready(url))
         yield url
     finally:
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=PATIENCE_S)
 
 
 def _is_ready(url: str) -> bool:
@@ -108,7 +108,7 @@ class Stage:
 
     def page_for(self, user: object, address: str) -> Page:
         context = self.browser.new_context(viewport={"width": 1280, "height": 720})
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(1000 * PATIENCE_S)
         context.add_cookies([{"name": "sessionid", "value": _session(user), "url": self.url}])
         page = context.new_page()
         page.on("pageerror", lambda error: self.troubles.append(str(error)))
@@ -209,6 +209,14 @@ class Desk:
             [layer, screen_x, screen_y],
         )
 
+    def paints(self, x: float, y: float, holds: Callable[[int], bool], layer: str = "live") -> None:
+        """Wait until the ink at an image point is so: what is asked for is painted with a later frame."""
+        wait_until(lambda: holds(self.ink_at(x, y, layer)))
+
+    def next_frame(self) -> None:
+        """All input so far has been handled, and the frame that shows it is painted."""
+        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+
     def instance_count(self) -> int:
         return int(self.role("count").inner_text())
 
@@ -216,7 +224,7 @@ class Desk:
 def press_until(page: Page, key: str, holds: Callable[[], bool]) -> None:
     """Again after two seconds: the desk asks back about undecided proposals and takes no quick second press; and a key
     that is pressed before a page's first frame is shown can be lost."""
-    for _ in range(6):
+    for _ in range(int(PATIENCE_S / 2)):
         page.keyboard.press(key)
         with suppress(AssertionError):
             return wait_until(holds, seconds=2)

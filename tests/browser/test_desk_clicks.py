@@ -17,7 +17,7 @@ def test_click_enter_space_stores_the_mask_of_the_clicked_object(stage):
     desk.says("proposed")
     desk.click(x, y)
     desk.says("Mask in hand")
-    assert desk.ink_at(x, y + 4) > 0
+    desk.paints(x, y + 4, lambda ink: ink > 0)
     desk.press("Enter", "Space", "Space")
     annotation = submitted()
     task.refresh_from_db()
@@ -72,11 +72,9 @@ def test_a_resting_pointer_previews_a_mask_that_is_not_in_hand(stage):
     with desk.page.expect_response(lambda response: "/click" in response.url) as answered:
         desk.page.mouse.move(*desk.on_screen(x, y))
     assert answered.value.request.post_data_json["preview"] is True
-    desk.page.wait_for_timeout(100)
-    assert desk.ink_at(x, y + 4) > before
+    desk.paints(x, y + 4, lambda ink: ink > before)
     desk.press("h")
-    desk.page.wait_for_timeout(100)
-    assert desk.ink_at(x, y + 4) == before
+    desk.paints(x, y + 4, lambda ink: ink == before)
     assert Draft.objects.count() == 0
 
 

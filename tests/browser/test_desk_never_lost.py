@@ -77,7 +77,7 @@ def test_an_answer_given_while_signed_out_is_stored_after_signing_in_again(stage
     other.goto(f"{stage.url}/login/")
     other.get_by_label("Name").fill(stage.barn.annotator.username)
     other.get_by_label("Password").fill("a long password")
-    with desk.page.expect_response(lambda response: "/submit" in response.url and response.ok, timeout=30_000):
+    with desk.page.expect_response(lambda response: "/submit" in response.url and response.ok):
         other.get_by_role("button", name="Log in").click()
     assert submitted().verdict == "absent"
 

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.browser.desk_support import CHICKENS, DEAD_BACKEND, Desk, chickens_of, decode, deepest_pixel, submitted
+from tests.processes import wait_until
 
 pytestmark = pytest.mark.browser
 
@@ -55,9 +56,8 @@ def test_two_fingers_zoom_without_clicking(stage):
     spreads = [[(left - spread, y), (right + spread, y)] for spread in (0, 40, 90)]
     kinds = ("touchStart", "touchMove", "touchMove", "touchEnd")
     touch(desk, list(zip(kinds, [*spreads, []], strict=True)))
-    corner = desk.ink_at(2, 2, layer="image")
-    far_out = ink_on_screen(desk, desk.role("stage").bounding_box()["x"] + 4, y)
-    assert (corner, far_out) == (255, 255)
+    desk.paints(2, 2, lambda ink: ink == 255, layer="image")
+    wait_for_ink(desk, desk.role("stage").bounding_box()["x"] + 4, y, 255)
     assert asked == []
 
 
@@ -98,10 +98,10 @@ def test_two_fingers_move_the_picture_without_clicking(stage):
     desk.page.on("request", lambda request: asked.append(request.url) if "/click" in request.url else None)
     desk.press("0")
     edge = desk.on_screen(-20, 112)
-    assert ink_on_screen(desk, *edge) == 0
+    wait_for_ink(desk, *edge, 0)
     fingers = [desk.on_screen(90, 112), desk.on_screen(134, 112)]
     touch(desk, [("touchStart", fingers), *(("touchMove", moved(fingers, by)) for by in (-60, -160)), ("touchEnd", [])])
-    assert ink_on_screen(desk, *edge) == 255
+    wait_for_ink(desk, *edge, 255)
     assert asked == []
 
 
@@ -112,11 +112,12 @@ def test_a_drag_with_space_held_moves_the_picture_and_neither_clicks_nor_submits
     asked = []
     desk.page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
     edge = desk.on_screen(-20, 112)
-    assert ink_on_screen(desk, *edge) == 0
+    wait_for_ink(desk, *edge, 0)
     desk.page.keyboard.down("Space")
     desk.drag((112, 112), (52, 112))
     desk.page.keyboard.up("Space")
-    assert ink_on_screen(desk, *edge) == 255
+    wait_for_ink(desk, *edge, 255)
+    desk.next_frame()
     assert [url for url in asked if "/click" in url or "/submit" in url] == []
     task.refresh_from_db()
     assert task.state == "claimed"
@@ -162,7 +163,7 @@ def touch(desk: Desk, steps: list) -> None:
     for kind, fingers in steps:
         points = [{"x": x, "y": y} for x, y in fingers]
         desk.cdp.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    desk.page.wait_for_timeout(100)
+    desk.next_frame()
 
 
 def pen(desk: Desk, kind: str, x: float, y: float) -> None:
@@ -170,6 +171,11 @@ def pen(desk: Desk, kind: str, x: float, y: float) -> None:
     held = {"button": "left", "buttons": 1, "clickCount": 1}
     where = {"type": kind, "x": screen_x, "y": screen_y, "pointerType": "pen"}
     desk.cdp.send("Input.dispatchMouseEvent", where | held)
+
+
+def wait_for_ink(desk: Desk, x: float, y: float, alpha: int) -> None:
+    """The picture moves with the next frame, which a busy machine paints late."""
+    wait_until(lambda: ink_on_screen(desk, x, y) == alpha)
 
 
 def ink_on_screen(desk: Desk, x: float, y: float) -> int:

@@ -23,7 +23,7 @@ from annotator.operations.loop.client import RoostClient
 from annotator.operations.loop.oracle import Point, settle_object
 from annotator.operations.loop.rounds import Loop
 from tests.browser.desk_support import Desk, chromium, decode, iou, press_until
-from tests.processes import wait_until
+from tests.processes import PATIENCE_S, wait_until
 from tests.stack import Stack, running_stack
 from training.demo.scenes import draw_scene
 
@@ -35,7 +35,7 @@ __all__ = ["chromium"]
 DEMO = ["--seed", "2020000"]
 CLICKED, BY_ORACLE, STEPS = 8, 112, 150
 IMPORTED_SEEDS = range(2_700_000, 2_700_004)
-JOB_LIMIT_S = 420
+JOB_LIMIT_S = 1000
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ class Journey:
 
     def log_in(self, name: str) -> Page:
         page = self.browser.new_context(viewport={"width": 1280, "height": 800}).new_page()
-        page.set_default_timeout(30_000)
+        page.set_default_timeout(1000 * PATIENCE_S)
         page.goto(f"{self.roost.url}/login/")
         page.get_by_label("Name").fill(name)
         page.get_by_label("Password").fill(self.roost.logins[name])
@@ -100,7 +100,7 @@ class Journey:
             shown.append(self.one(query, desk.role("image-name").inner_text(), desk.role("concept").inner_text()))
             return bool(shown[-1])
 
-        wait_until(is_shown, seconds=30)
+        wait_until(is_shown)
         task, sha256, concept = shown[-1]
         return task, [decode(rle) for rle in self.truth[sha256, concept]]
 
@@ -175,7 +175,7 @@ def label_by_clicking(journey: Journey, annotator: Page) -> list[int]:
     annotator.get_by_role("button", name="Start").click()
     desk, settled, done = Desk(annotator), [], []
     while len(done) < CLICKED:
-        wait_until(lambda: desk.role("image-name").inner_text().strip() != "", seconds=30)
+        wait_until(lambda: desk.role("image-name").inner_text().strip() != "")
         task, objects = settle_one(journey, desk, settled)
         if task not in settled:
             settled.append(task)
@@ -193,11 +193,11 @@ def settle_one(journey: Journey, desk: Desk, settled: list[int]) -> tuple[int, l
     for number, mask in enumerate(objects, start=1):
         if settle_object(mask, hand_of(desk, mask.shape)).origin == "drawn":
             desk.press("Escape", "s")
-            wait_until(lambda: journey.truth_of(desk)[0] != task, seconds=20)
+            wait_until(lambda: journey.truth_of(desk)[0] != task)
             settled.append(task)
             return task, objects
         desk.press("Enter")
-        wait_until(lambda number=number: desk.instance_count() == number, seconds=10)
+        wait_until(lambda number=number: desk.instance_count() == number)
     answered = "select count(*) from annotator_annotation where task_id = ?"
     press_until(desk.page, "Space" if objects else "n", lambda: journey.one(answered, task)[0] == 1)
     return task, objects
@@ -235,7 +235,7 @@ def review(journey: Journey, reviewer: Page, annotator: Page, clicked: list[int]
     """The first answer goes back with a comment and is mended by its author; the others are approved."""
     journey.visit(reviewer, "review/")
     reviewer.get_by_role("link", name="Start reviewing").click()
-    wait_until(lambda: Desk(reviewer).role("author").inner_text().startswith("annotator"), seconds=30)
+    wait_until(lambda: Desk(reviewer).role("author").inner_text().startswith("annotator"))
     reviewer.keyboard.press("r")
     reviewer.locator("#comment").fill("Please look once more.")
     reviewer.keyboard.press("Control+Enter")
@@ -252,7 +252,7 @@ def review(journey: Journey, reviewer: Page, annotator: Page, clicked: list[int]
 def approve_all(journey: Journey, reviewer: Page, expected: int) -> None:
     count = "select count(*) from annotator_task where state = 'approved'"
     while (approved := journey.one(count)[0]) < expected:
-        wait_until(lambda: Desk(reviewer).role("author").inner_text().startswith("annotator"), seconds=30)
+        wait_until(lambda: Desk(reviewer).role("author").inner_text().startswith("annotator"))
         press_until(reviewer, "a", lambda approved=approved: journey.one(count)[0] > approved)
 
 
@@ -304,7 +304,7 @@ def retrain_and_promote(journey: Journey, admin: Page) -> str:
     journey.picture(admin, "run")
     admin.get_by_role("button", name=f"Promote {report['version']}").click()
     admin.locator("#confirm-yes").click()
-    wait_until(lambda: journey.serving() == report["version"], seconds=30)
+    wait_until(lambda: journey.serving() == report["version"])
     return report["version"]
 
 
@@ -312,7 +312,7 @@ def click_is_answered_by(journey: Journey, annotator: Page) -> str:
     """The version in the answer to a click on whatever the desk shows now."""
     journey.visit(annotator, "desk/")
     annotator.get_by_role("button", name="Start").click()
-    wait_until(lambda: Desk(annotator).role("image-name").inner_text().strip() != "", seconds=30)
+    wait_until(lambda: Desk(annotator).role("image-name").inner_text().strip() != "")
     with annotator.expect_response(lambda answer: answer.url.endswith("/click")) as answered:
         Desk(annotator).click(112, 150)
     version = answered.value.json()["model_version"]
@@ -331,7 +331,7 @@ def roll_back(journey: Journey, admin: Page) -> None:
     journey.visit(admin, "models/")
     admin.get_by_role("button", name="Roll back to demo").click()
     admin.locator("#confirm-yes").click()
-    wait_until(lambda: journey.serving() == "demo", seconds=30)
+    wait_until(lambda: journey.serving() == "demo")
     deeds = journey.one("select group_concat(action) from annotator_auditevent")[0]
     assert "promote" in deeds
     assert "rollback" in deeds

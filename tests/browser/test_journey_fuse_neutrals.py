@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.browser.desk_support import Desk, chromium, decode
-from tests.processes import ROOT, wait_until
+from tests.processes import PATIENCE_S, ROOT, wait_until
 from tests.stack import Stack
 
 pytestmark = pytest.mark.browser
@@ -25,7 +25,7 @@ def page(stack: Stack, chromium: Browser) -> Page:
     if not EXPORT.is_dir():
         pytest.skip("the fuse neutrals export is not on this machine: it is no part of the repository")
     page = chromium.new_context(viewport={"width": 1280, "height": 800}).new_page()
-    page.set_default_timeout(30_000)
+    page.set_default_timeout(1000 * PATIENCE_S)
     page.goto(f"{stack.url}/login/")
     page.get_by_label("Name").fill("admin")
     page.get_by_label("Password").fill(stack.logins["admin"])
@@ -80,7 +80,7 @@ def finished(stack: Stack, kind: str) -> dict:
         "select j.state, j.reason, j.report from annotator_job j join annotator_project p on p.id = j.project_id"
         " where p.slug = 'panels' and j.kind = ? order by j.id desc limit 1"
     )
-    wait_until(lambda: stack.rows(query, kind) and stack.rows(query, kind)[0]["state"] in ("succeeded", "failed"), 120)
+    wait_until(lambda: stack.rows(query, kind) and stack.rows(query, kind)[0]["state"] in ("succeeded", "failed"))
     [job] = stack.rows(query, kind)
     assert (job["state"], job["reason"]) == ("succeeded", "")
     return json.loads(job["report"])
@@ -112,13 +112,13 @@ def queue_an_unannotated_picture(stack: Stack, page: Page) -> int:
 def settle_by_click(stack: Stack, page: Page, task: int) -> None:
     page.goto(f"{stack.url}/p/panels/desk/{task}/")
     desk = Desk(page)
-    wait_until(lambda: desk.role("image-name").inner_text().strip() != "", 30)
+    wait_until(lambda: desk.role("image-name").inner_text().strip() != "")
     page.mouse.click(*desk.on_screen(256, 256, side_px=512))
     desk.says("Mask in hand")
     desk.press("Enter")
     wait_until(lambda: desk.instance_count() == 1)
     answer = "select instances from annotator_annotation where task_id = ?"
-    wait_until(lambda: desk.press("Space") or stack.rows(answer, task), 30)
+    wait_until(lambda: desk.press("Space") or stack.rows(answer, task))
     [instance] = json.loads(stack.rows(answer, task)[0]["instances"])
     mask, point = decode(instance["mask"]), instance["prompts"][0]
     assert mask.shape == (512, 512)

@@ -9,12 +9,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.processes import PATIENCE_S, wait_until
 from tests.train.snapshots import Snapshot, tiny_model
 from training.__main__ import perform
 
@@ -143,7 +143,7 @@ def test_sigterm_checkpoints_and_exits_143(world: dict[str, str], tmp_path: Path
     child.send_signal(signal.SIGTERM)
     assert child.stdout is not None
     events = [json.loads(line) for line in child.stdout]
-    assert child.wait(timeout=30) == 143
+    assert child.wait(timeout=PATIENCE_S) == 143
     assert [event["event"] for event in events[-2:]] == ["checkpoint", "error"]
     assert Path(events[-2]["path"]).is_file()
 
@@ -180,10 +180,7 @@ def test_run_ends_when_its_parent_dies(world: dict[str, str], tmp_path: Path) ->
             break
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and _is_alive(child):
-        time.sleep(0.1)
-    assert not _is_alive(child)
+    wait_until(lambda: not _is_alive(child))
     assert list((tmp_path / "checkpoints").glob("step-*.json"))
 
 

@@ -7,6 +7,7 @@ import pytest
 from kombu import Connection, Exchange, Queue
 
 from annotator.jobs.broker import broker_options
+from tests.processes import PATIENCE_S
 
 # kombu remembers a queue's bindings by its name for the whole process, so every test's queue has a name of its own.
 
@@ -32,7 +33,7 @@ def test_messages_come_out_in_the_order_they_went_in(tmp_path):
             queue.put({"number": number})
         received = []
         for _ in range(20):
-            message = queue.get(timeout=1)
+            message = queue.get(timeout=PATIENCE_S)
             message.ack()
             received.append(message.payload["number"])
     assert received == list(range(20))
@@ -42,7 +43,7 @@ def test_nothing_is_left_of_a_message_that_was_read(tmp_path):
     _produce(tmp_path, 3)
     with _connection(tmp_path) as connection, connection.SimpleQueue(tmp_path.name) as queue:
         for _ in range(3):
-            queue.get(timeout=1).ack()
+            queue.get(timeout=PATIENCE_S).ack()
         with pytest.raises(Empty):
             queue.get(timeout=0.2)
     assert list((tmp_path / "queue").iterdir()) == list((tmp_path / "taken").iterdir()) == []
@@ -55,7 +56,7 @@ def test_large_messages_are_never_read_half_written(tmp_path):
     received = []
     with _connection(tmp_path) as connection, connection.SimpleQueue(tmp_path.name) as queue:
         for _ in range(80):
-            message = queue.get(timeout=20)
+            message = queue.get(timeout=PATIENCE_S)
             message.ack()
             received.append(message.payload["number"])
     for producer in producers:

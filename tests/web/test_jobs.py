@@ -16,7 +16,7 @@ from annotator.jobs.runner import job_run, job_take
 from annotator.jobs.services import job_cancel, job_enqueue, jobs_sweep
 from annotator.models import AuditEvent, Job
 from tests import factories
-from tests.processes import celery_worker, wait_until
+from tests.processes import PATIENCE_S, celery_worker, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -58,24 +58,24 @@ def test_killed_worker_s_job_comes_back_on_another_worker(barn, log):
         first.wait()
         assert _state(job) == "running"
     with celery_worker("second") as second:
-        wait_until(lambda: _state(job) == "succeeded", seconds=20)
+        wait_until(lambda: _state(job) == "succeeded")
     assert job.attempt == 2
     assert job.report == {"done_by": second.pid}
 
 
 def test_stopped_worker_hands_its_job_back_without_losing_an_attempt(barn, log):
     with celery_worker("first") as first:
-        job = _enqueue(barn.project, steps=400, log=str(log))
+        job = _enqueue(barn.project, steps=4000, log=str(log))
         wait_until(lambda: log.exists())
         first.send_signal(signal.SIGTERM)
-        assert first.wait(timeout=10) == 0
+        assert first.wait(timeout=PATIENCE_S) == 0
     assert (_state(job), job.attempt) == ("queued", 0)
 
 
 def test_three_workers_lose_none_of_many_messages_and_run_each_once(barn, log):
     with celery_worker("a") as a, celery_worker("b") as b, celery_worker("c") as c:
         jobs = [_enqueue(barn.project, log=str(log)) for _ in range(150)]
-        wait_until(lambda: Job.objects.filter(state="succeeded").count() == len(jobs), seconds=60)
+        wait_until(lambda: Job.objects.filter(state="succeeded").count() == len(jobs))
         assert [worker.poll() for worker in (a, b, c)] == [None, None, None]
     starts = Counter(line.split()[1] for line in log.read_text().splitlines() if line.startswith("start"))
     assert starts == {str(job.pk): 1 for job in jobs}
@@ -86,7 +86,7 @@ def test_running_job_stops_soon_after_it_is_cancelled(barn, log):
         job = _enqueue(barn.project, steps=2000, log=str(log))
         wait_until(lambda: log.exists())
         job_cancel(job=job, user=barn.admin)
-        wait_until(lambda: _state(job) == "cancelled", seconds=5)
+        wait_until(lambda: _state(job) == "cancelled")
     assert "end" not in log.read_text()
     assert AuditEvent.objects.filter(action="job.cancel", actor=barn.admin).count() == 1
 

@@ -212,12 +212,12 @@ def test_worker_drains_the_spool_by_itself_and_another_goes_on_when_it_is_killed
     drop(settings.LABEL_STUDIO_SPOOL, 1, project=link.number, tasks=tasks)
     answers = Annotation.objects.filter(task__project=link.project)
     with celery_worker("drain", app="annotator.celery") as first:
-        wait_until(lambda: answers.count() > 2, seconds=40)
+        wait_until(lambda: answers.count() > 2)
         first.send_signal(signal.SIGKILL)
         first.wait()
     assert 2 < answers.count() < len(tasks)
     with celery_worker("drains-on", app="annotator.celery"):
-        wait_until(lambda: Job.objects.filter(kind=Job.Kind.LABEL_STUDIO, state="succeeded").exists(), seconds=60)
+        wait_until(lambda: Job.objects.filter(kind=Job.Kind.LABEL_STUDIO, state="succeeded").exists())
     assert answers.count() == len(tasks)
     assert set(answers.values_list("task__state", "revision")) == {("submitted", 1)}
     assert list(settings.LABEL_STUDIO_SPOOL.glob("*.json")) == []

@@ -14,6 +14,7 @@ from annotator.people.services import member_set
 from annotator.queue.drafts import draft_save
 from annotator.queue.leases import task_claim
 from tests import factories
+from tests.processes import PATIENCE_S
 
 PROCESSES, TASKS = 50, 90
 
@@ -22,7 +23,7 @@ def _claim_two(project_id: int, user, start, results) -> None:
     """In a process of its own, with a connection of its own: the task for the screen, and the next."""
     connections.close_all()
     project = Project.objects.get(pk=project_id)
-    start.wait(timeout=40)
+    start.wait(timeout=PATIENCE_S)
     try:
         screen = task_claim(project=project, user=user)
         following = task_claim(project=project, user=user, after_id=screen.pk) if screen else None
@@ -46,8 +47,8 @@ def test_fifty_processes_racing_for_tasks_never_share_one():
     start, results = forks.Barrier(PROCESSES), forks.Queue()
     racers = [forks.Process(target=_claim_two, args=(barn.project.pk, user, start, results)) for user in people]
     [racer.start() for racer in racers]
-    taken = dict(results.get(timeout=55) for _ in racers)
-    [racer.join(timeout=10) for racer in racers]
+    taken = dict(results.get(timeout=PATIENCE_S) for _ in racers)
+    [racer.join(timeout=PATIENCE_S) for racer in racers]
     assert [found for found in taken.values() if isinstance(found, str)] == []
     handed_out = [task for found in taken.values() for task in found]
     assert len(handed_out) == len(set(handed_out)) == TASKS

@@ -15,7 +15,7 @@ from django.db import connection
 from annotator.models import Annotation, Job, Task
 from annotator.people.tokens import token_create
 from tests import factories
-from tests.processes import ROOT, celery_worker, wait_until
+from tests.processes import PATIENCE_S, ROOT, celery_worker, wait_until
 from tests.services import free_port
 
 pytestmark = [
@@ -35,7 +35,7 @@ def url(django_db_setup):
     with (settings.VAR_DIR / "two_web.log").open("wb") as log:
         web = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     try:
-        wait_until(lambda: _answers(f"http://{address}/healthz"), seconds=60)
+        wait_until(lambda: _answers(f"http://{address}/healthz"))
         yield f"http://{address}/api/v1"
     finally:
         web.terminate()
@@ -51,7 +51,7 @@ def _answers(url: str) -> bool:
 
 def work(url: str, token: str, slug: str, done: list[int], failures: list[str]) -> None:
     """Claim and answer until nothing is left; every answer is sent twice, as after a lost connection."""
-    with httpx.Client(headers={"Authorization": f"Token {token}"}, timeout=30) as client:
+    with httpx.Client(headers={"Authorization": f"Token {token}"}, timeout=PATIENCE_S) as client:
         while (claimed := client.post(f"{url}/projects/{slug}/claim", json={})).status_code == 200:
             task = claimed.json()
             body = {"attempt": task["attempt"], "client_uuid": str(uuid.uuid4()), "verdict": "absent", "instances": []}
@@ -86,7 +86,7 @@ def test_two_who_press_mine_at_once_start_one_mining(url):
     def press(token: str) -> None:
         start.wait()
         headers = {"Authorization": f"Token {token}"}
-        answer = httpx.post(f"{url}/projects/{barn.project.slug}/mine", headers=headers, json={}, timeout=30)
+        answer = httpx.post(f"{url}/projects/{barn.project.slug}/mine", headers=headers, json={}, timeout=PATIENCE_S)
         statuses.append(answer.status_code)
 
     presses = [threading.Thread(target=press, args=[token]) for token in tokens]
@@ -101,7 +101,7 @@ def test_two_workers_with_a_sweeper_each_run_every_job_once(barn):
     with celery_worker("left", lease_seconds=1), celery_worker("right", lease_seconds=1):
         # Nobody rings: both sweepers find all of them waiting, again and again.
         jobs = [factories.make_job(barn.project, params={"steps": 8, "log": str(log)}) for _ in range(JOBS)]
-        wait_until(lambda: Job.objects.filter(state="succeeded").count() == JOBS, seconds=60)
+        wait_until(lambda: Job.objects.filter(state="succeeded").count() == JOBS)
     starts = Counter(line.split()[1] for line in log.read_text().splitlines() if line.startswith("start"))
     assert starts == {str(job.pk): 1 for job in jobs}
     assert len({Job.objects.get(pk=job.pk).report["done_by"] for job in jobs}) == 2

@@ -34,10 +34,10 @@ def test_nan_in_a_polygon_is_refused():
 
 
 def test_a_polygon_of_a_million_points_is_refused_at_once():
-    begin = time.monotonic()
+    begin = time.thread_time()
     with pytest.raises(MaskError, match="simplify"):
         masks.polygons_to_rle([[1.0] * 2_000_000], height_px=100, width_px=100)
-    assert time.monotonic() - begin < 2
+    assert time.thread_time() - begin < 2
 
 
 def test_a_zigzag_that_would_fill_the_memory_is_refused():
@@ -106,7 +106,7 @@ def test_wire_mask_holds_the_pixels_of_its_crop_whatever_they_are(share):
 
 def test_a_small_mask_on_a_large_picture_is_read_without_its_empty_pixels():
     crop = {"size": [20_000, 20_000], "crop_xywh": [9_000, 9_000, 2, 2], "counts": "04"}
-    begin = time.monotonic()
+    begin = time.thread_time()
     rle = masks.wire_to_rle(crop, height_px=20_000, width_px=20_000)
     assert masks.rle_to_wire(rle) == crop
-    assert time.monotonic() - begin < 0.2
+    assert time.thread_time() - begin < 0.2

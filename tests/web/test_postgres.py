@@ -1,7 +1,6 @@
 """What only Postgres does: people who claim at once pass each other, and a connection that was cut is made again."""
 
 import threading
-import time
 import uuid
 
 import psycopg
@@ -15,7 +14,7 @@ from annotator.jobs.services import job_enqueue
 from annotator.models import Job, Task
 from annotator.queue.leases import task_claim
 from tests import factories
-from tests.processes import celery_worker, wait_until
+from tests.processes import PATIENCE_S, celery_worker, wait_until
 
 ON_POSTGRES = connection.vendor == "postgresql"
 pytestmark = [
@@ -47,19 +46,18 @@ def test_claim_does_not_wait_for_a_row_that_somebody_is_just_taking(barn):
         with transaction.atomic():
             Task.objects.select_for_update().get(pk=best.pk)
             locked.set()
-            done.wait(timeout=20)
+            done.wait(timeout=PATIENCE_S)
         connections.close_all()
 
     other = threading.Thread(target=hold_the_best)
     other.start()
-    assert locked.wait(timeout=10)
-    began = time.monotonic()
-    taken = task_claim(project=barn.project, user=barn.annotator)
-    seconds = time.monotonic() - began
-    done.set()
-    other.join()
+    assert locked.wait(timeout=PATIENCE_S)
+    try:
+        taken = task_claim(project=barn.project, user=barn.annotator)  # one that waits is refused by lock_timeout
+    finally:
+        done.set()
+        other.join()
     assert taken == second
-    assert seconds < 2, "lock_timeout is 5 s: the claim has waited"
 
 
 def test_submit_that_finds_its_row_locked_is_503_and_goes_through_later(barn, api):
@@ -131,7 +129,7 @@ def test_job_whose_connection_is_cut_begins_again_and_ends_once(barn):
             others = "pid NOT IN (pg_backend_pid(), %s) AND backend_type = 'client backend'"
             own = connection.connection.info.backend_pid
             other.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}", [own])
-        wait_until(lambda: Job.objects.get().state == "succeeded", seconds=30)
+        wait_until(lambda: Job.objects.get().state == "succeeded")
     assert Job.objects.get().attempt == 2
     assert log.read_text().count("end") == 1
 

@@ -27,7 +27,7 @@ from annotator.predict.predictions import PredictionRequest, predictions_write
 from annotator.predict.temporary_images import temporary_images_opened
 from tests import factories
 from tests.backend_door import backend_door
-from tests.processes import ROOT, wait_until
+from tests.processes import PATIENCE_S, ROOT, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DOCUMENTS = ("pairs.json", "predictions.json")
@@ -254,7 +254,7 @@ def test_killed_command_goes_on_and_leaves_nothing_in_the_store(tmp_path, backen
     first, is_dead = threading.Lock(), threading.Event()
 
     def first_alone(_: int) -> int:
-        return 200 if first.acquire(blocking=False) or is_dead.wait(30) else 503
+        return 200 if first.acquire(blocking=False) or is_dead.wait(PATIENCE_S) else 503
 
     with backend_door(backend.base_url, status=first_alone) as door:
         env = {**os.environ, "DJANGO_SETTINGS_MODULE": "annotator.settings", "ROOST_MLBACKEND_URL": door.url}

@@ -75,7 +75,7 @@ def test_redis_that_loses_everything_loses_no_job(barn, port, log):
             ring(url, announced)  # waits in Redis for the worker's only thread
             first_redis.close()
             with redis_server(port):
-                wait_until(lambda: ended(under_way) and ended(announced), seconds=30)
+                wait_until(lambda: ended(under_way) and ended(announced))
                 assert worker.poll() is None
     assert (under_way.attempt, lines(log, "start"), lines(log, "end")) == (1, 2, 2)
 
@@ -86,4 +86,4 @@ def test_redis_that_does_not_answer_holds_nobody_up(barn):
         began = time.monotonic()
         with pytest.raises(OperationalError):
             ring(url, factories.make_job(barn.project))
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 60  # a client without a limit would wait for as long as the server is silent

@@ -53,7 +53,7 @@ def test_stopped_trainer_writes_its_checkpoint_and_leaves_no_helper(tmp_path):
     with pytest.raises(JobCancelled):
         run_trainer("train", {"act": "wait"}, tmp_path, events.append, should_stop=lambda: bool(events))
     assert events[-1]["event"] == "checkpoint"
-    wait_until(lambda: not _alive(tmp_path / "helper"), seconds=2)
+    wait_until(lambda: not _alive(tmp_path / "helper"))
 
 
 def test_trainer_deaf_to_sigterm_is_killed(tmp_path, monkeypatch):
@@ -61,8 +61,8 @@ def test_trainer_deaf_to_sigterm_is_killed(tmp_path, monkeypatch):
     events = []
     with pytest.raises(JobCancelled):
         run_trainer("train", {"act": "hang"}, tmp_path, events.append, should_stop=lambda: bool(events))
-    wait_until(lambda: not _alive(tmp_path / "pid"), seconds=2)
-    wait_until(lambda: not _alive(tmp_path / "helper"), seconds=2)
+    wait_until(lambda: not _alive(tmp_path / "pid"))
+    wait_until(lambda: not _alive(tmp_path / "helper"))
 
 
 def test_failing_listener_leaves_no_trainer_behind(tmp_path):
@@ -71,7 +71,7 @@ def test_failing_listener_leaves_no_trainer_behind(tmp_path):
 
     with pytest.raises(RuntimeError, match="database"):
         run_trainer("train", {"act": "wait"}, tmp_path, fail)
-    wait_until(lambda: not _alive(tmp_path / "pid"), seconds=2)
+    wait_until(lambda: not _alive(tmp_path / "pid"))
 
 
 def test_trainer_dies_with_its_killed_supervisor(tmp_path, settings):
@@ -88,7 +88,7 @@ def test_trainer_dies_with_its_killed_supervisor(tmp_path, settings):
     wait_until(lambda: (tmp_path / "helper").exists() and (tmp_path / "helper").read_text())
     supervisor.send_signal(signal.SIGKILL)
     supervisor.wait()
-    wait_until(lambda: not _alive(tmp_path / "pid"), seconds=5)
+    wait_until(lambda: not _alive(tmp_path / "pid"))
     os.kill(int((tmp_path / "helper").read_text()), signal.SIGKILL)
 
 

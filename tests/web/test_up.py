@@ -5,13 +5,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.processes import ROOT, wait_until
+from tests.processes import PATIENCE_S, ROOT, wait_until
 from tests.stack import running_stack, stack_environment
 
 pytestmark = pytest.mark.slow
@@ -43,11 +42,10 @@ def test_up_serves_restarts_the_dead_and_stops_every_descendant(tmp_path):
         everything = _children(stack.up.pid)
         os.kill(_pid_of(everything, "gunicorn"), signal.SIGKILL)
         wait_until(lambda: "web ended with status" in stack.log("up"))
-        wait_until(lambda: stack.log("up").count("✓ web") == 2, seconds=30)
+        wait_until(lambda: stack.log("up").count("✓ web") == 2)
         assert httpx.get(f"{stack.url}/healthz").status_code == 200
         everything += _children(stack.up.pid)
-        began = time.monotonic()
-    assert time.monotonic() - began < 30
+    # A stop that takes too long raises in running_stack.
     assert stack.up.returncode == 0
     assert [pid for pid in everything if _alive(pid)] == []
 
@@ -59,7 +57,7 @@ def test_killed_up_takes_its_children_along(tmp_path):
         everything = _children(stack.up.pid)
         assert len(everything) >= 4
         stack.up.send_signal(signal.SIGKILL)
-        wait_until(lambda: not any(_alive(pid) for pid in everything), seconds=30)
+        wait_until(lambda: not any(_alive(pid) for pid in everything))
 
 
 @pytest.fixture
@@ -71,7 +69,9 @@ def migrated(tmp_path) -> dict[str, str]:
 
 def _up(environment: dict[str, str]) -> subprocess.CompletedProcess:
     command = [sys.executable, "manage.py", "up"]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
 
 
 @pytest.mark.parametrize("variable", ["ROOST_PORT", "ROOST_MLBACKEND_PORT"])
