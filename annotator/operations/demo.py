@@ -28,6 +28,7 @@ from annotator.data.image_store import NewImage, image_file_store, image_rows_ad
 from annotator.home.services import project_create
 from annotator.models import Image, Membership, Pair, Project
 from annotator.people.services import member_set
+from toolbox.files import write_json
 
 SLUG, NAME, CONCEPTS = "barn", "Barn", ("chicken", "duck")
 ROLES = {role: role for role in ("admin", "annotator", "reviewer")}
@@ -165,9 +166,7 @@ def _scenes_store(project: Project, scenes: Sequence[_Scene]) -> None:
                     hidden[new.stored.sha256] = {"domain": scene.domain, "instances": scene.instances}
                 else:
                     _truth_write(project, new.stored.sha256, scene)
-    unfinished = truth_path().with_suffix(".tmp")
-    unfinished.write_text(json.dumps(hidden))
-    os.replace(unfinished, truth_path())
+    write_json(truth_path(), hidden, alone=True)
 
 
 def _batches(scenes: Sequence[_Scene], size: int) -> Iterator[Sequence[_Scene]]:
