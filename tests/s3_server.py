@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from annotator.common.child import child_command
 from tests.processes import PATIENCE_S
 from tests.stack import free_port
+from toolbox.processes import child_command
 
 START_SECONDS = PATIENCE_S
 CREDENTIALS = {

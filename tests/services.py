@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from annotator.common.child import child_command
 from annotator.operations.loop.stack import free_port
 from tests.processes import PATIENCE_S
+from toolbox.processes import child_command
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = PATIENCE_S

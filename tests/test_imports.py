@@ -52,6 +52,27 @@ def test_tower_imports_only_what_it_may(tower, may, never):
     assert loaded & never == set()
 
 
+def test_toolbox_is_a_leaf():
+    """Beyond the standard library it names these alone, and what httpx and pycocotools load is no tower."""
+    modules, loaded = _loaded("toolbox")
+    named = {
+        name.partition(".")[0]
+        for path in (ROOT / "toolbox").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in _names_imported(node)
+    }
+    assert "toolbox.files" in modules
+    assert named - set(sys.stdlib_module_names) <= {"toolbox", "numpy", "pycocotools", "httpx"}
+    assert loaded & (TOWERS | {"django", "celery", "torch", "scipy", "rest_framework"}) == set()
+
+
+def _names_imported(node: ast.AST) -> list[str]:
+    """The first names of an absolute import; a relative one stays in the package."""
+    if isinstance(node, ast.Import):
+        return [alias.name for alias in node.names]
+    return [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+
+
 def test_formats_and_masks_are_plain_python():
     formats = [f"annotator.data.formats.{name}" for name in ("coco", "yolo", "labelme", "saco", "label_studio")]
     program = f"import {', '.join(formats)}, annotator.data.sources, annotator.data.image_probe, sys\n"

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from toolbox.files import write_json, written_whole
 from training.errors import Refused, TrainingError
 
 KEEP = 2
@@ -73,7 +72,7 @@ class CheckpointFolder:
         try:
             sha256 = replace_durably(path, lambda beside: _write_tensors(beside, tensors))
             manifest = {**facts, "sha256": sha256, "bytes": path.stat().st_size, "fingerprint": self._fingerprint}
-            write_json(path.with_suffix(".json"), manifest)
+            write_json(path.with_suffix(".json"), manifest, indent=1)
         except (OSError, SafetensorError) as error:
             raise TrainingError(
                 "disk_full", f"A checkpoint could not be written ({error}); the one before is intact. Free some space."
@@ -130,28 +129,10 @@ def _facts(manifest: Path) -> dict[str, Any] | None:
 
 
 def replace_durably(path: Path, write: Callable[[Path], None]) -> str:
-    """Let write() fill a file beside path, then rename it over: a reader, or the next start after a power cut, sees the
-    old file or the whole new one. Returns the SHA-256 of what is on disk."""
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
+    """Let write() fill a file beside path, then rename it over; the SHA-256 of what is on disk."""
+    with written_whole(path) as beside:
         write(beside)
-        with beside.open("rb+") as file:
-            os.fsync(file.fileno())
-        sha256 = _sha256(beside)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
-    sync_folder(path.parent)
-    return sha256
-
-
-def write_json(path: Path, content: Any) -> None:
-    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    replace_durably(path, lambda beside: _write_text(beside, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+        return _sha256(beside)
 
 
 def _write_tensors(path: Path, tensors: State) -> None:
@@ -163,14 +144,6 @@ def _write_tensors(path: Path, tensors: State) -> None:
         for key, tensor in tensors.items():
             if not torch.equal(file.get_tensor(key), tensor):
                 raise OSError(f"{key} does not read back as written")
-
-
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _sha256(path: Path) -> str:

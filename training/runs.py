@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from toolbox.files import folder_written_whole, write_json
 from training import report
-from training.checkpoints import write_json
 from training.config import Config
 from training.dataset import Snapshot, Split
 from training.evaluate import Evaluation, evaluate_model
@@ -47,12 +47,7 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
 
 def save_model(trainer: Trainer, folder: Path) -> str:
     """The trained version in hub layout with its tokenizer and what it was taught; complete, or not there at all."""
-    model, beside = trainer.model, folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(beside, ignore_errors=True)
-    model.network.save(beside)
-    for name in (*TOKENIZER_FILES, "preprocessor_config.json", "processor_config.json", "LICENSE"):
-        if (model.folder / name).is_file():
-            shutil.copyfile(model.folder / name, beside / name)
+    model = trainer.model
     weights_hash = model.network.weights_hash()
     manifest: dict[str, Any] = {
         "weights_hash": weights_hash,
@@ -65,9 +60,12 @@ def save_model(trainer: Trainer, folder: Path) -> str:
     if taught is not None:
         learnt = {pair.phrase.lower() for pair in trainer.train_pairs if pair.is_positive}
         manifest["taught_words"] = sorted({str(word).lower() for word in taught} | learnt)
-    write_json(beside / "manifest.json", manifest)
-    shutil.rmtree(folder, ignore_errors=True)
-    beside.rename(folder)
+    with folder_written_whole(folder, replace=True, alone=True) as beside:
+        model.network.save(beside)
+        for name in (*TOKENIZER_FILES, "preprocessor_config.json", "processor_config.json", "LICENSE"):
+            if (model.folder / name).is_file():
+                shutil.copyfile(model.folder / name, beside / name)
+        write_json(beside / "manifest.json", manifest, indent=1)
     return weights_hash
 
 
@@ -179,5 +177,5 @@ class Judge:
 
 
 def _write(path: Path, content: Any) -> Path:
-    write_json(path, content)
+    write_json(path, content, indent=1, alone=True)
     return path

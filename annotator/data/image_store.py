@@ -26,6 +26,7 @@ from django.db import transaction
 from annotator.common.active import concepts_active
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.models import Image, Pair, Project
+from toolbox.files import move_into_place
 
 from . import buckets
 from .splits import split_for
@@ -98,6 +99,7 @@ def image_file_store(*, stream: Readable, announce: Callable[[str], object] = la
 
 
 def _incoming() -> Path:
+    """Not beside its place, as everything else is written: the place is the hash, and that is known at the end."""
     folder = settings.IMAGES_DIR / "incoming"
     folder.mkdir(parents=True, exist_ok=True)
     return folder / uuid.uuid4().hex
@@ -110,8 +112,7 @@ def _put_in_place(sha256: str, incoming: Path, announce: Callable[[str], object]
     if not (here or there):
         announce(sha256)
     if not here:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(incoming, target)
+        move_into_place(incoming, target)
     if settings.IMAGES_BUCKET and not there:
         place, key = _object(sha256)
         buckets.object_put(place, key, target)
@@ -140,8 +141,7 @@ def _fetch(sha256: str, target: Path) -> None:
         if digest.hexdigest() != sha256:
             words = f"s3://{place.bucket}/{key} has other bytes than its name says; delete it, then import it again."
             raise buckets.BucketError(words)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(incoming, target)
+        move_into_place(incoming, target)
     except buckets.ObjectAbsentError:
         raise FileNotFoundError(f"s3://{place.bucket}/{key}") from None
     finally:
@@ -249,8 +249,6 @@ def _copied(stream: Readable, target: Path) -> tuple[str, int]:
                 raise ImportRefusedError(f"It is larger than the {settings.MAX_UPLOAD_BYTES:,} bytes allowed.")
             digest.update(chunk)
             file.write(chunk)
-        file.flush()
-        os.fsync(file.fileno())
     if not size:
         raise ImportRefusedError("The file is empty.")
     return digest.hexdigest(), size

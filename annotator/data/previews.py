@@ -1,12 +1,12 @@
 """Smaller copies of stored images, made once and kept beside them under VAR_DIR."""
 
-import os
-import tempfile
 from pathlib import Path
 
 from django.conf import settings
 from PIL import Image as Pixels
 from PIL import ImageOps
+
+from toolbox.files import written_whole
 
 from .image_store import image_file
 
@@ -25,12 +25,9 @@ def preview_path(sha256: str, *, side_px: int) -> Path:
 
 def _make(original: Path, path: Path, side_px: int) -> None:
     """Written beside and renamed: two requests at once both end with a whole file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     with Pixels.open(original) as image:
         image.draft("RGB", (side_px, side_px))
         upright = ImageOps.exif_transpose(image).convert("RGB")
     upright.thumbnail((side_px, side_px), Pixels.Resampling.LANCZOS, reducing_gap=2.0)
-    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
-        upright.save(file, "WEBP", quality=82, method=2)
-    os.replace(name, path)
+    with written_whole(path) as beside:
+        upright.save(beside, "WEBP", quality=82, method=2)

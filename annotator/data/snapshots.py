@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from annotator.common.masks import rle_area, rle_box_xyxy
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Image, Job, Pair, Project, Snapshot
+from toolbox.files import folder_written_whole
 
 CATEGORIES = [{"id": 1, "name": "object"}]
 
@@ -141,29 +139,18 @@ def _manifest(project: Project, content_hash: str, counts: dict, files: dict[str
 
 
 def _write(content_hash: str, files: dict[str, bytes], manifest: dict) -> None:
-    """All files or none: written beside, synced, then renamed as a folder."""
+    """All files or none."""
     target = settings.SNAPSHOTS_DIR / content_hash
     if target.exists():
         return
-    beside = settings.SNAPSHOTS_DIR / f".{content_hash}.{uuid.uuid4().hex[:8]}"
-    beside.mkdir(parents=True)
     try:
-        for name, data in {**files, "manifest.json": _canonical(manifest)}.items():
-            _write_synced(beside / name, data)
-        os.rename(beside, target)
+        with folder_written_whole(target) as beside:
+            for name, data in {**files, "manifest.json": _canonical(manifest)}.items():
+                (beside / name).write_bytes(data)
     except OSError:
         # Somebody else wrote the same content meanwhile: that is as good. Anything else is an error.
         if not target.exists():
             raise
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
-
-
-def _write_synced(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 @transaction.atomic

@@ -19,6 +19,8 @@ from kombu.transport import TRANSPORT_ALIASES, filesystem
 from kombu.utils.encoding import bytes_to_str, str_to_bytes
 from kombu.utils.json import dumps, loads
 
+from toolbox.files import write_bytes
+
 POLLING_SECONDS = 0.05
 # A message unacknowledged for longer than the visibility timeout is delivered again; job rows make that harmless, but
 # noisy. A Redis that is silent, not gone, must hold up neither a page nor the sweeper.
@@ -90,12 +92,10 @@ class Transport(filesystem.Transport):
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    unfinished = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
+        path.parent.stat()  # a folder that is gone is a fault to tell, not one to make anew
+        write_bytes(path, content)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         raise ChannelError(f"cannot write {path}: {error}") from error
 
 

@@ -14,6 +14,8 @@ from django.conf import settings
 from django.db import connection
 from django.db.utils import DatabaseError
 
+from toolbox.files import write_json
+
 from . import context as job_context
 from .kinds import SWEEPS
 
@@ -85,8 +87,5 @@ def _sign_path(name: str) -> Path:
 
 
 def _sign(name: str) -> None:
-    path = _sign_path(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps({"name": name, "pid": os.getpid(), "at": time.time()}))
-    os.replace(unfinished, path)
+    # Every few seconds, and of no use after the machine has stopped.
+    write_json(_sign_path(name), {"name": name, "pid": os.getpid(), "at": time.time()}, lasting=False, alone=True)

@@ -21,13 +21,14 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils import timezone
 
-from annotator.common.child import child_command
 from annotator.common.errors import RoostError
 from annotator.common.masks import rle_checked
 from annotator.data.image_store import NewImage, image_file_store, image_rows_add
 from annotator.home.services import project_create
 from annotator.models import Image, Membership, Pair, Project
 from annotator.people.services import member_set
+from toolbox.files import write_json
+from toolbox.processes import child_command
 
 SLUG, NAME, CONCEPTS = "barn", "Barn", ("chicken", "duck")
 ROLES = {role: role for role in ("admin", "annotator", "reviewer")}
@@ -165,9 +166,7 @@ def _scenes_store(project: Project, scenes: Sequence[_Scene]) -> None:
                     hidden[new.stored.sha256] = {"domain": scene.domain, "instances": scene.instances}
                 else:
                     _truth_write(project, new.stored.sha256, scene)
-    unfinished = truth_path().with_suffix(".tmp")
-    unfinished.write_text(json.dumps(hidden))
-    os.replace(unfinished, truth_path())
+    write_json(truth_path(), hidden, alone=True)
 
 
 def _batches(scenes: Sequence[_Scene], size: int) -> Iterator[Sequence[_Scene]]:

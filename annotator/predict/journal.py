@@ -7,7 +7,6 @@ and the documents come out the same byte for byte. Nothing here grows with the n
 import fcntl
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from annotator.common.errors import ConflictError, RoostError
+from toolbox.files import written_whole
 
 JOURNAL = ".journal.jsonl"
 PAIRS, PREDICTIONS, MANIFEST = "pairs.json", "predictions.json", "manifest.json"
@@ -196,13 +196,8 @@ def _write_list(path: Path, opening: str, rows: Iterable[dict[str, Any]], closin
 
 def _write(path: Path, write: Callable[[IO[str]], object]) -> None:
     """Wholly or not at all."""
-    beside = path.with_name(f".{path.name}.tmp")
-    with _disk_errors(path):
-        with beside.open("w") as file:
-            write(file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+    with _disk_errors(path), written_whole(path, alone=True) as beside, beside.open("w") as file:
+        write(file)
 
 
 @contextmanager

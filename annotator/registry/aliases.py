@@ -3,13 +3,13 @@
 import fcntl
 import json
 import logging
-import os
 from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
 
 from annotator.models import Project
+from toolbox.files import write_json
 
 log = logging.getLogger(__name__)
 PREFIX = "project-"
@@ -32,7 +32,7 @@ def _write() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # of two promotions at once, the later writer has read both
-            _replace(path, _others(path) | _ours())
+            write_json(path, _others(path) | _ours(), indent=1, alone=True)
     except (OSError, ValueError):
         log.exception("%s was not written: Label Studio goes on with the versions named there", path)
 
@@ -50,9 +50,3 @@ def _others(path: Path) -> dict[str, str]:
     if not isinstance(table, dict):
         raise ValueError("it holds no table of names")
     return {alias: version for alias, version in table.items() if not alias.startswith(PREFIX)}
-
-
-def _replace(path: Path, table: dict[str, str]) -> None:
-    unfinished = path.with_suffix(".tmp")
-    unfinished.write_text(json.dumps(table, indent=1) + "\n")
-    os.replace(unfinished, path)

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from annotator.common.errors import RoostError
 from annotator.models import ModelVersion
+from toolbox.files import folder_written_whole
 
 DEMO_VERSION, BASE_VERSION = "demo", "sam3"
 
@@ -35,15 +36,11 @@ def _folder(name: str) -> Path:
 def model_folder_register(*, name: str, source: Path) -> Path:
     """Copy a trained model to its place under its version's name: wholly or not at all. A second time is no harm."""
     target = settings.MODELS_DIR / name
-    beside = settings.MODELS_DIR / f".{name}.part"
-    settings.MODELS_DIR.mkdir(parents=True, exist_ok=True)
     if target.exists() and _weights_hash(target) == _weights_hash(source):
         return target
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(source, beside)
     # What lies there under this name has no row (it is of a deleted database, or of a crash): the new one replaces it.
-    shutil.rmtree(target, ignore_errors=True)
-    beside.rename(target)
+    with folder_written_whole(target, replace=True, alone=True) as beside:
+        shutil.copytree(source, beside, dirs_exist_ok=True)
     return target
 
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mlbackend.errors import ApiError, bad_request
+from toolbox.files import make_folder, write_json
 
 ANNOTATION_EVENTS = frozenset(
     {
@@ -57,7 +58,7 @@ class Spool:
         return event_id
 
     def _write(self, name: str, record: dict[str, Any]) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         if sum(1 for entry in os.scandir(self._folder) if entry.name.endswith(".json")) >= self._most:
             raise ApiError(
                 429,
@@ -65,9 +66,7 @@ class Spool:
                 "The spool of webhook events is full: is the annotator's worker running?",
                 retry_after_s=60,
             )
-        beside = self._folder / f".{name}.tmp"
-        beside.write_text(json.dumps(record))
-        os.replace(beside, self._folder / name)
+        write_json(self._folder / name, record)
 
 
 def slim_event(event: dict[str, Any]) -> dict[str, Any]:

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +23,8 @@ from transformers.models.sam3.configuration_sam3 import Sam3Config
 from transformers.models.sam3.modeling_sam3 import Sam3Model, Sam3VisionEncoderOutput, inverse_sigmoid
 from transformers.models.sam3_tracker.configuration_sam3_tracker import Sam3TrackerConfig
 from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
+
+from toolbox.files import write_json, written_whole
 
 TEXT_CONTEXT_TOKENS = 32
 TRACKER_SCALES = [4.0, 2.0, 1.0]
@@ -167,7 +167,6 @@ class Sam3Network(nn.Module):
     def save(self, folder: str | Path) -> None:
         """Write config.json and model.safetensors in hub layout; a reader sees the old file or the new one."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         config = {
             "architectures": ["Sam3VideoModel"],
             "model_type": "sam3_video",
@@ -175,8 +174,9 @@ class Sam3Network(nn.Module):
             "tracker_config": self.tracker.config.to_dict(),
         }
         tensors = {key: value.detach().cpu().contiguous() for key, value in self.hub_state().items()}
-        _replace(folder / "model.safetensors", lambda path: save_file(tensors, path, metadata={"format": "pt"}))
-        _replace(folder / "config.json", lambda path: Path(path).write_text(json.dumps(config, indent=1) + "\n"))
+        with written_whole(folder / "model.safetensors") as beside:
+            save_file(tensors, beside, metadata={"format": "pt"})
+        write_json(folder / "config.json", config, indent=1)
 
     def hub_state(self) -> dict[str, torch.Tensor]:
         """All weights under the hub's names; the shared ViT appears once, with the detector."""
@@ -429,15 +429,3 @@ def _hash_tensors(items: Iterable[tuple[str, torch.Tensor]]) -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
         digest.update(flat.numpy().data)
     return digest.hexdigest()
-
-
-def _replace(target: Path, write: Callable[[str], object]) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    os.close(handle)
-    try:
-        write(name)
-        os.chmod(name, 0o644)
-        os.replace(name, target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -19,7 +19,7 @@ from torch import nn
 
 from mlbackend.model.network import Sam3Network
 from mlbackend.model.predictor import Predictor
-from mlbackend.store.files import written_whole
+from toolbox.files import written_whole
 
 log = logging.getLogger(__name__)
 NEEDED = ("onnx", "onnxruntime")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
-import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,6 +23,7 @@ from mlbackend.serving.encoding import encode_batch
 from mlbackend.serving.registry import Registry
 from mlbackend.settings import Settings
 from mlbackend.store.images import ImageError, decode_image
+from toolbox.files import write_json
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 READ_AHEAD = 8
@@ -144,7 +143,6 @@ def _coco_results(
 
 
 def _write(out: Path, report: Report, version: str, predictor: Predictor, threshold: float) -> None:
-    out.mkdir(parents=True, exist_ok=True)
     document = {"images": report.pairs, "annotations": [], "categories": [{"id": 1, "name": "object"}]}
     summary = {
         "model_version": version,
@@ -155,6 +153,4 @@ def _write(out: Path, report: Report, version: str, predictor: Predictor, thresh
         "refused": report.refused,
     }
     for name, content in (("pairs.json", document), ("predictions.json", report.predictions), ("report.json", summary)):
-        beside = out / f".{name}.tmp"
-        beside.write_text(json.dumps(content) + "\n")
-        os.replace(beside, out / name)
+        write_json(out / name, content)

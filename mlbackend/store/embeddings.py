@@ -27,8 +27,8 @@ from cachetools import LRUCache
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from mlbackend.store.files import written_whole
 from mlbackend.store.shared import Shared
+from toolbox.files import written_whole
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -243,7 +243,7 @@ def _write(path: Path, key: Key, entry: Embedding) -> None:
         "height_px": str(entry.height_px),
         "crc32": _checksum(tensors),
     }
-    with written_whole(path) as beside:
+    with written_whole(path, lasting=False) as beside:  # its checksum is looked at by whoever reads it
         save_file(tensors, beside, metadata=metadata)
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mlbackend.errors import absent_image, store_away, unreadable_image
 from mlbackend.store.buckets import Bucket, BucketError
-from mlbackend.store.files import written_whole
+from toolbox.files import write_bytes
 
 log = logging.getLogger(__name__)
 ROWS_AT_ONCE = 256  # 2 to 4 ms for 8000 columns, in which nothing else of this process runs
@@ -64,8 +64,7 @@ def _fetch(bucket: Bucket, sha256: str, path: Path) -> bytes:
         raise absent_image(sha256)
     _check_content(data, sha256)
     try:
-        with written_whole(path) as beside:
-            beside.write_bytes(data)
+        write_bytes(path, data)
     except OSError as error:
         log.warning("image %s is not kept here: %s", sha256, error)
     return data

@@ -1,6 +1,7 @@
 """Where several replicas keep embeddings for each other: a folder that all of them mount, or an S3 bucket.
 
 Nothing is evicted here: no replica knows what the others use. Whoever owns the place may delete files at any time.
+Nothing is fsynced: an embedding carries its checksum, and whoever reads it looks.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mlbackend.store.buckets import SCHEME, Bucket
-from mlbackend.store.files import written_whole
+from toolbox.files import written_whole
 
 
 class Shared(Protocol):
@@ -42,7 +43,7 @@ class SharedFolder:
         path = self._root / name
         if not path.is_file():
             return False
-        with written_whole(target) as beside:
+        with written_whole(target, lasting=False) as beside:
             shutil.copyfile(path, beside)
         with contextlib.suppress(OSError):  # its owner can tell by this what nobody uses
             os.utime(path)
@@ -50,7 +51,7 @@ class SharedFolder:
 
     def store(self, name: str, source: Path) -> None:
         if not (self._root / name).exists():
-            with written_whole(self._root / name) as beside:
+            with written_whole(self._root / name, lasting=False) as beside:
                 shutil.copyfile(source, beside)
 
     def discard(self, name: str) -> None:
@@ -65,7 +66,7 @@ class SharedBucket:
         content = self._bucket.get(name)
         if content is None:
             return False
-        with written_whole(target) as beside:
+        with written_whole(target, lasting=False) as beside:
             beside.write_bytes(content)
         return True
 

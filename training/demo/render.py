@@ -7,7 +7,6 @@ concept is listed, with no masks where the scene has none of it. The same argume
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -19,6 +18,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
+from toolbox.files import write_json
 from training.demo.architecture import CONCEPTS
 from training.demo.scenes import draw_scene
 
@@ -30,9 +30,7 @@ def render(out: Path, *, easy: int, hard: int, seed: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     wanted = [("easy", seed + number) for number in range(easy)] + [("hard", seed + number) for number in range(hard)]
     truth = dict(_drawn(out, wanted))
-    unfinished = out / "truth.json.tmp"
-    unfinished.write_text(json.dumps(truth))
-    unfinished.replace(out / "truth.json")
+    write_json(out / "truth.json", truth, alone=True)
 
 
 def _drawn(out: Path, wanted: list[tuple[str, int]]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from toolbox.files import written_whole
 from training.demo.optimiser import Optimiser
 
 REPORT_EVERY = 50
@@ -49,9 +50,8 @@ def run_stage(
 
 def _save(path: Path, modules: dict[str, nn.Module], optimiser: Optimiser, step: int, seconds: float) -> None:
     state = {name: module.state_dict() for name, module in modules.items()}
-    partial = path.with_suffix(".partial")
-    torch.save(state | {"optimiser": optimiser.state_dict(), "step": step, "seconds": seconds}, partial)
-    partial.replace(path)
+    with written_whole(path, alone=True) as beside:
+        torch.save(state | {"optimiser": optimiser.state_dict(), "step": step, "seconds": seconds}, beside)
 
 
 def _resume(path: Path, modules: dict[str, nn.Module], optimiser: Optimiser) -> tuple[int, float]:
