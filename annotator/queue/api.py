@@ -12,11 +12,11 @@ from rest_framework.response import Response
 
 from annotator import ml_client
 from annotator.common.access import has_role, member_named, project_for, task_for, task_seen_by
-from annotator.common.api import schema, serializers
-from annotator.common.api.bodies import ADMIN, answers, checked, started
-from annotator.common.api.payloads import found_payload, task_payload
+from annotator.common.api.bodies import ADMIN, BACKEND_REFUSALS, answers, checked
+from annotator.jobs.serializers import Job
 from annotator.models import Membership, Task
 
+from . import serializers
 from .assignments import task_reassign
 from .drafts import draft_delete, draft_save
 from .holdout import holdout_queue
@@ -32,7 +32,7 @@ from .warming import claim_warm
 SIMILAR_QUERY_SCORE = 0.3
 
 
-@extend_schema(request=serializers.Claim, responses=answers(200, schema.Task) | {204: None})
+@extend_schema(request=serializers.Claim, responses=answers(200, serializers.Task) | {204: None})
 @api_view(["POST"])
 def claim(request: Request, slug: str) -> Response:
     """The most valuable task, leased to the caller; 204 when none is left."""
@@ -42,26 +42,26 @@ def claim(request: Request, slug: str) -> Response:
     if task is None:
         return Response(status=status.HTTP_204_NO_CONTENT)
     claim_warm(task=task, user=request.user)
-    return Response(task_payload(task, request.user))
+    return _shown(task, request.user)
 
 
-@extend_schema(responses=answers(200, schema.Task))
+@extend_schema(responses=answers(200, serializers.Task))
 @api_view(["GET"])
 def task(request: Request, task_id: int) -> Response:
     """One task, for its holder, its author and reviewers."""
-    return Response(task_payload(task_seen_by(request.user, task_id), request.user))
+    return _shown(task_seen_by(request.user, task_id), request.user)
 
 
-@extend_schema(request=serializers.Attempt, responses=answers(200, schema.Lease))
+@extend_schema(request=serializers.Attempt, responses=answers(200, serializers.Lease))
 @api_view(["POST"])
 def heartbeat(request: Request, task_id: int) -> Response:
     """Prolong the lease."""
     held = task_for(request.user, task_id)
     attempt = checked(request, serializers.Attempt)["attempt"]
-    return Response({"lease_until": task_heartbeat(task=held, user=request.user, attempt=attempt).lease_until})
+    return Response(serializers.Lease(task_heartbeat(task=held, user=request.user, attempt=attempt)).data)
 
 
-@extend_schema(request=serializers.Attempt, responses=answers(200, schema.State))
+@extend_schema(request=serializers.Attempt, responses=answers(200, serializers.State))
 @api_view(["POST"])
 def release(request: Request, task_id: int) -> Response:
     """Give the task back."""
@@ -70,7 +70,7 @@ def release(request: Request, task_id: int) -> Response:
     return _state(held)
 
 
-@extend_schema(request=serializers.Skip, responses=answers(200, schema.State))
+@extend_schema(request=serializers.Skip, responses=answers(200, serializers.State))
 @api_view(["POST"])
 def skip(request: Request, task_id: int) -> Response:
     """Give the task back, behind the others."""
@@ -79,7 +79,7 @@ def skip(request: Request, task_id: int) -> Response:
     return _state(held)
 
 
-@extend_schema(request=serializers.Click, responses=answers(200, schema.ClickAnswer) | {503: schema.Error})
+@extend_schema(request=serializers.Click, responses=answers(200, serializers.ClickAnswer) | BACKEND_REFUSALS)
 @api_view(["POST"])
 def click(request: Request, task_id: int) -> Response:
     """A mask for these prompts, from the version that the project serves now."""
@@ -91,10 +91,10 @@ def click(request: Request, task_id: int) -> Response:
         desk=_desk(pointed, request.user),
         **body,
     )
-    return Response(answer)
+    return Response(serializers.ClickAnswer(answer).data)
 
 
-@extend_schema(request=serializers.Similar, responses=answers(200, schema.Found) | {503: schema.Error})
+@extend_schema(request=serializers.Similar, responses=answers(200, serializers.Found) | BACKEND_REFUSALS)
 @api_view(["POST"])
 def similar(request: Request, task_id: int) -> Response:
     """More of the concept on this image, from the version that the project serves now; `exemplars` show what it is."""
@@ -107,18 +107,19 @@ def similar(request: Request, task_id: int) -> Response:
         score_threshold=SIMILAR_QUERY_SCORE,
         **checked(request, serializers.Similar),
     )
-    return Response(found_payload(found, version))
+    return Response(serializers.Found(found, context={"version": version}).data)
 
 
-@extend_schema(request=serializers.MaskAt, responses=answers(200, schema.MaskAnswer) | {503: schema.Error})
+@extend_schema(request=serializers.MaskAt, responses=answers(200, serializers.MaskAnswer) | BACKEND_REFUSALS)
 @api_view(["POST"])
 def mask(request: Request, task_id: int) -> Response:
     """A mask that the model drew, looser or tighter; 404 `unknown_mask` where it has been forgotten."""
     looked_at = _at_desk(request, task_id)
-    return Response(ml_client.mask_at(image=looked_at.pair.image, **checked(request, serializers.MaskAt)))
+    answer = ml_client.mask_at(image=looked_at.pair.image, **checked(request, serializers.MaskAt))
+    return Response(serializers.MaskAnswer(answer).data)
 
 
-@extend_schema(methods=["PUT"], request=serializers.Draft, responses=answers(200, schema.DraftVersion))
+@extend_schema(methods=["PUT"], request=serializers.Draft, responses=answers(200, serializers.DraftVersion))
 @extend_schema(methods=["DELETE"], responses=answers(204, None))
 @api_view(["PUT", "DELETE"])
 def draft(request: Request, task_id: int) -> Response:
@@ -128,10 +129,10 @@ def draft(request: Request, task_id: int) -> Response:
         draft_delete(task=drafted, user=request.user)
         return Response(status=status.HTTP_204_NO_CONTENT)
     stored = draft_save(task=drafted, user=request.user, **checked(request, serializers.Draft))
-    return Response({"version": stored.version})
+    return Response(serializers.DraftVersion(stored).data)
 
 
-@extend_schema(request=serializers.Submission, responses=answers(200, schema.Stored))
+@extend_schema(request=serializers.Submission, responses=answers(200, serializers.Stored))
 @api_view(["POST"])
 def submit(request: Request, task_id: int) -> Response:
     """Hand in the answer; the same `client_uuid` again answers the same row."""
@@ -139,18 +140,19 @@ def submit(request: Request, task_id: int) -> Response:
     stored = task_submit(task=answered, user=request.user, **checked(request, serializers.Submission))
     answered.refresh_from_db(fields=["state"])
     told = feedback_of(annotation=stored)
-    return Response({"annotation": stored.pk, "state": answered.state} | ({"feedback": told} if told else {}))
+    outcome = {"annotation": stored.pk, "state": answered.state} | ({"feedback": told} if told else {})
+    return Response(serializers.Stored(outcome).data)
 
 
-@extend_schema(request=None, responses=answers(200, schema.Task))
+@extend_schema(request=None, responses=answers(200, serializers.Task))
 @api_view(["POST"])
 def reopen(request: Request, task_id: int) -> Response:
     """Take back one of the caller's last ten submissions."""
     reopened = task_reopen(task=task_for(request.user, task_id), user=request.user)
-    return Response(task_payload(reopened, request.user))
+    return _shown(reopened, request.user)
 
 
-@extend_schema(request=serializers.Reassign, responses=answers(200, schema.State))
+@extend_schema(request=serializers.Reassign, responses=answers(200, serializers.State))
 @api_view(["POST"])
 def reassign(request: Request, task_id: int) -> Response:
     """Keep a waiting or held task for a member, by name."""
@@ -160,9 +162,13 @@ def reassign(request: Request, task_id: int) -> Response:
     return _state(task_reassign(task=given, member=member, user=request.user))
 
 
+def _shown(task: Task, user: Any) -> Response:
+    return Response(serializers.Task(task, context={"user": user, "project": task.project}).data)
+
+
 def _state(task: Task) -> Response:
     task.refresh_from_db(fields=["state"])
-    return Response({"state": task.state})
+    return Response(serializers.State(task).data)
 
 
 def _at_desk(request: Request, task_id: int) -> Task:
@@ -178,36 +184,38 @@ def _desk(task: Task, user: Any) -> str:
     return hashlib.sha256(f"{user.pk} {task.pk}".encode()).hexdigest()[:32]
 
 
-@extend_schema(parameters=[serializers.Since], responses=answers(200, schema.Progress))
+@extend_schema(parameters=[serializers.Since], responses=answers(200, serializers.Progress))
 @api_view(["GET"])
 def progress(request: Request, slug: str) -> Response:
     """How many tasks the caller has answered here since a moment: midnight where they sit, for the daily goal."""
     worked_in = project_for(request.user, slug)
     asked = serializers.Since(data=request.query_params)
     asked.is_valid(raise_exception=True)
-    return Response({"settled": settled_since(project=worked_in, user=request.user, **asked.validated_data)})
+    settled = settled_since(project=worked_in, user=request.user, **asked.validated_data)
+    return Response(serializers.Progress({"settled": settled}).data)
 
 
-@extend_schema(request=serializers.Mine, responses=answers(202, schema.Job))
+@extend_schema(request=serializers.Mine, responses=answers(202, Job))
 @api_view(["POST"])
 def mine(request: Request, slug: str) -> Response:
     """Start mining; `settled`: look at pairs with a truth again; `challenger`: ask the newest other model, too."""
     mined = project_for(request.user, slug, ADMIN)
-    return started(mining_start(project=mined, user=request.user, **checked(request, serializers.Mine)))
+    job = mining_start(project=mined, user=request.user, **checked(request, serializers.Mine))
+    return Response(Job(job).data, status=status.HTTP_202_ACCEPTED)
 
 
-@extend_schema(request=None, responses=answers(200, schema.Queued))
+@extend_schema(request=None, responses=answers(200, serializers.Queued))
 @api_view(["POST"])
 def suspected(request: Request, slug: str) -> Response:
     """Queue labels that the serving model contradicts with confidence for a second look."""
     tasks = suspects_queue(project=project_for(request.user, slug, ADMIN), user=request.user)
-    return Response({"queued": len(tasks)})
+    return Response(serializers.Queued({"queued": len(tasks)}).data)
 
 
-@extend_schema(request=serializers.Count, responses=answers(200, schema.Queued))
+@extend_schema(request=serializers.Count, responses=answers(200, serializers.Queued))
 @api_view(["POST"])
 def holdout(request: Request, slug: str) -> Response:
     """Have holdout pairs labelled, drawn at random."""
     judged = project_for(request.user, slug, ADMIN)
     tasks = holdout_queue(project=judged, user=request.user, **checked(request, serializers.Count))
-    return Response({"queued": len(tasks)})
+    return Response(serializers.Queued({"queued": len(tasks)}).data)

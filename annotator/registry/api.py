@@ -1,28 +1,31 @@
 """Retrain, promote, roll back, over the API."""
 
 from drf_spectacular.utils import extend_schema
+from rest_framework import status
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotator.common.access import project_for
-from annotator.common.api import schema, serializers
-from annotator.common.api.bodies import ADMIN, answers, checked, started
+from annotator.common.api.bodies import ADMIN, BACKEND_REFUSALS, answers, checked
+from annotator.jobs.serializers import Job
 
+from . import serializers
 from .promotion import version_named, version_promote, version_rollback
 from .training_runs import retrain_start
 
 
-@extend_schema(request=serializers.Retrain, responses=answers(202, schema.Job))
+@extend_schema(request=serializers.Retrain, responses=answers(202, Job))
 @api_view(["POST"])
 def retrain(request: Request, slug: str) -> Response:
     """Train on a fresh snapshot (or `config.snapshot`, a number) and judge the result."""
     retrained = project_for(request.user, slug, ADMIN)
     body = checked(request, serializers.Retrain)
-    return started(retrain_start(project=retrained, user=request.user, **body))
+    job = retrain_start(project=retrained, user=request.user, **body)
+    return Response(Job(job).data, status=status.HTTP_202_ACCEPTED)
 
 
-@extend_schema(request=serializers.Promote, responses=answers(200, schema.Serving))
+@extend_schema(request=serializers.Promote, responses=answers(200, serializers.Serving) | BACKEND_REFUSALS)
 @api_view(["POST"])
 def promote(request: Request, slug: str) -> Response:
     """Let a version serve that the gate has passed."""
@@ -30,12 +33,12 @@ def promote(request: Request, slug: str) -> Response:
     body = checked(request, serializers.Promote)
     version = version_named(project=promoted, name=body.pop("version"))
     deployment = version_promote(project=promoted, version=version, user=request.user, **body)
-    return Response({"serving_version": deployment.version.name})
+    return Response(serializers.Serving(deployment).data)
 
 
-@extend_schema(request=None, responses=answers(200, schema.Serving))
+@extend_schema(request=None, responses=answers(200, serializers.Serving) | BACKEND_REFUSALS)
 @api_view(["POST"])
 def rollback(request: Request, slug: str) -> Response:
     """Back to the version that served before."""
     deployment = version_rollback(project=project_for(request.user, slug, ADMIN), user=request.user)
-    return Response({"serving_version": deployment.version.name})
+    return Response(serializers.Serving(deployment).data)

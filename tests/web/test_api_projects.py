@@ -2,16 +2,17 @@
 
 import pytest
 
-from annotator.common.api import schema
 from annotator.models import Job, Project
 from tests import factories
+from tests.openapi import assert_as_described
 from tests.web.test_promotion import judged
 
 
 def test_project_shows_role_stations_and_thresholds(barn, api):
     factories.make_task(barn.project)
-    shown = api(barn.annotator).get("/api/v1/projects/barn/").json()
-    assert set(shown) == set(schema.Project().fields)
+    answer = api(barn.annotator).get("/api/v1/projects/barn/")
+    assert_as_described(answer)
+    shown = answer.json()
     assert (shown["role"], shown["serving_version"], shown["tasks"]["queued"]) == ("annotator", "demo", 1)
     assert shown["thresholds"]["presence_low"] == 0.4
 
@@ -21,7 +22,7 @@ def test_mining_starts_a_job_once(barn, api):
     client = api(barn.admin)
     first = client.post("/api/v1/projects/barn/mine")
     assert (first.status_code, first.json()["kind"], first.json()["state"]) == (202, "mine", "queued")
-    assert set(first.json()) == set(schema.Job().fields)
+    assert_as_described(first)
     second = client.post("/api/v1/projects/barn/mine")
     assert (second.status_code, second.json()["error"]["code"]) == (409, "already_running")
 

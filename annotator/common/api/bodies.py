@@ -2,17 +2,18 @@
 
 from typing import Any
 
-from rest_framework import status
 from rest_framework.request import Request
-from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from annotator.models import Job, Membership
+from annotator.models import Membership
 
-from . import schema
-from .payloads import job_payload
+from .serializers import Error
 
-REFUSALS: dict[int, type[Serializer]] = {status: schema.Error for status in (400, 401, 403, 404, 409)}
+REFUSALS: dict[int, type[Serializer]] = {status: Error for status in (400, 401, 403, 404, 409)}
+
+
+# Of the ML backend, where a call has to wait for it: told on, or wrong, busy or away.
+BACKEND_REFUSALS: dict[int, type[Serializer]] = {status: Error for status in (422, 429, 502, 503)}
 
 
 def checked(request: Request, serializer: type[Serializer]) -> dict[str, Any]:
@@ -22,13 +23,9 @@ def checked(request: Request, serializer: type[Serializer]) -> dict[str, Any]:
     return body.validated_data
 
 
-def answers(status: int, shape: Any) -> dict[int, Any]:
-    """Responses for the schema: the good one and the refusals."""
+def answers(status: int | tuple[int, str], shape: Any) -> dict[Any, Any]:
+    """Responses for the schema: the good one, with its kind where that isn't JSON, and the refusals."""
     return {status: shape, **REFUSALS}
-
-
-def started(job: Job) -> Response:
-    return Response(job_payload(job), status=status.HTTP_202_ACCEPTED)
 
 
 ADMIN = Membership.Role.ADMIN

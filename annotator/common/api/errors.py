@@ -10,12 +10,14 @@ from rest_framework.response import Response
 from annotator.common.database_trouble import database_trouble
 from annotator.common.errors import RoostError
 
+from .serializers import Error
+
 
 def error_response(code: str, message: str, http_status: int, fields: dict | None = None) -> Response:
     body: dict[str, Any] = {"code": code, "message": message}
     if fields:
         body["fields"] = fields
-    return Response({"error": body}, status=http_status)
+    return Response(Error({"error": body}).data, status=http_status)
 
 
 def exception_handler(error: Exception, context: dict) -> Response | None:
