@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from annotator.common.child import child_command
 from tests.stack import free_port
+from toolbox.processes import child_command
 
 START_SECONDS = 60
 CREDENTIALS = {

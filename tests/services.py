@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from annotator.common.child import child_command
 from annotator.operations.loop.stack import free_port
+from toolbox.processes import child_command
 
 ROOT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30

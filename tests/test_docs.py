@@ -12,7 +12,9 @@ INTERNAL = {"ROOST_JEMALLOC_TRIED", "ROOST_OUTLIVE_PARENT"}
 
 
 def _variables() -> set[str]:
-    sources = [path for tower in ("annotator", "mlbackend", "training") for path in (ROOT / tower).rglob("*.py")]
+    sources = [
+        path for tower in ("annotator", "mlbackend", "toolbox", "training") for path in (ROOT / tower).rglob("*.py")
+    ]
     return {name for path in sources for name in re.findall(r"\bROOST_[A-Z_]*[A-Z]\b", path.read_text())}
 
 

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from toolbox.processes import restart_with_jemalloc
 from training.errors import TrainingError
 from training.events import Events, open_events
-from training.launch import StopRequest, restart_with_jemalloc, settle, watch
+from training.launch import StopRequest, settle, watch
 
 log = logging.getLogger("training")
 

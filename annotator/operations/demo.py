@@ -21,7 +21,6 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 from django.utils import timezone
 
-from annotator.common.child import child_command
 from annotator.common.errors import RoostError
 from annotator.common.masks import rle_checked
 from annotator.data.image_store import NewImage, image_file_store, image_rows_add
@@ -29,6 +28,7 @@ from annotator.home.services import project_create
 from annotator.models import Image, Membership, Pair, Project
 from annotator.people.services import member_set
 from toolbox.files import write_json
+from toolbox.processes import child_command
 
 SLUG, NAME, CONCEPTS = "barn", "Barn", ("chicken", "duck")
 ROLES = {role: role for role in ("admin", "annotator", "reviewer")}

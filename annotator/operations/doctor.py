@@ -22,7 +22,7 @@ from annotator.jobs.workers import workers_alive
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.links import link_check
 from annotator.models import LabelStudioLink, Project
-from annotator.registry.trainer_process import jemalloc_path
+from toolbox.processes import jemalloc_path
 
 from .weights import weights_hash, weights_header
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from annotator.common.child import child_command
+from toolbox.processes import child_command
 
 LOOK_EVERY_SECONDS = 0.2
 STOP_SECONDS = 20.0

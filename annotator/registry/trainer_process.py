@@ -5,7 +5,6 @@ that clicks stay quick beside it; and it dies with the worker that started it.
 """
 
 import contextlib
-import ctypes.util
 import json
 import os
 import signal
@@ -18,21 +17,13 @@ from typing import Any
 
 from django.conf import settings
 
-from annotator.common.child import child_command
 from annotator.common.errors import JobCancelled, RoostError
+from toolbox.processes import child_command, jemalloc_environment
 
 NICENESS = 10
 KILL_AFTER_SECONDS = 10.0
 LOOK_EVERY_SECONDS = 0.25
 TAIL_LINES = 20
-JEMALLOC_FOLDERS = (
-    "/usr/lib/x86_64-linux-gnu",
-    "/usr/lib/aarch64-linux-gnu",
-    "/usr/lib64",
-    "/usr/lib",
-    "/usr/local/lib",
-)
-JEMALLOC_CONF = "dirty_decay_ms:-1,muzzy_decay_ms:-1,thp:always"
 
 
 class TrainerError(RoostError):
@@ -81,22 +72,6 @@ def trainer_environment() -> dict[str, str]:
     """This process's environment with one thread a library, and jemalloc."""
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
     return {**os.environ, "PYTHONUNBUFFERED": "1", **threads, **jemalloc_environment()}
-
-
-def jemalloc_environment() -> dict[str, str]:
-    """What preloads jemalloc, where there is one: a training step takes several times longer without."""
-    library = jemalloc_path()
-    if library is None or os.environ.get("ROOST_NO_JEMALLOC", "0") not in ("", "0"):
-        return {}
-    preloaded = os.environ.get("LD_PRELOAD", "")
-    return {"LD_PRELOAD": f"{library}:{preloaded}" if preloaded else library, "MALLOC_CONF": JEMALLOC_CONF}
-
-
-def jemalloc_path() -> str | None:
-    """Where libjemalloc lies on this machine, if it does."""
-    names = [name for name in (ctypes.util.find_library("jemalloc"), "libjemalloc.so.2") if name]
-    candidates = (Path(folder) / name for folder in JEMALLOC_FOLDERS for name in names)
-    return next((str(path) for path in candidates if path.exists()), None)
 
 
 class _Watch:

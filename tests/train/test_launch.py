@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from toolbox.processes import JEMALLOC, _loads
 from training.errors import Stopped
-from training.launch import JEMALLOC, StopRequest, _loads
+from training.launch import StopRequest
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
 import os
-from training.launch import restart_with_jemalloc
+from toolbox.processes import restart_with_jemalloc
 print(os.getpid(), flush=True)
 restart_with_jemalloc()
 print(os.getpid(), "jemalloc" in open("/proc/self/maps").read())

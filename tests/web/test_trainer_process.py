@@ -12,6 +12,7 @@ from annotator.common.errors import JobCancelled
 from annotator.registry import trainer_process
 from annotator.registry.trainer_process import TrainerError, run_trainer
 from tests.processes import ROOT, wait_until
+from toolbox.processes import jemalloc_path
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +94,7 @@ def test_trainer_dies_with_its_killed_supervisor(tmp_path, settings):
 
 
 def test_jemalloc_is_preloaded_where_the_machine_has_it():
-    library = trainer_process.jemalloc_path()
+    library = jemalloc_path()
     if library is None:
         pytest.skip("libjemalloc is not installed on this machine")
     program = "print(open('/proc/self/maps').read())"

@@ -18,7 +18,8 @@ from annotator.jobs.workers import workers_alive
 from annotator.operations.demo import logins_path
 from annotator.operations.supervisor import Service, Supervisor
 from annotator.registry.aliases import serving_aliases_refresh
-from annotator.registry.trainer_process import NICENESS, jemalloc_environment
+from annotator.registry.trainer_process import NICENESS
+from toolbox.processes import jemalloc_environment
 
 HEALTH_SECONDS = 1.0
 

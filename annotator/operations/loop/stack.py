@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotator.common.child import child_command
+from toolbox.processes import child_command
 
 REPOSITORY = Path(__file__).resolve().parents[3]
 START_LIMIT_S = 180.0
