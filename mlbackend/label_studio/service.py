@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
-from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+
+from cachetools import TTLCache
 
 from mlbackend.errors import ApiError, bad_request
 from mlbackend.label_studio.fetch import Fetcher, refused
@@ -35,7 +35,7 @@ class LabelStudioService:
         self._threshold = score_threshold
         self._concepts = concepts
         self._pool = ThreadPoolExecutor(4, "label-studio")
-        self._urls: OrderedDict[str, tuple[str, float]] = OrderedDict()
+        self._urls: TTLCache[str, str] = TTLCache(URLS_KEPT, URL_TRUSTED_S)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
@@ -127,15 +127,13 @@ class LabelStudioService:
         if not isinstance(url, str) or not 0 < len(url) <= 4_096:
             raise bad_request(f"The task has no image address under data.{config.image_key}.", "tasks")
         known = self._urls.get(url)
-        if known is not None and known[1] > time.monotonic() and await engine.encoder.has_image(predictor, known[0]):
-            return known[0]
+        if known is not None and await engine.encoder.has_image(predictor, known):
+            return known
         content = await self._run(self._fetcher.fetch, url)
         if not content:
             raise refused("it is empty")
         image = engine.encoder.lend(content)
-        self._urls[url] = (image, time.monotonic() + URL_TRUSTED_S)
-        while len(self._urls) > URLS_KEPT:
-            self._urls.popitem(last=False)
+        self._urls[url] = image
         return image
 
     async def _run(self, function: Any, *arguments: Any) -> Any:
