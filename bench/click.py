@@ -36,7 +36,7 @@ from bench.serving import (
 from mlbackend.model.loader import LoadOptions, load_predictor
 from mlbackend.model.logits import logits_to_wire
 from mlbackend.model.predictor import Predictor, Prompt
-from mlbackend.server.wire import Point
+from mlbackend.model.prompts import Point
 from mlbackend.store.embeddings import Embedding
 
 WIDTH = HEIGHT = SIDE_PX

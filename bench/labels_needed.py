@@ -105,7 +105,7 @@ class Eyes:
         from mlbackend.model.logits import logits_to_wire
         from mlbackend.model.masks import decode_wire_mask
         from mlbackend.model.predictor import Prompt
-        from mlbackend.server.wire import Point as WirePoint
+        from mlbackend.model.prompts import Point as WirePoint
 
         height, width = picture.size_hw
         earlier: list[Any] = [None]

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlbackend.errors import ApiError, bad_request
-from mlbackend.server.wire import MAX_POINTS, Point
+from mlbackend.model.prompts import Point
+from mlbackend.serving.requests import MAX_POINTS
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from mlbackend.errors import ApiError, bad_request, unknown_version
 from mlbackend.label_studio.spool import TRAINING_EVENTS, read_aside
 from mlbackend.server import wire
 from mlbackend.server.http import get_core, json_behind, read_body, unless_gone
+from mlbackend.serving.requests import VERSION
 
 if TYPE_CHECKING:
     from mlbackend.serving.core import Core
@@ -102,7 +103,7 @@ async def _spool(request: Request, event: dict[str, Any]) -> Response:
 
 def _alias(request: Request) -> str:
     alias = request.path_params["alias"]
-    if not wire.VERSION.fullmatch(alias):
+    if not VERSION.fullmatch(alias):
         raise ApiError(404, "unknown_version", "A model alias holds a-z 0-9 . _ - alone.")
     return alias
 

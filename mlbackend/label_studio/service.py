@@ -15,7 +15,8 @@ from mlbackend.label_studio.label_config import Control, LabelConfig, parse_labe
 from mlbackend.label_studio.prompts import read_context
 from mlbackend.label_studio.regions import mask_regions
 from mlbackend.model.masks import decode_wire_mask
-from mlbackend.server.wire import MAX_CONCEPTS, ClickRequest, PredictRequest
+from mlbackend.serving.lanes import Urgency
+from mlbackend.serving.requests import MAX_CONCEPTS, ClickRequest, PredictRequest
 
 if TYPE_CHECKING:
     from mlbackend.model.predictor import Predictor
@@ -63,8 +64,6 @@ class LabelStudioService:
         config: LabelConfig,
         context: Any,
     ) -> dict[str, Any]:
-        from mlbackend.serving.lanes import Urgency
-
         control = config.mask_control()
         image = await self._image(engine, predictor, task, config)
         embedding = (await engine.encoder.embedding("click", predictor, image, Urgency.CLICK)).embedding

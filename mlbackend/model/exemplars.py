@@ -13,7 +13,7 @@ import torch
 from transformers.models.sam3.modeling_sam3 import Sam3GeometryEncoder
 
 from mlbackend.model.network import Sam3Network, TextFeatures
-from mlbackend.server.wire import ExemplarBox
+from mlbackend.model.prompts import ExemplarBox
 
 
 def with_exemplars(

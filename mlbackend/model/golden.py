@@ -12,7 +12,7 @@ import torch
 
 from mlbackend.model.network import WeightsError
 from mlbackend.model.predictor import Predictor, Prompt
-from mlbackend.server.wire import Point
+from mlbackend.model.prompts import Point
 
 CONCEPTS = ("chicken", "duck")
 SIDE_PX = 192

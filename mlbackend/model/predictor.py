@@ -18,7 +18,7 @@ from cachetools import LRUCache, cachedmethod
 from mlbackend.model.exemplars import with_exemplars
 from mlbackend.model.logits import stability
 from mlbackend.model.network import PhraseTokenizer, PromptTooLong, Sam3Network, TextFeatures, preprocess
-from mlbackend.server.wire import ExemplarBox, Point
+from mlbackend.model.prompts import ExemplarBox, Point
 from mlbackend.store.embeddings import Embedding, round_to_fp16
 
 CLICK_LEVELS = ("fine", "middle", "coarse")

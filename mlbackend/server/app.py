@@ -29,6 +29,7 @@ from mlbackend.server import wire
 from mlbackend.server.http import get_core, json_behind, read_body, unless_gone
 from mlbackend.serving.aliases import Aliases
 from mlbackend.serving.metrics import Metrics
+from mlbackend.serving.requests import VERSION
 from mlbackend.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ async def versions(request: Request) -> Response:
 
 async def load_version(request: Request) -> Response:
     version = request.path_params["version"]
-    if not wire.VERSION.fullmatch(version):
+    if not VERSION.fullmatch(version):
         raise bad_request("A version's name holds a-z 0-9 . _ - alone.", "version")
     return JSONResponse(await get_core(request).registry.load(version))
 

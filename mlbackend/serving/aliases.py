@@ -10,7 +10,7 @@ import json
 import logging
 from pathlib import Path
 
-from mlbackend.server.wire import VERSION
+from mlbackend.serving.requests import VERSION
 
 log = logging.getLogger(__name__)
 

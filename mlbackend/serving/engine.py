@@ -17,13 +17,13 @@ from mlbackend.errors import ApiError, overloaded, overtaken
 from mlbackend.model.logits import logits_to_wire
 from mlbackend.model.network import PromptTooLong
 from mlbackend.model.predictor import Candidate, ConceptResult, Predictor, Prompt
-from mlbackend.server.wire import ClickRequest, MaskRequest, PredictRequest, check_box_inside, check_inside
 from mlbackend.serving.answers import feature_base64, wire_candidates, wire_concepts
 from mlbackend.serving.desks import Desks
 from mlbackend.serving.encoding import Encoder, Found, encode_batch
 from mlbackend.serving.kept import KeptMask, KeptMasks
 from mlbackend.serving.lanes import ClickLane, HeavyLane, Urgency
 from mlbackend.serving.metrics import Metrics
+from mlbackend.serving.requests import ClickRequest, MaskRequest, PredictRequest, check_box_inside, check_inside
 from mlbackend.serving.stages import spare_memory, stages_ms, timed, timed_shares
 from mlbackend.settings import MIB, Settings
 from mlbackend.store.embeddings import Embedding

@@ -17,8 +17,8 @@ from mlbackend.model.golden import check_golden
 from mlbackend.model.loader import LoadOptions, load_predictor, parameter_bytes, read_manifest, resolve_source
 from mlbackend.model.network import WeightsError
 from mlbackend.model.predictor import Predictor
-from mlbackend.server.wire import VERSION
 from mlbackend.serving.encoding import encode_batch
+from mlbackend.serving.requests import VERSION
 from mlbackend.settings import MIB, Settings
 
 log = logging.getLogger(__name__)

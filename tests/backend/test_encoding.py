@@ -15,11 +15,12 @@ import torch
 from mlbackend.errors import ApiError
 from mlbackend.model.loader import LoadOptions, load_predictor
 from mlbackend.model.predictor import Predictor
-from mlbackend.server.wire import ClickRequest, Point
+from mlbackend.model.prompts import Point
 from mlbackend.serving.encoding import Encoder, Found, embedding_key
 from mlbackend.serving.engine import Engine
 from mlbackend.serving.lanes import HeavyLane, Urgency
 from mlbackend.serving.metrics import Metrics
+from mlbackend.serving.requests import ClickRequest
 from mlbackend.settings import read_settings
 from tests.backend.support import run_async, store_picture
 from tests.processes import PATIENCE_S

@@ -15,7 +15,7 @@ from transformers.models.sam3.modeling_sam3 import Sam3Model
 from mlbackend.model.exemplars import roi_align
 from mlbackend.model.network import _read_configs
 from mlbackend.model.predictor import Predictor
-from mlbackend.server.wire import ExemplarBox
+from mlbackend.model.prompts import ExemplarBox
 from tests.backend.conftest import Served
 from tests.backend.support import noisy_picture
 from tests.data.make_roi_align_reference import roi_align as slow_roi_align

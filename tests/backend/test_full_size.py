@@ -18,7 +18,7 @@ from mlbackend.model.logits import logits_to_wire
 from mlbackend.model.masks import decode_wire_mask
 from mlbackend.model.network import WeightsError, _read_configs
 from mlbackend.model.predictor import Predictor, Prompt
-from mlbackend.server.wire import Point
+from mlbackend.model.prompts import Point
 from mlbackend.store.embeddings import Embedding
 from tests.backend.support import noisy_picture
 

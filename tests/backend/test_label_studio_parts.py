@@ -15,7 +15,7 @@ from mlbackend.label_studio.label_config import Control, parse_label_config
 from mlbackend.label_studio.prompts import read_context
 from mlbackend.label_studio.regions import mask_regions, outlines_pct
 from mlbackend.label_studio.spool import Spool
-from mlbackend.server.wire import Point
+from mlbackend.model.prompts import Point
 from mlbackend.serving.aliases import Aliases
 
 CONFIG = """<View><Image name="img" value="$image"/>

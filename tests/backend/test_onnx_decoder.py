@@ -14,7 +14,7 @@ import torch
 from mlbackend.model.loader import LoadOptions, load_predictor
 from mlbackend.model.onnx_decoder import OnnxDecoder, attach_onnx_decoder
 from mlbackend.model.predictor import Predictor, Prompt
-from mlbackend.server.wire import Point
+from mlbackend.model.prompts import Point
 from tests.backend.support import noisy_picture, served_here
 
 installed = pytest.mark.skipif(

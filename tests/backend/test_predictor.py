@@ -13,7 +13,7 @@ from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerMo
 from mlbackend.model.loader import LoadOptions, load_predictor
 from mlbackend.model.network import _read_configs
 from mlbackend.model.predictor import Predictor, Prompt
-from mlbackend.server.wire import Point
+from mlbackend.model.prompts import Point
 from mlbackend.store.embeddings import Embedding, Key, WarmLayer
 from tests.backend.support import noisy_picture
 

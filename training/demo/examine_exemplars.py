@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from mlbackend.model.exemplars import with_exemplars
 from mlbackend.model.network import PhraseTokenizer, Sam3Network
-from mlbackend.server.wire import ExemplarBox
+from mlbackend.model.prompts import ExemplarBox
 from training.demo.examine import encoded_scenes
 
 UNKNOWN_WORD = "zebu"
