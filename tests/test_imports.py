@@ -62,7 +62,9 @@ def test_toolbox_is_a_leaf():
         for name in _names_imported(node)
     }
     assert "toolbox.files" in modules
-    assert named - set(sys.stdlib_module_names) <= {"toolbox", "numpy", "pycocotools", "httpx"}
+    # boto3 is imported by s3.py when a bucket is first asked for, and not before.
+    assert named - set(sys.stdlib_module_names) <= {"toolbox", "numpy", "pycocotools", "httpx", "boto3", "botocore"}
+    assert "boto3" not in loaded
     assert loaded & (TOWERS | {"django", "celery", "torch", "scipy", "rest_framework"}) == set()
 
 
@@ -109,7 +111,11 @@ EXCEPTIONS = {
     ("settings", "jobs"): "the settings register the broker's transport",
     ("queue", "registry"): "the queue's page says which words the serving model was never taught",
 }
-BACKEND_ROOMS = ["errors", "settings", "store", "model", "serving", "label_studio", "server"]
+BACKEND_ROOMS = ["errors", "store", "model", "settings", "serving", "server", "label_studio"]
+BACKEND_EXCEPTIONS = {
+    ("server", "label_studio"): "the app mounts Label Studio's routes",
+    ("settings", "label_studio"): "where images may be fetched from is a setting",
+}
 
 
 def _imports(tower: str) -> dict[str, set[str]]:
@@ -156,13 +162,13 @@ def test_every_room_has_a_place_in_the_order():
 
 
 def test_the_backends_rooms_import_only_the_rooms_before_them():
-    wrong = []
+    wrong = set()
     for module, imported in _imports("mlbackend").items():
         room = _room(module)
         if room in BACKEND_ROOMS:
             allowed = {"", *BACKEND_ROOMS[: BACKEND_ROOMS.index(room) + 1]}
-            wrong += [f"{module} -> {other}" for other in imported if _room(other) not in allowed]
-    assert wrong == []
+            wrong |= {(room, _room(other)) for other in imported if _room(other) not in allowed}
+    assert wrong == set(BACKEND_EXCEPTIONS)
 
 
 @pytest.mark.parametrize("tower", sorted(TOWERS))

@@ -32,7 +32,7 @@ class WireMask(serializers.Serializer):
     crop_xywh = serializers.ListField(child=serializers.IntegerField())
     counts = serializers.CharField(allow_blank=True)
 
-    def to_representation(self, instance: dict) -> dict:
+    def to_representation(self, instance: Any) -> Any:
         return instance if "crop_xywh" in instance else rle_to_wire(instance)
 
 
