@@ -135,7 +135,7 @@ def posted(request: HttpRequest) -> QueryDict | None:
 
 
 def errors_told(request: HttpRequest, form: Form) -> None:
-    """On the next page, each with its field's name: a deed has no page of its own to show its form on."""
+    """On the next page, each with its field's name: an action has no page of its own to show its form on."""
     for name, errors in form.errors.items():
         label = form.fields[name].label or name.replace("_", " ").capitalize() if name in form.fields else ""
         for error in errors:

@@ -61,7 +61,7 @@ def restore(request: Request, slug: str, concept_id: int) -> Response:
 
 
 def _whole(request: Request, slug: str, concept_id: int) -> Response:
-    """As it is now: the deed changed it."""
+    """As it is now: the action changed it."""
     return Response(serializers.WholeConcept(_concept(request, slug, concept_id)).data)
 
 

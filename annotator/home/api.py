@@ -1,4 +1,4 @@
-"""Projects: what there is, and the admin's deeds on it."""
+"""Projects: what there is, and the admin's actions on it."""
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.decorators import api_view

@@ -1,4 +1,4 @@
-"""What people type into pages, checked for shape; whether a deed is allowed, the services say."""
+"""What people type into pages, checked for shape; whether an action is allowed, the services say."""
 
 from typing import Any
 

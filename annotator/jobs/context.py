@@ -33,7 +33,7 @@ class JobContext:
         self.stop_reason = ""
         self._stop = threading.Event()
         self._ended = threading.Event()
-        self._last_deeds: list[Callable[[], None]] = []
+        self._last_actions: list[Callable[[], None]] = []
         self._written_at = self._told_at = 0.0
         self._began_at = time.monotonic()
         self._thread = threading.Thread(target=self._keep_lease, name=f"lease of job {job.pk}", daemon=True)
@@ -74,9 +74,9 @@ class JobContext:
             self._ask_to_stop("worker stops")
         return self._stop.is_set()
 
-    def when_ended(self, deed: Callable[[], None]) -> None:
+    def when_ended(self, action: Callable[[], None]) -> None:
         """Tidy up so once the row is closed, and not before: a worker that dies leaves all to the next."""
-        self._last_deeds.append(deed)
+        self._last_actions.append(action)
 
     def close(self, state: str, **fields: Any) -> None:
         """Write down how this attempt ended, unless another one has the job by now."""
@@ -84,8 +84,8 @@ class JobContext:
         if ended:
             fields["finished_at"] = Now()
         if self.owned().update(state=state, lease_until=None, eta_seconds=None, **fields) and ended:
-            for deed in self._last_deeds:
-                deed()
+            for action in self._last_actions:
+                action()
 
     def owned(self) -> QuerySet[Job]:
         """The row, as long as this attempt owns it: nobody cancels, ends or overwrites another attempt's work."""

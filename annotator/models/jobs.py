@@ -66,7 +66,7 @@ class Job(models.Model):
 
 
 class AuditEvent(models.Model):
-    """Who did what to what. Appended in the transaction of the deed."""
+    """Who did what to what. Appended in the transaction of the action."""
 
     project = models.ForeignKey(Project, models.CASCADE, null=True, related_name="audit_events")
     actor = models.ForeignKey(

@@ -332,6 +332,6 @@ def roll_back(journey: Journey, admin: Page) -> None:
     admin.get_by_role("button", name="Roll back to demo").click()
     admin.locator("#confirm-yes").click()
     wait_until(lambda: journey.serving() == "demo")
-    deeds = journey.one("select group_concat(action) from annotator_auditevent")[0]
-    assert "promote" in deeds
-    assert "rollback" in deeds
+    actions = journey.one("select group_concat(action) from annotator_auditevent")[0]
+    assert "promote" in actions
+    assert "rollback" in actions

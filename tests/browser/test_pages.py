@@ -133,7 +133,7 @@ def test_loss_grows_on_the_page_while_the_run_trains(stage):
     page.locator("#loss-rows tr", has_text="2.500").wait_for()
 
 
-def test_question_before_a_big_deed_can_be_answered_no(stage):
+def test_question_before_a_big_action_can_be_answered_no(stage):
     job = factories.make_job(stage.barn.project)
     page = stage.page_for(stage.barn.admin, f"jobs/{job.pk}/")
     page.get_by_role("button", name="Cancel the job").click()

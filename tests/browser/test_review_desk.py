@@ -52,7 +52,7 @@ def test_an_absent_answer_opens_where_the_model_proposed_nothing_either(stage):
     assert reviewer.role("iou").inner_text() == "–"
 
 
-def test_while_mending_every_deed_has_a_button_too(stage):
+def test_while_mending_every_action_has_a_button_too(stage):
     task, _ = stage.add_task(CHICKENS)
     size = task.pair.image.width, task.pair.image.height
     marked = factories.make_instance(factories.box_rle(20, 30, 90, 100, *size))
@@ -60,12 +60,12 @@ def test_while_mending_every_deed_has_a_button_too(stage):
     page = stage.page_for(stage.barn.reviewer, f"review/{annotation.pk}/")
     reviewer = Desk(page)
     reviewer.says("1 marked")
-    deeds = page.get_by_role("group", name="While mending")
-    assert deeds.is_hidden()
+    actions = page.get_by_role("group", name="While mending")
+    assert actions.is_hidden()
     page.get_by_role("button", name="Fix").click()
-    deeds.get_by_role("button", name="Select next").click()
+    actions.get_by_role("button", name="Select next").click()
     reviewer.role("instances").get_by_role("button").click()
-    deeds.get_by_role("button", name="Remove").click()
+    actions.get_by_role("button", name="Remove").click()
     page.get_by_role("button", name="Save and approve").click()
     page.get_by_text("Nothing waits for review").wait_for()
     assert annotation.review.fixed.verdict == "absent"

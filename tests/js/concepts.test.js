@@ -57,7 +57,7 @@ test("each concept keeps its own proposals, instances and cursor", () => {
   assert.deepEqual([work(7).instances.length, work(7).cursor], [1, { kind: "proposal", key: 1 }]);
 });
 
-test("undo goes back to the concept that the deed was about, and redo does it there again", () => {
+test("undo goes back to the concept that the edit was about, and redo does it there again", () => {
   const { editor, counterparts, state, work } = pass(7, 8);
   editor.accept();
   counterparts.number(2);

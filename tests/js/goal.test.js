@@ -8,7 +8,7 @@ function panel({ goal = null, answers = [] } = {}) {
   const elements = {
     today: {},
     "today-bar": {},
-    goal: { addEventListener: (_, deed) => (elements.goal.change = deed) },
+    goal: { addEventListener: (_, action) => (elements.goal.change = action) },
   };
   const values = { goal };
   const settings = { get: (name) => values[name], set: (name, value) => (values[name] = value) };

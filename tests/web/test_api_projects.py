@@ -1,4 +1,4 @@
-"""Projects, jobs and the admin's deeds over the API."""
+"""Projects, jobs and the admin's actions over the API."""
 
 import pytest
 

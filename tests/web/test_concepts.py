@@ -236,8 +236,8 @@ def test_api_previews_a_merge_and_then_does_it(barn, hen, image_known, api):
 
 
 def test_api_renames_retires_and_brings_back(barn, hen, api):
-    def post(deed: str, body: dict | None = None):
-        return api(barn.admin).post(f"/api/v1/projects/barn/concepts/{hen.pk}/{deed}", body or {}, format="json")
+    def post(action: str, body: dict | None = None):
+        return api(barn.admin).post(f"/api/v1/projects/barn/concepts/{hen.pk}/{action}", body or {}, format="json")
 
     assert post("rename", {"name": "duck"}).json()["name"] == "duck"
     assert post("rename", {"name": "chicken"}).status_code == 400

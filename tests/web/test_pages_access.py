@@ -69,7 +69,7 @@ POLICY = {
 RANK = ["annotator", "reviewer", "admin"]
 NAMES = [pattern.name for pattern in PROJECT]
 PAGES = [name for name in NAMES if "get" in POLICY.get(name, ("", ()))[1]]
-DEEDS = [name for name in NAMES if "post" in POLICY.get(name, ("", ()))[1]]
+ACTIONS = [name for name in NAMES if "post" in POLICY.get(name, ("", ()))[1]]
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def address(name: str, ids: dict) -> str:
 
 
 def rows() -> tuple:
-    """What deeds could change."""
+    """What actions could change."""
     return (
         list(Project.objects.values_list()),
         list(Concept.objects.values_list()),
@@ -162,8 +162,8 @@ def test_wrong_method_is_405(barn, ids, signed_in, name):
         assert getattr(signed_in(barn.admin), method)(address(name, ids)).status_code == 405
 
 
-@pytest.mark.parametrize("name", DEEDS)
-def test_deed_is_403_for_lower_roles_and_changes_nothing(barn, ids, signed_in, name):
+@pytest.mark.parametrize("name", ACTIONS)
+def test_action_is_403_for_lower_roles_and_changes_nothing(barn, ids, signed_in, name):
     least = "admin" if name in ("images", "people", "predictions") else POLICY[name][0]
     before = rows()
     for role in RANK[: RANK.index(least)]:
@@ -171,8 +171,8 @@ def test_deed_is_403_for_lower_roles_and_changes_nothing(barn, ids, signed_in, n
     assert rows() == before
 
 
-@pytest.mark.parametrize("name", DEEDS)
-def test_deed_without_csrf_token_is_refused(barn, ids, name):
+@pytest.mark.parametrize("name", ACTIONS)
+def test_action_without_csrf_token_is_refused(barn, ids, name):
     client = Client(enforce_csrf_checks=True)
     client.force_login(barn.admin)
     before = rows()
@@ -198,8 +198,16 @@ def test_rows_of_another_project_are_unknown_in_this_one(barn, ids, signed_in):
     here = {**ids, "slug": other.slug}
     for name in ("job", "run", "review", *DOWNLOADS):
         assert signed_in(barn.admin).get(address(name, here)).status_code == 404
-    deeds = ("job-cancel", "lease-release", "task-reassign", "concept", "concept-merge", "run-promote", "member-change")
-    for name in deeds:
+    actions = (
+        "job-cancel",
+        "lease-release",
+        "task-reassign",
+        "concept",
+        "concept-merge",
+        "run-promote",
+        "member-change",
+    )
+    for name in actions:
         assert signed_in(barn.admin).post(address(name, here)).status_code == 404
 
 

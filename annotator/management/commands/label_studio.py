@@ -15,10 +15,10 @@ class Command(JobCommand):
     help = "Link a project to one of Label Studio's, pull what was annotated there, or undo the link."
 
     def add_own_arguments(self, parser: CommandParser) -> None:
-        deed = parser.add_mutually_exclusive_group()
-        deed.add_argument("--link", type=int, metavar="NUMBER", help="Label Studio's number of the project")
-        deed.add_argument("--pull", action="store_true", help="look at every task there; what is here is not doubled")
-        deed.add_argument("--unlink", action="store_true", help="pull no more; the answers stay")
+        action = parser.add_mutually_exclusive_group()
+        action.add_argument("--link", type=int, metavar="NUMBER", help="Label Studio's number of the project")
+        action.add_argument("--pull", action="store_true", help="look at every task there; what is here is not doubled")
+        action.add_argument("--unlink", action="store_true", help="pull no more; the answers stay")
         parser.add_argument("--author", help="member on whom unknown authors' answers are booked (default: --user)")
         parser.add_argument("--exhaustive", action="store_true", help="what is not annotated is not in the image")
 

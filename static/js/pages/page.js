@@ -1,4 +1,4 @@
-// What every page has: CSRF for htmx, toasts for failed requests, the theme switch, menus, questions before big deeds.
+// What every page has: CSRF for htmx, toasts for failed requests, the theme switch, menus, questions before big actions.
 
 export function showToast(text, kind = "error") {
   const toast = document.createElement("div");
@@ -56,7 +56,7 @@ function submitConfirmed(form, submitter) {
   delete form.dataset.confirmed;
 }
 
-// A second press of a slow button must not start a second deed.
+// A second press of a slow button must not start a second action.
 function disableWhileSending(event) {
   if (event.defaultPrevented || event.target.method !== "post") return;
   setTimeout(() => {

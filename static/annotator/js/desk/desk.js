@@ -110,8 +110,8 @@ export class Desk {
   }
 
   /** Do it where this task may be decided, else say why not. */
-  decide(deed) {
-    return this.lockedReason ?? deed();
+  decide(action) {
+    return this.lockedReason ?? action();
   }
 
   get isIdle() {
@@ -208,9 +208,9 @@ export class Desk {
     notices.show("looking", "info", mayAnswer(task) ? UNLEASED : LOOKING_ON, buttons);
   }
 
-  #fill(deed) {
+  #fill(action) {
     this.#loading = true;
-    deed();
+    action();
     this.#loading = false;
     this.#drafting.settle();
     this.#parts.panel.showWork(this.#parts.store.state);

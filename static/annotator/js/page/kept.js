@@ -1,9 +1,9 @@
 /** JSON under a prefix of the browser's storage. A full or forbidden storage is told, never thrown. */
 
 export function createKept(storage, prefix, onTrouble) {
-  const guarded = (deed) => {
+  const guarded = (action) => {
     try {
-      return deed();
+      return action();
     } catch {
       onTrouble("This browser keeps no more data, so the copy beside the server's is missing. Free some storage.");
       return null;

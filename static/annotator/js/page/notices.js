@@ -11,7 +11,7 @@ export class Notices {
   }
 
   /**
-   * `buttons` = [[label, deed]]; clicks beside them go through to the picture. The same text again changes nothing,
+   * `buttons` = [[label, action]]; clicks beside them go through to the picture. The same text again changes nothing,
    * so that the live region does not stutter, and what was put away stays away.
    */
   show(subject, kind, text, buttons = []) {
@@ -19,9 +19,9 @@ export class Notices {
     this.clear(subject);
     const putAway = button("✕", () => box.remove());
     putAway.setAttribute("aria-label", "Put this notice away");
-    const deeds = buttons.map(([label, deed]) => button(label, deed));
+    const actions = buttons.map(([label, action]) => button(label, action));
     const box = element("div", { className: `notice notice-${kind}` }, element("span", { textContent: text }));
-    box.append(element("span", { className: "desk-notice-deeds" }, ...deeds, putAway));
+    box.append(element("span", { className: "desk-notice-actions" }, ...actions, putAway));
     this.#shown.set(subject, { box, text });
     this.#container.append(box);
   }

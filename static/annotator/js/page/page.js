@@ -40,7 +40,7 @@ function csrfToken() {
   return document.querySelector("meta[name=csrf-token]").getAttribute("content");
 }
 
-/** Buttons with data-action and keys do the same deeds; a deed's sentence goes to the status line. */
+/** Buttons with data-action and keys do the same; an action's sentence goes to the status line. */
 export function bindActions({ root, keymap, say, role }, actions) {
   const run = async (action, event) => say(await actions[action]?.(event));
   root.addEventListener("click", (event) => {

@@ -20,14 +20,14 @@ export const rolesOf = (root) => (name) => root.querySelector(`[data-role=${name
 
 export class Panel {
   #role;
-  #deeds;
+  #actions;
   #laneWords;
 
-  /** `deeds`: onSelect, onAccept, onReject, onRemove, each called with a cursor. The page holds the lanes' words. */
-  constructor(root, deeds) {
+  /** `actions`: onSelect, onAccept, onReject, onRemove, each called with a cursor. The page holds the lanes' words. */
+  constructor(root, actions) {
     this.#role = rolesOf(root);
     this.#laneWords = JSON.parse(root.querySelector("#lane-words").textContent);
-    this.#deeds = deeds;
+    this.#actions = actions;
   }
 
   setText(name, text) {
@@ -89,17 +89,17 @@ export class Panel {
   }
 
   #instanceRow(work, { key, origin, edited, score }, i) {
-    const waits = work.pending?.key === key ? ` · ${PENDING[work.pending.deed]}` : "";
+    const waits = work.pending?.key === key ? ` · ${PENDING[work.pending.edit]}` : "";
     const scored = score === null ? "" : ` · ${score.toFixed(2)}`;
     const words = `${i + 1} · ${ORIGINS[origin]}${edited ? ", edited" : ""}${scored}${waits}`;
-    return this.#row(work, { kind: "instance", key }, words, "accepted", [["Remove", "✕", this.#deeds.onRemove]]);
+    return this.#row(work, { kind: "instance", key }, words, "accepted", [["Remove", "✕", this.#actions.onRemove]]);
   }
 
   #proposalRow(work, { index, score, exemplars }) {
     const status = proposalStatus(work, index);
     const found = exemplars ? ORIGINS.exemplar : "";
     const words = [`Proposal ${index + 1}`, score.toFixed(2), found, STATUS[status]].filter(Boolean).join(" · ");
-    const { onAccept, onReject } = this.#deeds;
+    const { onAccept, onReject } = this.#actions;
     const buttons =
       status === "open"
         ? [
@@ -112,17 +112,17 @@ export class Panel {
 
   #row({ cursor }, at, words, status, buttons) {
     const isSelected = cursor?.kind === at.kind && cursor.key === at.key;
-    const onclick = () => this.#deeds.onSelect(at);
+    const onclick = () => this.#actions.onSelect(at);
     const select = element("button", { type: "button", className: "desk-item", textContent: words, onclick });
     select.setAttribute("aria-pressed", String(isSelected));
-    const deeds = buttons.map(([label, sign, deed]) => deedButton(label, sign, words, () => deed(at)));
-    const made = element("li", { dataset: { status } }, select, ...deeds);
+    const actions = buttons.map(([label, sign, action]) => actionButton(label, sign, words, () => action(at)));
+    const made = element("li", { dataset: { status } }, select, ...actions);
     if (isSelected) made.dataset.selected = "";
     return made;
   }
 }
 
-function deedButton(label, sign, words, onclick) {
+function actionButton(label, sign, words, onclick) {
   const looks = { type: "button", className: "button button-small", textContent: sign, title: label };
   const button = element("button", { ...looks, onclick });
   button.setAttribute("aria-label", `${label}: ${words}`);

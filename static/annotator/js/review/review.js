@@ -241,8 +241,8 @@ export class ReviewDesk {
     this.#parts.editing.workspace.invalidate("live");
   }
 
-  #mending(deed) {
-    return this.#isMending ? deed() : "Press F first to mend it.";
+  #mending(action) {
+    return this.#isMending ? action() : "Press F first to mend it.";
   }
 
   #fix(event) {

@@ -1,6 +1,6 @@
 /**
- * Tools, view and mask deeds on one image: what the annotator's desk and a mending reviewer share. `actions` maps the
- * names of the shortcut table to deeds; a deed answers with a sentence for the status line, or nothing.
+ * Tools, view and mask edits on one image: what the annotator's desk and a mending reviewer share. `actions` maps the
+ * names of the shortcut table to edits; an edit answers with a sentence for the status line, or nothing.
  */
 
 import { Counterparts } from "../work/counterparts.js";
@@ -194,7 +194,7 @@ export class Editing {
     const { editor, settings, say } = this.#parts;
     const radius = () => settings.get("brush") * this.#unit;
     const shared = { image: () => this.#image, redraw: () => this.#redraw(), radius, tell: say };
-    const painting = (deed) => (mask) => this.#unlocked(() => deed(mask));
+    const painting = (edit) => (mask) => this.#unlocked(() => edit(mask));
     const pointing = {
       onPoint: (point) => this.#click(point),
       onBox: (box) => this.#drawBox(box),
@@ -209,13 +209,13 @@ export class Editing {
     };
   }
 
-  #whileUnlocked(deed) {
+  #whileUnlocked(edit) {
     const { scene } = this.#parts;
-    return scene.isLocked() ? scene.lockedReason() : deed();
+    return scene.isLocked() ? scene.lockedReason() : edit();
   }
 
-  #unlocked(deed) {
-    this.#parts.say(this.#whileUnlocked(deed));
+  #unlocked(edit) {
+    this.#parts.say(this.#whileUnlocked(edit));
   }
 
   #click(point) {
@@ -280,7 +280,7 @@ export class Editing {
     return null;
   }
 
-  /** Deeds */
+  /** Edits */
 
   #accept() {
     if (this.#tools.polygon.isOpen) return void this.#tools.polygon.close();

@@ -1,6 +1,6 @@
 /**
- * Deeds that want two things named, one after the other: merge an instance with another, copy or move it to another
- * concept. What waits for its counterpart is the store's `pending`; Esc gives it up. A deed answers with a sentence.
+ * Edits that want two things named, one after the other: merge an instance with another, copy or move it to another
+ * concept. What waits for its counterpart is the store's `pending`; Esc gives it up. An edit answers with a sentence.
  */
 
 import {
@@ -46,9 +46,9 @@ export class Counterparts {
     return instanceAt(this.#state, this.#state.cursor);
   }
 
-  #pendingOf(deed) {
+  #pendingOf(edit) {
     const { pending, instances } = this.#state;
-    return pending?.deed === deed ? (instances.find((one) => one.key === pending.key) ?? null) : null;
+    return pending?.edit === edit ? (instances.find((one) => one.key === pending.key) ?? null) : null;
   }
 
   /** The first press marks the selected instance, the second makes it one with the instance selected then. */
@@ -59,7 +59,7 @@ export class Counterparts {
     if (instances.length < 2) return "There is no second instance to merge this one with.";
     if (instances.length === 2) return this.#merge(...instances);
     if (first && first !== second) return this.#merge(first, second);
-    this.#store.set({ pending: first ? null : { deed: "merge", key: second.key } });
+    this.#store.set({ pending: first ? null : { edit: "merge", key: second.key } });
     const place = instances.indexOf(second) + 1;
     return first ? "Given up." : `Instance ${place} and which other? Select it, press once more; Esc gives up.`;
   }
@@ -72,17 +72,17 @@ export class Counterparts {
   }
 
   /** To the other concept at once where there are two; else the next number says to which. */
-  transfer(deed) {
+  transfer(edit) {
     if (!isPass(this.#state)) return NO_OTHER;
     if (!this.#selected) return SELECT_ONE;
     const others = othersOf(this.#state);
-    if (others.length === 1) return this.#transfer(deed, this.#selected, others[0]);
-    this.#store.set({ pending: { deed, key: this.#selected.key } });
-    return `${deed === "copy" ? "Copy" : "Move"} to which concept? Press its number or its button; Esc gives up.`;
+    if (others.length === 1) return this.#transfer(edit, this.#selected, others[0]);
+    this.#store.set({ pending: { edit, key: this.#selected.key } });
+    return `${edit === "copy" ? "Copy" : "Move"} to which concept? Press its number or its button; Esc gives up.`;
   }
 
-  #transfer(deed, instance, { taskId, name }) {
-    const { patch, label, done } = TRANSFERS[deed];
+  #transfer(edit, instance, { taskId, name }) {
+    const { patch, label, done } = TRANSFERS[edit];
     this.#store.set({ pending: null });
     if (taskId === this.#state.taskId) return `It is ${name} already.`;
     if (holdsSame(this.#state.parked[taskId], instance)) return `The same mask is marked as ${name} already.`;
@@ -95,9 +95,9 @@ export class Counterparts {
     if (!isPass(this.#state)) return null;
     const named = this.#state.group.find((one) => one.number === number);
     if (!named) return `Concept ${number} is not asked for here: it is settled, in other hands, or there is none.`;
-    for (const deed of Object.keys(TRANSFERS)) {
-      const instance = this.#pendingOf(deed);
-      if (instance) return this.#transfer(deed, instance, named);
+    for (const edit of Object.keys(TRANSFERS)) {
+      const instance = this.#pendingOf(edit);
+      if (instance) return this.#transfer(edit, instance, named);
     }
     return this.choose(named.taskId);
   }

@@ -1,6 +1,6 @@
 /**
- * Deeds on one image, with undo: proposals accepted or rejected, instances, the mask in hand. No page, no network.
- * A deed answers with a sentence for the status line where there is one.
+ * Edits on one image, with undo: proposals accepted or rejected, instances, the mask in hand. No page, no network.
+ * An edit answers with a sentence for the status line where there is one.
  */
 
 import {
@@ -98,7 +98,7 @@ export class Editor {
 
   acceptProposal(index) {
     if (["accepted", "covered"].includes(proposalStatus(this.#work, index))) return "This proposal is settled already.";
-    this.#deed(
+    this.#edit(
       "accept proposal",
       withAccepted(this.#work, [index], () => this.newKey()),
       index,
@@ -110,7 +110,7 @@ export class Editor {
     const chosen = openProposals(this.#work).filter(({ score }) => score >= threshold);
     if (!chosen.length) return `No open proposal scores ${threshold.toFixed(2)} or more.`;
     const indices = chosen.map(({ index }) => index);
-    this.#deed(
+    this.#edit(
       "auto-accept",
       withAccepted(this.#work, indices, () => this.newKey()),
       -1,
@@ -128,7 +128,7 @@ export class Editor {
       rejected: [...rejected, index].sort((a, b) => a - b),
       instances: instances.filter((one) => one !== instance),
     };
-    this.#deed("reject", patch, index);
+    this.#edit("reject", patch, index);
     const isRecorded = !this.#work.proposals[index].exemplars;
     return `Proposal ${index + 1} rejected${isRecorded ? ": recorded as a false positive" : ""}.`;
   }
@@ -142,7 +142,7 @@ export class Editor {
       return "No more found: the model sees nothing else like this.";
     }
     const cursor = { kind: "proposal", key: added[0].index };
-    this.#deed("find more", { proposals: [...proposals, ...added], exemplars, cursor });
+    this.#edit("find more", { proposals: [...proposals, ...added], exemplars, cursor });
     return `${added.length} more found: Enter accepts, X rejects, J and K walk.`;
   }
 
@@ -151,14 +151,14 @@ export class Editor {
   remove() {
     const instance = instanceAt(this.#work, this.#work.cursor);
     if (!instance) return "Select an instance first (J, K or the list).";
-    this.#deed("remove", { instances: this.#work.instances.filter((one) => one !== instance) }, -1);
+    this.#edit("remove", { instances: this.#work.instances.filter((one) => one !== instance) }, -1);
     return "Instance removed.";
   }
 
   take() {
     const item = itemAt(this.#work, this.#work.cursor);
     if (!item) return SELECT_FIRST;
-    this.#deed("take", { hand: handFrom(item) });
+    this.#edit("take", { hand: handFrom(item) });
     return "In hand: click, paint or erase to mend it; Enter accepts.";
   }
 
@@ -172,7 +172,7 @@ export class Editor {
       const own = { key: this.newKey(), mask, wire: wireFromMask(mask, image), edited: true };
       return Object.freeze({ ...instance, ...own });
     });
-    this.#deed("split", {
+    this.#edit("split", {
       instances: instances.flatMap((one) => (one === instance ? made : [one])),
       cursor: instanceCursor(made[0]),
     });
@@ -186,7 +186,7 @@ export class Editor {
     if (hand.state === "waiting") return "The model is still drawing; a moment.";
     if (isEmpty(hand.mask)) return "The mask in hand is empty; click the object, or drop it with Esc.";
     const patch = withHandAccepted(this.#work, () => this.newKey());
-    this.#deed("accept", patch, -1);
+    this.#edit("accept", patch, -1);
     const place = patch.instances.findIndex((one) => one.mask === hand.mask);
     return `Instance ${place + 1} accepted.`;
   }
@@ -194,7 +194,7 @@ export class Editor {
   drop() {
     if (this.#work.pending) return this.#giveUp();
     if (!this.#work.hand) return null;
-    this.#deed("drop", { hand: null });
+    this.#edit("drop", { hand: null });
     return "Mask dropped.";
   }
 
@@ -208,12 +208,12 @@ export class Editor {
   addPrompt(point) {
     const hand = handForClick(this.#work, point);
     if (!hand) return "There is nothing here to take away from: click an object first.";
-    this.#deed("click", { hand: withPrompt(hand, point, ++this.#tokens) });
+    this.#edit("click", { hand: withPrompt(hand, point, ++this.#tokens) });
     return null;
   }
 
   setBox(box) {
-    this.#deed("box", { hand: withBox(this.#work.hand ?? emptyHand(), box, ++this.#tokens) });
+    this.#edit("box", { hand: withBox(this.#work.hand ?? emptyHand(), box, ++this.#tokens) });
   }
 
   /** Ask again for prompts that came back by redo or from a draft without their answer. */
@@ -243,13 +243,13 @@ export class Editor {
     const { hand } = this.#work;
     if (!hand || hand.candidates.length < 2) return "There are no other candidates: one click alone gives three.";
     const index = (hand.candidate + 1) % hand.candidates.length;
-    this.#deed("candidate", { hand: withCandidate(hand, index) });
+    this.#edit("candidate", { hand: withCandidate(hand, index) });
     return `Candidate ${index + 1} of ${hand.candidates.length}, score ${hand.candidates[index].score.toFixed(2)}.`;
   }
 
   paint(mask) {
     if (isEmpty(mask)) return null;
-    this.#deed("paint", { hand: withPaint(handForPaint(this.#work, mask), mask) });
+    this.#edit("paint", { hand: withPaint(handForPaint(this.#work, mask), mask) });
     return "Painted: Enter accepts the mask in hand.";
   }
 
@@ -257,13 +257,13 @@ export class Editor {
     if (isEmpty(mask)) return null;
     const hand = handForErasing(this.#work, mask);
     if (!hand) return "There is no mask here to take pixels from.";
-    this.#deed("erase", { hand: withErased(hand, mask) });
+    this.#edit("erase", { hand: withErased(hand, mask) });
     return null;
   }
 
   /** The model's mask cut at another logit. Steps of one `gesture` (a key held down) are one undo. */
   setBorder(border, mask, gesture) {
-    this.#deedOf(gesture, "looser or tighter", { hand: withBorder(this.#work.hand, border, mask) });
+    this.#editOf(gesture, "looser or tighter", { hand: withBorder(this.#work.hand, border, mask) });
     return `${borderWords(border)}.`;
   }
 
@@ -273,14 +273,14 @@ export class Editor {
     const hand = this.#work.hand ?? (item && handFrom(item));
     if (!hand) return "There is no mask to make tighter or looser: click an object first.";
     const moved = step > 0 ? withPixelMore(hand, this.#work.image) : withPixelLess(hand, this.#work.image);
-    this.#deedOf(gesture, "grow or shrink", { hand: moved });
+    this.#editOf(gesture, "grow or shrink", { hand: moved });
     return `A pixel ${step > 0 ? "larger" : "smaller"} all around: the model can't draw this mask anew.`;
   }
 
   fillHoles() {
     const { hand } = this.#work;
     if (!hand) return "Take a mask in hand first (R).";
-    this.#deed("fill holes", { hand: withHolesFilled(hand) });
+    this.#edit("fill holes", { hand: withHolesFilled(hand) });
     return "Holes filled.";
   }
 
@@ -302,7 +302,7 @@ export class Editor {
     return `Done again: ${entry.label}.`;
   }
 
-  /** A deed that another module has worked out, as one gesture. */
+  /** An edit that another module has worked out, as one gesture. */
   apply(label, patch, { isSilent = false } = {}) {
     const before = this.#store.set(patch);
     if (Object.keys(before).length) this.#history.record({ label, before, after: patch, isSilent });
@@ -313,15 +313,15 @@ export class Editor {
   }
 
   /** One gesture. `settled`: the proposal it was about (-1: none), from which the cursor walks on. */
-  #deed(label, patch, settled = null, gesture = null) {
+  #edit(label, patch, settled = null, gesture = null) {
     const after = settled === null ? patch : { ...patch, cursor: cursorAfter({ ...this.#work, ...patch }, settled) };
     const before = this.#store.set(after);
     if (Object.keys(before).length) this.#history.record({ label, gesture, before, after });
   }
 
   /** Part of a longer gesture: the first step is recorded, the others complete it. */
-  #deedOf(gesture, label, patch) {
-    if (this.#history.newest?.gesture !== gesture) return this.#deed(label, patch, null, gesture);
+  #editOf(gesture, label, patch) {
+    if (this.#history.newest?.gesture !== gesture) return this.#edit(label, patch, null, gesture);
     this.#store.set(patch);
     return this.#history.amend(patch);
   }

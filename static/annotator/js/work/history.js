@@ -1,6 +1,6 @@
 /**
  * Undo and redo: one gesture, one entry of {label, before, after}, both patches of the store's top-level keys. An entry
- * with `isSilent` (a turn to another concept) is no deed of its own: it goes and comes with the deed before it.
+ * with `isSilent` (a turn to another concept) is no edit of its own: it goes and comes with the edit before it.
  */
 
 export function createHistory(limit = 200) {

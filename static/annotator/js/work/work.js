@@ -30,7 +30,7 @@ import { maskFromWire, wireFromMask } from "../mask/rle.js";
  * @property {boolean} absent said to be not in this image, where several concepts are decided in one pass
  * @property {ConceptRow[]} group all concepts that are decided in this pass
  * @property {Readonly<Record<number, Work>>} parked task id -> work, of those that are not in hand (concepts.js)
- * @property {{deed: string, key: string} | null} pending an instance that waits for its counterpart to be named
+ * @property {{edit: string, key: string} | null} pending an instance that waits for its counterpart to be named
  */
 /** @typedef {import("./store.js").Store<Work>} WorkStore */
 
