@@ -106,7 +106,7 @@ def _add_history(known: dict[int, Known], image: Image, project: Project, user: 
 
 
 def _tasks_visible(known: dict[int, Known], project: Project, user: Person) -> list[Task]:
-    """One of two blind ones; of a pair whose truth is kept back the open one alone, as of one never looked at."""
+    """One answer of a double; of a pair whose truth is kept back the open one alone, as of one never looked at."""
     tasks = Task.objects.filter(pair__in=known, blind=0).select_related("holder").defer("reasons").order_by("pk")
     if role_of(user=user, project=project) == Membership.Role.ANNOTATOR:
         tasks = tasks.filter(Q(state__in=Task.OPEN_STATES) | Q(author_id=user.pk))

@@ -9,7 +9,7 @@ from django.db.models import Count, Q
 from annotator.common.access import RANK, Person
 from annotator.common.active import concepts_active, pairs_active
 from annotator.models import GateDecision, Job, Pair, Project, Snapshot, Task, TrainingRun
-from annotator.queue.selectors import half_awaited
+from annotator.queue.selectors import double_awaited
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _task_counts(project: Project, user: Person) -> dict[str, int]:
     """Counted by state from the index alone; only the few waiting ones are looked at more closely."""
     state = Task.State
     found = dict(project.tasks.order_by().values_list("state").annotate(n=Count("id")))
-    submitted = project.tasks.filter(~half_awaited(), state=state.SUBMITTED)
+    submitted = project.tasks.filter(~double_awaited(), state=state.SUBMITTED)
     barred = Q(author_id=user.pk) | Q(twin_of__author_id=user.pk) | Q(twin__author_id=user.pk)
     others = submitted if project.self_review_allowed else submitted.exclude(barred)
     return {

@@ -1,4 +1,4 @@
-"""How far two blind answers to one pair agree, per person and per concept."""
+"""How far the two answers of a double agree, per person and per concept."""
 
 from dataclasses import dataclass, field
 
@@ -31,7 +31,8 @@ class Agreement:
 
 
 def agreements_of(*, project: Project) -> tuple[list[Agreement], list[Agreement]]:
-    """(by person, by concept), by name, from first answers: what somebody said after a reviewer's word is not blind."""
+    """(by person, by concept), by name, from first answers: what somebody said after a reviewer's word is no longer
+    independent."""
     seconds = Annotation.objects.filter(task__project=project, task__blind=1, revision=1).order_by("-pk")
     seconds = list(seconds.select_related("author", "task", "pair__concept").defer("pair__instances")[:NEWEST])
     firsts = Annotation.objects.filter(task__in=[one.task.twin_of_id for one in seconds], revision=1)

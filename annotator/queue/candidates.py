@@ -23,10 +23,10 @@ def tasks_withdrawable(*, project: Project) -> QuerySet[Task]:
     begun = Draft.objects.filter(task=OuterRef("pk"))
     asked_for = Q(lane__in=(Task.Lane.MANUAL, Task.Lane.SUSPECT)) | Q(assignee__isnull=False)
     waiting = Task.objects.filter(project=project, state=Task.State.QUEUED).exclude(asked_for)
-    # Of two halves both go or none: one that is answered already waits for the other.
-    half = Task.objects.filter(Q(twin_of=OuterRef("pk")) | Q(pk=OuterRef("twin_of")))
-    half_begun = half.filter(~Q(state=Task.State.QUEUED) | Q(assignee__isnull=False) | Exists(begun))
-    return waiting.filter(~Exists(begun), ~Exists(half_begun))
+    # Withdraw both tasks of a double or neither: one that is answered already waits for the other.
+    double = Task.objects.filter(Q(twin_of=OuterRef("pk")) | Q(pk=OuterRef("twin_of")))
+    double_begun = double.filter(~Q(state=Task.State.QUEUED) | Q(assignee__isnull=False) | Exists(begun))
+    return waiting.filter(~Exists(begun), ~Exists(double_begun))
 
 
 def pairs_to_mine(*, project: Project) -> QuerySet[Pair]:

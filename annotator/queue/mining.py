@@ -207,8 +207,8 @@ def queue_refill(
         for pair_id in free
     ]
     queued = Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE)
-    seconds = doubles_add(project=project, tasks=queued)
-    return queued + seconds + honeypots_add(project=project, version=version, pairs=honeypots, number=number, seed=seed)
+    doubles = doubles_add(project=project, tasks=queued)
+    return queued + doubles + honeypots_add(project=project, version=version, pairs=honeypots, number=number, seed=seed)
 
 
 def _warm(version: ModelVersion, tasks: Sequence[Task]) -> int | str:

@@ -11,26 +11,27 @@ from annotator.models import Annotation, Draft, Pair, Prediction, Project, Revie
 PROPOSED_QUERY_SCORE = 0.5
 
 
-def half_of(task: Task) -> Task | None:
+def double_of(task: Task) -> Task | None:
     """The other of two tasks that ask two people about one pair, if there are two."""
     return Task.objects.filter(Q(twin_of=task.pk) | Q(pk=task.twin_of_id)).first()
 
 
-def half_awaited() -> Exists:
-    """Of tasks: whether the other half is still to be answered, as long as the project labels twice at all."""
-    half = Task.objects.filter(Q(twin_of=OuterRef("pk")) | Q(pk=OuterRef("twin_of")))
+def double_awaited() -> Exists:
+    """Of tasks: whether the other task of its double is still to be answered, as long as the project labels twice at
+    all."""
+    double = Task.objects.filter(Q(twin_of=OuterRef("pk")) | Q(pk=OuterRef("twin_of")))
     unanswered = (Task.State.QUEUED, Task.State.CLAIMED)
-    return Exists(half.filter(state__in=unanswered, project__double_share__gt=0))
+    return Exists(double.filter(state__in=unanswered, project__double_share__gt=0))
 
 
 def tasks_barred(user: Person) -> Q:
-    """Tasks that this person must not get: the other half of two blind labels is theirs, or the known answer is.
+    """Tasks that this person must not get: the other task of the double is theirs, or the known answer is.
 
     Correlated subqueries, so that the queue is walked from its top and not read as a whole.
     """
-    half = Task.objects.filter(Q(twin_of=OuterRef("pk")) | Q(pk=OuterRef("twin_of")))
+    double = Task.objects.filter(Q(twin_of=OuterRef("pk")) | Q(pk=OuterRef("twin_of")))
     answered = Annotation.objects.filter(task=OuterRef("pk"), author_id=user.pk)
-    theirs = half.filter(Q(holder_id=user.pk) | Q(author_id=user.pk) | Q(assignee_id=user.pk) | Exists(answered))
+    theirs = double.filter(Q(holder_id=user.pk) | Q(author_id=user.pk) | Q(assignee_id=user.pk) | Exists(answered))
     known = Annotation.objects.filter(pair=OuterRef("pair"), author_id=user.pk)
     return Q(Exists(theirs)) | Q(Exists(known), lane=Task.Lane.HONEYPOT)
 

@@ -14,7 +14,7 @@ from annotator.common.errors import ConflictError, RoostError
 from annotator.common.instances import instances_from_wire, verdict_checked
 from annotator.models import Annotation, Concept, Draft, Review, Task
 
-from .doubles import double_is_due, half_approve
+from .doubles import double_approve, double_is_due
 from .drafts import draft_keep_submission
 from .known_answers import honeypot_score
 from .leases import LEASE_LOST
@@ -115,7 +115,7 @@ def _pass_on(annotation: Annotation) -> None:
     if not due:
         Review.objects.create(annotation=annotation, reviewer=None, decision=Review.Decision.APPROVE)
         pair_settle(annotation=annotation)
-        half_approve(annotation=annotation)
+        double_approve(annotation=annotation)
     Task.objects.filter(pk=annotation.task_id).update(
         state=Task.State.SUBMITTED if due else Task.State.APPROVED,
         author=annotation.author,

@@ -1,11 +1,11 @@
-"""What a person may see of a pair: a tested or blind answer is only worth something if nobody has seen it."""
+"""What a person may see of a pair: a known answer or one of a double is only worth something if nobody has seen it."""
 
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Value, When
 
 from annotator.common.access import Person, role_of
 from annotator.models import Annotation, Membership, Pair, Project, Task
 
-from .selectors import half_awaited
+from .selectors import double_awaited
 
 
 def may_be_tested(*, project: Project, user: Person) -> bool:
@@ -28,12 +28,12 @@ def pairs_with_visible_truth(pairs: QuerySet[Pair], *, project: Project, user: P
 
 def answers_visible(*, pairs: QuerySet[Pair], project: Project, user: Person) -> QuerySet[Annotation]:
     """Answers to these pairs that this person may read: their own; and for reviewers everybody's, unless the pair is
-    being asked as a known one or waits for its second blind answer."""
+    being asked as a known one or waits for the other answer of its double."""
     answers = Annotation.objects.filter(pair__in=pairs.values("pk"))
     own = Q(author_id=user.pk)
     if role_of(user=user, project=project) == Membership.Role.ANNOTATOR:
         return answers.filter(own)
     same_pair = Task.objects.filter(pair=OuterRef("pair"))
     tested = same_pair.filter(lane=Task.Lane.HONEYPOT, state__in=Task.OPEN_STATES)
-    awaited = same_pair.filter(half_awaited(), state=Task.State.SUBMITTED)
+    awaited = same_pair.filter(double_awaited(), state=Task.State.SUBMITTED)
     return answers.filter(own | (~Exists(tested) & ~Exists(awaited)))

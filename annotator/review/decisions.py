@@ -12,10 +12,10 @@ from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
 from annotator.common.instances import instances_from_wire, point_checked, verdict_checked
 from annotator.models import Annotation, Review, Task
-from annotator.queue.doubles import half_close
+from annotator.queue.doubles import double_close
 from annotator.queue.leases import leases_lapsed_end
 from annotator.queue.pairs import pair_settle
-from annotator.queue.selectors import half_of
+from annotator.queue.selectors import double_of
 
 from .bulk_candidates import answer_is_certain
 
@@ -66,8 +66,8 @@ def _check_not_own(annotation: Annotation, reviewer: AbstractBaseUser) -> None:
     if annotation.author_id == reviewer.pk and not annotation.task.project.self_review_allowed:
         message = "This is your own work; somebody else has to review it (the project's settings can allow it)."
         raise RoostError(message, code="own_work", http_status=403)
-    half = half_of(annotation.task)
-    if half and half.author_id == reviewer.pk and not annotation.task.project.self_review_allowed:
+    double = double_of(annotation.task)
+    if double and double.author_id == reviewer.pk and not annotation.task.project.self_review_allowed:
         message = "You gave the other answer to this pair; somebody else has to choose between the two."
         raise RoostError(message, code="own_work", http_status=403)
 
@@ -104,7 +104,7 @@ def _store(review: Review, fixed: Annotation | None) -> Review:
     review.save(force_insert=True)
     if state == Task.State.APPROVED:
         pair_settle(annotation=fixed or review.annotation)
-        half_close(task=review.annotation.task, answer=fixed or review.annotation)
+        double_close(task=review.annotation.task, answer=fixed or review.annotation)
     details = {"decision": review.decision, "comment": review.comment, "annotation": review.annotation_id}
     details |= {"together": True} if review.together else {}
     project = review.annotation.task.project

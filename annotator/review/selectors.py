@@ -9,20 +9,20 @@ from django.db.models.functions import Now
 from annotator.common.access import Person
 from annotator.common.masks import decode_rle
 from annotator.models import Annotation, Project, Task
-from annotator.queue.selectors import half_awaited
+from annotator.queue.selectors import double_awaited
 
 
 def annotations_waiting(*, project: Project) -> QuerySet[Annotation]:
     """The newest revisions without a decision, oldest first; a reopened one counts again once its lease is over.
 
-    Of a pair that two people label blindly neither shows before both have answered. `.is_double`: there are two, and
+    Of a double neither shows before both have answered. `.is_double`: there are two, and
     `.first_author`, `.second_author` gave them.
     """
     lapsed = Q(task__state=Task.State.CLAIMED, task__lease_until__lte=Now())
     newer = Annotation.objects.filter(task=OuterRef("task"), revision__gt=OuterRef("revision"))
     return (
         Annotation.objects.filter(Q(task__state=Task.State.SUBMITTED) | lapsed, task__project=project)
-        .filter(~Exists(newer), review__isnull=True, task__in=Task.objects.filter(~half_awaited(), project=project))
+        .filter(~Exists(newer), review__isnull=True, task__in=Task.objects.filter(~double_awaited(), project=project))
         .annotate(
             is_double=Q(task__twin_of__isnull=False) | Q(task__twin__isnull=False),
             first_author=F("task__twin_of__author"),

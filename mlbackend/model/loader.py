@@ -160,7 +160,7 @@ def _place(
     network: Sam3Network, device: torch.device, vit_dtype: torch.dtype, backbone_hash: str, loaded: list[Predictor]
 ) -> None:
     """Share an equal ViT or convert our own; everything but the ViT stays in fp32."""
-    twin = next(
+    same_vit = next(
         (
             other
             for other in loaded
@@ -168,8 +168,8 @@ def _place(
         ),
         None,
     )
-    if twin is not None:
-        backbone = twin.network.detector.vision_encoder.backbone
+    if same_vit is not None:
+        backbone = same_vit.network.detector.vision_encoder.backbone
     else:
         backbone = network.detector.vision_encoder.backbone.to(device, vit_dtype)
     network.detector.vision_encoder.backbone = backbone
@@ -183,7 +183,7 @@ def _place(
             parameter.data = parameter.data.to(device)
     network.requires_grad_(False)
     if device.type == "cpu":
-        _leave_file(network, spare=None if twin is None else backbone)
+        _leave_file(network, spare=None if same_vit is None else backbone)
 
 
 def _leave_file(network: Sam3Network, *, spare: nn.Module | None) -> None:

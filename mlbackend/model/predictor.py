@@ -92,7 +92,7 @@ class Predictor:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     vit_dtype: torch.dtype = torch.float32
     taught_words: frozenset[str] | None = None
-    decoder: ClickDecoder | None = None  # the ONNX Runtime twin of the click decoder, where it is on
+    decoder: ClickDecoder | None = None  # the click decoder as ONNX Runtime runs it, where it is on
 
     def __post_init__(self) -> None:
         self._texts: LRUCache[str, tuple[torch.Tensor, torch.Tensor]] = LRUCache(TEXTS_KEPT)

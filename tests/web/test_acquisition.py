@@ -45,13 +45,13 @@ def test_batch_is_never_exceeded():
 
 
 def test_near_duplicates_step_behind_what_looks_different():
-    twins = [
+    look_alikes = [
         candidate(1, 0.50, feature=[5, 1]),
         candidate(2, 0.51, feature=[5, 1]),
         candidate(3, 0.59, feature=[-5, 0]),
     ]
-    assert ids(chosen(twins, batch=2)) == [1, 3]
-    assert ids(chosen(twins, batch=3)) == [1, 3, 2]
+    assert ids(chosen(look_alikes, batch=2)) == [1, 3]
+    assert ids(chosen(look_alikes, batch=3)) == [1, 3, 2]
 
 
 def test_second_of_each_kind_comes_before_the_third_of_any():

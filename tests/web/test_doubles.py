@@ -57,18 +57,18 @@ def test_second_task_goes_to_another_person_only(twice):
     assert (second.pair_id, second.blind) == (first.pair_id, 1)
 
 
-def test_whoever_answered_one_half_never_gets_the_other(twice):
+def test_whoever_answered_one_task_of_a_double_never_gets_the_other(twice):
     answer(twice, twice.annotator)
     assert task_claim(project=twice.project, user=twice.annotator) is None
 
 
-def test_released_half_may_be_taken_by_either(twice):
+def test_released_double_may_be_taken_by_either(twice):
     held = task_claim(project=twice.project, user=twice.annotator)
     task_release(task=held, user=twice.annotator, attempt=held.attempt)
     assert task_claim(project=twice.project, user=twice.annotator) is not None
 
 
-def test_half_is_not_given_to_the_other_half_s_person(twice):
+def test_double_is_not_given_to_the_other_task_s_person(twice):
     answer(twice, twice.annotator)
     with pytest.raises(ConflictError, match="two people's"):
         task_reassign(task=Task.objects.get(blind=1), member=twice.annotator, user=twice.admin)
@@ -126,7 +126,7 @@ def test_nobody_chooses_between_the_own_answer_and_another_s(twice):
     assert states() == ["submitted", "submitted"]
 
 
-def test_other_half_s_person_is_told_why_and_not_led_there(twice, signed_in, api):
+def test_other_task_s_person_is_told_why_and_not_led_there(twice, signed_in, api):
     first = answer(twice, twice.annotator)
     answer(twice, twice.reviewer, None)
     page = signed_in(twice.reviewer).get(reverse("reviews", args=["barn"]))
@@ -148,7 +148,7 @@ def test_answer_shows_alone_once_the_project_labels_nothing_twice(twice):
     assert states() == ["approved", "withdrawn"]
 
 
-def test_mining_withdraws_both_halves_or_none(twice):
+def test_mining_withdraws_both_tasks_of_a_double_or_none(twice):
     assert tasks_withdrawable(project=twice.project).count() == 2
     answer(twice, twice.annotator)
     assert not tasks_withdrawable(project=twice.project).exists()

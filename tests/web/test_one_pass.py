@@ -131,16 +131,16 @@ def test_known_answer_stays_alone(yard):
     assert held_by(yard.annotator) == {"chicken"}
 
 
-def test_of_two_blind_halves_a_person_gets_one_and_never_the_second(yard):
+def test_of_a_double_a_person_gets_one_and_never_the_other(yard):
     lead = add_image(yard)
-    twin = factories.make_task(yard.project, pair_of(lead, "duck"))
+    double = factories.make_task(yard.project, pair_of(lead, "duck"))
     yard.project.double_share = 1.0
     yard.project.save()
-    doubles_add(project=yard.project, tasks=[twin])
+    doubles_add(project=yard.project, tasks=[double])
     claim(yard)
-    assert list(Task.objects.filter(pair=twin.pair, holder=yard.annotator)) == [twin]
+    assert list(Task.objects.filter(pair=double.pair, holder=yard.annotator)) == [double]
     factories.make_annotation(Task.objects.get(blind=1), yard.annotator)
-    Task.objects.filter(pk=twin.pk).update(state=QUEUED, holder=None, lease_until=None)
+    Task.objects.filter(pk=double.pk).update(state=QUEUED, holder=None, lease_until=None)
     claim(yard)
     assert held_by(yard.annotator) == {"chicken", "feeder"}
 

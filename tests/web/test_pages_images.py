@@ -218,7 +218,7 @@ def test_annotator_who_may_be_tested_sees_only_what_they_answered(barn, marked, 
     assert marked.image.original_name not in found.content.decode()
 
 
-def test_blind_answer_is_kept_back_until_the_second_is_in(barn):
+def test_answer_of_a_double_is_kept_back_until_the_other_is_in(barn):
     Project.objects.update(double_share=1.0)
     first = factories.make_task(barn.project)
     answer = factories.make_annotation(first, barn.annotator)
