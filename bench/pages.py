@@ -26,7 +26,7 @@ ROWS_A_WRITE = 2000
 SIDE_PX = 640
 RESULT = Path(__file__).parent / "results" / "pages.json"
 WAITING = {"queued": 2000, "submitted": 600, "claimed": 40, "returned": 100, "withdrawn": 5000}
-LANES = ("band", "borderline", "fill", "audit")
+REASONS = ("band", "borderline", "fill", "audit")
 PROJECT = ("", "loop/", "images/", "queue/", "queue/histogram/", "queue/checks/", "desk/", "review/", "review/certain/")
 ADDRESSES = (
     *PROJECT,
@@ -141,7 +141,7 @@ def _task(project, person, row, state: str, rng: np.random.Generator):
     from annotator.models import Task
 
     pair, presence, _ = row
-    shared = {"priority": float(rng.random()), "attempt": 1, "lane": LANES[int(rng.integers(len(LANES)))]}
+    shared = {"priority": float(rng.random()), "attempt": 1, "lane": REASONS[int(rng.integers(len(REASONS)))]}
     reasons = [{"kind": "band", "value": presence, "words": f"The model gives {presence:.2f}."}]
     if state in ("approved", "submitted", "returned"):
         shared["author"] = person

@@ -177,7 +177,7 @@ def make_task(project: Project, pair: Pair | None = None, *, predicted: bool = T
         }
     fields.setdefault("model_version", project.serving_version)
     fields.setdefault("reasons", [{"kind": "band", "value": 0.5, "words": "The model is undecided: presence 0.50"}])
-    fields.setdefault("lane", Task.Lane.BAND)
+    fields.setdefault("lane", Task.Reason.BAND)
     return Task.objects.create(project=project, pair=pair, **fields)
 
 

@@ -127,7 +127,7 @@ def _task(pair: Pair, number: int, words: str, **fields: Any) -> Task:
     return Task(
         project=pair.project,
         pair=pair,
-        lane=Task.Lane.MANUAL,
+        lane=Task.Reason.MANUAL,
         model_version=version,
         reasons=[{"kind": "merge", "value": 0.0, "words": words}],
         priority=1.0,

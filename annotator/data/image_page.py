@@ -11,7 +11,7 @@ from django.db.models import Q
 from annotator.common.access import Person, role_of
 from annotator.common.masks import rle_to_wire
 from annotator.models import Annotation, Image, Membership, Pair, Prediction, Project, Review, Task
-from annotator.queue.selectors import lane_words, proposed_instances
+from annotator.queue.selectors import proposed_instances, reason_words
 from annotator.queue.visibility import answers_visible, pairs_with_visible_truth
 
 from .images_page import ImageFilter, images_found
@@ -97,7 +97,7 @@ def _add_history(known: dict[int, Known], image: Image, project: Project, user: 
         one = known[task.pair_id]
         one.open_task = task if task.state in Task.OPEN_STATES else one.open_task
         link = task.pk if task.state == Task.State.QUEUED else None
-        events[task.pair_id].append(Event(task.created_at, "", f"Queued: {lane_words(task).lower()}", task=link))
+        events[task.pair_id].append(Event(task.created_at, "", f"Queued: {reason_words(task).lower()}", task=link))
     answers = answers_visible(pairs=image.pairs.filter(pk__in=known), project=project, user=user)
     for answer in answers.select_related("author", "review__reviewer", "task").order_by("pk"):
         events[answer.pair_id] += _answer_events(answer, known[answer.pair_id])
@@ -124,6 +124,6 @@ def _answer_events(answer: Annotation, known: Known) -> list[Event]:
         return events
     comment = f": {review.comment}" if review.comment else ""
     reviewer = review.reviewer.get_username() if review.reviewer else "by the project's policy"
-    if review.decision != Review.Decision.SEND_BACK and answer.task.lane != Task.Lane.HONEYPOT:
+    if review.decision != Review.Decision.SEND_BACK and answer.task.lane != Task.Reason.HONEYPOT:
         known.settled_by = author if review.decision == Review.Decision.APPROVE else reviewer
     return [*events, Event(review.created_at, reviewer, f"{review.get_decision_display()}{comment}")]

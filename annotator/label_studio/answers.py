@@ -213,7 +213,7 @@ def _new_task(source: LabelStudioTask, pair: Pair) -> Task:
     return Task.objects.create(
         project=pair.project,
         pair=pair,
-        lane=Task.Lane.LABEL_STUDIO,
+        lane=Task.Reason.LABEL_STUDIO,
         reasons=[{"kind": "label_studio", "value": source.number, "words": words}],
         round=round_current(project=pair.project),
     )

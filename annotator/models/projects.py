@@ -54,7 +54,7 @@ class Project(models.Model):
         help_text="One press of Mine queues this many at most.",
     )
 
-    # How lanes share a batch: in proportion to these; one of weight 0 is drawn on when the others have run out.
+    # How reasons share a batch: in proportion to these; one of weight 0 is drawn on when the others have run out.
     weight_band = models.FloatField(
         "weight of the band",
         default=1.0,

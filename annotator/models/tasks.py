@@ -21,7 +21,7 @@ class Task(models.Model):
 
     OPEN_STATES = (State.QUEUED, State.CLAIMED, State.SUBMITTED, State.RETURNED)
 
-    class Lane(models.TextChoices):
+    class Reason(models.TextChoices):
         BAND = "band", "Presence in the band"
         DISAGREEMENT = "disagreement", "Two models disagree"
         BORDERLINE = "borderline", "Borderline mask"
@@ -39,7 +39,7 @@ class Task(models.Model):
         "ModelVersion", models.PROTECT, null=True, related_name="+", help_text="Whose proposals it shows"
     )
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
-    lane = models.CharField(max_length=12, choices=Lane)
+    lane = models.CharField(max_length=12, choices=Reason)
     reasons = models.JSONField(default=list)
     priority = models.FloatField(default=0.0, help_text="Higher comes first")
     round = models.PositiveIntegerField(default=1)

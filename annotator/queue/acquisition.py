@@ -1,10 +1,10 @@
 """Why an image deserves a person. Pure functions: predictions and thresholds in, an ordered choice with reasons out.
 
 First a share of the batch is drawn at random from everything and spread evenly over the order, because a confident
-mistake is in no band; being drawn first, it tells the error of the serving model without bias. Four lanes share the
+mistake is in no band; being drawn first, it tells the error of the serving model without bias. Four reasons share the
 rest in proportion to their weights: presence inside the band, nearest to 0.5 first; two models that disagree; masks
 that wobble; the nearest to 0.5. What looks like another pair of its concept, chosen or answered, comes last within its
-lane: the second of each kind before the third of any.
+reason: the second of each kind before the third of any.
 """
 
 from collections.abc import Iterable, Sequence
@@ -44,7 +44,7 @@ class Candidate:
 class Thresholds:
     """A project's settings; `audit_share` is a fraction of `batch`.
 
-    Lanes share the rest of it by weight; one of weight 0 is drawn on when the others have run out.
+    Reasons share the rest of it by weight; one of weight 0 is drawn on when the others have run out.
     """
 
     presence_low: float
@@ -63,7 +63,7 @@ class Choice:
     """A pair to queue: higher `priority` comes first; `reasons` = [{kind, value, words}]."""
 
     pair_id: int
-    lane: str
+    reason: str
     reasons: list[dict]
     priority: float
 
@@ -80,8 +80,8 @@ def choose(
     audits = min(len(ordered), int(thresholds.batch * thresholds.audit_share + 0.5))
     drawn = [(one, AUDIT) for one in _draw(ordered, audits, seed)]
     limit = thresholds.batch - len(drawn)
-    lanes = _lanes(_without(ordered, drawn), answered, thresholds, limit)
-    return _ranked(_spread(_share_out(lanes, thresholds, limit), drawn), thresholds)
+    by_reason = _by_reason(_without(ordered, drawn), answered, thresholds, limit)
+    return _ranked(_spread(_share_out(by_reason, thresholds, limit), drawn), thresholds)
 
 
 def in_band(candidate: Candidate, thresholds: Thresholds) -> bool:
@@ -109,22 +109,22 @@ def disagrees(candidate: Candidate) -> bool:
 Chosen = list[tuple[Candidate, str]]
 
 
-def _lanes(
+def _by_reason(
     candidates: Sequence[Candidate], answered: Sequence[Candidate], thresholds: Thresholds, limit: int
 ) -> dict[str, list[Candidate]]:
-    """Each lane's candidates in its own order, every candidate in the first lane that has a reason for it."""
+    """Each reason's candidates in its own order, every candidate under the first reason that holds for it."""
     found: dict[str, list[Candidate]] = {BAND: [], DISAGREEMENT: [], BORDERLINE: [], FILL: []}
     for one in candidates:
-        found[_lane(one, thresholds)].append(one)
+        found[_main_reason(one, thresholds)].append(one)
     found[BAND].sort(key=_distance)
     found[DISAGREEMENT].sort(key=_apart, reverse=True)
     found[BORDERLINE].sort(key=lambda one: one.min_stability or 0.0)
     found[FILL].sort(key=_distance)
     seen = _Seen(answered)
-    return {lane: _diverse(ordered, seen, limit) for lane, ordered in found.items()}
+    return {reason: _diverse(ordered, seen, limit) for reason, ordered in found.items()}
 
 
-def _lane(candidate: Candidate, thresholds: Thresholds) -> str:
+def _main_reason(candidate: Candidate, thresholds: Thresholds) -> str:
     if in_band(candidate, thresholds):
         return BAND
     if disagrees(candidate):
@@ -132,14 +132,14 @@ def _lane(candidate: Candidate, thresholds: Thresholds) -> str:
     return BORDERLINE if is_borderline(candidate, thresholds) else FILL
 
 
-def _share_out(lanes: dict[str, list[Candidate]], thresholds: Thresholds, limit: int) -> Chosen:
-    """Place after place to the lane with the most weight for the places it has (D'Hondt), of equals to the first."""
+def _share_out(by_reason: dict[str, list[Candidate]], thresholds: Thresholds, limit: int) -> Chosen:
+    """Place after place to the reason with the most weight for the places it has (D'Hondt), of equals to the first."""
     chosen: Chosen = []
-    taken = dict.fromkeys(lanes, 0)
-    while len(chosen) < limit and (left := [lane for lane in lanes if taken[lane] < len(lanes[lane])]):
-        lane = max(left, key=lambda lane: getattr(thresholds, f"weight_{lane}") / (taken[lane] + 1))
-        chosen.append((lanes[lane][taken[lane]], lane))
-        taken[lane] += 1
+    taken = dict.fromkeys(by_reason, 0)
+    while len(chosen) < limit and (left := [reason for reason in by_reason if taken[reason] < len(by_reason[reason])]):
+        reason = max(left, key=lambda reason: getattr(thresholds, f"weight_{reason}") / (taken[reason] + 1))
+        chosen.append((by_reason[reason][taken[reason]], reason))
+        taken[reason] += 1
     return chosen
 
 
@@ -252,8 +252,8 @@ def _spread(doubtful: Chosen, audits: Chosen) -> Chosen:
 
 def _ranked(chosen: Chosen, thresholds: Thresholds) -> list[Choice]:
     return [
-        Choice(one.pair_id, lane, _reasons(one, lane, thresholds), round(1 - place / len(chosen), 6))
-        for place, (one, lane) in enumerate(chosen)
+        Choice(one.pair_id, reason, _reasons(one, reason, thresholds), round(1 - place / len(chosen), 6))
+        for place, (one, reason) in enumerate(chosen)
     ]
 
 
@@ -261,18 +261,18 @@ def audit_words(concept: str, presence: float) -> str:
     return f"Drawn by chance, to catch what the model is wrongly sure of: it gives “{concept}” {100 * presence:.0f} %."
 
 
-def _reasons(one: Candidate, lane: str, thresholds: Thresholds) -> list[dict]:
-    """The lane's own reason first; a wobbling mask is told beside another lane too."""
+def _reasons(one: Candidate, reason: str, thresholds: Thresholds) -> list[dict]:
+    """What it was chosen for comes first; an unstable mask is told beside another reason too."""
     percent = f"{100 * one.presence:.0f} %"
     words = {
         BAND: f"The model can't decide whether this shows “{one.concept}”: it gives {percent}.",
         AUDIT: audit_words(one.concept, one.presence),
         FILL: f"Nothing else is in doubt; of the rest, this is among the nearest to a toss-up: {percent}.",
     }
-    reasons = [{"kind": lane, "value": one.presence, "words": words[lane]}] if lane in words else []
-    if lane != AUDIT and disagrees(one):
+    reasons = [{"kind": reason, "value": one.presence, "words": words[reason]}] if reason in words else []
+    if reason != AUDIT and disagrees(one):
         reasons.append({"kind": DISAGREEMENT, "value": round(_apart(one), 4), "words": _disagreement(one)})
-    if lane != AUDIT and is_borderline(one, thresholds):
+    if reason != AUDIT and is_borderline(one, thresholds):
         text = f"The outline of a mask is unsure: it keeps {100 * (one.min_stability or 0):.0f} % of its shape."
         reasons.append({"kind": BORDERLINE, "value": one.min_stability, "words": text})
     return reasons

@@ -31,7 +31,7 @@ def holdout_queue(*, project: Project, user: AbstractBaseUser, count: int) -> li
     number = round_current(project=project)
     reasons = [{"kind": "holdout", "value": 0.0, "words": WORDS}]
     tasks = [
-        Task(project=project, pair_id=pair_id, lane=Task.Lane.MANUAL, reasons=reasons, priority=1.0, round=number)
+        Task(project=project, pair_id=pair_id, lane=Task.Reason.MANUAL, reasons=reasons, priority=1.0, round=number)
         for pair_id, _, _ in rows[:count]
     ]
     audit_record(project=project, actor=user, action="holdout.queue", subject=project.name, pairs=len(tasks))

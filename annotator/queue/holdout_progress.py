@@ -41,7 +41,7 @@ class Holdout:
 def holdout_state(*, project: Project) -> Holdout:
     pairs = pairs_active(project=project).filter(image__split=Image.Split.HOLDOUT)
     found = dict(pairs.order_by().values_list("truth").annotate(n=Count("id")))
-    asked = project.tasks.filter(lane=Task.Lane.MANUAL, state__in=Task.OPEN_STATES)
+    asked = project.tasks.filter(lane=Task.Reason.MANUAL, state__in=Task.OPEN_STATES)
     waiting = asked.filter(pair__image__split=Image.Split.HOLDOUT).count()
     truth = Pair.Truth
     return Holdout(found.get(truth.PRESENT, 0), found.get(truth.ABSENT, 0), found.get(truth.UNSEEN, 0), waiting)

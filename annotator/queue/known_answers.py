@@ -45,7 +45,7 @@ def _task(project: Project, prediction: Prediction, number: int, priority: float
         project=project,
         pair_id=prediction.pair_id,
         model_version_id=prediction.model_version_id,
-        lane=Task.Lane.HONEYPOT,
+        lane=Task.Reason.HONEYPOT,
         reasons=[{"kind": "audit", "value": prediction.presence, "words": words}],
         priority=priority,
         round=number,

@@ -40,7 +40,7 @@ def production_error(*, project: Project) -> ProductionError:
     disagreements reviewed would leave out just those on which the model was wrong.
     """
     version = project.serving_version_id
-    audits = project.tasks.filter(lane=Task.Lane.AUDIT, model_version=version)
+    audits = project.tasks.filter(lane=Task.Reason.AUDIT, model_version=version)
     waiting = audits.filter(state__in=(Task.State.SUBMITTED, Task.State.RETURNED))
     answers = Annotation.objects.filter(task__in=waiting).order_by("task", "revision")
     truths = dict(answers.values_list("pair_id", "verdict"))
@@ -63,7 +63,7 @@ def suspects(*, project: Project) -> QuerySet[Prediction]:
     fired = seen.filter(presence__gte=SURE_OF_INSTANCE, pair__in=pairs.filter(truth=Pair.Truth.ABSENT))
     fired = fired.filter(instances__0__score__gte=SURE_OF_INSTANCE)
     denied = seen.filter(presence__lte=SURE_OF_NONE, pair__in=pairs.filter(truth=Pair.Truth.PRESENT))
-    asked = Q(state__in=Task.OPEN_STATES) | Q(lane=Task.Lane.SUSPECT, model_version=project.serving_version_id)
+    asked = Q(state__in=Task.OPEN_STATES) | Q(lane=Task.Reason.SUSPECT, model_version=project.serving_version_id)
     again = Task.objects.filter(asked, pair=OuterRef("pair"))
     found = Prediction.objects.filter(Q(pk__in=fired.values("pk")) | Q(pk__in=denied.values("pk")))
     found = found.exclude(pair__truth_source=Pair.TruthSource.DRAWN).exclude(pair__image__split=Image.Split.HOLDOUT)

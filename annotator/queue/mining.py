@@ -88,7 +88,7 @@ def mining_run(context: JobContext) -> dict:
         answered=candidates_answered(project=project, version=version),
     )
     tasks = queue_refill(project=project, version=version, choices=chosen, seed=context.job.pk, honeypots=honeypots)
-    lanes = {lane: sum(task.lane == lane for task in tasks) for lane in Task.Lane.values}
+    counts = {reason: sum(task.lane == reason for task in tasks) for reason in Task.Reason.values}
     return {
         "model_version": version.name,
         "round": round_current(project=project),
@@ -97,7 +97,7 @@ def mining_run(context: JobContext) -> dict:
         **asked,
         "failed": failed[:FAILURES_LISTED],
         "failed_count": len(failed),
-        "queued": {lane: count for lane, count in lanes.items() if count},
+        "queued": {reason: count for reason, count in counts.items() if count},
         "histogram": histogram,
         "warmed": _warm(version, tasks),
     }
@@ -199,7 +199,7 @@ def queue_refill(
             project=project,
             pair_id=pair_id,
             model_version=version,
-            lane=wanted[pair_id].lane,
+            lane=wanted[pair_id].reason,
             reasons=wanted[pair_id].reasons,
             priority=wanted[pair_id].priority,
             round=number,

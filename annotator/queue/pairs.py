@@ -13,7 +13,7 @@ def pair_settle(*, annotation: Annotation) -> None:
 
     Where the answer was known before, that stays the truth.
     """
-    if annotation.task.lane == Task.Lane.HONEYPOT:
+    if annotation.task.lane == Task.Reason.HONEYPOT:
         return
     present = annotation.verdict == Verdict.PRESENT
     fired = bool(annotation.rejected_proposals) or _fired(annotation.pair)

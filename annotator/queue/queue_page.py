@@ -1,4 +1,4 @@
-"""What waits in the queue and why: counts a lane, a page of tasks, how sure the model is of what nobody has seen."""
+"""What waits in the queue and why: counts a reason, a page of tasks, how sure the model is of what nobody has seen."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,7 @@ class QueueFilter:
     as the model gave it whose proposals the task shows. `after`: the last row of the page before."""
 
     state: str = "queued"
-    lane: str = ""
+    reason: str = ""
     concept: int | None = None
     person: int | None = None
     presence_low: float | None = None
@@ -50,18 +50,18 @@ class QueuePage:
     next_cursor: str
 
 
-def lane_counts(*, project: Project) -> list[tuple[str, str, int]]:
-    """(lane, its words, waiting tasks), in the lanes' own order; tasks with a known answer pass for audits."""
+def reason_counts(*, project: Project) -> list[tuple[str, str, int]]:
+    """(reason, its words, waiting tasks), in the reasons' own order; tasks with a known answer pass for audits."""
     waiting = project.tasks.filter(state=Task.State.QUEUED)
     found = dict(waiting.order_by().values_list("lane").annotate(n=Count("id")))
-    found[Task.Lane.AUDIT] = found.get(Task.Lane.AUDIT, 0) + found.pop(Task.Lane.HONEYPOT, 0)
+    found[Task.Reason.AUDIT] = found.get(Task.Reason.AUDIT, 0) + found.pop(Task.Reason.HONEYPOT, 0)
     return [(lane, words, found.get(lane, 0)) for lane, words in lanes_shown().items()]
 
 
 def queue_page(*, project: Project, wanted: QueueFilter) -> QueuePage:
     """Tasks in the order in which they are claimed, with `.presence` (None where the model gave none)."""
     tasks = project.tasks.filter(state__in=STATES[wanted.state])
-    tasks = tasks.filter(lane__in=_lanes(wanted.lane)) if wanted.lane else tasks
+    tasks = tasks.filter(lane__in=_counted_as(wanted.reason)) if wanted.reason else tasks
     tasks = tasks.filter(pair__concept_id=wanted.concept) if wanted.concept else tasks
     tasks = tasks.filter(_concerns(wanted.person)) if wanted.person else tasks
     tasks = _within(tasks, wanted.presence_low, wanted.presence_high)
@@ -75,8 +75,8 @@ def queue_page(*, project: Project, wanted: QueueFilter) -> QueuePage:
     return QueuePage(shown, cursor_of(shown[-1]) if len(rows) > PAGE else "")
 
 
-def _lanes(lane: str) -> tuple[str, ...]:
-    return (lane, Task.Lane.HONEYPOT) if lane == Task.Lane.AUDIT else (lane,)
+def _counted_as(reason: str) -> tuple[str, ...]:
+    return (reason, Task.Reason.HONEYPOT) if reason == Task.Reason.AUDIT else (reason,)
 
 
 def _concerns(person: int) -> Q:

@@ -16,11 +16,11 @@ from annotator.models.annotations import Verdict
 from .selectors import (
     companions_of,
     draft_of,
-    lane_shown,
     last_annotation,
     prediction_of,
     proposed_instances,
     queue_place,
+    reason_shown,
     sent_back_review,
 )
 
@@ -165,7 +165,7 @@ class Companion(serializers.Serializer):
         return super().to_representation(instance)
 
     def get_lane(self, task: Any) -> str:
-        return lane_shown(task)
+        return reason_shown(task)
 
 
 class Task(Companion):

@@ -108,7 +108,7 @@ def _pass_on(annotation: Annotation) -> None:
 
     One whose answer was known is scored and goes the same way: whoever could tell it apart would not be tested.
     """
-    if annotation.task.lane == Task.Lane.HONEYPOT:
+    if annotation.task.lane == Task.Reason.HONEYPOT:
         annotation.scored = honeypot_score(annotation=annotation)
         annotation.save(update_fields=["scored"])
     due = double_is_due(annotation=annotation)

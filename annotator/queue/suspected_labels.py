@@ -32,7 +32,7 @@ def _task(project: Project, prediction: Prediction, number: int) -> Task:
         project=project,
         pair_id=prediction.pair_id,
         model_version_id=prediction.model_version_id,
-        lane=Task.Lane.SUSPECT,
+        lane=Task.Reason.SUSPECT,
         reasons=[{"kind": "suspect", "value": value, "words": words}],
         priority=1.0,
         round=number,

@@ -21,10 +21,10 @@ from .queue_page import (
     BINS_A_BAR,
     STATES,
     QueueFilter,
-    lane_counts,
     parse_cursor,
     presence_histogram,
     queue_page,
+    reason_counts,
     room_for_doubt,
 )
 from .selectors import lanes_shown
@@ -46,7 +46,7 @@ def queue(request: HttpRequest, project: Project) -> HttpResponse:
     job = newest_job(project=project, kind=Job.Kind.MINE)
     context = {
         "wanted": wanted,
-        "lanes": lane_counts(project=project),
+        "reasons": reason_counts(project=project),
         "found": queue_page(project=project, wanted=wanted),
         "states": STATE_WORDS,
         "concepts": project.concepts.all(),
@@ -88,7 +88,7 @@ def checks(request: HttpRequest, project: Project) -> HttpResponse:
 def _filter(request: HttpRequest) -> QueueFilter:
     """What the address asks for; unknown values fall back to «everything that waits»."""
     asked = request.GET
-    state, lane = asked.get("state", ""), asked.get("lane", "")
+    state, reason = asked.get("state", ""), asked.get("lane", "")
     return QueueFilter(
         state=state if state in STATES else "queued",
         lane=lane if lane in lanes_shown() else "",

@@ -21,7 +21,7 @@ GRID = 48
 MOST_COMPARED = 400
 COMPARED_AT_ONCE = 60
 # A second look contradicts somebody already; what was queued by hand is somebody's own question.
-ONE_BY_ONE = (Task.Lane.MANUAL, Task.Lane.SUSPECT)
+ONE_BY_ONE = (Task.Reason.MANUAL, Task.Reason.SUSPECT)
 
 
 def answers_certain(

@@ -89,6 +89,6 @@ def entry(mapping: Any, key: str) -> Any:
 
 
 @register.filter
-def lane(key: str) -> str:
-    """band -> Presence in the band; a lane of an older report that there is no more stays as it is."""
-    return str(Task.Lane(key).label) if key in Task.Lane.values else key
+def reason(key: str) -> str:
+    """band -> Presence in the band; a reason of an older report that there is no more stays as it is."""
+    return str(Task.Reason(key).label) if key in Task.Reason.values else key

@@ -16,8 +16,8 @@ def chosen(candidates, seed=1, **settings):
     return choose(candidates, Thresholds(**SETTINGS | settings), seed=seed)
 
 
-def ids(choices, lane=None) -> list[int]:
-    return [one.pair_id for one in choices if lane in (None, one.lane)]
+def ids(choices, reason=None) -> list[int]:
+    return [one.pair_id for one in choices if reason in (None, one.reason)]
 
 
 def test_nearest_to_a_toss_up_comes_first():
@@ -28,7 +28,7 @@ def test_nearest_to_a_toss_up_comes_first():
 
 def test_wobbling_masks_follow_the_band_least_stable_first():
     choices = chosen([candidate(1, 0.9, 0.7), candidate(2, 0.5), candidate(3, 0.9, 0.4)], batch=3)
-    assert [(one.pair_id, one.lane) for one in choices] == [(2, "band"), (3, "borderline"), (1, "borderline")]
+    assert [(one.pair_id, one.reason) for one in choices] == [(2, "band"), (3, "borderline"), (1, "borderline")]
 
 
 def test_wobbling_mask_of_something_the_model_denies_is_no_reason():
@@ -37,7 +37,7 @@ def test_wobbling_mask_of_something_the_model_denies_is_no_reason():
 
 def test_short_batch_is_filled_with_the_nearest_to_a_toss_up():
     choices = chosen([candidate(1, 0.95), candidate(2, 0.3), candidate(3, 0.5)], batch=2)
-    assert [(one.pair_id, one.lane) for one in choices] == [(3, "band"), (2, "fill")]
+    assert [(one.pair_id, one.reason) for one in choices] == [(3, "band"), (2, "fill")]
 
 
 def test_batch_is_never_exceeded():
@@ -91,7 +91,7 @@ def test_every_pair_is_as_likely_to_be_audited_whether_in_doubt_or_not():
     assert 0.21 < sum(pair % 4 == 0 for pair in drawn) / len(drawn) < 0.29
 
 
-def test_audit_is_drawn_without_regard_to_looks_lanes_and_answers():
+def test_audit_is_drawn_without_regard_to_looks_reasons_and_answers():
     """Near-duplicates, doubt, a second opinion, an answered likeness: none makes a pair likelier or less likely."""
     plain = [candidate(n, 0.99) for n in range(200)]
     loaded = [
@@ -110,41 +110,41 @@ def test_models_that_disagree_come_most_different_first():
     masks = candidate(2, 0.9, other_presence=0.8, other_iou=0.6)
     words = candidate(3, 0.9, other_presence=0.2)
     choices = chosen([near, masks, words], batch=3)
-    assert [(one.pair_id, one.lane) for one in choices] == [(3, "disagreement"), (2, "disagreement"), (1, "fill")]
+    assert [(one.pair_id, one.reason) for one in choices] == [(3, "disagreement"), (2, "disagreement"), (1, "fill")]
     assert "90 %" in choices[0].reasons[0]["words"]
     assert "20 %" in choices[0].reasons[0]["words"]
     assert "60 %" in choices[1].reasons[0]["words"]
 
 
-def three_lanes() -> list[Candidate]:
+def three_reasons() -> list[Candidate]:
     band = [candidate(n, 0.5) for n in range(100)]
     borderline = [candidate(n, 0.9, 0.5) for n in range(100, 200)]
     return band + borderline + [candidate(n, 0.9, other_presence=0.1) for n in range(200, 300)]
 
 
-def test_lanes_share_a_batch_by_their_weights():
-    choices = chosen(three_lanes(), batch=40, weight_band=1.0, weight_borderline=0.5, weight_disagreement=0.5)
-    assert [len(ids(choices, lane)) for lane in ("band", "borderline", "disagreement")] == [20, 10, 10]
+def test_reasons_share_a_batch_by_their_weights():
+    choices = chosen(three_reasons(), batch=40, weight_band=1.0, weight_borderline=0.5, weight_disagreement=0.5)
+    assert [len(ids(choices, reason)) for reason in ("band", "borderline", "disagreement")] == [20, 10, 10]
     halfway = choices[:20]
-    assert [len(ids(halfway, lane)) for lane in ("band", "borderline", "disagreement")] == [10, 5, 5]
+    assert [len(ids(halfway, reason)) for reason in ("band", "borderline", "disagreement")] == [10, 5, 5]
 
 
-def test_lane_of_weight_zero_is_drawn_on_only_when_the_others_run_out():
-    pool = three_lanes()
+def test_reason_of_weight_zero_is_drawn_on_only_when_the_others_run_out():
+    pool = three_reasons()
     assert ids(chosen(pool, batch=100, weight_borderline=0.0), "borderline") == []
     assert len(ids(chosen(pool, batch=210, weight_borderline=0.0), "borderline")) == 10
 
 
 def test_audits_are_spread_over_the_batch():
     pool = [candidate(n, 0.5) for n in range(200)]
-    places = [place for place, one in enumerate(chosen(pool, batch=50, audit_share=0.1)) if one.lane == "audit"]
+    places = [place for place, one in enumerate(chosen(pool, batch=50, audit_share=0.1)) if one.reason == "audit"]
     assert places == [5, 15, 25, 35, 45]
 
 
 def test_audit_reaches_confident_predictions():
     pool = [candidate(n, 0.001) for n in range(1000)] + [candidate(5000, 0.5)]
     drawn = chosen(pool, batch=20, audit_share=0.5)
-    assert all(one.reasons[0]["value"] == 0.001 for one in drawn if one.lane == "audit")
+    assert all(one.reasons[0]["value"] == 0.001 for one in drawn if one.reason == "audit")
 
 
 def test_same_seed_draws_the_same_and_another_draws_others():
@@ -158,7 +158,7 @@ def test_every_choice_says_why_in_words():
     # Two of each kind, so that whichever the audit draws, one is left.
     kinds = [(0.52, 0.9), (0.8, 0.61), (0.2, 0.9)]
     pool = [candidate(n, *kind) for n, kind in enumerate(2 * kinds)]
-    words = {one.lane: one.reasons[0]["words"] for one in chosen(pool, batch=6, audit_share=0.17)}
+    words = {one.reason: one.reasons[0]["words"] for one in chosen(pool, batch=6, audit_share=0.17)}
     assert "52 %" in words["band"]
     assert "chicken" in words["band"]
     assert "61 %" in words["borderline"]

@@ -54,8 +54,8 @@ def test_answers_that_the_model_shares_with_confidence_are_near_certain(barn):
         {"detected": ()},
         {"box": None},
         {"box": None, "presence": 0.3, "detected": ()},
-        {"lane": Task.Lane.SUSPECT},
-        {"lane": Task.Lane.MANUAL},
+        {"lane": Task.Reason.SUSPECT},
+        {"lane": Task.Reason.MANUAL},
     ],
 )
 def test_anything_less_is_looked_at_by_itself(barn, doubt):

@@ -180,7 +180,7 @@ def test_contradiction_goes_back_into_the_queue_and_no_mask_is_lost(barn, hen, i
     merge(barn, hen)
     pair.refresh_from_db()
     task = pair.tasks.get(state=State.QUEUED)
-    assert (pair.truth, task.lane) == (Truth.UNSEEN, Task.Lane.MANUAL)
+    assert (pair.truth, task.lane) == (Truth.UNSEEN, Task.Reason.MANUAL)
     assert "the two are one now" in task.reasons[0]["words"]
     assert [masks_of(one) for one in Annotation.objects.filter(pair=pair)] == [[CHICKEN]] * kept
     known = Pair.objects.filter(Q(concept=hen) & ~Q(truth=Truth.UNSEEN)).get()
@@ -248,7 +248,7 @@ def test_api_renames_retires_and_brings_back(barn, hen, api):
 
 def test_merge_leaves_alone_the_work_that_it_does_not_touch(barn, hen, image_known):
     image_known("absent", "absent")
-    suspected = factories.make_task(barn.project, image_known("absent", "absent"), lane=Task.Lane.SUSPECT)
+    suspected = factories.make_task(barn.project, image_known("absent", "absent"), lane=Task.Reason.SUSPECT)
     held = factories.make_task(barn.project, image_known("unseen", "unseen"), holder=barn.annotator)
     void = factories.make_task(barn.project, image_known("present", "unseen"))
     merge(barn, hen)

@@ -15,7 +15,7 @@ from annotator.queue.candidates import tasks_withdrawable
 from annotator.queue.doubles import doubles_add
 from annotator.queue.known_answers import honeypots_add, honeypots_draw
 from annotator.queue.leases import task_claim, task_release
-from annotator.queue.queue_page import lane_counts
+from annotator.queue.queue_page import reason_counts
 from annotator.queue.submissions import task_submit
 from annotator.review.decisions import review_decide
 from annotator.review.selectors import annotations_waiting
@@ -257,9 +257,9 @@ def test_known_answer_looks_like_an_audit(barn, trap, api):
     shown = api(barn.annotator).post(reverse("api-claim", args=["barn"]), {}, format="json").json()
     assert (shown["lane"], shown["reasons"][0]["kind"]) == ("audit", "audit")
     Task.objects.update(state="queued", holder=None, lease_until=None)
-    lanes = {lane: count for lane, _, count in lane_counts(project=barn.project)}
-    assert lanes["audit"] == 1
-    assert "honeypot" not in lanes
+    reasons = {reason: count for reason, _, count in reason_counts(project=barn.project)}
+    assert reasons["audit"] == 1
+    assert "honeypot" not in reasons
 
 
 @pytest.mark.parametrize(("allowed", "box"), [(True, None), (True, WHOLE), (False, WHOLE)])

@@ -23,7 +23,7 @@ def judged(barn, truth: str, score: float | None, presence: float = 0.5, **field
 
 
 def audited(barn, truth: str, score: float | None, **fields) -> None:
-    fields = {"lane": Task.Lane.AUDIT, "state": Task.State.APPROVED} | fields
+    fields = {"lane": Task.Reason.AUDIT, "state": Task.State.APPROVED} | fields
     factories.make_task(barn.project, judged(barn, truth, score), **fields)
 
 
@@ -58,7 +58,9 @@ def test_production_error_counts_wrong_verdicts_of_approved_audits(barn):
     assert (found.wrong, found.total, found.share) == (6, 12, 0.5)
 
 
-@pytest.mark.parametrize("fields", [{"lane": Task.Lane.BAND}, {"state": Task.State.SUBMITTED}, {"model_version": None}])
+@pytest.mark.parametrize(
+    "fields", [{"lane": Task.Reason.BAND}, {"state": Task.State.SUBMITTED}, {"model_version": None}]
+)
 def test_production_error_leaves_out_what_is_no_audit_of_this_model(barn, fields):
     audited(barn, "present", 0.1, **fields)
     assert production_error(project=barn.project).total == 0
@@ -67,7 +69,7 @@ def test_production_error_leaves_out_what_is_no_audit_of_this_model(barn, fields
 def test_audits_that_wait_for_review_count_by_their_newest_answer(barn):
     """Else a policy that reviews disagreements alone would leave the model's mistakes out for as long as they wait."""
     for said, score in (("absent", 0.9), ("absent", None), ("present", 0.9)):
-        task = factories.make_task(barn.project, lane=Task.Lane.AUDIT)
+        task = factories.make_task(barn.project, lane=Task.Reason.AUDIT)
         task.pair.predictions.all().delete()
         factories.make_prediction(task.pair, score or 0.1, [] if score is None else [SEEN | {"score": score}])
         factories.make_annotation(task, barn.annotator, "present", revision=1)

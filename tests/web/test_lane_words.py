@@ -8,8 +8,8 @@ import pytest
 from django.urls import reverse
 
 from annotator.models import Task
-from annotator.queue.queue_page import lane_counts
-from annotator.queue.selectors import lane_words, lanes_shown
+from annotator.queue.queue_page import reason_counts
+from annotator.queue.selectors import lanes_shown, reason_words
 from tests import factories
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "static" / "annotator" / "js"
@@ -20,16 +20,16 @@ def test_desk_is_sent_every_lane_but_the_known_answers(barn, signed_in):
     found = re.search(r'<script id="lane-words" type="application/json">(.*?)</script>', page)
     assert found is not None
     sent = json.loads(found.group(1))
-    assert set(sent) == set(Task.Lane.values) - {"honeypot"}
+    assert set(sent) == set(Task.Reason.values) - {"honeypot"}
     assert (sent["borderline"], sent["companion"]) == ("Borderline mask", "Same image, in one pass")
 
 
-@pytest.mark.parametrize("lane", sorted(Task.Lane.values))
+@pytest.mark.parametrize("lane", sorted(Task.Reason.values))
 def test_desk_queue_page_and_history_use_the_same_words(barn, lane):
     task = factories.make_task(barn.project, lane=lane)
     shown = "audit" if lane == "honeypot" else lane
-    counted = {key: words for key, words, count in lane_counts(project=barn.project) if count}
-    assert counted == {shown: lane_words(task)} == {shown: lanes_shown()[shown]}
+    counted = {key: words for key, words, count in reason_counts(project=barn.project) if count}
+    assert counted == {shown: reason_words(task)} == {shown: lanes_shown()[shown]}
 
 
 def test_no_script_types_the_words_again():

@@ -78,7 +78,7 @@ def test_claim_leases_every_concept_that_nobody_has_looked_at(yard):
     assert held_by(yard.annotator) == {"chicken", "duck", "feeder"}
     assert set(together.values_list("lease_until", flat=True)) == {Task.objects.get(pk=first.pk).lease_until}
     duck = together.get(pair__concept__name="duck")
-    assert (duck.lane, duck.attempt, duck.priority, duck.round) == (Task.Lane.COMPANION, 1, 0.5, first.round)
+    assert (duck.lane, duck.attempt, duck.priority, duck.round) == (Task.Reason.COMPANION, 1, 0.5, first.round)
     assert duck.reasons == [{"kind": "companion", "value": 0.0, "words": WORDS}]
 
 
@@ -95,7 +95,7 @@ def test_open_task_comes_along_as_it_is_instead_of_a_new_one(yard):
     waiting = factories.make_task(yard.project, pair_of(lead, "duck"), priority=0.1)
     assert claim(yard) == lead
     waiting.refresh_from_db()
-    assert (waiting.holder, waiting.lane) == (yard.annotator, Task.Lane.BAND)
+    assert (waiting.holder, waiting.lane) == (yard.annotator, Task.Reason.BAND)
     assert Task.objects.filter(pair=waiting.pair).count() == 1
 
 
@@ -126,7 +126,7 @@ def test_holdout_pairs_come_only_where_chance_has_drawn_them(yard):
 
 def test_known_answer_stays_alone(yard):
     trap = add_image(yard)
-    Task.objects.update(lane=Task.Lane.HONEYPOT)
+    Task.objects.update(lane=Task.Reason.HONEYPOT)
     assert claim(yard) == trap
     assert held_by(yard.annotator) == {"chicken"}
 

@@ -55,7 +55,7 @@ def test_filters_narrow_the_list(barn):
     task(barn, "band", lane="band")
     task(barn, "audit", lane="audit")
     held = task(barn, "held", holder=barn.annotator)
-    assert names(queue_page(project=barn.project, wanted=QueueFilter(lane="audit"))) == ["audit"]
+    assert names(queue_page(project=barn.project, wanted=QueueFilter(reason="audit"))) == ["audit"]
     assert names(queue_page(project=barn.project, wanted=QueueFilter(state="claimed"))) == ["held"]
     assert names(queue_page(project=barn.project, wanted=QueueFilter(concept=held.pair.concept_id + 1))) == []
 
@@ -221,7 +221,7 @@ def test_band_that_is_none_changes_nothing_and_says_so(barn, signed_in, band):
     assert 'role="alert"' in page.content.decode()
 
 
-def test_report_of_mining_names_lanes_and_challenger_in_words(barn, signed_in):
+def test_report_of_mining_names_reasons_and_challenger_in_words(barn, signed_in):
     report = {"scored": 7, "challenger_scored": 6, "queued": {"band": 4, "honeypot": 1, "bygone": 2}}
     job = factories.make_job(barn.project, Job.Kind.MINE, state=Job.State.SUCCEEDED, report=report)
     page = signed_in(barn.annotator).get(reverse("job", args=["barn", job.pk])).content.decode()

@@ -57,7 +57,7 @@ class Loop:
     def label(self, budget: int) -> dict[str, Any]:
         """Settle `budget` pairs in the queue's order and tell what that would have cost a person."""
         origins: Counter[str] = Counter()
-        lanes: Counter[str] = Counter()
+        reasons: Counter[str] = Counter()
         seconds, positives, labelled = 0.0, 0, 0
         while labelled < budget and (task := self._claim()):
             drawn = self._settle(task)
@@ -66,14 +66,14 @@ class Loop:
             positives += bool(drawn)
             seconds += sum(one.seconds for one in drawn) + CLICK_SECONDS
             origins.update(one.origin for one in drawn)
-            lanes[task["lane"]] += 1
+            reasons[task["lane"]] += 1
         self.say(f"  labelled {labelled} pairs in {seconds:.0f} simulated seconds")
         return {
             "labelled": labelled,
             "positives": positives,
             "annotator_seconds": seconds,
             "masks_by_origin": dict(origins),
-            "labelled_by_lane": dict(lanes),
+            "labelled_by_lane": dict(reasons),
         }
 
     def _claim(self) -> dict | None:
