@@ -31,7 +31,7 @@ FILES = (
     "submit",
     "stale_submits",
     "review",
-    "bulk_review",
+    "bulk_approval",
     "reassign",
     "doubles",
     "one_pass",

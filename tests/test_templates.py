@@ -54,7 +54,7 @@ LONG = {
     "registry/untaught.html",
     "review/review_desk.html",
     "review/reviews.html",
-    "review/reviews_certain.html",
+    "review/bulk_approval.html",
 }
 PAGES = {str(path.relative_to(TEMPLATES)): path for path in TEMPLATES.rglob("*.html")}
 

@@ -13,7 +13,7 @@ from annotator.models import Annotation, Membership, Project
 
 from . import serializers
 from .bulk_approval import reviews_approve
-from .bulk_candidates import answers_certain
+from .bulk_candidates import answers_for_bulk
 from .decisions import review_decide
 from .selectors import annotations_waiting
 
@@ -31,17 +31,17 @@ def reviews(request: Request, slug: str) -> Response:
 
 @extend_schema(responses=answers(200, serializers.WaitingReview(many=True)))
 @api_view(["GET"])
-def certain(request: Request, slug: str) -> Response:
-    """Those of them that the serving model agrees with confidently and the caller may approve together."""
+def bulk(request: Request, slug: str) -> Response:
+    """Those of them that the serving model agrees with confidently and the caller may approve in bulk."""
     project = project_for(request.user, slug, Membership.Role.REVIEWER)
-    found, _ = answers_certain(project=project, user=request.user)
+    found, _ = answers_for_bulk(project=project, user=request.user)
     return _listed(found, project, request)
 
 
 @extend_schema(request=serializers.Approval, responses=answers(200, serializers.Approved))
 @api_view(["POST"])
 def approve(request: Request, slug: str) -> Response:
-    """Approve near-certain answers together; each that can't be is skipped, with the reason."""
+    """Approve answers in bulk; each that can't be is skipped, with the reason."""
     project = project_for(request.user, slug, Membership.Role.REVIEWER)
     outcomes = reviews_approve(project=project, reviewer=request.user, **checked(request, serializers.Approval))
     return Response(serializers.Approved({"results": outcomes}).data)

@@ -12,8 +12,8 @@ from .bulk_candidates import answer_is_offered
 from .decisions import review_check_open, review_decide
 
 MOST = 200
-NOT_CERTAIN = (
-    "This one is not near-certain (any more): the serving model does not confidently say the same, "
+NOT_FOR_BULK = (
+    "This one is not for bulk approval (any more): the serving model does not confidently say the same, "
     "or it belongs to what is looked at one by one. Open it and decide there."
 )
 
@@ -43,8 +43,8 @@ def _approve(annotation: Annotation | None, pk: int, reviewer: AbstractBaseUser)
             raise RoostError("There is no such answer in this project.", code="unknown_annotation")
         review_check_open(annotation=annotation, reviewer=reviewer)
         if not answer_is_offered(answer=annotation):
-            raise RoostError(NOT_CERTAIN, code="not_certain")
-        review_decide(annotation=annotation, reviewer=reviewer, decision=Review.Decision.APPROVE, together=True)
+            raise RoostError(NOT_FOR_BULK, code="not_certain")
+        review_decide(annotation=annotation, reviewer=reviewer, decision=Review.Decision.APPROVE, in_bulk=True)
     except RoostError as error:
         return Outcome(pk, approved=False, code=error.code, message=str(error))
     return Outcome(pk, approved=True)

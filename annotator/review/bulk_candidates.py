@@ -1,4 +1,4 @@
-"""Answers that the serving model agrees with confidently: approved together, looked at rather than read."""
+"""Which answers may be approved in bulk: those that the serving model confidently agrees with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from annotator.queue.label_checks import LEAST
 
 from .selectors import annotations_waiting, why_barred
 
-GRID = 48
-# Masks of so many waiting answers are compared for one grid at most; the next press goes on where this one ended.
+BULK_PAGE = 48
+# Masks of so many waiting answers are compared for one page at most; the next press goes on where this one ended.
 MOST_COMPARED = 400
 COMPARED_AT_ONCE = 60
 # A second look contradicts somebody already; what was queued by hand is somebody's own question.
 ONE_BY_ONE = (Task.Reason.MANUAL, Task.Reason.SUSPECT)
 
 
-def answers_certain(
+def answers_for_bulk(
     *, project: Project, user: Person, after: int | None = None, without: Sequence[int] = ()
 ) -> tuple[list[Annotation], int | None]:
-    """At most GRID near-certain answers that this person may decide on, oldest first; and the id to go on from."""
+    """At most BULK_PAGE answers that this person may approve in bulk, oldest first; and the id to go on from."""
     waiting = _agreeing(project).exclude(pk__in=without).order_by("pk")
     waiting = waiting.filter(pk__gt=after) if after else waiting
     found: list[Annotation] = []
@@ -35,7 +35,7 @@ def answers_certain(
     for answers in batched(waiting[:MOST_COMPARED], COMPARED_AT_ONCE):
         predictions = _predictions(project, answers)
         for answer in answers:
-            if len(found) == GRID:
+            if len(found) == BULK_PAGE:
                 return found, last
             last = answer.pk
             is_barred = why_barred(answer=answer, user=user, project=project) or _is_drawn(answer.task_id, project)
@@ -44,7 +44,7 @@ def answers_certain(
     return found, last if waiting.filter(pk__gt=last or 0).exists() else None
 
 
-def answer_is_certain(*, answer: Annotation) -> bool:
+def answer_suits_bulk(*, answer: Annotation) -> bool:
     """Whether the serving model confidently says the same as this waiting answer."""
     project = answer.task.project
     row = _agreeing(project).filter(pk=answer.pk).first()
@@ -52,13 +52,13 @@ def answer_is_certain(*, answer: Annotation) -> bool:
 
 
 def answer_is_offered(*, answer: Annotation) -> bool:
-    """Whether it may be approved together with others: near-certain, and not drawn to be looked at one by one."""
-    return not _is_drawn(answer.task_id, answer.task.project) and answer_is_certain(answer=answer)
+    """Whether it may be approved in bulk: the model agrees, and it was not drawn to be looked at one by one."""
+    return not _is_drawn(answer.task_id, answer.task.project) and answer_suits_bulk(answer=answer)
 
 
 @dataclass(frozen=True)
 class LookedAt:
-    """Near-certain answers that chance kept back from the grid, and how many of them were changed or sent back."""
+    """Answers that chance kept back from bulk approval, and how many of them were changed or sent back."""
 
     changed: int
     total: int
@@ -72,8 +72,9 @@ class LookedAt:
         return wilson_interval(self.changed, self.total)
 
 
-def certain_looked_at(*, project: Project) -> LookedAt:
-    """How often a near-certain answer is wrong, from the draw alone: what was taken out of the grid looked wrong."""
+def bulk_looked_at(*, project: Project) -> LookedAt:
+    """How often an answer of bulk approval is wrong, from the draw alone: what was left out of bulk approval looked
+    wrong."""
     looked = Review.objects.filter(annotation__task__project=project, near_certain=True, together=False)
     rows = looked.filter(reviewer__isnull=False).values_list("annotation__task", "decision")
     drawn = [decision for task_id, decision in rows if _is_drawn(task_id, project)]

@@ -17,7 +17,7 @@ from annotator.queue.leases import leases_lapsed_end
 from annotator.queue.pairs import pair_settle
 from annotator.queue.selectors import double_of
 
-from .bulk_candidates import answer_is_certain
+from .bulk_candidates import answer_suits_bulk
 
 Decision = Review.Decision
 
@@ -31,11 +31,11 @@ def review_decide(
     pin: dict | None = None,
     verdict: str | None = None,
     instances: Sequence[dict] | None = None,
-    together: bool = False,
+    in_bulk: bool = False,
 ) -> Review:
     """Decide once; the later of two reviewers gets 409. `fix` wants a verdict and instances with wire masks.
 
-    `together`: approved among others, see `bulk_reviews.reviews_approve`.
+    `in_bulk`: approved among others, see `bulk_approval.reviews_approve`.
     """
     if decision not in Decision.values:
         raise RoostError("The decision must be approve, fix or send_back.", fields={"decision": ["Unknown."]})
@@ -48,8 +48,8 @@ def review_decide(
         decision=decision,
         comment=comment.strip(),
         pin=point_checked(pin, where="The pin") if pin is not None else None,
-        near_certain=answer_is_certain(answer=annotation),
-        together=together,
+        near_certain=answer_suits_bulk(answer=annotation),
+        together=in_bulk,
     )
     fixed = _fixed(annotation, reviewer, verdict, instances) if decision == Decision.FIX else None
     return _store(review, fixed)

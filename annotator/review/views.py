@@ -1,4 +1,4 @@
-"""Near-certain answers as a grid: looked at together, approved together."""
+"""Review pages: bulk approval, the list and the desk."""
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -11,7 +11,7 @@ from annotator.common.shell import REVIEWER, desk_urls, page, project_page, refu
 from annotator.models import Project
 
 from .bulk_approval import reviews_approve
-from .bulk_candidates import GRID, answers_certain, certain_looked_at
+from .bulk_candidates import BULK_PAGE, answers_for_bulk, bulk_looked_at
 from .reviews_page import reviews_page
 
 MOST_LEFT_OUT = 500
@@ -19,25 +19,26 @@ MOST_LEFT_OUT = 500
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @project_page(REVIEWER)
-def certain(request: HttpRequest, project: Project) -> HttpResponse:
-    """The grid; POST approves what is selected and shows the next."""
+def bulk(request: HttpRequest, project: Project) -> HttpResponse:
+    """Bulk approval; POST approves what is selected and shows the next."""
     if request.method == "POST":
         return _approve(request, project)
     after, left_out = whole_number(request.GET.get("after")), _left_out(request, project)
-    rows, more = answers_certain(project=project, user=request.user, after=after, without=left_out)
+    rows, more = answers_for_bulk(project=project, user=request.user, after=after, without=left_out)
     masks = [[rle_to_wire(one["mask"]) for one in row.instances] for row in rows]
     context = {
         "rows": rows,
         "more": more,
         "masks": masks,
         "is_on": project.bulk_look_share < 1,
-        "looked": certain_looked_at(project=project),
+        "looked": bulk_looked_at(project=project),
     }
-    return page(request, "review/reviews_certain.html", context, project=project)
+    return page(request, "review/bulk_approval.html", context, project=project)
 
 
 def _left_out(request: HttpRequest, project: Project) -> list[int]:
-    """What this person has taken out of the grid: shown again it would be selected, and the next press approve it."""
+    """What this person has left out of bulk approval: shown again it would be selected, and the next press approve
+    it."""
     return request.session.get(f"left_out_{project.pk}", [])
 
 
@@ -61,11 +62,11 @@ def _approve(request: HttpRequest, project: Project) -> HttpResponse:
 
 @require_safe
 @project_page(REVIEWER)
-def certain_button(request: HttpRequest, project: Project) -> HttpResponse:
-    """Apart from the list, because it compares masks: the way to the grid, if there is anything on it."""
-    rows, _ = answers_certain(project=project, user=request.user, without=_left_out(request, project))
-    context = {"project": project, "count": len(rows), "is_full": len(rows) == GRID}
-    return render(request, "review/certain_button.html", context)
+def bulk_button(request: HttpRequest, project: Project) -> HttpResponse:
+    """Apart from the list, because it compares masks: the way to bulk approval, if there is anything for it."""
+    rows, _ = answers_for_bulk(project=project, user=request.user, without=_left_out(request, project))
+    context = {"project": project, "count": len(rows), "is_full": len(rows) == BULK_PAGE}
+    return render(request, "review/bulk_button.html", context)
 
 
 @require_safe

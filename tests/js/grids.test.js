@@ -1,9 +1,9 @@
-/** The presence band under the pointer, and the arrow keys on the grid of near-certain answers. */
+/** The presence band under the pointer, and the arrow keys on bulk approval. */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { neighbour } from "../../static/js/pages/near-certain.js";
+import { neighbour } from "../../static/js/pages/bulk-approval.js";
 import { gripAt, movedBand } from "../../static/js/pages/queue.js";
 
 const near = (band, low, high) => {

@@ -1,4 +1,4 @@
-"""The band dragged by a real pointer, and the grid of near-certain answers by pointer and by keyboard."""
+"""The band dragged by a real pointer, and bulk approval by pointer and by keyboard."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from annotator.models import Review
 from tests import factories
 from tests.browser.test_pages import ink, stage
 from tests.processes import wait_until
-from tests.web.test_bulk_review import answer
+from tests.web.test_bulk_approval import answer
 
 pytestmark = pytest.mark.browser
 
@@ -51,10 +51,10 @@ def test_grid_shows_masks_and_approves_what_is_left_selected(stage):
     stage.barn.project.save()
     rows = [answer(stage.barn) for _ in range(4)]
     page = stage.page_for(stage.barn.reviewer, "review/")
-    page.get_by_role("link", name="4 near-certain").click()
+    page.get_by_role("link", name="4 for bulk approval").click()
     page.locator("canvas[data-answer='3']").wait_for()
     wait_until(lambda: ink(page, "canvas[data-answer='3']") > 3)
-    page.locator(".certain-card").nth(1).click()
+    page.locator(".bulk-card").nth(1).click()
     page.get_by_role("button", name="Approve 3").wait_for()
     page.locator("input[name=answer]").first.focus()
     page.keyboard.press("ArrowRight")
@@ -64,7 +64,7 @@ def test_grid_shows_masks_and_approves_what_is_left_selected(stage):
     page.keyboard.press("Enter")
     page.get_by_text("2 approved.").wait_for()
     assert set(Review.objects.values_list("annotation", flat=True)) == {rows[0].pk, rows[3].pk}
-    page.get_by_text("Nothing near-certain waits").wait_for()
+    page.get_by_text("Nothing waits for bulk approval").wait_for()
 
 
 def test_grid_is_opened_one_by_one_by_a_key(stage):

@@ -1,4 +1,4 @@
-/** The grid of near-certain answers: their masks over the previews, arrow keys from one to the next, a live count. */
+/** Bulk approval: their masks over the previews, arrow keys from one to the next, a live count. */
 
 import { drawMask } from "../../annotator/js/stage/mask-layer.js";
 import { maskFromWire } from "../../annotator/js/mask/rle.js";
@@ -63,9 +63,9 @@ function start(form) {
   ticks[0].focus({ preventScroll: true });
 }
 
-const form = globalThis.document?.getElementById("certain-form");
+const form = globalThis.document?.getElementById("bulk-form");
 if (form) {
-  const masks = JSON.parse(document.getElementById("certain-masks").textContent);
+  const masks = JSON.parse(document.getElementById("bulk-masks").textContent);
   for (const canvas of form.querySelectorAll("canvas[data-answer]")) showMasks(canvas, masks[canvas.dataset.answer]);
   start(form);
 }

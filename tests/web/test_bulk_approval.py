@@ -1,4 +1,4 @@
-"""Near-certain answers: which they are, and approving many at once."""
+"""Bulk approval: which answers it offers, and approving them."""
 
 import pytest
 from django.urls import reverse
@@ -7,11 +7,11 @@ from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, AuditEvent, Image, Pair, Review, Task
 from annotator.queue.doubles import doubles_add
 from annotator.review.bulk_approval import reviews_approve
-from annotator.review.bulk_candidates import answers_certain, certain_looked_at
+from annotator.review.bulk_candidates import answers_for_bulk, bulk_looked_at
 from annotator.review.decisions import review_decide
 from tests import factories
 
-GRID = reverse("reviews-certain", args=["barn"])
+BULK = reverse("reviews-certain", args=["barn"])
 APPROVE = reverse("api-approve", args=["barn"])
 WHOLE, MOST, HALF = (2, 3, 9, 10), (2, 3, 8, 10), (2, 3, 5, 10)  # of 49 px: 42 (IoU 0.86) and 21 (0.43)
 
@@ -36,10 +36,10 @@ def answer(barn, box=WHOLE, *, presence=0.95, score=0.9, author=None, detected=(
 
 
 def offered(barn, user=None) -> list[int]:
-    return [row.pk for row in answers_certain(project=barn.project, user=user or barn.reviewer)[0]]
+    return [row.pk for row in answers_for_bulk(project=barn.project, user=user or barn.reviewer)[0]]
 
 
-def test_answers_that_the_model_shares_with_confidence_are_near_certain(barn):
+def test_answers_that_the_model_shares_with_confidence_are_for_bulk_approval(barn):
     there, absent = answer(barn), answer(barn, None, presence=0.1, detected=())
     assert offered(barn) == [there.pk, absent.pk]
 
@@ -111,20 +111,20 @@ def test_share_kept_back_for_eyes_is_about_what_was_set(barn):
     assert offered(barn) == []
 
 
-def test_draw_for_eyes_tells_how_often_near_certain_answers_are_wrong(barn, signed_in):
+def test_draw_for_eyes_tells_how_often_bulk_approval_is_wrong(barn, signed_in):
     for number in range(10):
         fields = {"decision": "send_back", "comment": "No."} if number < 2 else {"decision": "approve"}
         review_decide(annotation=answer(barn), reviewer=barn.reviewer, **fields)
     review_decide(annotation=answer(barn, HALF), reviewer=barn.reviewer, decision="send_back", comment="No.")
     reviews_approve(project=barn.project, reviewer=barn.reviewer, annotations=[answer(barn).pk])
     # None of these was drawn: whoever decides on them one by one has a reason, and they tell nothing of the others.
-    assert certain_looked_at(project=barn.project).total == 0
+    assert bulk_looked_at(project=barn.project).total == 0
     barn.project.bulk_look_share = 1.0
     barn.project.save()
-    found = certain_looked_at(project=barn.project)
+    found = bulk_looked_at(project=barn.project)
     assert (found.changed, found.total) == (2, 10)
     # Wilson, 2 of 10: 0.057 to 0.510.
-    assert "20 %; 95 % interval 6 % – 51 %" in signed_in(barn.reviewer).get(GRID).content.decode()
+    assert "20 %; 95 % interval 6 % – 51 %" in signed_in(barn.reviewer).get(BULK).content.decode()
 
 
 def test_each_approved_one_has_its_review_and_record_and_settles_its_pair(barn):
@@ -174,7 +174,7 @@ def test_approval_is_the_reviewers_alone(barn, api, who, status):
     assert not Review.objects.exists()
 
 
-def test_api_lists_what_may_be_approved_together(barn, api):
+def test_api_lists_what_may_be_approved_in_bulk(barn, api):
     row = answer(barn)
     answer(barn, HALF)
     got = api(barn.reviewer).get(reverse("api-certain", args=["barn"])).json()
@@ -184,10 +184,10 @@ def test_api_lists_what_may_be_approved_together(barn, api):
 def test_grid_approves_what_is_left_selected(barn, signed_in):
     left_out, chosen = answer(barn), answer(barn)
     browser = signed_in(barn.reviewer)
-    page = browser.get(GRID).content.decode()
+    page = browser.get(BULK).content.decode()
     assert page.count('name="answer"') == page.count("checked") == 2
     form = {"answer": [chosen.pk], "shown": [left_out.pk, chosen.pk]}
-    text = browser.post(GRID, form, follow=True).content.decode()
+    text = browser.post(BULK, form, follow=True).content.decode()
     assert "1 approved" in text
     assert list(Review.objects.values_list("annotation", flat=True)) == [chosen.pk]
 
@@ -195,16 +195,16 @@ def test_grid_approves_what_is_left_selected(barn, signed_in):
 def test_what_was_left_out_is_not_offered_to_the_same_person_again(barn, signed_in):
     left_out = answer(barn)
     browser = signed_in(barn.reviewer)
-    browser.post(GRID, {"shown": [left_out.pk]})
-    assert 'name="answer"' not in browser.get(GRID).content.decode()
-    assert 'name="answer"' in signed_in(barn.admin).get(GRID).content.decode()
+    browser.post(BULK, {"shown": [left_out.pk]})
+    assert 'name="answer"' not in browser.get(BULK).content.decode()
+    assert 'name="answer"' in signed_in(barn.admin).get(BULK).content.decode()
     assert browser.get(reverse("reviews", args=["barn"])).context["first"] == left_out
 
 
 def test_grid_says_what_was_skipped(barn, signed_in):
     row = answer(barn)
     review_decide(annotation=row, reviewer=barn.admin, decision="approve")
-    text = signed_in(barn.reviewer).post(GRID, {"answer": [row.pk, "x"]}, follow=True).content.decode()
+    text = signed_in(barn.reviewer).post(BULK, {"answer": [row.pk, "x"]}, follow=True).content.decode()
     assert "None was approved" in text
     assert "1 skipped. Somebody has decided on this already" in text
 
@@ -213,5 +213,5 @@ def test_list_offers_the_grid_only_if_something_is_on_it(barn, signed_in):
     browser, button = signed_in(barn.reviewer), reverse("certain-button", args=["barn"])
     assert browser.get(button).content.decode().strip() == ""
     answer(barn)
-    assert GRID in browser.get(button).content.decode()
+    assert BULK in browser.get(button).content.decode()
     assert button in browser.get(reverse("reviews", args=["barn"])).content.decode()
