@@ -86,5 +86,5 @@ class Prediction(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["pair", "model_version"], name="prediction_once_a_version")]
-        # The histogram and the suspects are read from the index alone: rows are wide.
+        # The histogram and the suspected labels are read from the index alone: rows are wide.
         indexes = [models.Index(fields=["model_version", "presence", "pair"], name="presence_order")]

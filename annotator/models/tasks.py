@@ -28,7 +28,7 @@ class Task(models.Model):
         AUDIT = "audit", "Random audit"
         FILL = "fill", "Nearest to 0.5"
         MANUAL = "manual", "Queued by hand"
-        SUSPECT = "suspect", "Suspected label error"
+        SUSPECTED_LABEL = "suspect", "Suspected label error"
         HONEYPOT = "honeypot", "Known answer"
         LABEL_STUDIO = "label_studio", "From Label Studio"
         COMPANION = "companion", "Same image, in one pass"

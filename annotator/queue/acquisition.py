@@ -267,7 +267,7 @@ def _reasons(one: Candidate, reason: str, thresholds: Thresholds) -> list[dict]:
     words = {
         BAND: f"The model can't decide whether this shows “{one.concept}”: it gives {percent}.",
         AUDIT: audit_words(one.concept, one.presence),
-        FILL: f"Nothing else is in doubt; of the rest, this is among the nearest to a toss-up: {percent}.",
+        FILL: f"Nothing else is unsure; of the rest, this is among the nearest to a toss-up: {percent}.",
     }
     reasons = [{"kind": reason, "value": one.presence, "words": words[reason]}] if reason in words else []
     if reason != AUDIT and disagrees(one):

@@ -25,7 +25,7 @@ from .leases import task_claim, task_heartbeat, task_release, task_reopen, task_
 from .mining import mining_start
 from .progress import settled_since
 from .submissions import task_submit
-from .suspected_labels import suspects_queue
+from .suspected_labels import suspected_labels_queue
 from .warming import claim_warm
 
 # Somebody who asks for more has seen what scores 0.5 and wants what the model was less sure of, too.
@@ -206,9 +206,9 @@ def mine(request: Request, slug: str) -> Response:
 
 @extend_schema(request=None, responses=answers(200, serializers.Queued))
 @api_view(["POST"])
-def suspected(request: Request, slug: str) -> Response:
+def suspected_labels(request: Request, slug: str) -> Response:
     """Queue labels that the serving model contradicts with confidence for a second look."""
-    tasks = suspects_queue(project=project_for(request.user, slug, ADMIN), user=request.user)
+    tasks = suspected_labels_queue(project=project_for(request.user, slug, ADMIN), user=request.user)
     return Response(serializers.Queued({"queued": len(tasks)}).data)
 
 

@@ -8,19 +8,19 @@ from annotator.common.errors import RoostError
 from annotator.common.rounds import round_current
 from annotator.models import Pair, Prediction, Project, Task
 
-from .label_checks import suspects
+from .model_errors import suspected_labels
 
 MOST = 500
 
 
 @transaction.atomic
-def suspects_queue(*, project: Project, user: AbstractBaseUser) -> list[Task]:
+def suspected_labels_queue(*, project: Project, user: AbstractBaseUser) -> list[Task]:
     """Queue suspected label errors, at most 500; a pair keeps its truth until the new answer is approved."""
-    found = suspects(project=project).select_related("pair__concept").defer("feature", "pair__instances")
+    found = suspected_labels(project=project).select_related("pair__concept").defer("feature", "pair__instances")
     number = round_current(project=project)
     tasks = [_task(project, prediction, number) for prediction in found[:MOST]]
     if not tasks:
-        words = "No label is in doubt: let mining look at settled pairs again, so that the model can contradict them."
+        words = "No label is suspected: let mining look at settled pairs again, so that the model can contradict them."
         raise RoostError(words, code="no_suspects")
     audit_record(project=project, actor=user, action="suspects.queue", subject=project.name, pairs=len(tasks))
     return Task.objects.bulk_create(tasks)
@@ -32,7 +32,7 @@ def _task(project: Project, prediction: Prediction, number: int) -> Task:
         project=project,
         pair_id=prediction.pair_id,
         model_version_id=prediction.model_version_id,
-        lane=Task.Reason.SUSPECT,
+        lane=Task.Reason.SUSPECTED_LABEL,
         reasons=[{"kind": "suspect", "value": value, "words": words}],
         priority=1.0,
         round=number,

@@ -15,8 +15,8 @@ from annotator.registry.models_page import untaught_concepts
 from .candidates import challenger_of
 from .forms import BandForm, HoldoutForm
 from .holdout import holdout_queue
-from .label_checks import production_error, suspects
 from .mining import mining_start
+from .model_errors import production_error, suspected_labels
 from .queue_page import (
     BINS_A_BAR,
     STATES,
@@ -28,7 +28,7 @@ from .queue_page import (
     room_for_doubt,
 )
 from .selectors import lanes_shown
-from .suspected_labels import suspects_queue
+from .suspected_labels import suspected_labels_queue
 
 STATE_WORDS = [
     ("queued", "Waiting"),
@@ -79,10 +79,10 @@ def checks(request: HttpRequest, project: Project) -> HttpResponse:
     context = {
         "project": project,
         "error": production_error(project=project),
-        "suspects": suspects(project=project).count(),
+        "suspected": suspected_labels(project=project).count(),
         "is_admin": has_role(user=request.user, project=project, role=ADMIN),
     }
-    return render(request, "queue/label_checks.html", context)
+    return render(request, "queue/model_errors.html", context)
 
 
 def _filter(request: HttpRequest) -> QueueFilter:
@@ -121,9 +121,9 @@ def mine(request: HttpRequest, project: Project) -> HttpResponse:
 
 @require_POST
 @project_page(ADMIN)
-def queue_suspects(request: HttpRequest, project: Project) -> HttpResponse:
+def queue_suspected_labels(request: HttpRequest, project: Project) -> HttpResponse:
     with refusals_told(request):
-        tasks = suspects_queue(project=project, user=request.user)
+        tasks = suspected_labels_queue(project=project, user=request.user)
         messages.success(
             request, f"{len(tasks)} suspected label errors wait in the queue; their truth stays meanwhile."
         )

@@ -12,7 +12,7 @@ from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, Image, Prediction, Project, Review, Task
 from annotator.models.annotations import Verdict
 from annotator.queue.candidates import PRESENCE_SCORE
-from annotator.queue.label_checks import LEAST
+from annotator.queue.model_errors import LEAST
 
 from .selectors import annotations_waiting, why_barred
 
@@ -21,7 +21,7 @@ BULK_PAGE = 48
 MOST_COMPARED = 400
 COMPARED_AT_ONCE = 60
 # A second look contradicts somebody already; what was queued by hand is somebody's own question.
-ONE_BY_ONE = (Task.Reason.MANUAL, Task.Reason.SUSPECT)
+ONE_BY_ONE = (Task.Reason.MANUAL, Task.Reason.SUSPECTED_LABEL)
 
 
 def answers_for_bulk(

@@ -54,7 +54,7 @@ def test_answers_that_the_model_shares_with_confidence_are_for_bulk_approval(bar
         {"detected": ()},
         {"box": None},
         {"box": None, "presence": 0.3, "detected": ()},
-        {"lane": Task.Reason.SUSPECT},
+        {"lane": Task.Reason.SUSPECTED_LABEL},
         {"lane": Task.Reason.MANUAL},
     ],
 )

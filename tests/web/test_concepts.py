@@ -248,7 +248,7 @@ def test_api_renames_retires_and_brings_back(barn, hen, api):
 
 def test_merge_leaves_alone_the_work_that_it_does_not_touch(barn, hen, image_known):
     image_known("absent", "absent")
-    suspected = factories.make_task(barn.project, image_known("absent", "absent"), lane=Task.Reason.SUSPECT)
+    suspected = factories.make_task(barn.project, image_known("absent", "absent"), lane=Task.Reason.SUSPECTED_LABEL)
     held = factories.make_task(barn.project, image_known("unseen", "unseen"), holder=barn.annotator)
     void = factories.make_task(barn.project, image_known("present", "unseen"))
     merge(barn, hen)

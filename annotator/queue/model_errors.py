@@ -53,7 +53,7 @@ def production_error(*, project: Project) -> ProductionError:
     return ProductionError(wrong, len(rows))
 
 
-def suspects(*, project: Project) -> QuerySet[Prediction]:
+def suspected_labels(*, project: Project) -> QuerySet[Prediction]:
     """The serving model's predictions that contradict a label confidently, the pair not asked about again yet.
 
     What was drawn with its truth can't be wrong, and the holdout is never chosen by what a model thinks.
@@ -63,7 +63,9 @@ def suspects(*, project: Project) -> QuerySet[Prediction]:
     fired = seen.filter(presence__gte=SURE_OF_INSTANCE, pair__in=pairs.filter(truth=Pair.Truth.ABSENT))
     fired = fired.filter(instances__0__score__gte=SURE_OF_INSTANCE)
     denied = seen.filter(presence__lte=SURE_OF_NONE, pair__in=pairs.filter(truth=Pair.Truth.PRESENT))
-    asked = Q(state__in=Task.OPEN_STATES) | Q(lane=Task.Reason.SUSPECT, model_version=project.serving_version_id)
+    asked = Q(state__in=Task.OPEN_STATES) | Q(
+        lane=Task.Reason.SUSPECTED_LABEL, model_version=project.serving_version_id
+    )
     again = Task.objects.filter(asked, pair=OuterRef("pair"))
     found = Prediction.objects.filter(Q(pk__in=fired.values("pk")) | Q(pk__in=denied.values("pk")))
     found = found.exclude(pair__truth_source=Pair.TruthSource.DRAWN).exclude(pair__image__split=Image.Split.HOLDOUT)

@@ -7,8 +7,8 @@ from annotator.common.agreement import cohen_kappa, mean_iou, wilson_interval
 from annotator.common.errors import RoostError
 from annotator.models import Image, Pair, Task
 from annotator.queue.candidates import candidates, tasks_withdrawable
-from annotator.queue.label_checks import production_error, suspects
-from annotator.queue.suspected_labels import suspects_queue
+from annotator.queue.model_errors import production_error, suspected_labels
+from annotator.queue.suspected_labels import suspected_labels_queue
 from tests import factories
 
 SEEN = {"mask": factories.box_rle(), "box": [2, 3, 9, 10], "query_score": 0.95, "stability": 0.9}
@@ -95,22 +95,22 @@ def test_production_error_is_shown_with_its_interval(barn, signed_in):
     assert "11 % – 47 %" in text  # Wilson, 5 of 20: 0.112 to 0.469
 
 
-def test_confident_contradictions_are_suspects_and_doubts_are_none(barn):
+def test_confident_contradictions_are_suspected_labels_and_doubts_are_none(barn):
     wrong = {judged(barn, "absent", 0.85).pk, judged(barn, "present", None, presence=0.05).pk}
     judged(barn, "absent", 0.7)
     judged(barn, "present", 0.4, presence=0.3)
-    assert set(suspects(project=barn.project).values_list("pair", flat=True)) == wrong
+    assert set(suspected_labels(project=barn.project).values_list("pair", flat=True)) == wrong
 
 
-def test_drawn_truth_and_the_holdout_are_never_suspect(barn):
+def test_drawn_truth_and_the_holdout_are_never_suspected(barn):
     judged(barn, "absent", 0.9, truth_source=Pair.TruthSource.DRAWN)
     judged(barn, "absent", 0.9, image=factories.make_image(barn.project, split=Image.Split.HOLDOUT))
-    assert not suspects(project=barn.project).exists()
+    assert not suspected_labels(project=barn.project).exists()
 
 
-def test_suspect_is_queued_with_its_reason_and_keeps_its_truth(barn):
+def test_suspected_label_is_queued_with_its_reason_and_keeps_its_truth(barn):
     pair = judged(barn, "absent", 0.93)
-    (task,) = suspects_queue(project=barn.project, user=barn.admin)
+    (task,) = suspected_labels_queue(project=barn.project, user=barn.admin)
     pair.refresh_from_db()
     assert (task.lane, task.pair, pair.truth) == ("suspect", pair, "absent")
     assert "93 %" in task.reasons[0]["words"]
@@ -119,13 +119,13 @@ def test_suspect_is_queued_with_its_reason_and_keeps_its_truth(barn):
 
 def test_confirmed_label_is_not_asked_about_again_for_the_same_model(barn):
     judged(barn, "present", None, presence=0.02)
-    suspects_queue(project=barn.project, user=barn.admin)
+    suspected_labels_queue(project=barn.project, user=barn.admin)
     Task.objects.update(state=Task.State.APPROVED)
-    with pytest.raises(RoostError, match="No label is in doubt"):
-        suspects_queue(project=barn.project, user=barn.admin)
+    with pytest.raises(RoostError, match="No label is suspected"):
+        suspected_labels_queue(project=barn.project, user=barn.admin)
 
 
-def test_admin_queues_suspects_from_the_page(barn, signed_in):
+def test_admin_queues_suspected_labels_from_the_page(barn, signed_in):
     judged(barn, "absent", 0.93)
     address = reverse("suspects-queue", args=["barn"])
     checks = reverse("queue-checks", args=["barn"])
@@ -135,7 +135,7 @@ def test_admin_queues_suspects_from_the_page(barn, signed_in):
     assert Task.objects.get().state == Task.State.QUEUED
 
 
-def test_api_queues_suspects(barn, api):
+def test_api_queues_suspected_labels(barn, api):
     judged(barn, "absent", 0.93)
     assert api(barn.admin).post(reverse("api-suspects", args=["barn"]), {}, format="json").json() == {"queued": 1}
 
