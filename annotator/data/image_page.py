@@ -124,6 +124,6 @@ def _answer_events(answer: Annotation, known: Known) -> list[Event]:
         return events
     comment = f": {review.comment}" if review.comment else ""
     reviewer = review.reviewer.get_username() if review.reviewer else "by the project's policy"
-    if review.decision != Review.Decision.SEND_BACK and answer.task.lane != Task.Reason.HONEYPOT:
+    if review.decision != Review.Decision.SEND_BACK and answer.task.lane != Task.Reason.KNOWN_ANSWER:
         known.settled_by = author if review.decision == Review.Decision.APPROVE else reviewer
     return [*events, Event(review.created_at, reviewer, f"{review.get_decision_display()}{comment}")]

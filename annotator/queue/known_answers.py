@@ -14,14 +14,14 @@ from .acquisition import audit_words
 KNOWN = (Pair.TruthSource.ANNOTATED, Pair.TruthSource.DRAWN)
 
 
-def honeypots_draw(*, project: Project, seed: int) -> list[int]:
+def known_answers_draw(*, project: Project, seed: int) -> list[int]:
     """Pairs to mix into a batch, drawn from the settled ones that nobody works on; mining scores them like the rest."""
     wanted = int(project.mine_batch * project.honeypot_share + 0.5)
     known = list(_pairs(project).values_list("pk", flat=True).order_by("pk")) if wanted else []
     return np.random.default_rng(seed).choice(known, min(wanted, len(known)), replace=False).tolist() if known else []
 
 
-def honeypots_add(
+def known_answers_add(
     *, project: Project, version: ModelVersion, pairs: Sequence[int], number: int, seed: int
 ) -> list[Task]:
     """Queue drawn pairs with the proposals of the version that serves: an older one's would give them away."""
@@ -45,14 +45,14 @@ def _task(project: Project, prediction: Prediction, number: int, priority: float
         project=project,
         pair_id=prediction.pair_id,
         model_version_id=prediction.model_version_id,
-        lane=Task.Reason.HONEYPOT,
+        lane=Task.Reason.KNOWN_ANSWER,
         reasons=[{"kind": "audit", "value": prediction.presence, "words": words}],
         priority=priority,
         round=number,
     )
 
 
-def honeypot_score(*, annotation: Annotation) -> dict:
+def known_answer_score(*, annotation: Annotation) -> dict:
     """{verdict_right, iou}: the answer against the pair's truth."""
     truth = annotation.pair
     iou = overlap(annotation.instances, truth.instances)

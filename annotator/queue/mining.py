@@ -34,7 +34,7 @@ from .candidates import (
     tasks_withdrawable,
 )
 from .doubles import doubles_add
-from .known_answers import honeypots_add, honeypots_draw
+from .known_answers import known_answers_add, known_answers_draw
 
 IMAGES_A_CALL = 8
 ROWS_A_WRITE = 500
@@ -72,8 +72,10 @@ def mining_run(context: JobContext) -> dict:
     """Score, choose, queue, warm. Run again after a crash it skips what is scored already."""
     project, params = context.job.project, context.job.params
     version = ModelVersion.objects.get(name=params["model_version"])
-    honeypots = honeypots_draw(project=project, seed=context.job.pk)
-    wanted = Q(pk__in=pairs_to_mine(project=project)) | Q(pk__in=honeypots) | Q(pk__in=pairs_to_review(project=project))
+    known_answers = known_answers_draw(project=project, seed=context.job.pk)
+    wanted = (
+        Q(pk__in=pairs_to_mine(project=project)) | Q(pk__in=known_answers) | Q(pk__in=pairs_to_review(project=project))
+    )
     looked_at = project.pairs.filter(wanted)
     if params.get("settled"):
         looked_at = project.pairs.filter(Q(pk__in=looked_at.values("pk")) | Q(pk__in=pairs_settled(project=project)))
@@ -87,7 +89,9 @@ def mining_run(context: JobContext) -> dict:
         seed=context.job.pk,
         answered=candidates_answered(project=project, version=version),
     )
-    tasks = queue_refill(project=project, version=version, choices=chosen, seed=context.job.pk, honeypots=honeypots)
+    tasks = queue_refill(
+        project=project, version=version, choices=chosen, seed=context.job.pk, known_answers=known_answers
+    )
     counts = {reason: sum(task.lane == reason for task in tasks) for reason in Task.Reason.values}
     return {
         "model_version": version.name,
@@ -184,11 +188,11 @@ def _row(version: ModelVersion, pair_id: int, answer: ImagePrediction, found: Co
 
 @transaction.atomic
 def queue_refill(
-    *, project: Project, version: ModelVersion, choices: Iterable[Choice], seed: int, honeypots: Sequence[int] = ()
+    *, project: Project, version: ModelVersion, choices: Iterable[Choice], seed: int, known_answers: Sequence[int] = ()
 ) -> list[Task]:
     """Withdraw what waits unclaimed and queue the choices instead; what somebody took meanwhile stays theirs.
 
-    By the project's share some of them are queued twice, and `honeypots`, pairs with a known answer, are mixed in.
+    By the project's share some of them are queued twice, and `known_answers`, pairs with a known answer, are mixed in.
     """
     tasks_withdrawable(project=project).update(state=Task.State.WITHDRAWN, updated_at=Now())
     wanted = {choice.pair_id: choice for choice in choices}
@@ -208,7 +212,11 @@ def queue_refill(
     ]
     queued = Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE)
     doubles = doubles_add(project=project, tasks=queued)
-    return queued + doubles + honeypots_add(project=project, version=version, pairs=honeypots, number=number, seed=seed)
+    return (
+        queued
+        + doubles
+        + known_answers_add(project=project, version=version, pairs=known_answers, number=number, seed=seed)
+    )
 
 
 def _warm(version: ModelVersion, tasks: Sequence[Task]) -> int | str:

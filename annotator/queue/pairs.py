@@ -13,7 +13,7 @@ def pair_settle(*, annotation: Annotation) -> None:
 
     Where the answer was known before, that stays the truth.
     """
-    if annotation.task.lane == Task.Reason.HONEYPOT:
+    if annotation.task.lane == Task.Reason.KNOWN_ANSWER:
         return
     present = annotation.verdict == Verdict.PRESENT
     fired = bool(annotation.rejected_proposals) or _fired(annotation.pair)

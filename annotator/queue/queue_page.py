@@ -54,7 +54,7 @@ def reason_counts(*, project: Project) -> list[tuple[str, str, int]]:
     """(reason, its words, waiting tasks), in the reasons' own order; tasks with a known answer pass for audits."""
     waiting = project.tasks.filter(state=Task.State.QUEUED)
     found = dict(waiting.order_by().values_list("lane").annotate(n=Count("id")))
-    found[Task.Reason.AUDIT] = found.get(Task.Reason.AUDIT, 0) + found.pop(Task.Reason.HONEYPOT, 0)
+    found[Task.Reason.AUDIT] = found.get(Task.Reason.AUDIT, 0) + found.pop(Task.Reason.KNOWN_ANSWER, 0)
     return [(lane, words, found.get(lane, 0)) for lane, words in lanes_shown().items()]
 
 
@@ -76,7 +76,7 @@ def queue_page(*, project: Project, wanted: QueueFilter) -> QueuePage:
 
 
 def _counted_as(reason: str) -> tuple[str, ...]:
-    return (reason, Task.Reason.HONEYPOT) if reason == Task.Reason.AUDIT else (reason,)
+    return (reason, Task.Reason.KNOWN_ANSWER) if reason == Task.Reason.AUDIT else (reason,)
 
 
 def _concerns(person: int) -> Q:

@@ -33,18 +33,18 @@ def tasks_barred(user: Person) -> Q:
     answered = Annotation.objects.filter(task=OuterRef("pk"), author_id=user.pk)
     theirs = double.filter(Q(holder_id=user.pk) | Q(author_id=user.pk) | Q(assignee_id=user.pk) | Exists(answered))
     known = Annotation.objects.filter(pair=OuterRef("pair"), author_id=user.pk)
-    return Q(Exists(theirs)) | Q(Exists(known), lane=Task.Reason.HONEYPOT)
+    return Q(Exists(theirs)) | Q(Exists(known), lane=Task.Reason.KNOWN_ANSWER)
 
 
 def tasks_beside(*, task: Task) -> QuerySet[Task]:
     """The other concepts' tasks on the same image; one with a known answer stands alone."""
     pairs = Pair.objects.filter(image=task.pair.image_id).values("pk")
-    return Task.objects.filter(pair__in=pairs).exclude(pk=task.pk).exclude(lane=Task.Reason.HONEYPOT)
+    return Task.objects.filter(pair__in=pairs).exclude(pk=task.pk).exclude(lane=Task.Reason.KNOWN_ANSWER)
 
 
 def companions_of(*, task: Task, user: Person) -> QuerySet[Task]:
     """What this person holds together with the task, in one pass over its image; by the concepts' order."""
-    if not task.project.one_pass or task.holder_id != user.pk or task.lane == Task.Reason.HONEYPOT:
+    if not task.project.one_pass or task.holder_id != user.pk or task.lane == Task.Reason.KNOWN_ANSWER:
         return Task.objects.none()
     held = tasks_beside(task=task).filter(state=Task.State.CLAIMED, holder_id=user.pk)
     return held.select_related("pair__concept", "model_version").defer("pair__instances").order_by("pair__concept")
@@ -59,7 +59,7 @@ def same_pass(*, project: Project, task_id: int | None) -> Q:
 
 def reason_shown(task: Task) -> str:
     """A task with a known answer passes for an audit: whoever is told is not tested."""
-    return Task.Reason.AUDIT if task.lane == Task.Reason.HONEYPOT else task.lane
+    return Task.Reason.AUDIT if task.lane == Task.Reason.KNOWN_ANSWER else task.lane
 
 
 def reason_words(task: Task) -> str:
@@ -68,7 +68,7 @@ def reason_words(task: Task) -> str:
 
 def lanes_shown() -> dict[str, str]:
     """Every lane that may be shown to a person, in order, with its words: the one home for pages and scripts."""
-    return {lane: str(words) for lane, words in Task.Reason.choices if lane != Task.Reason.HONEYPOT}
+    return {lane: str(words) for lane, words in Task.Reason.choices if lane != Task.Reason.KNOWN_ANSWER}
 
 
 def prediction_of(task: Task) -> Prediction | None:

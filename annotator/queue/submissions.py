@@ -16,7 +16,7 @@ from annotator.models import Annotation, Concept, Draft, Review, Task
 
 from .doubles import double_approve, double_is_due
 from .drafts import draft_keep_submission
-from .known_answers import honeypot_score
+from .known_answers import known_answer_score
 from .leases import LEASE_LOST
 from .pairs import pair_settle
 
@@ -108,8 +108,8 @@ def _pass_on(annotation: Annotation) -> None:
 
     One whose answer was known is scored and goes the same way: whoever could tell it apart would not be tested.
     """
-    if annotation.task.lane == Task.Reason.HONEYPOT:
-        annotation.scored = honeypot_score(annotation=annotation)
+    if annotation.task.lane == Task.Reason.KNOWN_ANSWER:
+        annotation.scored = known_answer_score(annotation=annotation)
         annotation.save(update_fields=["scored"])
     due = double_is_due(annotation=annotation)
     if not due:

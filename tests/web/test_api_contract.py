@@ -212,7 +212,7 @@ def submit(farm):
     yield post(farm.annotator, path, farm.submission(task, verdict="absent"))  # with masks
     yield post(farm.annotator, path, farm.submission(task, concept="hen"))  # asks for chicken by now
     yield post(farm.annotator, path, farm.submission(task))
-    known = farm.held(lane=Task.Reason.HONEYPOT)
+    known = farm.held(lane=Task.Reason.KNOWN_ANSWER)
     farm.project.honeypot_feedback = True
     farm.project.save()
     known.pair.truth, known.pair.truth_source = "absent", "annotated"

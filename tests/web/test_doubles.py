@@ -13,7 +13,7 @@ from annotator.people.agreement_page import agreements_of
 from annotator.queue.assignments import task_reassign
 from annotator.queue.candidates import tasks_withdrawable
 from annotator.queue.doubles import doubles_add
-from annotator.queue.known_answers import honeypots_add, honeypots_draw
+from annotator.queue.known_answers import known_answers_add, known_answers_draw
 from annotator.queue.leases import task_claim, task_release
 from annotator.queue.queue_page import reason_counts
 from annotator.queue.submissions import task_submit
@@ -180,7 +180,7 @@ def test_agreement_is_told_by_person_and_concept(twice, signed_in):
 
 
 @pytest.fixture
-def trap(barn) -> Task:
+def known(barn) -> Task:
     """One task with a known answer: present, a box of 49 px."""
     barn.project.honeypot_share, barn.project.mine_batch = 0.5, 2
     barn.project.save()
@@ -190,12 +190,12 @@ def trap(barn) -> Task:
 
 
 def mixed_in(barn) -> list[Task]:
-    drawn = honeypots_draw(project=barn.project, seed=1)
+    drawn = known_answers_draw(project=barn.project, seed=1)
     version = barn.project.serving_version
-    return honeypots_add(project=barn.project, version=version, pairs=drawn, number=1, seed=1)
+    return known_answers_add(project=barn.project, version=version, pairs=drawn, number=1, seed=1)
 
 
-def test_known_answer_is_scored_and_changes_no_truth(barn, trap):
+def test_known_answer_is_scored_and_changes_no_truth(barn, known):
     before = Pair.objects.values().get()
     stored = answer(barn, barn.annotator, MOST)
     assert stored.scored == {"verdict_right": True, "iou": 0.8571}
@@ -203,7 +203,7 @@ def test_known_answer_is_scored_and_changes_no_truth(barn, trap):
 
 
 @pytest.mark.parametrize(("policy", "state"), [("all", "submitted"), ("sample", "approved")])
-def test_known_answer_goes_the_way_of_every_other(barn, trap, api, policy, state):
+def test_known_answer_goes_the_way_of_every_other(barn, known, api, policy, state):
     barn.project.review_policy, barn.project.review_share = policy, 0.0
     barn.project.save()
     other = factories.make_task(barn.project)
@@ -217,7 +217,7 @@ def test_known_answer_goes_the_way_of_every_other(barn, trap, api, policy, state
         told.append((got["state"], reopened, annotations_waiting(project=barn.project).filter(task=task).count()))
     assert told[0] == told[1]
     assert told[0][0] == state
-    assert {other.pk, trap.pk} == set(Annotation.objects.values_list("task", flat=True))
+    assert {other.pk, known.pk} == set(Annotation.objects.values_list("task", flat=True))
 
 
 def task_release_if_held(task: Task, user) -> None:
@@ -227,7 +227,7 @@ def task_release_if_held(task: Task, user) -> None:
 
 
 @pytest.mark.parametrize("decision", ["approve", "fix"])
-def test_reviewer_s_word_on_a_known_answer_changes_no_truth(barn, trap, decision):
+def test_reviewer_s_word_on_a_known_answer_changes_no_truth(barn, known, decision):
     before = Pair.objects.values().get()
     fix = {"verdict": "absent", "instances": []} if decision == "fix" else {}
     review_decide(annotation=answer(barn, barn.annotator, None), reviewer=barn.reviewer, decision=decision, **fix)
@@ -235,7 +235,7 @@ def test_reviewer_s_word_on_a_known_answer_changes_no_truth(barn, trap, decision
     assert states() == ["approved"]
 
 
-def test_known_answer_can_t_be_looked_up_on_the_images_page(barn, trap, signed_in):
+def test_known_answer_can_t_be_looked_up_on_the_images_page(barn, known, signed_in):
     address = reverse("images", args=["barn"])
     for user in (barn.annotator, barn.reviewer):
         assert "chip-unseen" in signed_in(user).get(address).content.decode()
@@ -244,16 +244,16 @@ def test_known_answer_can_t_be_looked_up_on_the_images_page(barn, trap, signed_i
     assert "chip-present" in signed_in(barn.reviewer).get(address).content.decode()
 
 
-def test_known_answer_shows_the_serving_model_s_proposals_or_is_not_asked(barn, trap):
+def test_known_answer_shows_the_serving_model_s_proposals_or_is_not_asked(barn, known):
     Task.objects.all().delete()
     barn.project.serving_version = factories.make_version("barn-v2")
     barn.project.save()
     assert mixed_in(barn) == []
-    factories.make_prediction(trap.pair)
+    factories.make_prediction(known.pair)
     assert [task.model_version.name for task in mixed_in(barn)] == ["barn-v2"]
 
 
-def test_known_answer_looks_like_an_audit(barn, trap, api):
+def test_known_answer_looks_like_an_audit(barn, known, api):
     shown = api(barn.annotator).post(reverse("api-claim", args=["barn"]), {}, format="json").json()
     assert (shown["lane"], shown["reasons"][0]["kind"]) == ("audit", "audit")
     Task.objects.update(state="queued", holder=None, lease_until=None)
@@ -263,7 +263,7 @@ def test_known_answer_looks_like_an_audit(barn, trap, api):
 
 
 @pytest.mark.parametrize(("allowed", "box"), [(True, None), (True, WHOLE), (False, WHOLE)])
-def test_feedback_comes_with_the_answer_where_the_project_allows_it(barn, trap, api, allowed, box):
+def test_feedback_comes_with_the_answer_where_the_project_allows_it(barn, known, api, allowed, box):
     barn.project.honeypot_feedback = allowed
     barn.project.save()
     task = task_claim(project=barn.project, user=barn.annotator)
@@ -275,12 +275,12 @@ def test_feedback_comes_with_the_answer_where_the_project_allows_it(barn, trap, 
         assert ("right" if box else "it is in the image") in got["feedback"]["words"]
 
 
-def test_whoever_gave_the_known_answer_is_not_asked_it(barn, trap):
-    given = Task.objects.create(project=barn.project, pair=trap.pair, lane="band", state="approved")
+def test_whoever_gave_the_known_answer_is_not_asked_it(barn, known):
+    given = Task.objects.create(project=barn.project, pair=known.pair, lane="band", state="approved")
     fields = {"author": barn.annotator, "revision": 1, "client_uuid": uuid.uuid4(), "verdict": "present"}
-    Annotation.objects.create(task=given, pair=trap.pair, **fields)
+    Annotation.objects.create(task=given, pair=known.pair, **fields)
     assert task_claim(project=barn.project, user=barn.annotator) is None
-    assert task_claim(project=barn.project, user=barn.reviewer) == trap
+    assert task_claim(project=barn.project, user=barn.reviewer) == known
 
 
 def test_without_a_share_nothing_known_is_queued(barn):

@@ -96,7 +96,7 @@ def test_known_answers_are_mixed_in_as_the_serving_model_sees_them(farm):
     farm.project.save()
     Pair.objects.filter(truth="absent").update(truth_source=Pair.TruthSource.ANNOTATED)
     mine(farm)
-    known = Task.objects.get(lane=Task.Reason.HONEYPOT)
+    known = Task.objects.get(lane=Task.Reason.KNOWN_ANSWER)
     assert (known.model_version.name, known.pair.truth) == ("tiny", "absent")
     assert known.pair.predictions.get().model_version == known.model_version
 

@@ -126,7 +126,7 @@ def test_holdout_pairs_come_only_where_chance_has_drawn_them(yard):
 
 def test_known_answer_stays_alone(yard):
     trap = add_image(yard)
-    Task.objects.update(lane=Task.Reason.HONEYPOT)
+    Task.objects.update(lane=Task.Reason.KNOWN_ANSWER)
     assert claim(yard) == trap
     assert held_by(yard.annotator) == {"chicken"}
 

@@ -200,7 +200,7 @@ def test_annotator_sees_the_truth_but_not_how_others_answered(barn, marked):
 
 @pytest.mark.parametrize("role", ["annotator", "reviewer", "admin"])
 def test_truth_and_history_are_kept_back_while_a_known_answer_is_asked_for(barn, marked, role):
-    factories.make_task(barn.project, marked, lane=Task.Reason.HONEYPOT)
+    factories.make_task(barn.project, marked, lane=Task.Reason.KNOWN_ANSWER)
     known = known_of(marked, getattr(barn, role))
     assert (known.truth, known.instances, known.settled_by) == ("unseen", [], "")
     assert told(known) == ["Queued: random audit"]
