@@ -13,7 +13,7 @@ import torch
 
 from mlbackend.errors import unreadable_image
 from mlbackend.model.predictor import Predictor
-from mlbackend.serving.kept import LentImages
+from mlbackend.serving.caches import LentImages
 from mlbackend.serving.lanes import HeavyJob, HeavyLane, Urgency
 from mlbackend.serving.metrics import Metrics
 from mlbackend.serving.stages import timed_shares

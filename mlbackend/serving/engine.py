@@ -18,9 +18,9 @@ from mlbackend.model.logits import logits_to_wire
 from mlbackend.model.network import PromptTooLong
 from mlbackend.model.predictor import Candidate, ConceptResult, Predictor, Prompt
 from mlbackend.serving.answers import feature_base64, wire_candidates, wire_concepts
+from mlbackend.serving.caches import CachedMask, MaskCache
 from mlbackend.serving.desks import Desks
 from mlbackend.serving.encoding import Encoder, Found, encode_batch
-from mlbackend.serving.kept import KeptMask, KeptMasks
 from mlbackend.serving.lanes import ClickLane, HeavyLane, Urgency
 from mlbackend.serving.metrics import Metrics
 from mlbackend.serving.requests import ClickRequest, MaskRequest, PredictRequest, check_box_inside, check_inside
@@ -49,7 +49,7 @@ class Engine:
         self._bulk = ThreadPoolExecutor(BULK_THREADS, "bulk")  # what mining needs: images, RLE
         self.encoder = Encoder(settings, metrics, self.heavy, self._bulk)
         self.desks = Desks()
-        self.kept = KeptMasks(settings.masks_mb * MIB)
+        self.mask_cache = MaskCache(settings.masks_mb * MIB)
         self._predicting = self._clicking = 0
         # An image on its way holds its pixels: 12 MB at 1008 px. What waits longer than this waits without them.
         self._mining, self._warming = asyncio.Semaphore(4 + 2 * batch), asyncio.Semaphore(2 + batch)
@@ -64,17 +64,17 @@ class Engine:
         """An answered mask at another threshold of its logits: nothing is decoded, no pixels are needed."""
         start = time.perf_counter()
         with self._room_for_click():
-            kept = self.kept.find(request.mask_id, request.image)
+            cached = self.mask_cache.find(request.mask_id, request.image)
             draw = functools.partial(
                 logits_to_wire,
-                kept.logits_hw,
-                height_px=kept.height_px,
-                width_px=kept.width_px,
+                cached.logits_hw,
+                height_px=cached.height_px,
+                width_px=cached.width_px,
                 threshold=request.threshold,
             )
             mask, mask_ms = await self._run(self._masks, timed, draw)
         return {
-            "model_version": kept.model_version,
+            "model_version": cached.model_version,
             "image": request.image,
             "mask": mask,
             "mask_id": request.mask_id,
@@ -134,7 +134,7 @@ class Engine:
         earlier = None
         if request.earlier_mask_id:
             side = 4 * predictor.network.grid_size
-            earlier = self.kept.get(request.earlier_mask_id, request.image, (side, side))
+            earlier = self.mask_cache.get(request.earlier_mask_id, request.image, (side, side))
         decoded = await self._decode(predictor, request, Prompt(embedding, request.points, request.box_xyxy, earlier))
         candidates, mask_ms = await self._run(self._masks, timed, wire_candidates, decoded.candidates, embedding)
         for candidate, row in zip(decoded.candidates, candidates, strict=True):
@@ -181,8 +181,8 @@ class Engine:
 
     def _keep(self, request: ClickRequest, candidate: Candidate, embedding: Embedding) -> str:
         logits = candidate.mask_logits_hw.clone()  # a view would keep its whole batch in memory
-        return self.kept.put(
-            KeptMask(request.image, request.model_version, logits, embedding.height_px, embedding.width_px)
+        return self.mask_cache.put(
+            CachedMask(request.image, request.model_version, logits, embedding.height_px, embedding.width_px)
         )
 
     async def _predict_or_error(self, predictor: Predictor, image: str, request: PredictRequest) -> dict[str, Any]:

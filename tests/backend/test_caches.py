@@ -7,15 +7,15 @@ import torch
 
 from mlbackend.errors import ApiError
 from mlbackend.serving import desks
-from mlbackend.serving.kept import KeptMask, KeptMasks
+from mlbackend.serving.caches import CachedMask, MaskCache
 
 
-def kept(side_px: int = 10) -> KeptMask:
-    return KeptMask("image", "tiny", torch.zeros(side_px, side_px), 100, 100)  # 4 bytes a cell
+def kept(side_px: int = 10) -> CachedMask:
+    return CachedMask("image", "tiny", torch.zeros(side_px, side_px), 100, 100)  # 4 bytes a cell
 
 
 def test_mask_that_was_asked_for_last_stays_when_room_is_made() -> None:
-    masks = KeptMasks(2 * 400)
+    masks = MaskCache(2 * 400)
     first, second = masks.put(kept()), masks.put(kept())
     masks.find(first, "image")
     masks.put(kept())
@@ -25,7 +25,7 @@ def test_mask_that_was_asked_for_last_stays_when_room_is_made() -> None:
 
 
 def test_mask_larger_than_the_budget_is_not_kept_and_drives_no_other_out() -> None:
-    masks = KeptMasks(2 * 400)
+    masks = MaskCache(2 * 400)
     small, large = masks.put(kept()), masks.put(kept(100))
     assert masks.find(small, "image")
     with pytest.raises(ApiError, match="forgotten"):

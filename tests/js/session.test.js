@@ -18,9 +18,9 @@ test("a task that was reopened and answered again counts once, with its newest i
 });
 
 test("the counts go on after a reload", () => {
-  const kept = storage();
-  createSession(kept).count({ taskId: 1, instances: 3, activeSeconds: 5 });
-  const session = createSession(kept);
+  const saved = storage();
+  createSession(saved).count({ taskId: 1, instances: 3, activeSeconds: 5 });
+  const session = createSession(saved);
   session.count({ taskId: 1, instances: 2, activeSeconds: 1 });
   assert.deepEqual([session.values.tasks, session.values.instances], [1, 2]);
 });

@@ -34,8 +34,8 @@ export class Drafts {
    * hand, which only this browser knows; `other`: what this browser holds beside a newer draft of somewhere else.
    */
   open(task) {
-    const { kept } = this.#parts;
-    const mirror = kept.get(task.id);
+    const { storage } = this.#parts;
+    const mirror = storage.get(task.id);
     const server = task.draft ?? NONE;
     // The answer that carried the task may be older than what this tab has stored since.
     const isOurs = mirror && (mirror.version > server.version || (mirror.dirty && mirror.version === server.version));
@@ -51,7 +51,7 @@ export class Drafts {
     };
     this.#tracks.set(task.id, track);
     this.#pump(task.id, track);
-    const hand = kept.get(`${task.id}:hand`);
+    const hand = storage.get(`${task.id}:hand`);
     const other = mirror?.dirty && mirror.version < server.version ? mirror.payload : null;
     return { payload: hand && payload ? { ...payload, hand } : payload, hand, other };
   }
@@ -61,14 +61,14 @@ export class Drafts {
     if (!track || track.closed) return;
     Object.assign(track, { payload, dirty: true });
     this.#mirror(taskId, track);
-    this.#parts.kept.remove(`${taskId}:hand`);
+    this.#parts.storage.remove(`${taskId}:hand`);
     this.#pump(taskId, track);
   }
 
   /** The mask in hand changes at every click: only this browser's copy is written then, and it is small. */
   saveHand(taskId, hand) {
-    if (hand) this.#parts.kept.set(`${taskId}:hand`, hand);
-    else this.#parts.kept.remove(`${taskId}:hand`);
+    if (hand) this.#parts.storage.set(`${taskId}:hand`, hand);
+    else this.#parts.storage.remove(`${taskId}:hand`);
   }
 
   /** No more drafts for this task: it is being submitted. Resolves when none is under way. */
@@ -83,12 +83,12 @@ export class Drafts {
   /** Submitted and acknowledged: nothing needs keeping. */
   forget(taskId) {
     this.#tracks.delete(taskId);
-    this.#parts.kept.remove(taskId);
-    this.#parts.kept.remove(`${taskId}:hand`);
+    this.#parts.storage.remove(taskId);
+    this.#parts.storage.remove(`${taskId}:hand`);
   }
 
   #mirror(taskId, { version, payload, dirty }) {
-    this.#parts.kept.set(taskId, { version, payload, dirty });
+    this.#parts.storage.set(taskId, { version, payload, dirty });
   }
 
   /** Send what is unsent, one at a time a task; what comes meanwhile goes next, as one. */

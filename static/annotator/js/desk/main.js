@@ -59,14 +59,14 @@ const editing = new Editing({
 const session = createSession(page.sitting);
 const drafts = new Drafts({
   api,
-  kept: page.kept,
+  storage: page.storage,
   choose: (theirs) => desk.choose(theirs),
   onTheirs: (id, payload) => desk.takeUp(id, payload),
   onState: onDraftState,
 });
 const outbox = new Outbox({
   api,
-  kept: page.outgoing,
+  storage: page.outgoing,
   before: (id) => drafts.close(id),
   onDone: (item, answer) => {
     desk.submitted(item, answer);

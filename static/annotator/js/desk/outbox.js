@@ -42,7 +42,7 @@ export class Outbox {
 
   /** `pass`: the task that stands for all that is decided on this image in one pass. */
   add(taskId, body, pass = taskId) {
-    this.#parts.kept.set(body.client_uuid, { taskId, body, pass, at: Date.now() });
+    this.#parts.storage.set(body.client_uuid, { taskId, body, pass, at: Date.now() });
     return this.flush();
   }
 
@@ -56,8 +56,8 @@ export class Outbox {
 
   /** Oldest first. */
   #items() {
-    const { kept } = this.#parts;
-    const items = kept.keys().map((key) => kept.get(key));
+    const { storage } = this.#parts;
+    const items = storage.keys().map((key) => storage.get(key));
     return items.filter(Boolean).sort((a, b) => a.at - b.at);
   }
 
@@ -72,16 +72,16 @@ export class Outbox {
 
   /** True when this item needs no more trying. */
   async #deliver(item) {
-    const { api, kept, before, onDone, onRefused } = this.#parts;
+    const { api, storage, before, onDone, onRefused } = this.#parts;
     await before(item.taskId);
     try {
       const answer = await api.post(paths.task(item.taskId, "submit"), item.body);
       this.#tries = 0;
-      kept.remove(item.body.client_uuid);
+      storage.remove(item.body.client_uuid);
       onDone(item, answer);
     } catch (error) {
       if (error.isPassing || error.status === 401) return this.#holdBack(error);
-      kept.remove(item.body.client_uuid);
+      storage.remove(item.body.client_uuid);
       onRefused(item, error);
     }
     return true;

@@ -4,10 +4,10 @@ const REOPENABLE = 10;
 const RECENT = 90; // ten passes of nine concepts
 const NOTHING = { started: false, tasks: 0, instances: 0, activeSeconds: 0, sent: [], recent: [] };
 
-export function createSession(kept) {
-  const values = { ...NOTHING, ...kept.get("session") };
+export function createSession(storage) {
+  const values = { ...NOTHING, ...storage.get("session") };
   values.sent = values.sent.map((one) => ({ pass: one.taskId, ...one }));
-  const save = () => kept.set("session", values);
+  const save = () => storage.set("session", values);
   return {
     values,
     start() {

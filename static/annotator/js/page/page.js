@@ -3,7 +3,7 @@
 import { createApi } from "../model/api-client.js";
 import { bindKeys, createKeymap, labelButtons } from "./keyboard.js";
 import { createKeySheet } from "./dialogs.js";
-import { createKept } from "./kept.js";
+import { createStorage } from "./storage.js";
 import { Notices } from "./notices.js";
 import { createSettings } from "./settings.js";
 import { REPEATING } from "./shortcuts.js";
@@ -17,16 +17,16 @@ export function openPage(root, { table, name }) {
   };
   const { user, slug } = root.dataset;
   const keymap = createKeymap(table, name, localStorage);
-  const settings = createSettings(createKept(localStorage, `roost:settings:${user}:`, say));
+  const settings = createSettings(createStorage(localStorage, `roost:settings:${user}:`, say));
   return {
     root,
     role,
     say,
     keymap,
     settings,
-    kept: createKept(localStorage, `roost:draft:${user}:`, say),
-    outgoing: createKept(localStorage, `roost:outbox:${user}:${slug}:`, say),
-    sitting: createKept(sessionStorage, `roost:${name}:${user}:${slug}:`, say),
+    storage: createStorage(localStorage, `roost:draft:${user}:`, say),
+    outgoing: createStorage(localStorage, `roost:outbox:${user}:${slug}:`, say),
+    sitting: createStorage(sessionStorage, `roost:${name}:${user}:${slug}:`, say),
     api: createApi({ csrfToken }),
     notices: new Notices(role("notices")),
     sheet: createKeySheet({ dialog: role("key-sheet"), keymap, root }),

@@ -2,13 +2,13 @@
 
 const DEFAULTS = { brush: 14, threshold: 0.5, hover: true, goal: null };
 
-export function createSettings(kept) {
-  const values = { ...DEFAULTS, ...kept.get("desk") };
+export function createSettings(storage) {
+  const values = { ...DEFAULTS, ...storage.get("desk") };
   return {
     get: (name) => values[name],
     set(name, value) {
       values[name] = value;
-      kept.set("desk", values);
+      storage.set("desk", values);
     },
   };
 }

@@ -1,6 +1,6 @@
 /** JSON under a prefix of the browser's storage. A full or forbidden storage is told, never thrown. */
 
-export function createKept(storage, prefix, onTrouble) {
+export function createStorage(storage, prefix, onTrouble) {
   const guarded = (action) => {
     try {
       return action();

@@ -1,4 +1,4 @@
-"""Two small memories of the engine, each within a byte budget: masks to refine, and images that others lent."""
+"""Two caches of the engine, each within a byte budget: masks to refine, and images that others lent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mlbackend.errors import ApiError, bad_request
 
 
 @dataclass(frozen=True)
-class KeptMask:
+class CachedMask:
     """As the decoder gave them: what is drawn from these at 0 is what the click was answered with."""
 
     image: str
@@ -25,41 +25,43 @@ class KeptMask:
     width_px: int
 
 
-class KeptMasks:
+class MaskCache:
     """Low-resolution logits of recent answers by an unguessable id: to refine them, or to cut them elsewhere."""
 
     def __init__(self, budget_bytes: int) -> None:
-        self._masks: LRUCache[str, KeptMask] = LRUCache(budget_bytes, getsizeof=lambda kept: kept.logits_hw.nbytes)
+        self._masks: LRUCache[str, CachedMask] = LRUCache(
+            budget_bytes, getsizeof=lambda cached: cached.logits_hw.nbytes
+        )
 
-    def put(self, kept: KeptMask) -> str:
+    def put(self, cached: CachedMask) -> str:
         mask_id = secrets.token_urlsafe(12)
-        with contextlib.suppress(ValueError):  # larger than the whole budget: it is not kept
-            self._masks[mask_id] = kept
+        with contextlib.suppress(ValueError):  # larger than the whole budget: it is not cached
+            self._masks[mask_id] = cached
         return mask_id
 
     def get(self, mask_id: str, image: str, size_hw: tuple[int, int]) -> torch.Tensor:
         """ApiError bad_request where the id is unknown, or the mask is not one for this image and model."""
-        kept = self._masks.get(mask_id)
-        if kept is None:
+        cached = self._masks.get(mask_id)
+        if cached is None:
             raise bad_request(
                 "earlier_mask_id is unknown or has been forgotten; send the click without it.", "earlier_mask_id"
             )
-        if kept.image != image:
+        if cached.image != image:
             raise bad_request("earlier_mask_id belongs to another image.", "earlier_mask_id")
-        if tuple(kept.logits_hw.shape) != size_hw:
+        if tuple(cached.logits_hw.shape) != size_hw:
             raise bad_request("earlier_mask_id comes from a model of another size.", "earlier_mask_id")
-        return kept.logits_hw
+        return cached.logits_hw
 
-    def find(self, mask_id: str, image: str) -> KeptMask:
+    def find(self, mask_id: str, image: str) -> CachedMask:
         """ApiError unknown_mask where this image has no such mask (any more)."""
-        kept = self._masks.get(mask_id)
-        if kept is None or kept.image != image:
+        cached = self._masks.get(mask_id)
+        if cached is None or cached.image != image:
             message = (
                 "This mask is unknown for this image, or has been forgotten since it was drawn: click the "
                 "object again, then make the new mask tighter or looser."
             )
             raise ApiError(404, "unknown_mask", message, fields={"mask_id": message})
-        return kept
+        return cached
 
 
 class LentImages:
