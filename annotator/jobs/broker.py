@@ -1,4 +1,4 @@
-"""Celery's doorbell without a service: kombu's filesystem transport with atomic writes, `fsatomic://`.
+"""Celery's broker without a service: kombu's filesystem transport with atomic writes, `fsatomic://`.
 
 kombu's own transport writes a message in place while a consumer already moves it, and truncates an exchange's table
 before it locks it; with three busy workers that loses messages and kills workers. Here every file appears by rename.

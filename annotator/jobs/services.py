@@ -1,4 +1,4 @@
-"""Background work as rows: enqueue, cancel, sweep. The broker rings the bell; the row is the truth."""
+"""Background work as rows: enqueue, cancel, sweep. The broker only wakes a worker; the row is the truth."""
 
 import logging
 from datetime import timedelta

@@ -105,11 +105,11 @@ def pull_start(*, project: Project, user: AbstractBaseUser | None) -> Job:
     link = link_of(project)
     LabelStudioClient()  # refuses where nothing is set up
     job = job_enqueue(project=project, kind=Job.Kind.LABEL_STUDIO, created_by=user)
-    bells_ring(link=link, numbers=[ALL_TASKS])
+    pull_request_add(link=link, numbers=[ALL_TASKS])
     return job
 
 
-def bells_ring(*, link: LabelStudioLink, numbers: list[int]) -> None:
+def pull_request_add(*, link: LabelStudioLink, numbers: list[int]) -> None:
     """These tasks are to be looked at, again if a pull is looking at them just now. Call it in a transaction."""
     for number in numbers:
         again = LabelStudioBell.objects.filter(link=link, number=number)

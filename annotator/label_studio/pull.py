@@ -1,4 +1,5 @@
-"""The job that follows the bells: fetch Label Studio's tasks, import their images, store what was said of them."""
+"""The job that does what was asked for: fetch Label Studio's tasks, import their images, store what was said of
+them."""
 
 from collections import Counter
 from typing import Any
@@ -24,12 +25,12 @@ COUNTS = ("tasks", "images_added", "added", "changed", "unchanged", "withdrawn")
 
 @job_kind(Job.Kind.LABEL_STUDIO)
 def label_studio_run(context: JobContext) -> dict[str, Any]:
-    """The job's work; safe to run again: every task's outcome is stored before its bell is put to rest."""
+    """The job's work; safe to run again: every task's outcome is stored before its request is deleted."""
     link = link_of(context.job.project)
     pull = _Pull(context, link)
     try:
-        while bell := link.bells.first():
-            pull.follow(bell)
+        while asked := link.bells.first():
+            pull.follow(asked)
     except JobCancelled:
         if context.stop_reason == "cancelled":
             link.bells.filter(number=ALL_TASKS).delete()
@@ -52,25 +53,25 @@ class _Pull:
         self._left: list[dict] = list(told.get("left", []))
         self._more_left: int = told.get("more_left", 0)
 
-    def follow(self, bell: LabelStudioBell) -> None:
-        if bell.number == ALL_TASKS:
-            self._follow_all(bell)
+    def follow(self, asked: LabelStudioBell) -> None:
+        if asked.number == ALL_TASKS:
+            self._follow_all(asked)
         else:
             waiting = self._link.bells.count()
             self._context.progress_of(self._counts["tasks"], self._counts["tasks"] + waiting, "tasks")
-            self._take(bell.number, self._client.task(bell.number, project=self._link.number))
-        # Rung again meanwhile, it is another ring.
-        LabelStudioBell.objects.filter(pk=bell.pk, rings=bell.rings).delete()
+            self._take(asked.number, self._client.task(asked.number, project=self._link.number))
+        # Asked for again meanwhile, it stays for another look.
+        LabelStudioBell.objects.filter(pk=asked.pk, rings=asked.rings).delete()
         self._context.report(**self.report())
 
-    def _follow_all(self, bell: LabelStudioBell) -> None:
-        """Page by page; the bell remembers how far, also for the next job."""
-        after = bell.after
+    def _follow_all(self, asked: LabelStudioBell) -> None:
+        """Page by page; the request's row remembers how far, also for the next job."""
+        after = asked.after
         while tasks := self._client.tasks_after(after, project=self._link.number):
             last = tasks[-1].number
             self._take_page(tasks, after, last)
             after = last
-            LabelStudioBell.objects.filter(pk=bell.pk, rings=bell.rings).update(after=after)
+            LabelStudioBell.objects.filter(pk=asked.pk, rings=asked.rings).update(after=after)
             self._context.report(**self.report())
         self._take_vanished(set(), after, None)
 

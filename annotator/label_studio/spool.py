@@ -1,7 +1,8 @@
-"""The doorbells that the ML backend leaves in the spool -> rows that say which Label Studio tasks to look at.
+"""The events that the ML backend leaves in the spool -> rows that say which Label Studio tasks to look at.
 
 An event is nothing but a reason to go and look: of all it says only ids are read, and what they mean is asked of Label
-Studio itself. A file goes when its bells are stored; what can't be read is put aside and stands in nobody's way.
+Studio itself. A file is deleted when its requests are stored; what can't be read is put aside and stands in nobody's
+way.
 """
 
 import json
@@ -22,7 +23,7 @@ from annotator.jobs.kinds import sweep
 from annotator.jobs.services import job_enqueue
 from annotator.models import Job, LabelStudioAnswer, LabelStudioLink
 
-from .links import ALL_TASKS, bells_ring, links_due
+from .links import ALL_TASKS, links_due, pull_request_add
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ START_TRAINING = "START_TRAINING"
 FILES_A_SWEEP = 500
 MOST_EVENT_BYTES = 64 * 1024
 IDS_KEPT = 100  # the backend keeps no more; so many may have been cut off
-MOST_BELLS = 1000  # of so many at once a pull of everything, page by page, is the shorter way
+MOST_REQUESTS = 1000  # of so many at once a pull of everything, page by page, is the shorter way
 REFUSED_KEPT = 1000
 
 
@@ -63,7 +64,7 @@ def label_studio_sweep() -> list[int]:
 
 
 def spool_take_in() -> int:
-    """How many events became bells. Safe to be cut off anywhere, and to be done by two workers at once."""
+    """How many events became requests. Safe to be cut off anywhere, and to be done by two workers at once."""
     files: dict[int, dict[Path, Event]] = defaultdict(dict)
     for path in sorted(Path(settings.LABEL_STUDIO_SPOOL).glob("*.json"))[:FILES_A_SWEEP]:
         try:
@@ -117,7 +118,7 @@ def _ring(project: int, events: Sequence[Event]) -> int:
         return 0
     if any(event.action == START_TRAINING for event in events):
         LabelStudioLink.objects.filter(pk=link.pk, training_asked_at__isnull=True).update(training_asked_at=Now())
-    bells_ring(link=link, numbers=sorted(_tasks(link, [one for one in events if one.action != START_TRAINING])))
+    pull_request_add(link=link, numbers=sorted(_tasks(link, [one for one in events if one.action != START_TRAINING])))
     return len(events)
 
 
@@ -125,7 +126,7 @@ def _tasks(link: LabelStudioLink, events: Sequence[Event]) -> set[int]:
     tasks = {number for event in events for number in event.tasks}
     annotations = {number for event in events for number in event.annotations}
     cut_off = any(IDS_KEPT in (len(event.tasks), len(event.annotations)) for event in events)
-    if cut_off or len(tasks) + len(annotations) > MOST_BELLS:
+    if cut_off or len(tasks) + len(annotations) > MOST_REQUESTS:
         return {ALL_TASKS}
     # A deletion names annotations alone: those that something was taken from are known here.
     known = LabelStudioAnswer.objects.filter(source__link=link, number__in=annotations)

@@ -1,4 +1,4 @@
-"""Webhook events on disk until the annotator's task drains them: doorbells, of which nothing but ids is kept.
+"""Webhook events on disk until the annotator's task takes them in; nothing but ids is stored of an event.
 
 One JSON file an event, named so that a sorted listing is the order of arrival. Whoever drains reads, acts by pulling
 from Label Studio through its API, and deletes. The folder is bounded: when it is full, events are refused.

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from annotator.jobs.runner import job_run
-from annotator.label_studio.links import bells_ring, link_create, pull_start
+from annotator.label_studio.links import link_create, pull_request_add, pull_start
 from annotator.models import Job
 from tests import factories
 from tests.web.label_studio_stand_in import TOKEN, StandIn, running_stand_in
@@ -46,7 +46,7 @@ def blob(x: int = 2, y: int = 3, w: int = 7, h: int = 5) -> np.ndarray:
 def pull(link, *numbers: int) -> dict:
     """Ring for these tasks, or for all, and do the job; its report."""
     if numbers:
-        bells_ring(link=link, numbers=list(numbers))
+        pull_request_add(link=link, numbers=list(numbers))
         job = Job.objects.create(project=link.project, kind=Job.Kind.LABEL_STUDIO)
     else:
         job = pull_start(project=link.project, user=link.linked_by)

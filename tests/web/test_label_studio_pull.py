@@ -10,7 +10,7 @@ from pycocotools import mask as coco
 from annotator.concepts.services import concept_retire
 from annotator.data.image_store import image_add
 from annotator.jobs.runner import job_run
-from annotator.label_studio.links import bells_ring
+from annotator.label_studio.links import pull_request_add
 from annotator.models import Annotation, AuditEvent, Image, Job, LabelStudioBell, Pair, Task
 from annotator.queue.leases import task_claim
 from annotator.review.decisions import review_decide
@@ -301,7 +301,7 @@ def test_pull_goes_on_where_it_was_cut_off(link, studio, monkeypatch):
     for seed in range(23, 28):
         studio.annotate(studio.add_task(link.number, picture(seed)), [brush(blob())])
     numbers = [number for number, row in studio.tasks.items() if row["project"] == link.number]
-    bells_ring(link=link, numbers=[0])
+    pull_request_add(link=link, numbers=[0])
     LabelStudioBell.objects.update(after=numbers[1])
     job = Job.objects.create(project=link.project, kind=Job.Kind.LABEL_STUDIO, report={"tasks": 2, "added": 2})
     job_run(job_id=job.pk)
@@ -310,7 +310,7 @@ def test_pull_goes_on_where_it_was_cut_off(link, studio, monkeypatch):
 
 
 def test_label_studio_that_is_away_fails_the_job_and_the_bell_stays(link, studio):
-    bells_ring(link=link, numbers=[7])
+    pull_request_add(link=link, numbers=[7])
     studio.failing = 503
     job = Job.objects.create(project=link.project, kind=Job.Kind.LABEL_STUDIO)
     job_run(job_id=job.pk)

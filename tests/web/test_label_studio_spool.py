@@ -1,4 +1,4 @@
-"""Doorbells in the spool: read strictly, followed once, never trusted, never in each other's way."""
+"""Events in the spool: read strictly, followed once, never trusted, never in each other's way."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from django.utils import timezone
 from annotator.jobs.runner import job_run
 from annotator.jobs.services import JobCancelled, JobContext, job_cancel
 from annotator.label_studio import pull as label_studio_pull
-from annotator.label_studio.links import bells_ring, pull_start
+from annotator.label_studio.links import pull_request_add, pull_start
 from annotator.label_studio.spool import label_studio_sweep, spool_take_in
 from annotator.models import Annotation, Job, LabelStudioBell, LabelStudioLink
 from tests import factories
@@ -115,13 +115,13 @@ def test_event_of_a_project_that_nobody_linked_is_dropped(link, spool):
 
 
 def test_bell_rung_while_its_task_was_looked_at_is_not_put_to_rest(link, studio, monkeypatch):
-    bells_ring(link=link, numbers=[8])
+    pull_request_add(link=link, numbers=[8])
     real, rung = label_studio_pull.answers_store, []
 
     def ring_once_more(**more):
         real(**more)
         if not rung:
-            rung.append(bells_ring(link=link, numbers=[8]))
+            rung.append(pull_request_add(link=link, numbers=[8]))
 
     monkeypatch.setattr(label_studio_pull, "answers_store", ring_once_more)
     job = factories.make_job(link.project, Job.Kind.LABEL_STUDIO)
@@ -131,7 +131,7 @@ def test_bell_rung_while_its_task_was_looked_at_is_not_put_to_rest(link, studio,
 
 
 def test_failed_pull_is_tried_again_ever_later(link, studio, spool):
-    bells_ring(link=link, numbers=[8])
+    pull_request_add(link=link, numbers=[8])
     job = factories.make_job(link.project, Job.Kind.LABEL_STUDIO)
     ended(job, Job.State.FAILED, minutes_ago=1)
     assert label_studio_sweep() == []
@@ -142,11 +142,11 @@ def test_failed_pull_is_tried_again_ever_later(link, studio, spool):
 
 
 def test_cancelled_pull_begins_again_only_when_something_new_comes(link, studio, spool):
-    bells_ring(link=link, numbers=[8])
+    pull_request_add(link=link, numbers=[8])
     (number,) = label_studio_sweep()
     job_cancel(job=Job.objects.get(pk=number), user=None)
     assert label_studio_sweep() == []
-    bells_ring(link=link, numbers=[9])
+    pull_request_add(link=link, numbers=[9])
     assert len(label_studio_sweep()) == 1
 
 
