@@ -1,4 +1,4 @@
-"""Django's admin for superusers: looking things up and mending accounts. Everything else belongs to the services."""
+"""Django's admin for superusers: looking things up and repairing accounts. Everything else belongs to the services."""
 
 from typing import Any
 

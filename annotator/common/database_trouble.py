@@ -1,4 +1,4 @@
-"""What of a database's failures passes by itself or can be mended from outside, in words for whoever waits."""
+"""What of a database's failures passes by itself or can be fixed from outside, in words for whoever waits."""
 
 from django.db.utils import InterfaceError, OperationalError
 

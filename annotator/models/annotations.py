@@ -53,7 +53,7 @@ class Draft(models.Model):
 
 
 class Review(models.Model):
-    """A reviewer's decision on one annotation; `fixed` is the reviewer's own revision, if they mended it."""
+    """A reviewer's decision on one annotation; `fixed` is the reviewer's own revision, if they fixed it."""
 
     class Decision(models.TextChoices):
         APPROVE = "approve", "Approve"

@@ -85,11 +85,11 @@ def _version(name: str) -> str:
 def _weights() -> Finding:
     """The shipped model: whole, and the one that its card tells of."""
     path = settings.SHIPPED_MODEL_DIR / "model.safetensors"
-    mend = "git checkout -- mlbackend/weights"
+    fix = "git checkout -- mlbackend/weights"
     if not path.exists():
-        return Finding("weights", False, f"{path} is missing: {mend}")
+        return Finding("weights", False, f"{path} is missing: {fix}")
     if trouble := _weights_trouble(path, path.with_name("card.json")):
-        return Finding("weights", False, f"{trouble}: {mend}")
+        return Finding("weights", False, f"{trouble}: {fix}")
     tensors, size = weights_header(path)
     return Finding("weights", True, f"demo, {len(tensors)} tensors, {size / 1e6:.1f} MB, as its card says")
 

@@ -59,7 +59,7 @@ def annotation(request: Request, annotation_id: int) -> Response:
 @extend_schema(request=serializers.ReviewDecision, responses=answers(200, serializers.Reviewed))
 @api_view(["POST"])
 def review(request: Request, annotation_id: int) -> Response:
-    """Approve, mend and approve, or send back with a comment."""
+    """Approve, fix and approve, or send back with a comment."""
     waiting = annotation_to_review(request.user, annotation_id)
     decided = review_decide(annotation=waiting, reviewer=request.user, **checked(request, serializers.ReviewDecision))
     waiting.task.refresh_from_db(fields=["state"])

@@ -1,4 +1,4 @@
-"""A reviewer's decision: approve, mend and approve, or send back to the author with a comment."""
+"""A reviewer's decision: approve, fix and approve, or send back to the author with a comment."""
 
 import uuid
 from collections.abc import Sequence

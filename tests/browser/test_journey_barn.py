@@ -232,7 +232,7 @@ def check_rows(journey: Journey, task: int, objects: list[np.ndarray]) -> None:
 
 
 def review(journey: Journey, reviewer: Page, annotator: Page, clicked: list[int]) -> None:
-    """The first answer goes back with a comment and is mended by its author; the others are approved."""
+    """The first answer goes back with a comment and is fixed by its author; the others are approved."""
     journey.visit(reviewer, "review/")
     reviewer.get_by_role("link", name="Start reviewing").click()
     wait_until(lambda: Desk(reviewer).role("author").inner_text().startswith("annotator"))
@@ -243,7 +243,7 @@ def review(journey: Journey, reviewer: Page, annotator: Page, clicked: list[int]
     returned = journey.one("select id from annotator_task where state = 'returned'")[0]
     assert returned in clicked
     approve_all(journey, reviewer, len(clicked) - 1)
-    mend(journey, annotator, returned)
+    fix(journey, annotator, returned)
     journey.visit(reviewer, "review/")
     reviewer.get_by_role("link", name="Start reviewing").click()
     approve_all(journey, reviewer, len(clicked))
@@ -256,7 +256,7 @@ def approve_all(journey: Journey, reviewer: Page, expected: int) -> None:
         press_until(reviewer, "a", lambda approved=approved: journey.one(count)[0] > approved)
 
 
-def mend(journey: Journey, annotator: Page, task: int) -> None:
+def fix(journey: Journey, annotator: Page, task: int) -> None:
     journey.visit(annotator, f"desk/{task}/")
     if annotator.get_by_role("button", name="Start").is_visible():
         annotator.get_by_role("button", name="Start").click()

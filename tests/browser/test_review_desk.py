@@ -1,4 +1,4 @@
-"""The reviewer's desk: send back, approve, mend."""
+"""The reviewer's desk: send back, approve, fix."""
 
 import pytest
 
@@ -52,7 +52,7 @@ def test_an_absent_answer_opens_where_the_model_proposed_nothing_either(stage):
     assert reviewer.role("iou").inner_text() == "–"
 
 
-def test_while_mending_every_action_has_a_button_too(stage):
+def test_while_fixing_every_action_has_a_button_too(stage):
     task, _ = stage.add_task(CHICKENS)
     size = task.pair.image.width, task.pair.image.height
     marked = factories.make_instance(factories.box_rle(20, 30, 90, 100, *size))
@@ -60,7 +60,7 @@ def test_while_mending_every_action_has_a_button_too(stage):
     page = stage.page_for(stage.barn.reviewer, f"review/{annotation.pk}/")
     reviewer = Desk(page)
     reviewer.says("1 marked")
-    actions = page.get_by_role("group", name="While mending")
+    actions = page.get_by_role("group", name="While fixing")
     assert actions.is_hidden()
     page.get_by_role("button", name="Fix").click()
     actions.get_by_role("button", name="Select next").click()

@@ -75,7 +75,7 @@ test("choosing a concept alone is nothing to undo", () => {
   assert.equal(state().taskId, 8);
 });
 
-test("a new mask in hand goes along to the chosen concept, one that mends stays with its own", () => {
+test("a new mask in hand goes along to the chosen concept, one that fixes stays with its own", () => {
   const { editor, counterparts, state, work } = pass(7, 8);
   editor.paint(stroke(30, 5));
   assert.equal(counterparts.number(2), "The mask in hand is duck now.");

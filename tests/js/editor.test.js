@@ -148,9 +148,9 @@ test("erasing part of an instance takes it in hand and accepting replaces it in 
   editor.erase(stroke(3, 3));
   editor.accept();
   assert.equal(state().instances.length, 2);
-  const mended = state().instances[0];
-  assert.ok(!maskContains(mended.mask, { x: 3, y: 3 }));
-  assert.deepEqual([mended.edited, mended.origin, mended.proposal], [true, "proposal", 0]);
+  const fixed = state().instances[0];
+  assert.ok(!maskContains(fixed.mask, { x: 3, y: 3 }));
+  assert.deepEqual([fixed.edited, fixed.origin, fixed.proposal], [true, "proposal", 0]);
 });
 
 test("brush alone makes a drawn instance without a model", () => {

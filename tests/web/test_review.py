@@ -70,11 +70,11 @@ def test_sending_back_needs_a_comment(barn, waiting):
 
 
 def test_fix_keeps_both_revisions_and_settles_with_the_reviewers(barn, waiting):
-    mended = factories.box_rle(0, 0, 5, 5)
-    wire = {"mask": rle_to_wire(mended), "origin": "drawn"}
+    fixed = factories.box_rle(0, 0, 5, 5)
+    wire = {"mask": rle_to_wire(fixed), "origin": "drawn"}
     review = decide(waiting, barn.reviewer, "fix", verdict="present", instances=[wire])
     assert [row.author for row in Annotation.objects.all()] == [barn.annotator, barn.reviewer]
-    assert (review.fixed.revision, Pair.objects.get().instances[0]["mask"]) == (2, mended)
+    assert (review.fixed.revision, Pair.objects.get().instances[0]["mask"]) == (2, fixed)
 
 
 def test_broken_mask_in_a_fix_changes_nothing(barn, waiting):

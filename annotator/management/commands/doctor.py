@@ -23,5 +23,5 @@ class Command(BaseCommand):
             bad += finding.good is False
             self.stdout.write(f"{SIGNS[finding.good]} {finding.name:<18} {finding.words}")
         if bad:
-            self.stdout.write(f"\n{bad} to mend.")
+            self.stdout.write(f"\n{bad} to fix.")
             sys.exit(1)

@@ -81,10 +81,10 @@ export class Answering {
     const { counterparts } = this.#parts;
     const sentence = counterparts.goToUndecided();
     if (sentence) return sentence;
-    const mending = othersOf(this.#state).find(({ taskId }) => workOn(this.#state, taskId).hand);
-    if (!mending) return null;
-    counterparts.choose(mending.taskId);
-    return `A mask of ${mending.name} is still in hand: Enter accepts, Esc drops it.`;
+    const fixing = othersOf(this.#state).find(({ taskId }) => workOn(this.#state, taskId).hand);
+    if (!fixing) return null;
+    counterparts.choose(fixing.taskId);
+    return `A mask of ${fixing.name} is still in hand: Enter accepts, Esc drops it.`;
   }
 
   #leftOpen() {

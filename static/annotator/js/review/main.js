@@ -27,7 +27,7 @@ const scene = {
   pin: null,
   hidesSettled: true,
   isLocked: () => desk.isLocked,
-  lockedReason: () => "Press F first to mend it.",
+  lockedReason: () => "Press F first to fix it.",
 };
 const tell = (state) => showModelState(notices, state);
 const clicker = new Clicker({

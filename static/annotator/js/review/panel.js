@@ -41,7 +41,7 @@ export class ReviewPanel {
       removed: `${difference.removedPx} px`,
     });
     this.#role("reasons").replaceChildren(...reasons.map(({ words }) => element("li", { textContent: words })));
-    this.showMending(false);
+    this.showFixing(false);
   }
 
   showInstances({ instances, cursor }) {
@@ -81,9 +81,9 @@ export class ReviewPanel {
     }
   }
 
-  showMending(isMending) {
-    this.#setTexts({ "fix-label": isMending ? "Save and approve" : "Fix" });
-    this.#role("mending").hidden = !isMending;
+  showFixing(isFixing) {
+    this.#setTexts({ "fix-label": isFixing ? "Save and approve" : "Fix" });
+    this.#role("fixing").hidden = !isFixing;
   }
 
   #setTexts(texts) {

@@ -1,4 +1,4 @@
-/** The reviewer's desk: proposal against correction, then approve, mend or send back; the next opens by itself. */
+/** The reviewer's desk: proposal against correction, then approve, fix or send back; the next opens by itself. */
 
 import { isAbort, paths } from "../model/api-client.js";
 import { differenceLooks, differenceOf } from "../mask/difference.js";
@@ -46,7 +46,7 @@ export class ReviewDesk {
   #current = null; // {task, picture, proposals, instances, difference}
   #ahead = new Map(); // annotation id -> promise of the same
   #layer = "difference";
-  #isMending = false;
+  #isFixing = false;
   #isBusy = false;
   #isAuthorLooking = false;
   #step = null; // of the replay
@@ -64,18 +64,18 @@ export class ReviewDesk {
   }
 
   get isLocked() {
-    return !this.#isMending || this.#isBusy;
+    return !this.#isFixing || this.#isBusy;
   }
 
   get actions() {
     const { editing, editor } = this.#parts;
     const layers = Object.keys(LAYERS).map((layer) => [`layer-${layer}`, () => this.#setLayer(layer)]);
-    const mending = ["accept", "take", "split", "merge", "delete", "fill-holes", "candidate", "undo", "redo"].map(
-      (name) => [name, () => this.#mending(editing.actions[name])],
+    const fixing = ["accept", "take", "split", "merge", "delete", "fill-holes", "candidate", "undo", "redo"].map(
+      (name) => [name, () => this.#fixing(editing.actions[name])],
     );
     return {
       ...editing.actions,
-      ...Object.fromEntries([...layers, ...mending]),
+      ...Object.fromEntries([...layers, ...fixing]),
       approve: (event) => this.#decide({ decision: "approve" }, event),
       fix: (event) => this.#fix(event),
       "send-back": () => this.#startComment(),
@@ -146,7 +146,7 @@ export class ReviewDesk {
   #show(prepared, startedAt) {
     const { editor, editing, scene, panel, cover, comment } = this.#parts;
     this.#current = prepared;
-    this.#isMending = false;
+    this.#isFixing = false;
     comment.close();
     const { task, picture, instances } = prepared;
     Object.assign(scene, { picture, colour: task.concept.colour, pin: null });
@@ -208,7 +208,7 @@ export class ReviewDesk {
   #setLayer(layer) {
     const { scene, editing, panel } = this.#parts;
     this.#layer = layer;
-    scene.hidesSettled = !this.#isMending;
+    scene.hidesSettled = !this.#isFixing;
     panel.showLayer(layer);
     editing.workspace.invalidate("settled", "live");
     return LAYERS[layer];
@@ -218,7 +218,7 @@ export class ReviewDesk {
     const { context, view, unit } = canvas;
     if (!this.#current) return;
     context.setTransform(view.scale, 0, 0, view.scale, view.x, view.y);
-    if (layer === "settled" && !this.#isMending) this.#drawLayer(context, unit / view.scale);
+    if (layer === "settled" && !this.#isFixing) this.#drawLayer(context, unit / view.scale);
     if (layer === "live" && this.#step) drawPrompts(canvas, { ...this.#step, state: "idle" }, this.#step.shown);
   }
 
@@ -241,13 +241,13 @@ export class ReviewDesk {
     this.#parts.editing.workspace.invalidate("live");
   }
 
-  #mending(action) {
-    return this.#isMending ? action() : "Press F first to mend it.";
+  #fixing(action) {
+    return this.#isFixing ? action() : "Press F first to fix it.";
   }
 
   #fix(event) {
     if (!this.#mayDecide()) return this.#parts.panel.readOnlyReason;
-    if (!this.#isMending) return this.#startMending();
+    if (!this.#isFixing) return this.#startFixing();
     const { store, editor } = this.#parts;
     if (store.state.hand) editor.acceptHand();
     if (store.state.hand) return "The mask in hand is not done: wait for it, or drop it with Esc.";
@@ -258,23 +258,23 @@ export class ReviewDesk {
     );
   }
 
-  #startMending() {
-    this.#isMending = true;
+  #startFixing() {
+    this.#isFixing = true;
     this.#replay.stop();
     this.#setLayer("correction");
-    this.#parts.panel.showMending(true);
-    return "Mending: click, paint, erase; F once more saves and approves, Esc gives up.";
+    this.#parts.panel.showFixing(true);
+    return "Fixing: click, paint, erase; F once more saves and approves, Esc gives up.";
   }
 
   #drop() {
     const { store, editing, editor } = this.#parts;
-    if (!this.#isMending || store.state.hand || store.state.pending) return editing.actions.drop();
+    if (!this.#isFixing || store.state.hand || store.state.pending) return editing.actions.drop();
     const { task, proposals, instances } = this.#current;
-    this.#isMending = false;
+    this.#isFixing = false;
     editor.load({ task, proposals, work: { instances, rejected: task.annotation.rejected_proposals } });
-    this.#parts.panel.showMending(false);
+    this.#parts.panel.showFixing(false);
     this.#setLayer("correction");
-    return "Mending given up: as the annotator left it.";
+    return "Fixing given up: as the annotator left it.";
   }
 
   #startComment() {
@@ -299,7 +299,7 @@ export class ReviewDesk {
   async #decide(body, event) {
     if (!this.#mayDecide()) return this.#parts.panel.readOnlyReason;
     if (this.#isBusy) return null;
-    if (this.#isMending && body.decision === "approve") return "You are mending: F saves it, Esc gives up.";
+    if (this.#isFixing && body.decision === "approve") return "You are fixing it: F saves it, Esc gives up.";
     this.#isBusy = true;
     try {
       await this.#parts.api.post(paths.annotation(this.#current.id, "review"), body);
@@ -311,7 +311,7 @@ export class ReviewDesk {
     }
     this.#isBusy = false;
     await this.#goOn(event?.timeStamp ?? performance.now());
-    return { approve: "Approved.", fix: "Mended and approved.", send_back: "Sent back to its author." }[body.decision];
+    return { approve: "Approved.", fix: "Fixed and approved.", send_back: "Sent back to its author." }[body.decision];
   }
 
   /** The decided one leaves the list; the one after it opens. */

@@ -1,5 +1,5 @@
 /**
- * Tools, view and mask edits on one image: what the annotator's desk and a mending reviewer share. `actions` maps the
+ * Tools, view and mask edits on one image: what the annotator's desk and a fixing reviewer share. `actions` maps the
  * names of the shortcut table to edits; an edit answers with a sentence for the status line, or nothing.
  */
 

@@ -30,7 +30,7 @@ export function othersOf({ group, taskId }) {
 export const nextUndecided = (state) =>
   othersOf(state).find(({ taskId }) => decisionOf(workOn(state, taskId)) === "undecided") ?? null;
 
-/** A hand that mends something of its concept stays with it; a new mask goes along to the concept that is chosen. */
+/** A hand that fixes something of its concept stays with it; a new mask goes along to the concept that is chosen. */
 const goesAlong = (hand) => hand !== null && hand.replaces === null && hand.proposal === null;
 
 /** Take another concept in hand. */

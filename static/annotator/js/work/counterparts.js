@@ -106,7 +106,7 @@ export class Counterparts {
     const { name } = conceptOf(this.#state, taskId);
     const { hand } = this.#state;
     if (taskId === this.#state.taskId) return `${name} is in hand.`;
-    // The answer would find another hand, and the mask that is being mended would be without it.
+    // The answer would find another hand, and the mask that is being fixed would be without it.
     if (hand?.state === "waiting" && (hand.replaces !== null || hand.proposal !== null))
       return "The model is still drawing; a moment.";
     this.#editor.apply("", choosing(this.#state, taskId), { isSilent: true });

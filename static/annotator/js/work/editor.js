@@ -159,7 +159,7 @@ export class Editor {
     const item = itemAt(this.#work, this.#work.cursor);
     if (!item) return SELECT_FIRST;
     this.#edit("take", { hand: handFrom(item) });
-    return "In hand: click, paint or erase to mend it; Enter accepts.";
+    return "In hand: click, paint or erase to fix it; Enter accepts.";
   }
 
   /** Parts that do not touch become instances of their own. */

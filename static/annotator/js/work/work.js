@@ -177,7 +177,7 @@ export function withAccepted(work, indices, newKey) {
   return { instances: [...work.instances, ...added], rejected, absent: false };
 }
 
-/** Instances and rejections after accepting the mask in hand, in the place of the instance that it mends. */
+/** Instances and rejections after accepting the mask in hand, in the place of the instance that it fixes. */
 export function withHandAccepted(work, newKey) {
   const { instances, rejected, hand } = work;
   const instance = instanceFromHand(work, hand.replaces ?? newKey());
