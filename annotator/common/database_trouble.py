@@ -8,7 +8,7 @@ RETRY_SECONDS = 2
 # Postgres' own codes: no lock in time, deadlock, cut off by a time limit, somebody else was quicker.
 BUSY_STATES = ("55P03", "40P01", "57014", "40001")
 FULL_STATE, TOO_MANY_STATE = "53100", "53300"
-# SQLite tells by its sentence alone; of its other OperationalErrors («no such table») we are the cause.
+# SQLite tells by its sentence alone; its other OperationalErrors («no such table») are bugs of ours.
 SQLITE_BUSY, SQLITE_FULL, SQLITE_AWAY = "locked", "disk is full", ("unable to open database file", "disk I/O error")
 
 

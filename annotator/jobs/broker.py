@@ -23,7 +23,7 @@ from toolbox.files import write_bytes
 
 POLLING_SECONDS = 0.05
 # A message unacknowledged for longer than the visibility timeout is delivered again; job rows make that harmless, but
-# noisy. A Redis that is silent, not gone, must hold up neither a page nor the sweeper.
+# noisy. A Redis that accepts connections but does not answer must not block a page or the sweeper.
 REDIS_OPTIONS = {
     "visibility_timeout": 12 * 3600,
     "socket_connect_timeout": 2,

@@ -59,7 +59,7 @@ class JobContext:
             log.info("%3.0f %%  %s", 100 * fraction, message)
 
     def progress_of(self, done: int, total: int, what: str) -> None:
-        """So many of so many equal pieces; the time left is told from the pace so far."""
+        """Progress as a count of equal pieces; the time left is estimated from the speed so far."""
         elapsed = time.monotonic() - self._began_at
         eta_seconds = elapsed * (total - done) / done if done else None
         self.progress(done / max(total, 1), f"{done} of {total} {what}", eta_seconds)
@@ -75,11 +75,11 @@ class JobContext:
         return self._stop.is_set()
 
     def when_ended(self, action: Callable[[], None]) -> None:
-        """Tidy up so once the row is closed, and not before: a worker that dies leaves all to the next."""
+        """Run this once the row is closed, and not before: if the worker dies, the next one still needs the files."""
         self._last_actions.append(action)
 
     def close(self, state: str, **fields: Any) -> None:
-        """Write down how this attempt ended, unless another one has the job by now."""
+        """Store how this attempt ended, unless another attempt owns the job by now."""
         ended = state != Job.State.QUEUED
         if ended:
             fields["finished_at"] = Now()
@@ -103,7 +103,7 @@ class JobContext:
         self._stop.set()
 
     def _keep_lease(self) -> None:
-        """Renew the lease thrice in its time, and look whether somebody cancelled."""
+        """Renew the lease three times per lease period, and check whether somebody cancelled."""
         try:
             while not self._ended.wait(min(settings.JOB_LEASE_SECONDS / 3, 2.0)):
                 self._renew()
@@ -116,7 +116,7 @@ class JobContext:
             renewed = self.owned().update(lease_until=Now() + lease)
             cancelled = self.owned().filter(cancel_requested=True).exists()
         except DatabaseError:
-            log.warning("The lease of job %s could not be renewed; trying again.", self.job.pk, exc_info=True)
+            log.warning("Could not renew the lease of job %s; trying again.", self.job.pk, exc_info=True)
             connection.close()
             return
         if not renewed and not self._ended.is_set():

@@ -69,7 +69,7 @@ def _outcome(context: JobContext, work: Callable[[JobContext], dict | None]) -> 
         return Job.State.FAILED, {"reason": str(error)}
     except Exception as error:
         if database_trouble(error):
-            raise  # The row stays as it is: once its lease is over, the job begins again.
+            raise  # Leave the row as it is: when its lease ends, a worker starts the job again.
         log.exception("job %s failed", context.job.pk)
         return Job.State.FAILED, {"reason": BUG.format(error=f"{type(error).__name__}: {error}"[:300])}
     return Job.State.SUCCEEDED, {"progress": 1.0}
@@ -77,6 +77,6 @@ def _outcome(context: JobContext, work: Callable[[JobContext], dict | None]) -> 
 
 def _stopped(context: JobContext) -> tuple[str, dict]:
     if context.stop_reason == "worker stops":
-        # Not the job's fault: the next worker begins again, without an attempt lost.
+        # Not a failure of the job: the next worker starts it again, and no attempt is counted.
         return Job.State.QUEUED, {"attempt": F("attempt") - 1, "message": "Waiting for a worker to go on"}
     return Job.State.CANCELLED, {"message": "Cancelled", "cancel_requested": True}

@@ -33,7 +33,8 @@ def job_enqueue(
     """A waiting job, announced to the workers once the transaction commits; 409 if its kind is already under way."""
     try:
         with transaction.atomic():
-            # Whoever changes concepts holds the project's row: a job begins before that or after, never between.
+            # A change of concepts locks the project's row, so a job starts before the change or after it, never in
+            # between.
             Project.objects.select_for_update().only("pk").get(pk=project.pk)
             job = Job.objects.create(project=project, kind=kind, params=params or {}, created_by=created_by)
             audit_record(project=project, actor=created_by, action=f"job.{kind}", subject=f"job {job.pk}")
@@ -45,11 +46,13 @@ def job_enqueue(
 
 
 def job_ring(*, job_id: int, kind: str) -> bool:
-    """Tell the workers. A broker that is away costs no job: the sweeper rings again."""
+    """Announce the job to the workers. If the broker is down no job is lost: the sweeper announces it again."""
     try:
         app.send_task(RUN_JOB, [job_id], queue=KINDS[kind].queue)
     except Exception:  # whatever a broker's client raises
-        log.warning("The broker could not be told of job %s; the sweeper will ring again.", job_id, exc_info=True)
+        log.warning(
+            "Could not announce job %s to the broker; the sweeper will announce it again.", job_id, exc_info=True
+        )
         return False
     return True
 
@@ -74,7 +77,7 @@ def job_cancel(*, job: Job, user: AbstractBaseUser | None) -> Job:
 
 @sweep
 def jobs_sweep() -> list[int]:
-    """Ring again for jobs whose worker died or whose message was lost; give up on those that kill every worker."""
+    """Recover jobs whose worker died or whose message was lost; fail those that killed every worker."""
     lease = timedelta(seconds=settings.JOB_LEASE_SECONDS)
     lapsed = Job.objects.filter(state=Job.State.RUNNING, lease_until__lt=Now())
     for job in lapsed.filter(Q(cancel_requested=True) | Q(attempt__gte=F("max_attempts"))):
@@ -86,11 +89,11 @@ def jobs_sweep() -> list[int]:
             KINDS[job.kind].forget(job)
     lapsed.update(state=Job.State.QUEUED, lease_until=Now(), message="Its worker died; waiting for another")
     rung = []
-    # A waiting job's lease_until is the time of its next ring, so that a long queue is not rung without end.
+    # A waiting job's lease_until is when to announce it next, so that a long queue is not announced over and over.
     unheard = Q(lease_until__isnull=True, created_at__lt=Now() - lease) | Q(lease_until__lte=Now())
     for job in Job.objects.filter(unheard, state=Job.State.QUEUED):
         if not Job.objects.filter(unheard, pk=job.pk, state=Job.State.QUEUED).update(lease_until=Now() + 10 * lease):
-            continue  # Another sweeper, or a worker, was quicker.
+            continue  # Another sweeper or a worker has it already.
         if not job_ring(job_id=job.pk, kind=job.kind):
             Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).update(lease_until=Now())
             break

@@ -51,7 +51,7 @@ def cancel(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
 
 
 def project_job(request: HttpRequest, project: Project, job_id: int) -> Job:
-    """The job, if it is this project's; an id of another project is as unknown as any."""
+    """The job, if it is this project's; an id of another project is 404, like one that does not exist."""
     row = job_for(request.user, job_id)
     if row.project_id != project.pk:
         raise Http404

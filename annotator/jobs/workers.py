@@ -1,4 +1,4 @@
-"""What a worker process does beside its tasks: sweep, and leave a sign of life for `up` and `doctor`."""
+"""What a worker process does beside its tasks: recover jobs, and write a heartbeat for `up` and `doctor`."""
 
 import json
 import logging
@@ -31,7 +31,7 @@ def _ready(sender: Any, **kwargs: Any) -> None:
 
 
 def worker_started(*, name: str) -> None:
-    """Called once a worker takes tasks: begin to sweep and to sign."""
+    """Called once a worker accepts tasks: start the sweeper and the heartbeat."""
     job_context.worker_stops.clear()
     threading.Thread(target=_look_after_jobs, args=(name,), name="sweeper", daemon=True).start()
 
@@ -42,12 +42,12 @@ def _shutting_down(**kwargs: Any) -> None:
 
 
 def worker_stopping() -> None:
-    """Called when a worker is told to end: its jobs stop at the next occasion and go back to the queue."""
+    """Called when a worker is told to end: its jobs stop at their next progress call and go back to the queue."""
     job_context.worker_stops.set()
 
 
 def workers_alive() -> dict[str, int]:
-    """{name: pid} of workers on this machine that gave a sign of life within the last ten seconds."""
+    """{name: pid} of workers on this machine with a heartbeat in the last ten seconds."""
     signs = (json.loads(path.read_text()) for path in sorted(_signs_folder().glob("*.json")))
     return {sign["name"]: sign["pid"] for sign in signs if time.time() - sign["at"] < SIGN_OLD_SECONDS}
 
@@ -75,7 +75,7 @@ def _sweep() -> None:
         connection.close()
         return
     if rung:
-        log.info("rang again for jobs %s", rung)
+        log.info("announced jobs %s again", rung)
 
 
 def _signs_folder() -> Path:

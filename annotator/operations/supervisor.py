@@ -1,4 +1,5 @@
-"""Keeps a handful of processes running: starts them, says when each is healthy, restarts the dead, stops them all."""
+"""Keeps a handful of processes running: starts them, says when each is healthy, restarts those that died, stops them
+all."""
 
 import contextlib
 import os
@@ -15,7 +16,7 @@ from toolbox.processes import child_command
 LOOK_EVERY_SECONDS = 0.2
 STOP_SECONDS = 20.0
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 30.0
-# Whoever ran this long is forgiven the earlier deaths.
+# A process that ran this long starts with a clean record: earlier crashes no longer delay its restart.
 STEADY_SECONDS = 60.0
 LOG_BYTES = 20 * 1024 * 1024
 Say = Callable[[str], None]
@@ -122,7 +123,7 @@ class Supervisor:
 
 
 def _kill(process: subprocess.Popen | None) -> None:
-    """Nothing of its session lives on."""
+    """True when no process of its session is left."""
     if process is None:
         return
     with contextlib.suppress(ProcessLookupError):

@@ -3,8 +3,8 @@
 First a share of the batch is drawn at random from everything and spread evenly over the order, because a confident
 mistake is in no band; being drawn first, it tells the error of the serving model without bias. Four reasons share the
 rest in proportion to their weights: presence inside the band, nearest to 0.5 first; two models that disagree; masks
-that wobble; the nearest to 0.5. What looks like another pair of its concept, chosen or answered, comes last within its
-reason: the second of each kind before the third of any.
+that are unstable; the nearest to 0.5. What looks like another pair of its concept, chosen or answered, comes last
+within its reason: the second of each kind before the third of any.
 """
 
 from collections.abc import Iterable, Sequence

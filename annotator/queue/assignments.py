@@ -48,7 +48,7 @@ def task_reassign(*, task: Task, member: AbstractBaseUser, user: AbstractBaseUse
 
 
 def _give_along(task: Task, member: AbstractBaseUser) -> None:
-    """A companion follows where this member may have it; otherwise it goes back to where it came from."""
+    """A companion task goes to the same member if allowed; otherwise it goes back to the queue."""
     state = task_resting_state(task)
     is_allowed = Task.objects.filter(pk=task.pk).exclude(tasks_barred(member)).exists()
     owner = {State.QUEUED: "assignee", State.RETURNED: "author"}.get(State(state))

@@ -13,7 +13,7 @@ from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Proje
 from .acquisition import Candidate
 
 BINS = 20
-# So many of the newest answers keep their likes behind; more would cost every candidate a comparison.
+# Images like these newest answers are queued later; more answers would cost every candidate a comparison.
 ANSWERED_COMPARED = 1000
 PRESENCE_SCORE = 0.5  # the official metric's threshold: an instance from here on says «it is there»
 

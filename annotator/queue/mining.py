@@ -167,7 +167,7 @@ def _store(version: ModelVersion, answers: Sequence[ImagePrediction], pairs: Seq
     ]
     for some in batched(rows, ROWS_A_WRITE):
         with transaction.atomic():
-            # An attempt that was thought dead may have been here: the row that exists stays.
+            # An attempt that was believed dead may have written the row already: keep it.
             Prediction.objects.bulk_create(some, ignore_conflicts=True)
     return len(rows)
 
@@ -220,7 +220,8 @@ def queue_refill(
 
 
 def _warm(version: ModelVersion, tasks: Sequence[Task]) -> int | str:
-    """Embeddings for the first click of each task; a refusal costs only time later, so it is told and no failure."""
+    """Embeddings for the first click of each task; a refusal only makes the first click slower, so it is reported and
+    does not fail the job."""
     in_order = [task.pair_id for task in sorted(tasks, key=lambda task: -task.priority)]
     known = dict(Pair.objects.filter(pk__in=in_order).values_list("pk", "image__sha256"))
     images = list(dict.fromkeys(known[pair_id] for pair_id in in_order))

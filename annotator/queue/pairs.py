@@ -1,4 +1,4 @@
-"""What an approved annotation makes of its pair."""
+"""How an approved annotation becomes the pair's truth."""
 
 from django.db.models.functions import Now
 

@@ -148,5 +148,5 @@ def presence_histogram(*, project: Project) -> Histogram:
 
 
 def room_for_doubt(*, project: Project) -> int:
-    """Places of a batch that the random share leaves: the most that the band can fill."""
+    """How many tasks of a batch the band can fill at most: those that are not drawn at random."""
     return project.mine_batch - int(project.mine_batch * project.audit_share + 0.5)

@@ -1,4 +1,4 @@
-"""Whether a submitted annotation wants a reviewer's eye."""
+"""Whether a submitted annotation needs a review."""
 
 from annotator.common.agreement import lowest_matched_iou
 from annotator.common.chance import task_is_drawn

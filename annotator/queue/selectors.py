@@ -58,7 +58,7 @@ def same_pass(*, project: Project, task_id: int | None) -> Q:
 
 
 def reason_shown(task: Task) -> str:
-    """A task with a known answer passes for an audit: whoever is told is not tested."""
+    """A task with a known answer is shown as an audit, because telling the annotator would make it useless."""
     return Task.Reason.AUDIT if task.lane == Task.Reason.KNOWN_ANSWER else task.lane
 
 

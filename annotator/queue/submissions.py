@@ -85,7 +85,7 @@ def answer_append(*, answer: Annotation, **details: Any) -> Annotation:
 
 
 def _check_concept(task: Task, shown: str | None) -> None:
-    """An answer to another question is none to this one."""
+    """Refuse an answer that was given for another concept."""
     name = Concept.objects.get(pairs=task.pair_id).name
     if shown is not None and shown != name:
         words = (
@@ -104,9 +104,10 @@ def _may_answer(task: Task, user: AbstractBaseUser, attempt: int) -> bool:
 
 
 def _pass_on(annotation: Annotation) -> None:
-    """To the reviewers, or, where the policy spares them, straight into the pair's truth.
+    """Send the answer to review, or store it as the pair's truth where the policy asks for no review.
 
-    One whose answer was known is scored and goes the same way: whoever could tell it apart would not be tested.
+    One whose answer was known is scored and goes the same way: if annotators could tell it apart, it would measure
+    nothing.
     """
     if annotation.task.lane == Task.Reason.KNOWN_ANSWER:
         annotation.scored = known_answer_score(annotation=annotation)

@@ -1,4 +1,5 @@
-"""Have the ML backend read images before somebody clicks on them. Nothing waits for it and nothing fails by it."""
+"""Have the ML backend encode images before somebody clicks on them. Nothing waits for this, and its failure breaks
+nothing."""
 
 import logging
 import threading
@@ -41,7 +42,7 @@ def _on_commit(version: ModelVersion, images: Iterable[str]) -> None:
 
 
 def _start(version: str, images: list[str]) -> None:
-    """On a thread; dropped where the backend is slow to take the ones before."""
+    """On a thread; dropped while the backend is still busy with earlier requests."""
     if images and _under_way.acquire(blocking=False):
         threading.Thread(target=_warm, args=(version, images), name="warm").start()
 

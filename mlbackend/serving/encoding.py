@@ -38,7 +38,7 @@ class Found(NamedTuple):
 
 @dataclass
 class Flight:
-    """An embedding on its way: everybody who wants it waits for the same one."""
+    """An embedding in progress: all callers wait for the same one."""
 
     key: Key
     urgency: Urgency
@@ -48,7 +48,8 @@ class Flight:
 
     @property
     def droppable(self) -> bool:
-        """Nobody wants it any more and the model has not begun. What a person clicked on goes on: they will again."""
+        """True when no caller waits and the model has not started. Images that were clicked on are encoded anyway:
+        another click will follow."""
         begun = self.job is not None and not self.job.waiting
         return not self.waiting and not begun and self.urgency is not Urgency.CLICK and not self.task.done()
 
@@ -90,7 +91,7 @@ class Encoder:
                 flight.task.cancel()
 
     def lend(self, data: bytes) -> str:
-        """Take an image that is in no store of ours; its content hash, by which it can now be asked about."""
+        """Accept an image that is not in the image store; returns its content hash, by which it can be asked about."""
         return self._lent.put(data)
 
     async def has_image(self, predictor: Predictor, image: str) -> bool:
@@ -115,12 +116,12 @@ class Encoder:
 
     def _land(self, flight: Flight) -> None:
         if flight.task.done() and not flight.task.cancelled():
-            flight.task.exception()  # seen here, so that an abandoned flight does not warn
+            flight.task.exception()  # read here, so that asyncio does not warn about an unread exception
         if self._flights.get(flight.key) is flight:
             del self._flights[flight.key]
 
     def _hurry(self, flight: Flight, predictor: Predictor, urgency: Urgency) -> None:
-        """A person now waits for what mining or warming asked for."""
+        """Move a queued encode forward because a click now waits for it."""
         if urgency >= flight.urgency:
             return
         flight.urgency = urgency
@@ -157,7 +158,7 @@ class Encoder:
         return Found(entry, "miss", tokens.busy_ms + busy_ms)
 
     async def _warm(self, predictor: Predictor, flight: Flight) -> Found | None:
-        """From disk to the device, where the next click finds it."""
+        """Load from disk to the device, ready for the next click."""
         pool = self._quick if flight.urgency is Urgency.CLICK else self._bulk
         stored = await _run(pool, self.store.warm.get, flight.key)
         if stored is None:

@@ -51,7 +51,7 @@ class Engine:
         self.desks = Desks()
         self.mask_cache = MaskCache(settings.masks_mb * MIB)
         self._predicting = self._clicking = 0
-        # An image on its way holds its pixels: 12 MB at 1008 px. What waits longer than this waits without them.
+        # An image in progress keeps its pixels in memory: 12 MB at 1008 px. After this many, images wait undecoded.
         self._mining, self._warming = asyncio.Semaphore(4 + 2 * batch), asyncio.Semaphore(2 + batch)
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -180,7 +180,7 @@ class Engine:
             raise overtaken() from None
 
     def _keep(self, request: ClickRequest, candidate: Candidate, embedding: Embedding) -> str:
-        logits = candidate.mask_logits_hw.clone()  # a view would keep its whole batch in memory
+        logits = candidate.mask_logits_hw.clone()  # a tensor view would hold its whole batch in memory
         return self.mask_cache.put(
             CachedMask(request.image, request.model_version, logits, embedding.height_px, embedding.width_px)
         )

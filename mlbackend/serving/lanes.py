@@ -86,7 +86,7 @@ class HeavyLane:
                 self._waiting[job.urgency] -= 1
                 self._waiting[urgency] += 1
                 job.urgency = urgency
-                self._push(job)  # the older entry is passed over when its turn comes
+                self._push(job)  # the older queue entry is skipped when it is reached
 
     def depth(self) -> int:
         return sum(self._waiting.values())
@@ -101,7 +101,7 @@ class HeavyLane:
         self._ready.notify()
 
     def _leave(self, job: HeavyJob) -> bool:
-        """Taken up or cancelled: it waits no longer. False if that was known."""
+        """Mark the job as started or cancelled. False if it was marked before."""
         with self._ready:
             was_waiting, job.waiting = job.waiting, False
             self._waiting[job.urgency] -= was_waiting
@@ -180,7 +180,7 @@ class ClickLane(Generic[T, R]):
             thread.start()
 
     def submit(self, item: T, kind: Hashable, *, preview: bool = False) -> Future[R]:
-        """A preview gives up its place when the queue is half full; a click when it is full."""
+        """Refuse previews when the queue is half full, and clicks when it is full."""
         job: ClickJob[T, R] = ClickJob(item, kind, preview)
         with self._ready:
             if len(self._waiting) >= (self._most // 2 if preview else self._most):

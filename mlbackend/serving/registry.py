@@ -1,4 +1,5 @@
-"""Which model versions there are, which are loaded, and how a new one takes its place without a click being dropped."""
+"""Which model versions there are, which are loaded, and how a new version goes into service without dropping a
+click."""
 
 from __future__ import annotations
 
@@ -178,7 +179,7 @@ class Registry:
         return entry.predictor
 
     async def _on_reader(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Disk and hub are waited for on the loader's thread, never on the event loop."""
+        """Disk and hub are read on the loader's thread, never on the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._reader, function, *arguments)
 
     def _fingerprint_of(self, version: str) -> tuple[int, int]:
@@ -202,7 +203,7 @@ class Registry:
         return Loaded(predictor, fingerprint)
 
     def _make_room(self, keep: str) -> None:
-        """Forget the least recently used; calls under way keep theirs until they end."""
+        """Unload the least recently used versions; running calls keep theirs until they end."""
         keep_also = self._settings.default_model
         for version in list(self._loaded):
             if self.bytes() <= self._settings.models_mb * MIB:

@@ -1,4 +1,4 @@
-"""How work on the model is run: timed by stage, and with a device that is out of memory being overload."""
+"""How work on the model is run: timed by stage, and running out of device memory counts as overload."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def stages_ms(start: float, **stages: float) -> dict[str, float]:
 
 
 def spare_memory(run: Callable[[], T]) -> T:
-    """Run on the model; a device that is out of memory is overload, and not the end of the server."""
+    """Run on the model; running out of device memory is answered as overload and does not stop the server."""
     try:
         return run()
     except torch.OutOfMemoryError:

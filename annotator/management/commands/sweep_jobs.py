@@ -8,7 +8,7 @@ from annotator.jobs.services import jobs_sweep
 
 
 class Command(BaseCommand):
-    help = "Ring again for jobs whose worker died or whose message was lost."
+    help = "Recover jobs whose worker died or whose message was lost."
 
     def handle(self, *args: Any, **options: Any) -> None:
         rung = jobs_sweep()
