@@ -9,7 +9,7 @@ from django.db.models.functions import Floor
 from annotator.common.active import pairs_active
 from annotator.models import Pair, Prediction, Project, Task
 
-from .selectors import lanes_shown
+from .selectors import reasons_shown
 
 PAGE = 50
 # Counted finely, so that a band can be tried out to two places; shown in bars of five.
@@ -55,7 +55,7 @@ def reason_counts(*, project: Project) -> list[tuple[str, str, int]]:
     waiting = project.tasks.filter(state=Task.State.QUEUED)
     found = dict(waiting.order_by().values_list("lane").annotate(n=Count("id")))
     found[Task.Reason.AUDIT] = found.get(Task.Reason.AUDIT, 0) + found.pop(Task.Reason.KNOWN_ANSWER, 0)
-    return [(lane, words, found.get(lane, 0)) for lane, words in lanes_shown().items()]
+    return [(key, words, found.get(key, 0)) for key, words in reasons_shown().items()]
 
 
 def queue_page(*, project: Project, wanted: QueueFilter) -> QueuePage:

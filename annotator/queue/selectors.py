@@ -66,9 +66,9 @@ def reason_words(task: Task) -> str:
     return str(Task.Reason(reason_shown(task)).label)
 
 
-def lanes_shown() -> dict[str, str]:
-    """Every lane that may be shown to a person, in order, with its words: the one home for pages and scripts."""
-    return {lane: str(words) for lane, words in Task.Reason.choices if lane != Task.Reason.KNOWN_ANSWER}
+def reasons_shown() -> dict[str, str]:
+    """Every reason that may be shown to a person, in order, with its words: the one home for pages and scripts."""
+    return {key: str(words) for key, words in Task.Reason.choices if key != Task.Reason.KNOWN_ANSWER}
 
 
 def prediction_of(task: Task) -> Prediction | None:

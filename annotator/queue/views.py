@@ -27,7 +27,7 @@ from .queue_page import (
     reason_counts,
     room_for_doubt,
 )
-from .selectors import lanes_shown
+from .selectors import reasons_shown
 from .suspected_labels import suspected_labels_queue
 
 STATE_WORDS = [
@@ -91,7 +91,7 @@ def _filter(request: HttpRequest) -> QueueFilter:
     state, reason = asked.get("state", ""), asked.get("lane", "")
     return QueueFilter(
         state=state if state in STATES else "queued",
-        lane=lane if lane in lanes_shown() else "",
+        reason=reason if reason in reasons_shown() else "",
         concept=whole_number(asked.get("concept")),
         person=whole_number(asked.get("person")),
         presence_low=_fraction(asked.get("presence_low")),
@@ -158,5 +158,5 @@ def set_band(request: HttpRequest, project: Project) -> HttpResponse:
 @project_page()
 def desk(request: HttpRequest, project: Project, task_id: int | None = None) -> HttpResponse:
     """The desk; with a task in the address it opens that one, otherwise it claims the most valuable."""
-    context = {"task_id": task_id, "urls": desk_urls(project), "lanes": lanes_shown()}
+    context = {"task_id": task_id, "urls": desk_urls(project), "reason_words": reasons_shown()}
     return page(request, "queue/desk.html", context, project=project)

@@ -158,7 +158,7 @@ def running_label_studio(folder: Path) -> Iterator[LabelStudio]:
         log.close()
 
 
-def _wait(server: LabelStudio, process: subprocess.Popen, log: Path, seconds: float = 900PATIENCE_S) -> None:
+def _wait(server: LabelStudio, process: subprocess.Popen, log: Path, seconds: float = 900) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if process.poll() is not None:

@@ -44,7 +44,7 @@ def test_panel_says_in_the_server_s_words_why_the_task_is_queued(stage):
     task, _ = stage.add_task(CHICKENS)
     desk = stage.desk_for()
     desk.says("proposed")
-    assert desk.role("lane").text_content() == task.get_lane_display()
+    assert desk.role("reason").text_content() == task.get_lane_display()
 
 
 def test_two_fingers_zoom_without_clicking(stage):

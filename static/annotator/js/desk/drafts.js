@@ -10,7 +10,7 @@ import { paths } from "../model/api-client.js";
 /**
  * @typedef {object} DraftsParts
  * @property {Api} api
- * @property {Page['kept']} kept this browser's copy
+ * @property {Page['storage']} storage this browser's copy
  * @property {(theirs: {taskId: number, payload: any}) => Promise<string>} choose "mine" or "theirs"
  * @property {(taskId: number, payload: any) => unknown} onTheirs to take the other tab's state up
  * @property {(state: {kind: "saved" | "waiting" | "refused", message?: string}) => void} onState

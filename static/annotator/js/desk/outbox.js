@@ -10,7 +10,7 @@ import { paths } from "../model/api-client.js";
 /**
  * @typedef {object} OutboxParts
  * @property {Api} api
- * @property {Page['kept']} kept
+ * @property {Page['storage']} storage
  * @property {(taskId: number) => Promise<void>} before awaited before each try
  * @property {(item: any, answer: any) => void} onDone
  * @property {(item: any, error: ApiError) => void} onRefused

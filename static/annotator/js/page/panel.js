@@ -21,12 +21,12 @@ export const rolesOf = (root) => (name) => root.querySelector(`[data-role=${name
 export class Panel {
   #role;
   #actions;
-  #laneWords;
+  #reasonWords;
 
-  /** `actions`: onSelect, onAccept, onReject, onRemove, each called with a cursor. The page holds the lanes' words. */
+  /** `actions`: onSelect, onAccept, onReject, onRemove, each called with a cursor. The page holds the reasons' words. */
   constructor(root, actions) {
     this.#role = rolesOf(root);
-    this.#laneWords = JSON.parse(root.querySelector("#lane-words").textContent);
+    this.#reasonWords = JSON.parse(root.querySelector("#reason-words").textContent);
     this.#actions = actions;
   }
 
@@ -41,7 +41,7 @@ export class Panel {
     this.setText("concept", concept.name);
     this.setText("image-name", image.name);
     this.setText("image-size", `${image.width} × ${image.height} px`);
-    this.setText("lane", this.#laneWords[task.lane] ?? "–");
+    this.setText("reason", this.#reasonWords[task.lane] ?? "–");
     this.setText("model", proposal?.model_version ?? "none: no proposals for this image");
     this.setText("serving", task.serving_version);
     this.setText("presence", proposal ? proposal.presence.toFixed(2) : "–");
