@@ -12,11 +12,17 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from toolbox.rle import RleError, run_lengths_joined
+
 MAX_PIXELS = 400_000_000
 MAX_COORDINATE_PX = 100_000.0
 MAX_POLYGON_NUMBERS = 400_000
-MAX_DIGITS = 7
 CHUNK_CHARACTERS = 1 << 18
+FLAWS = {
+    "alphabet": "an RLE's counts hold characters that are no COCO RLE",
+    "cut": "an RLE's counts stop in the middle of a number",
+    "digits": "an RLE's counts hold a run of more than 2^35 pixels",
+}
 
 Rle = dict[str, Any]
 
@@ -47,9 +53,14 @@ def _check_chunk(strings: list[bytes], pixels_M: np.ndarray, first: int) -> None
     if lengths_M.min() == 0:
         index = first + int(lengths_M.argmin())
         raise MaskError(f"mask {index}: its RLE has no counts; an empty mask has one run over the whole image")
-    runs, first_run_M = _decode_runs(b"".join(strings), lengths_M)
+    try:
+        runs, first_run_M = run_lengths_joined(b"".join(strings), lengths_M)
+    except RleError as error:
+        raise MaskError(FLAWS[error.flaw]) from None
     filled_M = np.add.reduceat(runs, first_run_M)
-    wrong = np.flatnonzero((np.minimum.reduceat(runs, first_run_M) < 0) | (filled_M != pixels_M))
+    # A run larger than its mask is looked for by itself: sums of huge ones wrap around.
+    is_huge_M = np.maximum.reduceat(runs, first_run_M) > pixels_M
+    wrong = np.flatnonzero((np.minimum.reduceat(runs, first_run_M) < 0) | is_huge_M | (filled_M != pixels_M))
     if wrong.size:
         index = int(wrong[0])
         raise MaskError(
@@ -79,53 +90,6 @@ def _counts_bytes(counts: Any) -> bytes:
     if not isinstance(counts, bytes):
         raise MaskError(f"a compressed RLE's counts must be text, not {type(counts).__name__}")
     return counts
-
-
-def _decode_runs(text: bytes, lengths_M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of M compressed RLEs, concatenated, and where each mask's first run is.
-
-    Source: COCO's maskApi.c, rleFrString: six-bit characters from '0', five bits of value each, little end first, bit 5
-    "more follows", bit 4 of the last one the sign; from the fourth run on a value is added to the run two before.
-    """
-    codes = np.frombuffer(text, dtype=np.uint8) - np.uint8(48)  # wraps below '0', to far above 63
-    if codes.max() > 63:
-        raise MaskError("an RLE's counts hold characters that are no COCO RLE")
-    ends = codes < 32
-    last_code_M = np.cumsum(lengths_M) - 1
-    if not ends[last_code_M].all():
-        raise MaskError("an RLE's counts stop in the middle of a number")
-    end_codes = np.flatnonzero(ends)
-    first_codes = np.concatenate([[0], end_codes[:-1] + 1])
-    digits = end_codes - first_codes
-    if digits.max() > MAX_DIGITS - 1:
-        raise MaskError("an RLE's counts hold a run of more than 2^35 pixels")
-    values = np.zeros(end_codes.size, dtype=np.int64)
-    for place in range(int(digits.max()) + 1):
-        longer = np.flatnonzero(digits >= place)
-        values[longer] |= (codes[first_codes[longer] + place] & 31).astype(np.int64) << (5 * place)
-    values -= np.where(codes[end_codes] & 16, np.int64(1) << (5 * (digits + 1)), 0)
-    first_run_M = np.concatenate([[0], np.searchsorted(end_codes, last_code_M)[:-1] + 1])
-    return _undo_differences(values, first_run_M), first_run_M
-
-
-def _undo_differences(values: np.ndarray, first_run_M: np.ndarray) -> np.ndarray:
-    """Each mask's runs 0, 1 and 2 stand as they are; every later one is a difference to the run two before.
-
-    Every other value of the whole array is therefore a row of running sums that begin anew at those three.
-    """
-    begins = np.zeros(values.size, dtype=bool)
-    for place in range(3):
-        found = first_run_M + place
-        begins[found[found < values.size]] = True
-    begins[first_run_M] = True
-    runs = np.empty_like(values)
-    for side in (0, 1):
-        part, anew = values[side::2], begins[side::2]
-        if part.size:
-            sums = np.cumsum(part)
-            latest = np.maximum.accumulate(np.where(anew, np.arange(part.size), 0))
-            runs[side::2] = sums - sums[latest] + part[latest]
-    return runs
 
 
 def to_compressed(segmentation: Any, *, height_px: int, width_px: int) -> Rle:

@@ -11,6 +11,8 @@ from typing import Any, TypedDict
 import numpy as np
 from pycocotools import mask as coco
 
+from toolbox import rle as runs_of
+
 from .errors import MaskError
 
 MAX_MASK_PIXELS = 400_000_000
@@ -63,25 +65,15 @@ def rle_checked(value: Any, *, height_px: int, width_px: int) -> Rle:
 
 
 def run_lengths(counts: str) -> np.ndarray:
-    """The runs inside compressed COCO RLE: five bits a character, low first; from the fourth run on, a difference
-    to the run two before. Source: COCO mask API, rleFrString."""
+    """The runs inside compressed COCO RLE, background first; MaskError where it is none."""
     if len(counts) > MAX_COUNTS:
         raise MaskError(f"The mask has more than {MAX_COUNTS} characters of counts.")
-    codes = np.frombuffer(counts.encode("utf-8"), dtype=np.uint8).astype(np.int64) - 48
-    if not len(codes):
-        return np.zeros(0, dtype=np.int64)
-    ends = np.flatnonzero((codes & 0x20) == 0)
-    if codes.min() < 0 or codes.max() > 63 or not len(ends) or ends[-1] != len(codes) - 1:
-        raise MaskError("The mask's counts are not compressed COCO RLE.")
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    places = np.arange(len(codes)) - np.repeat(starts, ends - starts + 1)
-    if places.max() > 6:
-        raise MaskError("The mask's counts hold a number that no image is large enough for.")
-    runs = np.add.reduceat((codes & 0x1F) << (5 * places), starts)
-    negative = (codes[ends] & 0x10) != 0
-    runs[negative] -= np.int64(1) << (5 * (places[ends][negative] + 1))
-    runs[1::2], runs[2::2] = np.cumsum(runs[1::2]), np.cumsum(runs[2::2])
-    return runs
+    try:
+        return runs_of.run_lengths(counts)
+    except runs_of.RleError as error:
+        if error.flaw == "digits":
+            raise MaskError("The mask's counts hold a number that no image is large enough for.") from None
+        raise MaskError("The mask's counts are not compressed COCO RLE.") from None
 
 
 def rle_to_wire(rle: Rle) -> WireMask:

@@ -7,6 +7,8 @@ from typing import Any, TypedDict
 import numpy as np
 from pycocotools import mask as coco
 
+from toolbox import rle as runs_of
+
 MAX_MASK_PIXELS = 400_000_000
 
 
@@ -74,28 +76,18 @@ def decode_wire_mask(wire: Any, *, size_hw: tuple[int, int] | None = None) -> np
 
 def decode_counts(counts: str, *, height_px: int, width_px: int) -> np.ndarray:
     """Expand compressed COCO RLE after checking that its runs fill exactly height_px * width_px."""
-    runs = run_lengths(counts)
-    if any(run < 0 for run in runs) or sum(runs) != height_px * width_px:
-        raise MaskError(f"the runs add up to {sum(runs)} and not to {width_px} x {height_px} px")
+    runs, pixels = run_lengths(counts), height_px * width_px
+    # A run larger than the mask is looked for by itself: sums of huge ones wrap around.
+    if not len(runs) or runs.min() < 0 or runs.max() > pixels or runs.sum() != pixels:
+        raise MaskError(f"the runs add up to {sum(runs.tolist())} and not to {width_px} x {height_px} px")
     return coco.decode({"size": [height_px, width_px], "counts": counts.encode("ascii")}).astype(bool)
 
 
-def run_lengths(counts: str) -> list[int]:
-    """The run lengths inside a compressed COCO RLE string (LEB128-like, each from the third on a difference)."""
-    runs: list[int] = []
-    value = shift = 0
-    for character in counts:
-        code = ord(character) - 48
-        if not 0 <= code < 64 or shift > 30:
-            raise MaskError("counts is not compressed COCO RLE")
-        value |= (code & 0x1F) << shift
-        shift += 5
-        if code & 0x20:
-            continue
-        if code & 0x10:
-            value |= -1 << shift
-        runs.append(value + runs[-2] if len(runs) > 2 else value)
-        value = shift = 0
-    if shift:
-        raise MaskError("counts ends in the middle of a number")
-    return runs
+def run_lengths(counts: str) -> np.ndarray:
+    """The runs inside compressed COCO RLE, background first; MaskError where it is none."""
+    try:
+        return runs_of.run_lengths(counts)
+    except runs_of.RleError as error:
+        if error.flaw == "cut":
+            raise MaskError("counts ends in the middle of a number") from None
+        raise MaskError("counts is not compressed COCO RLE") from None
