@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
-KINDS = frozenset({"progress", "loss", "validation", "checkpoint", "sample", "warning", "error", "done"})
+from toolbox.events import Event
 
 
 class Events:
@@ -21,8 +21,8 @@ class Events:
         self._streams = list(streams)
 
     def __call__(self, event: str, **fields: Any) -> None:
-        if event not in KINDS:
-            raise ValueError(f"unknown event '{event}': the contract knows {', '.join(sorted(KINDS))}")
+        if event not in set(Event):
+            raise ValueError(f"unknown event '{event}': the contract knows {', '.join(sorted(Event))}")
         line = {"event": event, "at": datetime.now(UTC).isoformat(timespec="milliseconds"), **_finite(fields)}
         text = json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n"
         for stream in list(self._streams):

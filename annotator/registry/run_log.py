@@ -5,6 +5,7 @@ from typing import Any
 
 from annotator.jobs.services import JobContext
 from annotator.models import TrainingRun
+from toolbox.events import Event
 
 SAVE_EVERY_SECONDS = 1.0
 # Where each phase lies on the progress bar. The gate evaluates up to three models, one after the other.
@@ -23,16 +24,16 @@ class RunLog:
 
     def __init__(self, run: TrainingRun, context: JobContext, *, verb: str) -> None:
         self.run, self.context, self.verb = run, context, verb
-        self.series: dict[str, Any] = {"loss": [], "validation": [], **run.series}
+        self.series: dict[str, Any] = {Event.LOSS: [], Event.VALIDATION: [], **run.series}
         self._saved_at = 0.0
         self._share = 0.0
         self._judged, self._last_step = 0, 0
 
     def take(self, event: dict[str, Any]) -> None:
         kind = event["event"]
-        if kind in ("loss", "validation"):
+        if kind in (Event.LOSS, Event.VALIDATION):
             self._add(kind, {name: value for name, value in event.items() if name not in ("event", "at")})
-        elif kind == "progress":
+        elif kind == Event.PROGRESS:
             self._progress(event)
         if time.monotonic() - self._saved_at >= SAVE_EVERY_SECONDS:
             self.save()

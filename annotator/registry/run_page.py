@@ -6,6 +6,7 @@ from typing import Any
 
 from annotator.common.masks import rle_iou, rle_to_wire
 from annotator.models import GateDecision, Project, TrainingRun
+from toolbox.events import Event
 
 SAME_OBJECT_IOU = 0.5
 METRICS = (
@@ -32,7 +33,7 @@ def runs_of(*, project: Project, limit: int = 100) -> list[TrainingRun]:
 
 
 def series_for_plots(run: TrainingRun) -> dict[str, list]:
-    return {name: _thinned(run.series.get(name) or []) for name in ("loss", "validation")}
+    return {name: _thinned(run.series.get(name) or []) for name in (Event.LOSS, Event.VALIDATION)}
 
 
 def _thinned(points: list) -> list:

@@ -18,6 +18,7 @@ from typing import Any
 from django.conf import settings
 
 from annotator.common.errors import JobCancelled, RoostError
+from toolbox.events import Event
 from toolbox.processes import child_command, jemalloc_environment
 
 NICENESS = 10
@@ -136,11 +137,11 @@ def _events(child: subprocess.Popen) -> Iterator[dict[str, Any]]:
 def _result(verb: str, status: int, events: dict[str, dict], out_dir: Path, *, stopped: bool) -> dict:
     if stopped:
         raise JobCancelled(f"training {verb} was stopped")
-    if status == 0 and "done" in events:
-        manifest = events["done"].get("manifest")
+    if status == 0 and Event.DONE in events:
+        manifest = events[Event.DONE].get("manifest")
         return manifest if isinstance(manifest, dict) else json.loads((out_dir / "manifest.json").read_text())
-    if "error" in events:
-        error = events["error"]
+    if Event.ERROR in events:
+        error = events[Event.ERROR]
         raise TrainerError(str(error.get("message")), code=str(error.get("code") or TrainerError.code))
     raise TrainerError(
         f"The trainer ({verb}) ended with status {status} and did not say why. The end of its log:\n{_tail(out_dir)}"

@@ -1,0 +1,14 @@
+"""What the trainer tells whoever started it: the names of its events, one JSON object a line (docs/contracts.md)."""
+
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    PROGRESS = "progress"
+    LOSS = "loss"
+    VALIDATION = "validation"
+    CHECKPOINT = "checkpoint"
+    SAMPLE = "sample"
+    WARNING = "warning"
+    ERROR = "error"
+    DONE = "done"
