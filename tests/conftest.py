@@ -7,6 +7,12 @@ from rest_framework.test import APIClient
 from tests import factories
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What needs a Label Studio comes last: `.ci/run` installs it while everything else is tested."""
+    items.sort(key=lambda item: item.get_closest_marker("label_studio") is not None)
+
+
 @pytest.fixture
 def barn(db) -> factories.Barn:
     """A project with the concept "chicken", an annotator, a reviewer and an admin."""
