@@ -33,7 +33,7 @@ class Migration(migrations.Migration):
                     django.core.validators.MinValueValidator(0.0),
                     django.core.validators.MaxValueValidator(1.0),
                 ],
-                verbose_name="near-certain: overlap from",
+                verbose_name="bulk approval: overlap from",
             ),
         ),
         migrations.AlterField(
@@ -41,7 +41,7 @@ class Migration(migrations.Migration):
             name="bulk_look_share",
             field=models.FloatField(
                 default=0.1,
-                help_text="Of the near-certain answers, drawn by chance. 1 turns approving many at once off.",
+                help_text="Of the answers that could be approved in bulk, drawn by chance. 1 turns bulk approval off.",
                 validators=[
                     django.core.validators.MinValueValidator(0.0),
                     django.core.validators.MaxValueValidator(1.0),
@@ -59,7 +59,7 @@ class Migration(migrations.Migration):
                     django.core.validators.MinValueValidator(0.0),
                     django.core.validators.MaxValueValidator(1.0),
                 ],
-                verbose_name="near-certain: score from",
+                verbose_name="bulk approval: score from",
             ),
         ),
         migrations.AlterField(
@@ -251,7 +251,7 @@ class Migration(migrations.Migration):
             name="weight_band",
             field=models.FloatField(
                 default=1.0,
-                help_text="The lanes share a batch in proportion to their weights, after the random share is taken.",
+                help_text="The reasons share a batch in proportion to their weights, after the random share is taken.",
                 validators=[
                     django.core.validators.MinValueValidator(0.0),
                     django.core.validators.MaxValueValidator(1.0),

@@ -59,7 +59,7 @@ class Project(models.Model):
         "weight of the band",
         default=1.0,
         validators=FRACTION,
-        help_text="The lanes share a batch in proportion to their weights, after the random share is taken.",
+        help_text="The reasons share a batch in proportion to their weights, after the random share is taken.",
     )
     weight_disagreement = models.FloatField(
         "weight of disagreement",
@@ -117,13 +117,13 @@ class Project(models.Model):
         help_text="Used by «a random share» only. 0.2 is one in five.",
     )
     bulk_score = models.FloatField(
-        "near-certain: score from",
+        "bulk approval: score from",
         default=0.8,
         validators=FRACTION,
         help_text="The serving model is at least this sure of what the answer says, there or not there.",
     )
     bulk_iou = models.FloatField(
-        "near-certain: overlap from",
+        "bulk approval: overlap from",
         default=0.9,
         validators=FRACTION,
         help_text="Each mask of the answer overlaps one of that model's by at least this much (IoU).",
@@ -132,7 +132,7 @@ class Project(models.Model):
         "share looked at one by one",
         default=0.1,
         validators=FRACTION,
-        help_text="Of the near-certain answers, drawn by chance. 1 turns approving many at once off.",
+        help_text="Of the answers that could be approved in bulk, drawn by chance. 1 turns bulk approval off.",
     )
     self_review_allowed = models.BooleanField(
         "people may review their own work",
