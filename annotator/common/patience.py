@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
 
-from annotator.common.errors import BackendError
+from .errors import BackendError
 
 # Then it says so and can be started again.
 WAITS_SECONDS = (1, 2, 4, 8, 15, 30)

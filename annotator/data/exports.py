@@ -22,7 +22,7 @@ from annotator.models import Concept, Image, Job, Pair, Project
 
 from .export_layouts import LAYOUTS
 from .formats.records import Category, ImageRecord, Instance, unique_names
-from .image_store import image_file
+from .image_files import image_file
 
 FORMATS = tuple(LAYOUTS)
 IMAGES_A_READ = 200

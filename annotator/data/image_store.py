@@ -14,7 +14,6 @@ import selectors
 import subprocess
 import sys
 import threading
-import uuid
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,9 +28,9 @@ from annotator.models import Image, Pair, Project
 from toolbox.files import move_into_place
 
 from . import buckets
+from .image_files import CHUNK_BYTES, bucket_object, image_path, incoming_path
 from .splits import split_for
 
-CHUNK_BYTES = 1024 * 1024
 PROBE_SECONDS = 20.0
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 # What the decoding child needs of the environment; no secret is among it.
@@ -62,27 +61,12 @@ class StoredFile:
     is_new: bool
 
 
-def image_path(sha256: str) -> Path:
-    """Where it lies, or would lie, on this machine."""
-    return settings.IMAGES_DIR / sha256[:2] / sha256
-
-
-def image_file(sha256: str) -> Path:
-    """The file, fetched from the bucket if this machine does not have it; FileNotFoundError if nobody has."""
-    path = image_path(sha256)
-    if not path.exists():
-        if not settings.IMAGES_BUCKET:
-            raise FileNotFoundError(path)
-        _fetch(sha256, path)
-    return path
-
-
 def image_file_store(*, stream: Readable, announce: Callable[[str], object] = lambda sha256: None) -> StoredFile:
     """Take a file in: hash while copying, decode in a child, move to its name. ImportRefusedError says why not.
 
     `announce` is told the hash before a file that was not here gets its name.
     """
-    incoming = _incoming()
+    incoming = incoming_path()
     try:
         sha256, size = _copied(stream, incoming)
         found = _prober.probe(incoming)
@@ -98,13 +82,6 @@ def image_file_store(*, stream: Readable, announce: Callable[[str], object] = la
     return StoredFile(sha256=sha256, bytes=size, is_new=is_new, **found)
 
 
-def _incoming() -> Path:
-    """Not beside its place, as everything else is written: the place is the hash, and that is known at the end."""
-    folder = settings.IMAGES_DIR / "incoming"
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / uuid.uuid4().hex
-
-
 def _put_in_place(sha256: str, incoming: Path, announce: Callable[[str], object]) -> bool:
     """Here and, if there is one, in the bucket; whether it was in neither."""
     target = image_path(sha256)
@@ -114,59 +91,23 @@ def _put_in_place(sha256: str, incoming: Path, announce: Callable[[str], object]
     if not here:
         move_into_place(incoming, target)
     if settings.IMAGES_BUCKET and not there:
-        place, key = _object(sha256)
+        place, key = bucket_object(sha256)
         buckets.object_put(place, key, target)
     return not (here or there)
 
 
-def _object(sha256: str) -> tuple[buckets.Place, str]:
-    """The folder's layout, so that `aws s3 sync` of either to the other is right."""
-    place = buckets.place_named(settings.IMAGES_BUCKET)
-    return place, f"{place.prefix}{sha256[:2]}/{sha256}"
-
-
 def _in_bucket(sha256: str) -> bool:
-    return bool(settings.IMAGES_BUCKET) and buckets.object_exists(*_object(sha256))
-
-
-def _fetch(sha256: str, target: Path) -> None:
-    """Into place only when its bytes have the hash that they are named by."""
-    place, key = _object(sha256)
-    incoming, digest = _incoming(), hashlib.sha256()
-    try:
-        with buckets.object_opened(place, key) as stream, incoming.open("wb") as file:
-            while chunk := stream.read(CHUNK_BYTES):
-                digest.update(chunk)
-                file.write(chunk)
-        if digest.hexdigest() != sha256:
-            words = f"s3://{place.bucket}/{key} has other bytes than its name says; delete it, then import it again."
-            raise buckets.BucketError(words)
-        move_into_place(incoming, target)
-    except buckets.ObjectAbsentError:
-        raise FileNotFoundError(f"s3://{place.bucket}/{key}") from None
-    finally:
-        incoming.unlink(missing_ok=True)
-
-
-def images_fetch(*, sha256s: Iterable[str], on_progress: Callable[[int, int], object]) -> None:
-    """Have these on this machine, for a process that reads the folder; `on_progress(done, total)` may raise to stop."""
-    absent = [sha256 for sha256 in sha256s if not image_path(sha256).exists()]
-    for done, sha256 in enumerate(absent):
-        on_progress(done, len(absent))
-        try:
-            image_file(sha256)
-        except FileNotFoundError as error:
-            raise RoostError(f"The image {error} is gone; bring it back from a backup, or import it again.") from error
+    return bool(settings.IMAGES_BUCKET) and buckets.object_exists(*bucket_object(sha256))
 
 
 def image_file_remove(sha256: str, *, is_wanted: Callable[[], bool]) -> bool:
     """Take a file out, here and in the bucket, and put it back if somebody wants it by then; whether it is gone."""
-    target, aside = image_path(sha256), _incoming()
+    target, aside = image_path(sha256), incoming_path()
     try:
         os.replace(target, aside)
     except FileNotFoundError:
         return True
-    place_key = _object(sha256) if settings.IMAGES_BUCKET else None
+    place_key = bucket_object(sha256) if settings.IMAGES_BUCKET else None
     if place_key:
         buckets.object_delete(*place_key)
     if is_wanted():

@@ -8,7 +8,7 @@ from django.views.decorators.http import require_safe
 from annotator.common.access import image_for
 
 from .buckets import BucketError
-from .image_store import image_file
+from .image_files import image_file
 from .previews import preview_path
 
 MEDIA_TYPES = {"image/jpeg", "image/png", "image/webp", "image/bmp"}

@@ -8,7 +8,7 @@ from PIL import ImageOps
 
 from toolbox.files import written_whole
 
-from .image_store import image_file
+from .image_files import image_file
 
 # A request is answered with the next size up, so that nobody can fill the disk with a thousand sizes.
 SIDES_PX = (320, 1024, 2048)

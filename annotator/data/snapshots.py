@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +17,8 @@ from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Image, Job, Pair, Project, Snapshot
 from toolbox.files import folder_written_whole
+
+from .snapshots_page import snapshot_folder
 
 CATEGORIES = [{"id": 1, "name": "object"}]
 
@@ -45,10 +46,6 @@ def snapshot_create(*, project: Project, user: AbstractBaseUser | None) -> Snaps
     counts = {name.removesuffix(".json"): _counts(document) for name, document in documents.items()}
     _write(content_hash, files, _manifest(project, content_hash, counts, files))
     return _row(project, content_hash, counts, user)
-
-
-def snapshot_folder(snapshot: Snapshot) -> Path:
-    return settings.SNAPSHOTS_DIR / snapshot.content_hash
 
 
 def snapshot_images(snapshot: Snapshot) -> list[str]:

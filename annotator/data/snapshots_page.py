@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotator.models import Image, Project, Snapshot
+from django.conf import settings
 
-from .snapshots import snapshot_folder
+from annotator.models import Image, Project, Snapshot
 
 SNAPSHOT_FILES = ("manifest.json", *(f"{split}.json" for split in Image.Split.values))
 NUMBERS = ("pairs", "positives", "negatives", "instances")
@@ -33,3 +33,7 @@ def _splits(snapshot: Snapshot) -> list[tuple[str, list[int]]]:
 def snapshot_file(*, snapshot: Snapshot, name: str) -> Path:
     """`name` out of SNAPSHOT_FILES; whether it is there, the caller looks."""
     return snapshot_folder(snapshot) / name
+
+
+def snapshot_folder(snapshot: Snapshot) -> Path:
+    return settings.SNAPSHOTS_DIR / snapshot.content_hash

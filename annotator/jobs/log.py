@@ -4,17 +4,12 @@ import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-
-from django.conf import settings
 
 from annotator.models import Job
 
+from .log_page import job_log_path
+
 LINE = "%(asctime)s %(levelname)s %(message)s"
-
-
-def job_log_path(job: Job) -> Path:
-    return settings.VAR_DIR / "logs" / "jobs" / f"{job.pk}.log"
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from django.conf import settings
+
 from annotator.models import Job
 
 from .kinds import KINDS
-from .log import job_log_path
 
 TAIL_BYTES = 64 * 1024
 
@@ -25,3 +26,7 @@ def _tail(path: Path) -> str:
         file.seek(max(0, size - TAIL_BYTES))
         text = file.read().decode(errors="replace")
     return text if size <= TAIL_BYTES else "… earlier lines are in the file\n" + text.partition("\n")[2]
+
+
+def job_log_path(job: Job) -> Path:
+    return settings.VAR_DIR / "logs" / "jobs" / f"{job.pk}.log"

@@ -11,7 +11,7 @@ from annotator.common.active import concepts_active
 from annotator.common.errors import RoostError
 from annotator.models import Deployment, ModelVersion, Project
 
-from .models_folder import model_folder
+from .model_weights import model_folder
 
 
 def versions_of(*, project: Project) -> QuerySet[ModelVersion]:

@@ -11,14 +11,16 @@ from django.db.models import Max
 
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
-from annotator.data.image_store import images_fetch
-from annotator.data.snapshots import snapshot_create, snapshot_folder, snapshot_images
+from annotator.data.image_files import images_fetch
+from annotator.data.snapshots import snapshot_create, snapshot_images
+from annotator.data.snapshots_page import snapshot_folder
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Evaluation, GateDecision, Job, ModelVersion, Project, Snapshot, TrainingRun
 from toolbox.training_settings import SETTABLE
 
-from .models_folder import model_folder, model_folder_register
+from .model_weights import model_folder
+from .models_folder import model_folder_register
 from .run_log import RunLog
 from .trainer_process import run_trainer
 

@@ -13,7 +13,8 @@ from django.urls import reverse
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.data import buckets
 from annotator.data.buckets import BucketError
-from annotator.data.image_store import image_add, image_file, image_path, images_fetch
+from annotator.data.image_files import image_file, image_path, images_fetch
+from annotator.data.image_store import image_add
 from annotator.data.imports import import_start
 from annotator.data.sources import source_opened
 from annotator.jobs.runner import job_run

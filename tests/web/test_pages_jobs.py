@@ -3,8 +3,7 @@
 from django.urls import reverse
 from django.utils import timezone
 
-from annotator.jobs.log import job_log_path
-from annotator.jobs.log_page import job_log_parts
+from annotator.jobs.log_page import job_log_parts, job_log_path
 from annotator.jobs.runner import job_run
 from annotator.jobs.selectors import PAGE, jobs_page
 from annotator.models import Job

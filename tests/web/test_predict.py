@@ -19,7 +19,8 @@ from pycocotools import mask as coco
 from annotator.common import patience
 from annotator.common.errors import JobCancelled
 from annotator.data.formats import saco
-from annotator.data.image_store import image_add, image_file_remove, image_file_store, image_path
+from annotator.data.image_files import image_path
+from annotator.data.image_store import image_add, image_file_remove, image_file_store
 from annotator.data.sources import source_opened
 from annotator.models import Image, Job
 from annotator.predict import predictions

@@ -6,7 +6,7 @@ from annotator.common.errors import ConflictError, RoostError
 from annotator.common.rounds import round_current
 from annotator.jobs.runner import job_run
 from annotator.models import Evaluation, GateDecision, Image, Job, ModelVersion, Pair, TrainingRun
-from annotator.registry.models_folder import model_folder
+from annotator.registry.model_weights import model_folder
 from annotator.registry.training_runs import retrain_start
 from tests import factories
 
