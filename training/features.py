@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mlbackend.model.network import preprocess
+from mlbackend.model.inputs import preprocess
 from mlbackend.store.embeddings import Embedding, HotLayer, Key, WarmLayer, round_to_fp16
 from mlbackend.store.images import ImageError, decode_image
 from training.errors import Refused, TrainingError

@@ -10,15 +10,9 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
+from mlbackend.model.inputs import PhraseTokenizer, PromptTooLong, load_tokenizer
 from mlbackend.model.loader import read_manifest
-from mlbackend.model.network import (
-    PhraseTokenizer,
-    PromptTooLong,
-    Sam3Network,
-    TextFeatures,
-    WeightsError,
-    load_tokenizer,
-)
+from mlbackend.model.network import Sam3Network, TextFeatures, WeightsError
 from training.errors import Refused
 
 log = logging.getLogger(__name__)

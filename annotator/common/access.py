@@ -14,7 +14,8 @@ from .errors import RoostError
 
 Person: TypeAlias = "AbstractBaseUser | AnonymousUser"
 
-RANK: dict[str, int] = {Membership.Role.ANNOTATOR: 1, Membership.Role.REVIEWER: 2, Membership.Role.ADMIN: 3}
+ANNOTATOR, REVIEWER, ADMIN = Membership.Role.ANNOTATOR, Membership.Role.REVIEWER, Membership.Role.ADMIN
+RANK: dict[str, int] = {ANNOTATOR: 1, REVIEWER: 2, ADMIN: 3}
 
 
 def projects_of(*, user: Person) -> QuerySet[Project]:

@@ -14,13 +14,11 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
 
-from annotator.models import Membership, Project
+from annotator.models import Project
 
-from .access import RANK, may_create_project, memberships_of, project_for
+from .access import ADMIN, ANNOTATOR, RANK, REVIEWER, may_create_project, memberships_of, project_for
 from .database_trouble import database_trouble
 from .errors import RoostError
-
-ANNOTATOR, REVIEWER, ADMIN = Membership.Role.ANNOTATOR, Membership.Role.REVIEWER, Membership.Role.ADMIN
 
 # (label, address, least role, further addresses that light the same tab)
 TABS = (

@@ -9,8 +9,8 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotator.common.access import job_for, project_for
-from annotator.common.api.bodies import ADMIN, answers, checked
+from annotator.common.access import ADMIN, job_for, project_for
+from annotator.common.api.bodies import answers, checked
 from annotator.common.api.parsers import StrictJSONParser
 from annotator.jobs.serializers import Job
 

@@ -11,8 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotator import ml_client
-from annotator.common.access import has_role, member_named, project_for, task_for, task_seen_by
-from annotator.common.api.bodies import ADMIN, BACKEND_REFUSALS, answers, checked
+from annotator.common.access import ADMIN, has_role, member_named, project_for, task_for, task_seen_by
+from annotator.common.api.bodies import BACKEND_REFUSALS, answers, checked
 from annotator.jobs.serializers import Job
 from annotator.models import Membership, Task
 

@@ -6,8 +6,8 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotator.common.access import project_for
-from annotator.common.api.bodies import ADMIN, BACKEND_REFUSALS, answers, checked
+from annotator.common.access import ADMIN, project_for
+from annotator.common.api.bodies import BACKEND_REFUSALS, answers, checked
 from annotator.jobs.serializers import Job
 
 from . import serializers

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mlbackend.model.network import Sam3Network, WeightsError, _hash_tensors, load_tokenizer
+from mlbackend.model.inputs import load_tokenizer
+from mlbackend.model.network import Sam3Network, WeightsError, _hash_tensors
 from mlbackend.model.predictor import Predictor
 
 log = logging.getLogger(__name__)

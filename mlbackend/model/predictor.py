@@ -16,8 +16,9 @@ import torch
 from cachetools import LRUCache, cachedmethod
 
 from mlbackend.model.exemplars import with_exemplars
+from mlbackend.model.inputs import PhraseTokenizer, PromptTooLong, preprocess
 from mlbackend.model.logits import stability
-from mlbackend.model.network import PhraseTokenizer, PromptTooLong, Sam3Network, TextFeatures, preprocess
+from mlbackend.model.network import Sam3Network, TextFeatures
 from mlbackend.model.prompts import ExemplarBox, Point
 from mlbackend.store.embeddings import Embedding, round_to_fp16
 

@@ -15,9 +15,10 @@ import numpy as np
 import torch
 from pycocotools import mask as coco
 
+from mlbackend.model.inputs import PromptTooLong
 from mlbackend.model.logits import logits_to_wire
 from mlbackend.model.masks import decode_wire_mask
-from mlbackend.model.network import PromptTooLong, WeightsError
+from mlbackend.model.network import WeightsError
 from mlbackend.model.predictor import ConceptResult, Predictor
 from mlbackend.serving.encoding import encode_batch
 from mlbackend.serving.registry import Registry

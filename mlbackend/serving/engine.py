@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from mlbackend.errors import ApiError, overloaded, overtaken
+from mlbackend.model.inputs import PromptTooLong
 from mlbackend.model.logits import logits_to_wire
-from mlbackend.model.network import PromptTooLong
 from mlbackend.model.predictor import Candidate, ConceptResult, Predictor, Prompt
 from mlbackend.serving.answers import feature_base64, wire_candidates, wire_concepts
 from mlbackend.serving.caches import CachedMask, MaskCache

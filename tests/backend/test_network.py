@@ -14,14 +14,8 @@ from transformers.models.sam3.configuration_sam3 import Sam3Config
 from transformers.models.sam3.modeling_sam3 import Sam3Model
 from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
 
-from mlbackend.model.network import (
-    PromptTooLong,
-    Sam3Network,
-    WeightsError,
-    load_tokenizer,
-    preprocess,
-    tracker_config_for,
-)
+from mlbackend.model.inputs import PromptTooLong, load_tokenizer, preprocess
+from mlbackend.model.network import Sam3Network, WeightsError, tracker_config_for
 
 SIZE_PX = 56
 

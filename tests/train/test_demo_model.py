@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from mlbackend.model.network import Sam3Network, load_tokenizer, preprocess
+from mlbackend.model.inputs import load_tokenizer, preprocess
+from mlbackend.model.network import Sam3Network
 from training.demo import card
 from training.demo.architecture import CONCEPTS
 from training.demo.calibrate import scale_for_doubt, scale_presence

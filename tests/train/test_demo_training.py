@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from mlbackend.model.network import Sam3Network, load_tokenizer
+from mlbackend.model.inputs import load_tokenizer
+from mlbackend.model.network import Sam3Network
 from training.demo.architecture import CONCEPTS, GRID, VIT_WIDTH, demo_config, write_tokenizer
 from training.demo.detector_stage import OTHER_WORDS, Lesson, ask
 from training.demo.drawings import load_or_draw

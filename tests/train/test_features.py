@@ -36,7 +36,7 @@ def test_second_run_encodes_nothing_and_reads_the_same(model: Model, tmp_path: P
 
 
 def test_features_are_the_backbones_to_half_precision(model: Model, tmp_path: Path) -> None:
-    from mlbackend.model.network import preprocess
+    from mlbackend.model.inputs import preprocess
 
     image = store_image(tmp_path / "images", picture(1))
     features = FeatureStore(model, tmp_path / "images", tmp_path / "features")

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import torch
 
-from mlbackend.model.network import PhraseTokenizer, Sam3Network, load_tokenizer
+from mlbackend.model.inputs import PhraseTokenizer, load_tokenizer
+from mlbackend.model.network import Sam3Network
 from training.demo.architecture import IMAGE_SIZE_PX, demo_config, write_tokenizer
 from training.demo.calibrate import presence_logits, scale_for_doubt, scale_presence
 from training.demo.card import describe, examine, write_card
@@ -147,7 +148,7 @@ def _teach_exemplars(options: argparse.Namespace, network: Sam3Network, tokenize
 
 
 def preprocessor_config() -> dict:
-    """What transformers' Sam3ImageProcessor would read; mlbackend.model.network.preprocess does the same."""
+    """What transformers' Sam3ImageProcessor would read; mlbackend.model.inputs.preprocess does the same."""
     return {
         "image_processor_type": "Sam3ImageProcessor",
         "size": {"height": IMAGE_SIZE_PX, "width": IMAGE_SIZE_PX},

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mlbackend.model.network import PhraseTokenizer, Sam3Network
+from mlbackend.model.inputs import PhraseTokenizer
+from mlbackend.model.network import Sam3Network
 from training.demo.architecture import CONCEPTS
 from training.demo.drawings import Drawings
 from training.demo.examine import BAND

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import torch
 
-from mlbackend.model.network import PhraseTokenizer, Sam3Network
+from mlbackend.model.inputs import PhraseTokenizer
+from mlbackend.model.network import Sam3Network
 from training.demo.architecture import CONCEPTS
 from training.demo.examine import examine_domain, time_on_one_thread
 from training.demo.examine_exemplars import examine_exemplars

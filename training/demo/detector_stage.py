@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 
-from mlbackend.model.network import PhraseTokenizer, Sam3Network, TextFeatures
+from mlbackend.model.inputs import PhraseTokenizer
+from mlbackend.model.network import Sam3Network, TextFeatures
 from training.demo.architecture import CONCEPTS, GRID, IMAGE_SIZE_PX, VIT_WIDTH
 from training.demo.drawings import MAX_INSTANCES, Drawings
 from training.demo.optimiser import Optimiser

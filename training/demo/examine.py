@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from pycocotools import mask as coco_mask
 
-from mlbackend.model.network import PhraseTokenizer, Sam3Network, preprocess
+from mlbackend.model.inputs import PhraseTokenizer, preprocess
+from mlbackend.model.network import Sam3Network
 from training import cgf1
 from training.demo.architecture import CONCEPTS
 from training.demo.drawings import innermost_pixel

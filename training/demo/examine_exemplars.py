@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from mlbackend.model.exemplars import with_exemplars
-from mlbackend.model.network import PhraseTokenizer, Sam3Network
+from mlbackend.model.inputs import PhraseTokenizer
+from mlbackend.model.network import Sam3Network
 from mlbackend.model.prompts import ExemplarBox
 from training.demo.examine import encoded_scenes
 

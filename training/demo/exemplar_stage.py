@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from mlbackend.model.exemplars import encode_boxes
-from mlbackend.model.network import PhraseTokenizer, Sam3Network, TextFeatures
+from mlbackend.model.inputs import PhraseTokenizer
+from mlbackend.model.network import Sam3Network, TextFeatures
 from training.demo.architecture import CONCEPTS
 from training.demo.detector_stage import WEIGHTS, Lesson, truth_of
 from training.demo.optimiser import Optimiser

@@ -5,13 +5,9 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.serializers import Serializer
 
-from annotator.models import Membership
-
 from .serializers import Error
 
 REFUSALS: dict[int, type[Serializer]] = {status: Error for status in (400, 401, 403, 404, 409)}
-
-
 # Of the ML backend, where a call has to wait for it: told on, or wrong, busy or away.
 BACKEND_REFUSALS: dict[int, type[Serializer]] = {status: Error for status in (422, 429, 502, 503)}
 
@@ -26,6 +22,3 @@ def checked(request: Request, serializer: type[Serializer]) -> dict[str, Any]:
 def answers(status: int | tuple[int, str], shape: Any) -> dict[Any, Any]:
     """Responses for the schema: the good one, with its kind where that isn't JSON, and the refusals."""
     return {status: shape, **REFUSALS}
-
-
-ADMIN = Membership.Role.ADMIN
