@@ -1,7 +1,7 @@
 """A child process that decodes images from strangers, so that a bomb or a decoder's bug ends it and not its parent.
 
 Reads one JSON request a line, `{"path", "max_pixels"}`, answers one line, `{"width", "height", "media_type"}` (the size
-after the EXIF transpose) or `{"refused": sentence}`. Starts without Django; services/image_store.py holds its leash.
+after the EXIF transpose) or `{"refused": sentence}`. Starts without Django; image_store.py holds its leash.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Roost's data, one file a subject. What a row means is in docs/data.md; what may happen to it is in services/."""
+"""Roost's data, one file a subject. What a row means is in docs/data.md; what may happen to it is in the rooms."""
 
 from .annotations import Annotation, Draft, Review
 from .images import Image, Pair, Prediction

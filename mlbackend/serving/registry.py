@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mlbackend.errors import ApiError, unknown_version
+from mlbackend.model.compiled import compile_vit
 from mlbackend.model.golden import check_golden
 from mlbackend.model.loader import LoadOptions, load_predictor, parameter_bytes, read_manifest, resolve_source
 from mlbackend.model.network import WeightsError
+from mlbackend.model.onnx_decoder import attach_onnx_decoder
 from mlbackend.model.predictor import Predictor
 from mlbackend.serving.encoding import encode_batch
 from mlbackend.serving.requests import VERSION
@@ -192,13 +194,9 @@ class Registry:
         fingerprint = _fingerprint(folder)
         predictor = load_predictor(folder, self._options, share_with=others)
         if self._settings.torch_compile:
-            from mlbackend.model.compiled import compile_vit
-
             compile_vit(predictor, batch=encode_batch(self._settings))
         check_golden(predictor, folder)
         if self._settings.onnx_click:
-            from mlbackend.model.onnx_decoder import attach_onnx_decoder
-
             attach_onnx_decoder(predictor, self._settings.var / "onnx", threads=self._settings.torch_threads)
         return Loaded(predictor, fingerprint)
 

@@ -133,7 +133,7 @@ function dragBand(canvas, data, show) {
   for (const end of ["pointerup", "pointercancel"]) canvas.addEventListener(end, () => (held = null));
 }
 
-// The histogram arrives after the page: see views/queue.py.
+// The histogram arrives after the page: see annotator/queue/views.py.
 globalThis.document?.addEventListener("htmx:afterSettle", () => {
   const data = readJson("histogram-data");
   const canvas = document.getElementById("histogram");

@@ -353,7 +353,7 @@ export class Desk {
   }
 }
 
-/** The server takes an answer from whoever had a task while it is free again (services/submissions.py). */
+/** The server takes an answer from whoever had a task while it is free again (annotator/queue/submissions.py). */
 const mayAnswer = ({ state, attempt }) =>
   state === "claimed" || (["queued", "returned"].includes(state) && attempt > 0);
 

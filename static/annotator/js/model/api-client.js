@@ -94,7 +94,7 @@ function errorOf(response, body) {
 
 export const isAbort = (error) => error.name === "AbortError";
 
-/** The addresses of docs/web.md. */
+/** The addresses of the API (/api/docs/). */
 export const paths = {
   claim: (slug) => `/api/v1/projects/${slug}/claim`,
   project: (slug) => `/api/v1/projects/${slug}/`,

@@ -7,7 +7,7 @@ import { proposedAtFirst } from "./work.js";
 
 /** @import { Instance } from "./work.js" */
 
-/** Instances as docs/web.md's I. */
+/** Instances as the API's `Instance`. */
 export const wireInstances = (instances) =>
   instances.map(({ wire, origin, prompts, modelVersion, score, edited }) => ({
     mask: wire,
