@@ -20,6 +20,7 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import connection
 from PIL import Image as PillowImage
 from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+from playwright.sync_api import Error as PlaywrightError
 from pycocotools import mask as coco_mask
 from scipy import ndimage
 
@@ -37,6 +38,16 @@ ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = os.environ.get("ROOST_CHROMIUM", "/usr/bin/chromium")
 # Playwright's loop runs in the test's own thread; the ORM is used between its calls, never inside them.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "1"
+
+
+def visit(page: Page, address: str) -> None:
+    """Go there, also when the page at hand refreshes itself at that very moment because its job has ended."""
+    try:
+        page.goto(address)
+    except PlaywrightError as error:
+        if "ERR_ABORTED" not in error.message and "interrupted by another navigation" not in error.message:
+            raise
+        page.goto(address)
 
 
 @pytest.fixture(scope="session")

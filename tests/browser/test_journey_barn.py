@@ -22,7 +22,7 @@ from annotator.management.commands.demo_loop import read_truth
 from annotator.operations.loop.client import RoostClient
 from annotator.operations.loop.oracle import Point, settle_object
 from annotator.operations.loop.rounds import Loop
-from tests.browser.desk_support import Desk, chromium, decode, iou, press_until
+from tests.browser.desk_support import Desk, chromium, decode, iou, press_until, visit
 from tests.processes import PATIENCE_S, wait_until
 from tests.stack import Stack, running_stack
 from training.demo.scenes import draw_scene
@@ -62,7 +62,7 @@ class Journey:
         return page
 
     def visit(self, page: Page, place: str) -> None:
-        page.goto(f"{self.roost.url}/p/barn/{place}")
+        visit(page, f"{self.roost.url}/p/barn/{place}")
 
     def picture(self, page: Page, name: str) -> None:
         """A screenshot for the docs, where ROOST_PICTURES names a folder."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.browser.desk_support import Desk, chromium, decode
+from tests.browser.desk_support import Desk, chromium, decode, visit
 from tests.processes import PATIENCE_S, ROOT, wait_until
 from tests.stack import Stack
 
@@ -97,10 +97,9 @@ def settled(stack: Stack) -> list[dict]:
 
 def queue_an_unannotated_picture(stack: Stack, page: Page) -> int:
     """The export says nothing of breakers, so these pairs are unseen: mining queues them, whatever it thinks."""
-    page.goto(f"{stack.url}/p/panels/queue/")
+    visit(page, f"{stack.url}/p/panels/queue/")
     page.get_by_role("button", name="Mine now").click()
     finished(stack, "mine")
-    page.reload()
     page.get_by_text("drawn barns only").first.wait_for()
     [task] = stack.rows(
         "select t.id from annotator_task t join annotator_pair r on r.id = t.pair_id"
@@ -110,7 +109,7 @@ def queue_an_unannotated_picture(stack: Stack, page: Page) -> int:
 
 
 def settle_by_click(stack: Stack, page: Page, task: int) -> None:
-    page.goto(f"{stack.url}/p/panels/desk/{task}/")
+    visit(page, f"{stack.url}/p/panels/desk/{task}/")
     desk = Desk(page)
     wait_until(lambda: desk.role("image-name").inner_text().strip() != "")
     page.mouse.click(*desk.on_screen(256, 256, side_px=512))
@@ -127,11 +126,10 @@ def settle_by_click(stack: Stack, page: Page, task: int) -> None:
 
 
 def download_coco(stack: Stack, page: Page, folder: Path) -> Path:
-    page.goto(f"{stack.url}/p/panels/snapshots/")
+    visit(page, f"{stack.url}/p/panels/snapshots/")
     page.locator("select[name=format]").select_option("coco")
     page.get_by_role("button", name="Export", exact=True).click()
     finished(stack, "export")
-    page.reload()
     with page.expect_download() as download:
         page.get_by_role("link", name=".zip").first.click()
     path = folder / "export.zip"
