@@ -26,6 +26,11 @@ class Image(models.Model):
     )
     split = models.CharField(max_length=8, choices=Split, default=Split.TRAIN)
     added_at = models.DateTimeField(auto_now_add=True)
+    captured_at = models.DateTimeField(null=True, blank=True, help_text="When the camera took it, by its EXIF")
+    look = models.CharField(
+        max_length=16, blank=True, help_text="Perceptual hash, 64 bits in hex; alike ones differ little"
+    )
+    added_by_import = models.ForeignKey("Job", models.SET_NULL, null=True, blank=True, related_name="+")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "sha256"], name="image_once_a_project")]
@@ -41,7 +46,7 @@ class Pair(models.Model):
     class Truth(models.TextChoices):
         UNSEEN = "unseen", "Not looked at"
         ABSENT = "absent", "Verified absent"
-        PRESENT = "present", "Present, every instance annotated"
+        PRESENT = "present", "Present"
 
     class TruthSource(models.TextChoices):
         ANNOTATED = "annotated", "Annotated by a person"
@@ -55,6 +60,10 @@ class Pair(models.Model):
     truth = models.CharField(max_length=8, choices=Truth, default=Truth.UNSEEN)
     truth_source = models.CharField(max_length=12, choices=TruthSource, blank=True)
     instances = models.JSONField(default=list, blank=True, help_text="Approved instances: [{mask: {size, counts}, …}]")
+    is_exhaustive = models.BooleanField(
+        default=True, help_text="Every instance is annotated. Off: what is there teaches, the gate leaves the pair out"
+    )
+    settled_by_import = models.ForeignKey("Job", models.SET_NULL, null=True, blank=True, related_name="+")
     round = models.PositiveIntegerField(default=0, help_text="Round of the loop that settled it; 0 = the start")
     settled_at = models.DateTimeField(null=True, blank=True)
     hard_negative = models.BooleanField(default=False, help_text="Absent, though a model fired on it")

@@ -12,6 +12,7 @@ class Job(models.Model):
 
     class Kind(models.TextChoices):
         IMPORT = "import", "Import"
+        UNDO_IMPORT = "undo_import", "Undo an import"
         MINE = "mine", "Mine"
         SNAPSHOT = "snapshot", "Snapshot"
         RETRAIN = "retrain", "Retrain and gate"

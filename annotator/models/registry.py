@@ -19,12 +19,17 @@ class Snapshot(models.Model):
     number = models.PositiveIntegerField()
     content_hash = models.CharField(max_length=64)
     counts = models.JSONField(default=dict)
+    name = models.CharField(max_length=80, blank=True)
+    notes = models.TextField(blank=True)
+    tag = models.CharField(max_length=80, blank=True, help_text="Unique in the project; the data repository's git tag")
+    data_revision = models.CharField(max_length=40, blank=True, help_text="Commit of the DVC data repository")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-number"]
         constraints = [
+            models.UniqueConstraint(fields=["project", "tag"], condition=~Q(tag=""), name="snapshot_tag_once"),
             models.UniqueConstraint(fields=["project", "number"], name="snapshot_number_once"),
             models.UniqueConstraint(fields=["project", "content_hash"], name="snapshot_content_once"),
         ]

@@ -13,10 +13,14 @@ MAX_JSON_BYTES = 512 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Instance:
-    """One object: its category's name and its mask in pixels of the whole image."""
+    """One object: its category's name and its mask in pixels of the whole image.
+
+    `coarse`: the mask is only the box that the document gave; it waits for a person, and is never truth.
+    """
 
     category: str
     mask: Rle
+    coarse: bool = False
 
 
 @dataclass
@@ -24,7 +28,8 @@ class ImageRecord:
     """One image and what is known of it.
 
     `absent`: categories that a person verified not to be there. `unsure`: categories some of whose instances could
-    not be read, so that the others are not all there is. Any other category is unknown, never a negative.
+    not be read, so that the others are not all there is. `incomplete`: categories of which the document itself says
+    that not every instance is outlined. Any other category is unknown, never a negative.
     """
 
     file_name: str
@@ -35,6 +40,7 @@ class ImageRecord:
     instances: list[Instance] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     unsure: set[str] = field(default_factory=set)
+    incomplete: set[str] = field(default_factory=set)
 
     def masks_of(self, category: str) -> list[Rle]:
         return [instance.mask for instance in self.instances if instance.category == category]
