@@ -64,6 +64,7 @@ class Tally:
             "instances": truth.instances,
             "pairs_settled": truth.settled,
             "negatives": truth.negatives,
+            "negatives_withheld": truth.withheld,
             "pairs_not_exhaustive": truth.not_exhaustive,
             "pairs_left_open": truth.left_open,
             "pairs_sketched": truth.sketched,

@@ -252,7 +252,7 @@ def classes_of(documents: Sequence[Document], job: Job) -> ConceptMap:
 
 def unknown_counts(documents: Sequence[Document], classes: ConceptMap) -> dict[str, int]:
     """Annotations of each class that was left out, whether decided or for want of a concept."""
-    left_out = [*classes.unknown, *sorted(classes.left_out)]
+    left_out = [*classes.undecided, *sorted(classes.left_out)]
     return {name: sum(document.counts[name] for document in documents) for name in left_out}
 
 
