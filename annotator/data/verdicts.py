@@ -23,9 +23,9 @@ C = TypeVar("C", bound=Hashable)
 
 @dataclass(frozen=True)
 class Vouch:
-    """What the importer says of the documents: all instances of what is outlined are; and all that is not, is not there.
+    """What the importer says of the documents. `complete`: of a class that is outlined in a picture, all instances are.
 
-    `exhaustive` includes `complete`.
+    `exhaustive`: besides, what is not outlined is not there.
     """
 
     complete: bool = False

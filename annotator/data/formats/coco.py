@@ -166,7 +166,11 @@ class CocoDocument:
                 found[key] = Category(number, str(name).strip(), str(row.get("supercategory") or ""))
         parents = {key: _parents(category, key, found) for key, category in found.items()}
         named = set().union(*parents.values()) if parents else set()
-        return {key: one for key, one in found.items() if key in used or key not in named or not _is_root(one)}
+        roots = {key for key, one in found.items() if key not in used and key in named and _is_root(one)}
+        gone = {found[key].name for key in roots}
+        kept = {key: one for key, one in found.items() if key not in roots}
+        # A class may be called like the root that went; it is no parent of the others by that.
+        return {key: replace(one, supercategory="") if one.supercategory in gone else one for key, one in kept.items()}
 
     def _listed(self, rows: list[Any], split: str | None) -> list[Listed]:
         found: dict[str, Listed] = {}
