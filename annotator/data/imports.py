@@ -120,7 +120,9 @@ class _Import:
         if not files and not here:
             name = source_name(self._params["path"])
             raise ImportRefusedError(f"There is no image in {name}. {self._tally.first_reasons()}".strip())
+        known = set(self._project.concepts.values_list("pk", flat=True))
         self._classes = classes_of(gathered.documents, self._job)
+        self._tally.concepts_made = sorted({one.pk for one in self._classes.by_category.values()} - known)
         self._tally.unknown_categories = unknown_counts(gathered.documents, self._classes)
         self._import_files(files, gathered)
         self._annotate(gathered.elsewhere, here)
