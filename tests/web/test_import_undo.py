@@ -1,6 +1,7 @@
 """Undoing an import: all of it goes but what people did since."""
 
 import json
+import uuid
 
 import pytest
 
@@ -93,3 +94,19 @@ def test_undo_killed_half_way_goes_on(barn, imported):
     Image.objects.filter(original_name="2.png").delete()
     assert _run(job).report["images_removed"] == 1
     assert Image.objects.count() == 0
+
+
+def test_desk_begins_with_the_box_and_the_box_is_no_answer(barn, imported, client):
+    task = Pair.objects.get(image__original_name="2.png", concept=barn.chicken).tasks.get()
+    client.force_login(barn.annotator)
+    claimed = client.post("/api/v1/projects/barn/claim", {}, content_type="application/json").json()
+    assert claimed["id"] == task.pk
+    [known] = claimed["begin_with"]
+    assert (known["mask"]["crop_xywh"], known["origin"]) == ([2, 2, 4, 4], "drawn")
+    answer = {"attempt": claimed["attempt"], "client_uuid": str(uuid.uuid4()), "verdict": "present"}
+    address = f"/api/v1/tasks/{task.pk}/submit"
+    refused = client.post(address, {**answer, "instances": [known]}, content_type="application/json")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "still_a_box")
+    drawn = {**known, "mask": {"size": [16, 16], "crop_xywh": [2, 2, 2, 1], "counts": "02"}}
+    taken = client.post(address, {**answer, "instances": [drawn]}, content_type="application/json")
+    assert taken.status_code < 300, taken.json()
