@@ -5,10 +5,11 @@ from pathlib import Path
 
 from django.conf import settings
 
+from annotator.common.errors import RoostError
 from annotator.models import Image, Project, Snapshot
 
-SNAPSHOT_FILES = ("manifest.json", *(f"{split}.json" for split in Image.Split.values))
-NUMBERS = ("pairs", "positives", "negatives", "instances")
+SNAPSHOT_FILES = ("manifest.json", *(f"{split}.json" for split in Image.Split.values), "pairs.jsonl")
+NUMBERS = ("pairs", "positives", "negatives", "instances", "not_exhaustive")
 
 
 @dataclass(frozen=True)
@@ -36,4 +37,19 @@ def snapshot_file(*, snapshot: Snapshot, name: str) -> Path:
 
 
 def snapshot_folder(snapshot: Snapshot) -> Path:
-    return settings.SNAPSHOTS_DIR / snapshot.content_hash
+    """Its project's own: equal content may come from elsewhere there. The oldest snapshots lie beside the projects."""
+    own = own_folder(snapshot.project, snapshot.content_hash)
+    older = settings.SNAPSHOTS_DIR / snapshot.content_hash
+    return older if older.is_dir() and not own.is_dir() else own
+
+
+def snapshot_numbered(*, project: Project, number: int) -> Snapshot:
+    """RoostError with 404 when the project has none of that number."""
+    snapshot = project.snapshots.select_related("project", "created_by").filter(number=number).first()
+    if snapshot is None:
+        raise RoostError(f"This project has no snapshot {number}.", code="unknown_snapshot", http_status=404)
+    return snapshot
+
+
+def own_folder(project: Project, content_hash: str) -> Path:
+    return settings.SNAPSHOTS_DIR / project.slug / content_hash
