@@ -138,9 +138,8 @@ class DataRepository:
     def commit(self, *, message: str, at: datetime, tag: str, should_stop: Stop) -> str:
         """Give the files to DVC and their pointers to git; the commit. The same files and time give the same commit."""
         dvc(self.folder, "add", "--quiet", IMAGES, SNAPSHOT, should_stop=should_stop)
-        git(self.folder, "add", "--all", should_stop=should_stop)
-        moment = {"GIT_AUTHOR_DATE": at.isoformat(), "GIT_COMMITTER_DATE": at.isoformat()}
-        git(self.folder, "commit", "--quiet", "--allow-empty", "--message", message, **moment)
+        git(self.folder, "add", "--all")
+        git(self.folder, "commit", "--quiet", "--allow-empty", "--message", message, at=at)
         git(self.folder, "tag", "--", tag)
         return self.commit_of(tag)
 

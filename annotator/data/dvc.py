@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from django.conf import settings
@@ -55,17 +56,25 @@ def dvc(folder: Path, *words: str, should_stop: Callable[[], bool] = lambda: Fal
     return _run("dvc " + words[0], command, _dvc_environment(folder), should_stop)
 
 
-def git(folder: Path, *words: str, should_stop: Callable[[], bool] = lambda: False, **variables: str) -> str:
+def git(folder: Path, *words: str, at: datetime | None = None) -> str:
+    """`at`: the time that a commit gets, so that the same files give the same commit."""
+    moment = {"GIT_AUTHOR_DATE": at.isoformat(), "GIT_COMMITTER_DATE": at.isoformat()} if at else {}
     command = ["git", *PERSON, *MANNERS, "-C", str(folder), *words]
-    return _run("git " + words[0], command, _environment() | variables, should_stop)
+    return _run("git " + words[0], command, _environment() | moment, lambda: False)
 
 
 def _run(name: str, command: Sequence[str], environment: dict[str, str], should_stop: Callable[[], bool]) -> str:
     """What it printed. JobCancelled when should_stop said so, DataRepositoryError when it failed."""
-    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     try:
         child = subprocess.Popen(
-            command, cwd=settings.BASE_DIR, env=environment, text=True, errors="replace", **streams
+            command,
+            cwd=settings.BASE_DIR,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
         )
     except FileNotFoundError as error:
         raise RoostError(f"{command[0]} is not installed; data versions need it.", code="absent_package") from error

@@ -14,8 +14,8 @@ from annotator.models import Job, Project, Snapshot
 from .data_repository import DataRepository, Remote, remote_of
 from .dvc import dvc_required
 from .image_files import images_fetch
+from .snapshot_folders import snapshot_folder, snapshot_numbered
 from .snapshots import snapshot_images
-from .snapshots_page import snapshot_folder, snapshot_numbered
 
 # How far along the steps are: images laid out, given to DVC, pushed.
 LAID_OUT, GIVEN = 0.3, 0.7

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from annotator.common.masks import rle_area, rle_box_xyxy
+from annotator.common.masks import Rle, rle_area, rle_box_xyxy
 from annotator.models import Image, Pair
 
 CATEGORIES = [{"id": 1, "name": "object"}]
@@ -33,7 +33,7 @@ class SettledPair:
     phrase: str
     category_id: int
     truth: str
-    masks: tuple[dict[str, Any], ...]
+    masks: tuple[Rle, ...]
     is_exhaustive: bool
     source: str
     truth_source: str
@@ -71,12 +71,12 @@ COLUMNS = (
 )
 
 
-def _mask_order(mask: dict[str, Any]) -> tuple[list[int], str]:
+def _mask_order(mask: Rle) -> tuple[list[int], str]:
     return list(mask["size"]), str(mask["counts"])
 
 
 def pair_line(
-    *, sha256: str, phrase: str, split: str, size_px: tuple[int, int], masks: Sequence[dict], is_exhaustive: bool
+    *, sha256: str, phrase: str, split: str, size_px: tuple[int, int], masks: Sequence[Rle], is_exhaustive: bool
 ) -> dict[str, Any]:
     """One line of pairs.jsonl; size_px is (width, height). Of the masks it holds a hash."""
     return {
@@ -92,7 +92,7 @@ def pair_line(
     }
 
 
-def _masks_hash(masks: Sequence[dict]) -> str:
+def _masks_hash(masks: Sequence[Rle]) -> str:
     if not masks:
         return ""
     ordered = sorted(_mask_order(mask) for mask in masks)
@@ -222,7 +222,7 @@ def _image_row(pair_id: int, pair: SettledPair) -> dict[str, Any]:
     }
 
 
-def _annotation_row(number: int, pair_id: int, pair: SettledPair, mask: dict[str, Any]) -> dict[str, Any]:
+def _annotation_row(number: int, pair_id: int, pair: SettledPair, mask: Rle) -> dict[str, Any]:
     """Box and area normalised, as the published format has them."""
     x0, y0, x1, y1 = rle_box_xyxy(mask)
     width, height = pair.width, pair.height

@@ -1,4 +1,4 @@
-"""A snapshot's pairs, read in order: from pairs.jsonl, or out of the documents of snapshots that were taken before it."""
+"""A snapshot's pairs, read in order: from pairs.jsonl, or out of the documents of snapshots older than that file."""
 
 import json
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from annotator.common.errors import RoostError
+from annotator.common.masks import Rle
 from annotator.models import Image
 
 from .snapshot_documents import PAIRS_FILE, pair_line
@@ -39,7 +40,7 @@ def _from_documents(folder: Path) -> list[Line]:
 
 def _of_document(path: Path, split: str) -> Iterator[Line]:
     document = json.loads(path.read_bytes())
-    masks: dict[int, list[dict]] = {row["id"]: [] for row in document["images"]}
+    masks: dict[int, list[Rle]] = {row["id"]: [] for row in document["images"]}
     for row in document["annotations"]:
         masks[row["image_id"]].append(row["segmentation"])
     for row in document["images"]:

@@ -23,9 +23,9 @@ from annotator.models import Job, Pair, Project, Snapshot
 from toolbox.files import folder_written_whole, make_folder
 
 from .snapshot_documents import COLUMNS, SettledPair, Written, canonical, documents_write, settled_pair
+from .snapshot_folders import own_folder, snapshot_folder
 from .snapshot_names import Words, snapshot_describe, words_checked
 from .snapshot_reading import lines_of
-from .snapshots_page import own_folder, snapshot_folder
 
 UNFINISHED = ".unfinished-"
 UNFINISHED_KEPT_SECONDS = 24 * 3600

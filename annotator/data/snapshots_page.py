@@ -1,12 +1,13 @@
 """Snapshots as the data page shows them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.conf import settings
-
-from annotator.common.errors import RoostError
 from annotator.models import Image, Project, Snapshot
+
+from .snapshot_difference import Change, Difference
+from .snapshot_folders import snapshot_folder
 
 SNAPSHOT_FILES = ("manifest.json", *(f"{split}.json" for split in Image.Split.values), "pairs.jsonl")
 NUMBERS = ("pairs", "positives", "negatives", "instances", "not_exhaustive")
@@ -14,16 +15,31 @@ NUMBERS = ("pairs", "positives", "negatives", "instances", "not_exhaustive")
 
 @dataclass(frozen=True)
 class SnapshotRow:
-    """A snapshot with its counts as a table: one row a split that has pairs."""
+    """A snapshot with its counts as a table: one row a split that has pairs. `older`: the number before its own."""
 
     snapshot: Snapshot
     splits: list[tuple[str, list[int]]]
     runs: list[int]
+    files: list[str]
+    older: int | None
+    without_masks: int
 
 
 def snapshots_of(*, project: Project) -> list[SnapshotRow]:
-    found = project.snapshots.select_related("created_by").prefetch_related("training_runs")[:50]
-    return [SnapshotRow(one, _splits(one), sorted(run.number for run in one.training_runs.all())) for one in found]
+    found = project.snapshots.select_related("project", "created_by").prefetch_related("training_runs")[:50]
+    return [snapshot_row(one) for one in found]
+
+
+def snapshot_row(snapshot: Snapshot) -> SnapshotRow:
+    folder = snapshot_folder(snapshot)
+    return SnapshotRow(
+        snapshot,
+        _splits(snapshot),
+        sorted(run.number for run in snapshot.training_runs.all()),
+        [name for name in SNAPSHOT_FILES if (folder / name).is_file()],
+        snapshot.number - 1 if snapshot.number > 1 else None,
+        sum(counts.get("without_masks", 0) for counts in snapshot.counts.values()),
+    )
 
 
 def _splits(snapshot: Snapshot) -> list[tuple[str, list[int]]]:
@@ -31,25 +47,28 @@ def _splits(snapshot: Snapshot) -> list[tuple[str, list[int]]]:
     return [(words, [counts.get(name, 0) for name in NUMBERS]) for words, counts in rows if counts.get("pairs")]
 
 
+@dataclass(frozen=True)
+class ChangeCard:
+    """A pair that changed, with its picture as far as the project still has it."""
+
+    change: Change
+    image: Image | None
+
+
+def change_cards(project: Project, changes: Sequence[Change]) -> list[ChangeCard]:
+    wanted = {change.line["file_name"] for change in changes}
+    images = {image.sha256: image for image in project.images.filter(sha256__in=wanted)}
+    return [ChangeCard(change, images.get(change.line["file_name"])) for change in changes]
+
+
+def concept_rows(found: Difference) -> list[tuple[str, list[tuple[str, str, int]]]]:
+    """Phrase -> (kind, verdict, pairs), in the order of the kinds."""
+    return [
+        (phrase, [(kind, verdict, row[kind, verdict]) for kind, verdict in sorted(row)])
+        for phrase, row in sorted(found.by_concept.items())
+    ]
+
+
 def snapshot_file(*, snapshot: Snapshot, name: str) -> Path:
     """`name` out of SNAPSHOT_FILES; whether it is there, the caller looks."""
     return snapshot_folder(snapshot) / name
-
-
-def snapshot_folder(snapshot: Snapshot) -> Path:
-    """Its project's own: equal content may come from elsewhere there. The oldest snapshots lie beside the projects."""
-    own = own_folder(snapshot.project, snapshot.content_hash)
-    older = settings.SNAPSHOTS_DIR / snapshot.content_hash
-    return older if older.is_dir() and not own.is_dir() else own
-
-
-def snapshot_numbered(*, project: Project, number: int) -> Snapshot:
-    """RoostError with 404 when the project has none of that number."""
-    snapshot = project.snapshots.select_related("project", "created_by").filter(number=number).first()
-    if snapshot is None:
-        raise RoostError(f"This project has no snapshot {number}.", code="unknown_snapshot", http_status=404)
-    return snapshot
-
-
-def own_folder(project: Project, content_hash: str) -> Path:
-    return settings.SNAPSHOTS_DIR / project.slug / content_hash

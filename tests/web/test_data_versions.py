@@ -14,9 +14,9 @@ from annotator.data.data_repository import DataRepository, tag_commit
 from annotator.data.dvc import dvc_program
 from annotator.data.image_files import image_path
 from annotator.data.publications import publish_start
+from annotator.data.snapshot_folders import snapshot_folder
 from annotator.data.snapshot_names import snapshot_describe
 from annotator.data.snapshots import snapshot_create
-from annotator.data.snapshots_page import snapshot_folder
 from annotator.jobs.runner import job_run
 from annotator.models import Job, Snapshot
 from tests import factories
@@ -150,7 +150,7 @@ def test_unknown_version_and_changed_file_are_told_and_nothing_is_left(barn, pla
             path.write_bytes(path.read_bytes() + b"x")
     with pytest.raises(RoostError, match="There are: snapshot-1"):
         dataset_checkout(tag="v9", into=places / "out", source=job.report["remote"])
-    with pytest.raises((NotAsPromisedError, RoostError), match="SHA-256|dvc pull"):
+    with pytest.raises((NotAsPromisedError, RoostError), match=r"SHA-256|dvc pull"):
         dataset_checkout(tag="snapshot-1", into=places / "out", source=job.report["remote"])
     assert not (places / "out").exists()
 

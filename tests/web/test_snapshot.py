@@ -5,8 +5,8 @@ import json
 import pytest
 
 from annotator.common.errors import RoostError
+from annotator.data.snapshot_folders import snapshot_folder
 from annotator.data.snapshots import snapshot_create, snapshot_start
-from annotator.data.snapshots_page import snapshot_folder
 from annotator.jobs.runner import job_run
 from annotator.models import Image, Pair, Snapshot
 from tests import factories

@@ -1,4 +1,4 @@
-"""A snapshot's hash is over content alone: what was settled, not where, by whom, in which order or in which database."""
+"""A snapshot's hash is over content alone: what was settled, not where, in which order or in which database."""
 
 import hashlib
 import json
@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from annotator.data.snapshot_documents import documents_write, settled_pair
+from annotator.data.snapshot_folders import snapshot_folder
 from annotator.data.snapshot_reading import lines_of
 from annotator.data.snapshots import snapshot_create
-from annotator.data.snapshots_page import snapshot_folder
 from annotator.models import Image, Pair, Project, Snapshot
 from tests import factories
 from training.dataset import Snapshot as TrainerSnapshot
@@ -25,7 +25,9 @@ WORLD: dict[tuple[str, str], list] = {
 SPLITS = {"a": "train", "b": "val", "c": "holdout"}
 
 
-def settle(project: Project, world: dict, *, splits: dict = SPLITS, concepts: list[str] | None = None, **fields) -> None:
+def settle(
+    project: Project, world: dict, *, splits: dict = SPLITS, concepts: list[str] | None = None, **fields
+) -> None:
     """The pictures and pairs of `world` in its order; fields of the pairs."""
     named = {name: factories.make_concept(project, name) for name in concepts or ["chicken", "Hahn", "äpfel"]}
     images: dict[str, Image] = {}
