@@ -12,6 +12,7 @@ REGISTERING = (
     "annotator.data.import_undo",
     "annotator.data.exports",
     "annotator.data.snapshots",
+    "annotator.data.publications",
     "annotator.registry.training_runs",
     "annotator.predict.services",
     "annotator.label_studio.pull",

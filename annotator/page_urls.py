@@ -4,6 +4,7 @@ from django.contrib.auth import views as auth_views
 from django.urls import include, path, reverse_lazy
 
 from annotator.concepts import views as concepts
+from annotator.data import snapshot_views as versions
 from annotator.data import views as images
 from annotator.home import public, settings
 from annotator.home import views as projects
@@ -33,7 +34,11 @@ PROJECT = [
     path("review/certain/button/", reviews.bulk_button, name="certain-button"),
     path("review/<int:annotation_id>/", reviews.review, name="review"),
     path("snapshots/", images.snapshots, name="snapshots"),
-    path("snapshots/take/", images.take_snapshot, name="snapshot-take"),
+    path("snapshots/take/", versions.take_snapshot, name="snapshot-take"),
+    path("snapshots/<int:number>/", versions.snapshot, name="snapshot"),
+    path("snapshots/<int:number>/publish/", versions.publish, name="snapshot-publish"),
+    path("snapshots/<int:number>/compare/", versions.compare, name="snapshot-compare"),
+    path("snapshots/<int:number>/to/<int:other>/", versions.difference, name="snapshot-difference"),
     path("snapshots/<int:number>/<str:name>", images.snapshot_download, name="snapshot-download"),
     path("exports/", images.export, name="export"),
     path("exports/<int:job_id>/", images.export_download, name="export-download"),

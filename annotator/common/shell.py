@@ -27,7 +27,7 @@ TABS = (
     ("Queue", "queue", ANNOTATOR, ()),
     ("Desk", "desk", ANNOTATOR, ("desk-task",)),
     ("Review", "reviews", REVIEWER, ("review", "reviews-certain")),
-    ("Data", "snapshots", ANNOTATOR, ()),
+    ("Data", "snapshots", ANNOTATOR, ("snapshot", "snapshot-difference")),
     ("Training", "training", ANNOTATOR, ("run",)),
     ("Models", "models", ANNOTATOR, ("predictions",)),
     ("Jobs", "jobs", ANNOTATOR, ("job",)),

@@ -115,6 +115,16 @@ class ImportForm(PlainForm):
         return data
 
 
+class SnapshotForm(PlainForm):
+    name = forms.CharField(max_length=80, required=False, help_text="For people: what this version is.")
+    tag = forms.CharField(
+        max_length=80,
+        required=False,
+        help_text="For programs, such as v1.0-baseline: one of a kind in the project, and a git tag once published.",
+    )
+    notes = forms.CharField(max_length=4000, required=False, widget=forms.Textarea(attrs={"rows": 3}))
+
+
 class ExportForm(PlainForm):
     FORMATS = [
         ("coco", "COCO, masks as RLE"),

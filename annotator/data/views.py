@@ -15,12 +15,11 @@ from annotator.models import Image, Job, Pair, Project
 from annotator.queue.visibility import may_be_tested
 
 from .exports import export_file, export_start
-from .forms import ExportForm, ImportForm
+from .forms import ExportForm, ImportForm, SnapshotForm
 from .image_page import image_known, image_layers, neighbours
 from .images_page import ImageFilter, images_page, sources_of, split_counts
 from .imports import import_start
 from .named_sources import source_allowed, source_name, sources_open
-from .snapshots import snapshot_start
 from .snapshots_page import SNAPSHOT_FILES, snapshot_file, snapshots_of
 from .uploads import upload_keep, upload_name
 
@@ -131,7 +130,8 @@ def snapshots(request: HttpRequest, project: Project) -> HttpResponse:
     job = newest_job(project=project, kind=Job.Kind.SNAPSHOT)
     context = {
         "snapshots": snapshots_of(project=project),
-        "files": () if may_be_tested(project=project, user=request.user) else SNAPSHOT_FILES,
+        "is_tested": may_be_tested(project=project, user=request.user),
+        "snapshot_form": SnapshotForm(),
         "export_form": ExportForm(),
         "any_retired": project.concepts.filter(retired_at__isnull=False, merged_into=None).exists(),
         "exports": newest_jobs(project=project, kind=Job.Kind.EXPORT, limit=5),
@@ -155,15 +155,6 @@ def snapshot_download(request: HttpRequest, project: Project, number: int, name:
         raise Http404
     shown = f"{project.slug}-snapshot-{number}-{name}"
     return FileResponse(path.open("rb"), as_attachment=True, filename=shown, content_type="application/json")
-
-
-@require_POST
-@project_page(ADMIN)
-def take_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
-    with refusals_told(request):
-        snapshot_start(project=project, user=request.user)
-        messages.success(request, "The snapshot is being written.")
-    return redirect("snapshots", project.slug)
 
 
 @require_POST

@@ -19,6 +19,7 @@ class Job(models.Model):
         EXPORT = "export", "Export"
         LABEL_STUDIO = "label_studio", "Pull from Label Studio"
         PREDICT = "predict", "Predict"
+        PUBLISH = "publish", "Publish a data version"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"
@@ -54,7 +55,7 @@ class Job(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["project", "kind"],
-                condition=Q(state__in=["queued", "running"], kind__in=["mine", "retrain"]),
+                condition=Q(state__in=["queued", "running"], kind__in=["mine", "retrain", "publish"]),
                 name="one_run_in_flight_a_project",
             ),
             models.UniqueConstraint(
