@@ -2,9 +2,12 @@
 # Every figure that wants a CUDA device, in one go and in about six minutes, on a machine without a network:
 #   OUT=/some/folder bench/gpu.sh [WHEELS_FOLDER]
 # Wheels that the machine lacks are installed from WHEELS_FOLDER (default: .whl beside the repository's files) into a
-# folder of their own. Each step has its own time limit and leaves its JSON in $OUT (and its output in
-# $OUT/log.txt) before the next begins, so that a cut keeps what came before. Steps whose packages are missing are named and left out.
-# STEPS="train mine" runs those alone (after `packages` and, for the full size, `weights`); MODEL=demo DEVICE=cpu tries
+# folder of their own; beside torch, numpy, scipy, pillow, safetensors, httpx, prometheus-client and pytest these are
+#   transformers pycocotools cachetools starlette uvicorn pydantic pydantic-core annotated-types typing-inspection
+#   typing-extensions
+# in constraints.txt's versions. Each step has its own time limit and leaves its JSON in $OUT (its output in
+# $OUT/log.txt) before the next begins, so that a cut keeps what came before. Steps that lack packages are named.
+# STEPS="train mine" runs those alone (for the full size after `weights`); MODEL=demo DEVICE=cpu tries
 # the script itself where there is no GPU.
 set -u
 cd "$(dirname "$0")/.."
