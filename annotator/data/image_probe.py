@@ -1,7 +1,8 @@
 """A child process that decodes images from strangers, so that a bomb or a decoder's bug ends it and not its parent.
 
-Reads one JSON request a line, `{"path", "max_pixels"}`, answers one line, `{"width", "height", "media_type"}` (the size
-after the EXIF transpose) or `{"refused": sentence}`. Starts without Django; image_store.py holds its leash.
+Reads one JSON request a line, `{"path", "max_pixels"}`, answers one line, `{"width", "height", "media_type", "look"}`
+(size and perceptual hash after the EXIF transpose) or `{"refused": sentence}`. Starts without Django; image_store.py
+holds its leash.
 """
 
 import json
@@ -11,7 +12,10 @@ import sys
 import warnings
 from typing import Any
 
-from PIL import Image
+import numpy as np
+from PIL import Image, ImageOps
+
+from toolbox.pixels import look_of
 
 FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "BMP": "image/bmp", "TIFF": "image/tiff"}
 MEMORY_BYTES = 2 * 1024**3
@@ -48,7 +52,9 @@ def _decoded(path: str, max_pixels: int) -> dict[str, Any]:
         image.load()
         if image.getexif().get(ORIENTATION_TAG) in ON_ITS_SIDE:
             width, height = height, width
-        return {"width": width, "height": height, "media_type": FORMATS[str(image.format)]}
+        media_type = FORMATS[str(image.format)]
+        look = look_of(np.asarray(ImageOps.exif_transpose(image).convert("RGB")))
+        return {"width": width, "height": height, "media_type": media_type, "look": look}
 
 
 def main() -> None:

@@ -11,14 +11,16 @@ from django.db import transaction
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
-from annotator.models import Image, Job, Project
+from annotator.models import Image, Job, Pair, Project
 
 from .formats.records import Dataset, ImageRecord, Problem
-from .image_store import NewImage, holdout_draw, image_file_store, image_rows_add
+from .image_store import NewImage, image_file_store, image_rows_add
 from .import_documents import documents_read
-from .import_truth import ConceptMap, concept_map, truth_write
+from .import_truth import ConceptMap, concept_map, truth_write, verdicts_of
 from .named_sources import source_name, source_of_job, upload_delete, upload_forget
 from .sources import ImportSource
+from .split_plan import SplitPlan, strata_of
+from .splits import DEFAULT, holdout_draw, shares_named
 
 KINDS = ("images", "coco")
 ROWS_A_COMMIT = 200
@@ -37,13 +39,14 @@ def import_start(
     exhaustive: bool = False,
     create_concepts: bool = False,
     holdout_share: float = 0.0,
+    shares: str = str(DEFAULT),
     named_by_person: bool = False,
 ) -> Job:
     """Queue an import of a folder, a zip or `s3://bucket/prefix`; who may name which is the caller's question.
 
-    `split`: for all images; else the export's own, else by hash. `exhaustive`: the importer vouches that every image
-    was fully checked for every category, so that what is not annotated is absent. `create_concepts`: categories that
-    no concept is called by become concepts; else they are reported. An upload below UPLOADS_DIR is deleted afterwards.
+    `split`: for all images; else the export's own, else by `shares` of train, val and test. `exhaustive`: the importer
+    vouches that every image was fully checked for every category, so that what is not annotated is absent.
+    `create_concepts`: categories that no concept is called by become concepts; else they are reported. An upload below UPLOADS_DIR is deleted afterwards.
     `named_by_person`: the path comes from services.named_sources.source_allowed, and is looked at again by the job.
     """
     if kind not in KINDS:
@@ -51,6 +54,7 @@ def import_start(
     if split and split not in Image.Split.values:
         raise RoostError(f"There is no split {split!r}.", fields={"split": ["train, val, test or holdout."]})
     holdout_draw(sha256s=(), share=holdout_share)
+    shares_named(shares)
     params = {
         "path": str(upload_path),
         "kind": kind,
@@ -59,6 +63,7 @@ def import_start(
         "exhaustive": exhaustive,
         "create_concepts": create_concepts,
         "holdout_share": holdout_share,
+        "shares": shares,
     } | ({"named_by_person": True} if named_by_person else {})
     return job_enqueue(project=project, kind=Job.Kind.IMPORT, params=params, created_by=user)
 
@@ -145,15 +150,21 @@ def _import_all(
     context: JobContext, source: ImportSource, dataset: Dataset, concepts: ConceptMap, tally: _Tally
 ) -> None:
     done, total = 0, len(dataset.images)
+    params = context.job.params
+    plan = SplitPlan(
+        project=context.job.project,
+        shares=shares_named(params.get("shares", str(DEFAULT))),
+        holdout_share=params["holdout_share"],
+    )
     concept_count = max(context.job.project.concepts.count(), 1)
     for batch in _batches(dataset.images, max(ROWS_A_COMMIT // (1 + concept_count), 1)):
         stored = []
         for record in batch:
             context.progress_of(done, total, "images")
             done += 1
-            if new := _stored(context.job.params, source, record, tally):
+            if new := _stored(params, source, record, concepts, tally):
                 stored.append((record, new))
-        _write(context.job, stored, concepts, tally)
+        _write(context.job, stored, concepts, plan, tally)
         context.report(**tally.as_report())
 
 
@@ -161,7 +172,9 @@ def _batches(records: Sequence[ImageRecord], size: int) -> Iterator[Sequence[Ima
     return (records[start : start + size] for start in range(0, len(records), size))
 
 
-def _stored(params: dict, source: ImportSource, record: ImageRecord, tally: _Tally) -> NewImage | None:
+def _stored(
+    params: dict, source: ImportSource, record: ImageRecord, concepts: ConceptMap, tally: _Tally
+) -> NewImage | None:
     try:
         with source.open(record.file_name) as stream:
             stored = image_file_store(stream=stream)
@@ -170,17 +183,31 @@ def _stored(params: dict, source: ImportSource, record: ImageRecord, tally: _Tal
         tally.refused += 1
         tally.add_problems([Problem(record.file_name, why)])
         return None
-    split = params["split"] or record.split
-    if split in (None, Image.Split.TRAIN) and holdout_draw(sha256s=[stored.sha256], share=params["holdout_share"]):
-        split = Image.Split.HOLDOUT
-    name = record.name or record.file_name.rsplit("/", 1)[-1]
-    return NewImage(stored=stored, name=name, source=params["source"], split=split)
+    return NewImage(
+        stored=stored,
+        name=record.name or record.file_name.rsplit("/", 1)[-1],
+        source=params["source"],
+        split=params["split"] or record.split,
+        strata=_strata(params, record, concepts),
+    )
+
+
+def _strata(params: dict, record: ImageRecord, concepts: ConceptMap) -> tuple[str, ...]:
+    """What the document says is on it, so that the splits share that evenly; nothing for images without labels."""
+    if not concepts.by_category:
+        return ()
+    present, absent = verdicts_of(record, concepts, params["exhaustive"])
+    verdicts = [(one.name, Pair.Truth.PRESENT) for one in present] + [(one.name, Pair.Truth.ABSENT) for one in absent]
+    return strata_of(source=params["source"], verdicts=sorted(verdicts))
 
 
 @transaction.atomic
-def _write(job: Job, stored: Sequence[tuple[ImageRecord, NewImage]], concepts: ConceptMap, tally: _Tally) -> None:
+def _write(
+    job: Job, stored: Sequence[tuple[ImageRecord, NewImage]], concepts: ConceptMap, plan: SplitPlan, tally: _Tally
+) -> None:
     """One commit: rows of images and pairs, and what is known of them."""
-    rows = image_rows_add(project=job.project, images=[new for _, new in stored])
+    rows = image_rows_add(project=job.project, images=[new for _, new in stored], plan=plan)
+    tally.add_problems([Problem(one.name, one.words) for one in plan.crossings()])
     counted: set[str] = set()
     for record, new in stored:
         image, is_new = rows[new.stored.sha256]

@@ -19,6 +19,7 @@ class Job(models.Model):
         EXPORT = "export", "Export"
         LABEL_STUDIO = "label_studio", "Pull from Label Studio"
         PREDICT = "predict", "Predict"
+        SCENES = "scenes", "Find scenes"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

@@ -13,8 +13,8 @@ from PIL import PngImagePlugin
 
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.data.image_files import image_path
-from annotator.data.image_store import _prober, holdout_draw, image_add, image_file_store
-from annotator.data.splits import split_for
+from annotator.data.image_store import _prober, image_add, image_file_store
+from annotator.data.splits import holdout_draw, split_for
 from annotator.models import Image, Pair
 from tests import factories
 
