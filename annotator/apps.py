@@ -9,6 +9,7 @@ REGISTERING = (
     "annotator.jobs.services",
     "annotator.queue.mining",
     "annotator.data.imports",
+    "annotator.data.scenes_job",
     "annotator.data.exports",
     "annotator.data.snapshots",
     "annotator.registry.training_runs",

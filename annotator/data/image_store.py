@@ -88,6 +88,14 @@ def image_file_store(*, stream: Readable, announce: Callable[[str], object] = la
     return StoredFile(sha256=sha256, bytes=size, is_new=is_new, **found)
 
 
+def image_look(path: Path) -> str:
+    """The perceptual hash of a stored file, by the decoding child; ImportRefusedError where it can't be decoded."""
+    found = _prober.probe(path)
+    if "refused" in found:
+        raise ImportRefusedError(found["refused"])
+    return found["look"]
+
+
 def _put_in_place(sha256: str, incoming: Path, announce: Callable[[str], object]) -> bool:
     """Here and, if there is one, in the bucket; whether it was in neither."""
     target = image_path(sha256)

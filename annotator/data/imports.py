@@ -46,7 +46,8 @@ def import_start(
 
     `split`: for all images; else the export's own, else by `shares` of train, val and test. `exhaustive`: the importer
     vouches that every image was fully checked for every category, so that what is not annotated is absent.
-    `create_concepts`: categories that no concept is called by become concepts; else they are reported. An upload below UPLOADS_DIR is deleted afterwards.
+    `create_concepts`: categories that no concept is called by become concepts; else they are reported.
+    An upload below UPLOADS_DIR is deleted afterwards.
     `named_by_person`: the path comes from services.named_sources.source_allowed, and is looked at again by the job.
     """
     if kind not in KINDS:

@@ -191,6 +191,25 @@ case("POST /projects/{slug}/suspects")(partial(admin_call, verb="suspects", prep
 case("POST /projects/{slug}/holdout")(partial(admin_call, verb="holdout", prepare=held_out, count=1))
 
 
+@case("GET /projects/{slug}/splits")
+def splits(farm):
+    yield farm.annotator.get(f"{BARN}/splits")
+    settled(farm)
+    yield farm.annotator.get(f"{BARN}/splits")
+    yield farm.outsider.get(f"{BARN}/splits")
+
+
+@case("POST /projects/{slug}/splits/mend")
+def mend(farm):
+    for split in ("train", "holdout"):
+        factories.make_image(farm.project, split=split, scene="a" * 64)
+    yield post(farm.annotator, f"{BARN}/splits/mend")
+    yield post(farm.admin, f"{BARN}/splits/mend", {"scenes": ["no hash"]})
+    mended = post(farm.admin, f"{BARN}/splits/mend", {"scenes": ["a" * 64]})
+    assert mended.json() == {"images": 1, "scenes": 1, "left": 0}
+    yield mended
+
+
 @case("POST /projects/{slug}/snapshots")
 def snapshots(farm):
     yield post(farm.admin, f"{BARN}/snapshots")  # of nothing

@@ -14,6 +14,11 @@ POLICY = {
     "project": ("annotator", GET),
     "images": ("annotator", BOTH),  # posting is the admins'
     "image": ("annotator", GET),
+    "splits": ("annotator", GET),
+    "scenes-find": ("admin", POST),
+    "splits-mend": ("admin", POST),
+    "splits-reassign": ("admin", POST),
+    "hard-negatives": ("admin", POST),
     "queue": ("annotator", GET),
     "queue-histogram": ("annotator", GET),
     "queue-checks": ("annotator", GET),
