@@ -51,11 +51,18 @@ class SplitPlan:
     `holdout_share`: of the scenes that are new and not for val, test or holdout, so many are drawn for the holdout.
     """
 
-    def __init__(self, *, project: Project, shares: Shares = DEFAULT, holdout_share: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        project: Project,
+        shares: Shares = DEFAULT,
+        holdout_share: float = 0.0,
+        index: SceneIndex | None = None,
+    ) -> None:
         if not 0 <= holdout_share < 1:
             raise ImportRefusedError("The holdout's share must be at least 0 and below 1.")
         self._project, self._shares, self._holdout_share = project, shares, holdout_share
-        self._index = SceneIndex(project=project)
+        self._index = index or SceneIndex(project=project)
         self._tally: Tally | None = None
         self._crossings: list[Crossing] = []
 
