@@ -26,7 +26,7 @@ def feed_judge(*, feed: Feed) -> int:
     doubtful = set(_doubtful(project, files))
     version = project.serving_version_id
     aside = [file for file in files if file.image_id not in doubtful]
-    sampled = [file for file in aside if is_sampled(file.image.sha256)]
+    sampled = [file for file in aside if file.image and is_sampled(file.image.sha256)]
     FeedFile.objects.filter(pk__in=[file.pk for file in files]).update(
         judged_by=version, set_aside=False, sampled=False
     )

@@ -7,11 +7,12 @@ slow, so it has a thread of its own.
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -61,7 +62,7 @@ def feeds_look() -> int:
     return looked
 
 
-def _due() -> Iterable[Feed]:
+def _due() -> QuerySet[Feed]:
     return Feed.objects.filter(enabled=True, next_look_at__lte=timezone.now()).select_related("project")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.db.models import Count, Max, Q
-from django.db.models.functions import Now
+from django.utils import timezone
 
 from annotator.common.agreement import wilson_interval
 from annotator.common.audit import audit_record
@@ -51,7 +51,7 @@ def feed_add(
 @transaction.atomic
 def feed_switch(*, feed: Feed, user: AbstractBaseUser | None, enabled: bool) -> Feed:
     """Pause it or go on; files that came meanwhile are taken in then."""
-    if Feed.objects.filter(pk=feed.pk, enabled=not enabled).update(enabled=enabled, next_look_at=Now()):
+    if Feed.objects.filter(pk=feed.pk, enabled=not enabled).update(enabled=enabled, next_look_at=timezone.now()):
         action = "feed.resume" if enabled else "feed.pause"
         audit_record(project=feed.project, actor=user, action=action, subject=str(feed))
     feed.refresh_from_db()

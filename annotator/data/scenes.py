@@ -66,8 +66,8 @@ class SceneIndex:
             for pk in near[one.sha256]:
                 if pk in older:
                     union.join(("new", one.sha256), ("scene", older[pk]))
-        for one, other in _alike_among(newcomers):
-            union.join(("new", one), ("new", other))
+        for this, other in _alike_among(newcomers):
+            union.join(("new", this), ("new", other))
         return _by_root(newcomers, union, older)
 
     def _refresh(self) -> None:
@@ -144,9 +144,12 @@ def scenes_among(rows: Sequence[Row]) -> list[list[Row]]:
     return list(found.values())
 
 
+def _seconds(row: Row) -> float | None:
+    return row.captured_at.timestamp() if row.captured_at else None
+
+
 def _taken_together(rows: Sequence[Row], telling: Sequence[int]) -> Iterator[tuple[int, int]]:
-    timed = [(rows[place].source, at.timestamp(), place) for place in telling if (at := rows[place].captured_at)]
-    timed.sort()
+    timed = sorted((rows[place].source, taken, place) for place in telling if (taken := _seconds(rows[place])))
     for start, (source, at, place) in enumerate(timed):
         for other_source, later, other in timed[start + 1 : start + 1 + NEXT_COMPARED]:
             if other_source != source or later - at > SECONDS_APART:

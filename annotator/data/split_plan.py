@@ -75,7 +75,7 @@ class SplitPlan:
         drawn = {match.scene for match in matches if self._is_drawn(match)}
         fresh = [match for match in matches if not (match.older or _asked(match) or match.scene in drawn)]
         by_share = self._shared_out(fresh)
-        placed = {}
+        placed: dict[str, Placed] = {}
         for match in matches:
             older, asked = known.get(match.scene, set()), _asked(match)
             if match.scene in drawn:
