@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView
 from annotator.common.api import unknown
 from annotator.concepts import api as concepts
 from annotator.data import api as data
+from annotator.data import feed_api as feeds
 from annotator.home import api as projects
 from annotator.jobs import api as jobs
 from annotator.predict import api as predict
@@ -33,6 +34,10 @@ urlpatterns = [
     path("projects/<slug:slug>/snapshots/<int:number>", data.snapshot, name="api-snapshot"),
     path("projects/<slug:slug>/snapshots/<int:number>/publish", data.snapshot_publish, name="api-snapshot-publish"),
     path("projects/<slug:slug>/snapshots/<int:number>/diff/<str:other>", data.snapshot_diff, name="api-snapshot-diff"),
+    path("projects/<slug:slug>/images", feeds.images, name="api-images"),
+    path("projects/<slug:slug>/feeds", feeds.feeds, name="api-feeds"),
+    path("projects/<slug:slug>/splits", data.splits, name="api-splits"),
+    path("projects/<slug:slug>/splits/mend", data.mend, name="api-splits-mend"),
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", registry.retrain, name="api-retrain"),
     path("projects/<slug:slug>/predict", predict.predict, name="api-predict"),

@@ -4,7 +4,9 @@ from django.contrib.auth import views as auth_views
 from django.urls import include, path, reverse_lazy
 
 from annotator.concepts import views as concepts
+from annotator.data import feed_views as feeds
 from annotator.data import snapshot_views as versions
+from annotator.data import splits_views as splits
 from annotator.data import views as images
 from annotator.home import public, settings
 from annotator.home import views as projects
@@ -21,6 +23,13 @@ PROJECT = [
     path("", projects.project_home, name="project"),
     path("images/", images.images, name="images"),
     path("images/<str:sha256>/", images.image, name="image"),
+    path("feeds/", feeds.feeds, name="feeds"),
+    path("feeds/<int:feed_id>/", feeds.switch, name="feed-switch"),
+    path("splits/", splits.splits, name="splits"),
+    path("splits/find/", splits.find, name="scenes-find"),
+    path("splits/mend/", splits.mend, name="splits-mend"),
+    path("splits/shares/", splits.reassign, name="splits-reassign"),
+    path("splits/hard/", splits.hold_hard_negatives, name="hard-negatives"),
     path("queue/", queue.queue, name="queue"),
     path("queue/histogram/", queue.histogram, name="queue-histogram"),
     path("queue/band/", queue.set_band, name="band-set"),

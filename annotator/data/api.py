@@ -13,12 +13,15 @@ from annotator.jobs.serializers import Job
 from annotator.models import Project
 from annotator.queue.visibility import may_be_tested
 
+from . import serializers
 from .publications import publish_start
 from .snapshot_difference import difference_plain, snapshot_called, snapshot_difference
 from .snapshot_folders import snapshot_numbered
 from .snapshot_names import snapshot_describe
 from .snapshot_serializers import Difference, Snapshot, SnapshotWords
 from .snapshots import snapshot_start
+from .split_moves import splits_mend
+from .splits_page import splits_report
 
 
 @extend_schema(methods=["GET"], request=None, responses=answers(200, Snapshot(many=True)))
@@ -69,3 +72,19 @@ def _project_untested(request: Request, slug: str) -> Project:
     if may_be_tested(project=project, user=request.user):
         raise PermissionDenied
     return project
+
+
+@extend_schema(responses=answers(200, serializers.Splits))
+@api_view(["GET"])
+def splits(request: Request, slug: str) -> Response:
+    """How images and settled pairs lie in the splits, and how many scenes cross them."""
+    return Response(serializers.Splits(splits_report(project=project_for(request.user, slug))).data)
+
+
+@extend_schema(request=serializers.Mend, responses=answers(200, serializers.Mended))
+@api_view(["POST"])
+def mend(request: Request, slug: str) -> Response:
+    """Move scenes that lie in several splits wholly to the one that judges most."""
+    project = project_for(request.user, slug, ADMIN)
+    done = splits_mend(project=project, user=request.user, **checked(request, serializers.Mend))
+    return Response(serializers.Mended(done).data)

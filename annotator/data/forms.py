@@ -9,8 +9,10 @@ from django.conf import settings
 from annotator.common.forms import PlainForm
 from annotator.models import Image
 
+from .splits import DEFAULT, OFFERED
+
 SPLIT_CHOICES = [
-    ("", "The export's own; else 85 % train, 15 % validation"),
+    ("", "The export's own; else by the shares"),
     *((split, f"All into {words.lower()}") for split, words in Image.Split.choices),
 ]
 
@@ -66,6 +68,12 @@ class ImportForm(PlainForm):
         choices=SPLIT_CHOICES,
         required=False,
         help_text="Train teaches, validation chooses the checkpoint, the holdout is read by the gate alone.",
+    )
+    shares = forms.ChoiceField(
+        choices=[(name, f"{name} %, train/validation{'/test' if one.test else ''}") for name, one in OFFERED.items()],
+        required=False,
+        initial=str(DEFAULT),
+        help_text="By scene: images that show the same one are never parted. Evenly by what the annotations say.",
     )
     source = forms.CharField(
         max_length=80, required=False, help_text="Where they come from: barn 3, camera 2. The gate reports each apart."

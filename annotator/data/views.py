@@ -21,6 +21,7 @@ from .images_page import ImageFilter, images_page, sources_of, split_counts
 from .imports import import_start
 from .named_sources import source_allowed, source_name, sources_open
 from .snapshots_page import SNAPSHOT_FILES, snapshot_file, snapshots_of
+from .splits import DEFAULT
 from .uploads import upload_keep, upload_name
 
 
@@ -50,6 +51,7 @@ def bring_in(request: HttpRequest, project: Project) -> HttpResponse:
                 exhaustive=data["exhaustive"],
                 create_concepts=data["create_concepts"],
                 holdout_share=data["holdout_share"] or 0.0,
+                shares=data["shares"] or str(DEFAULT),
             )
             messages.success(request, "The import runs in the background.")
             return go(request, "job", project.slug, job.pk)

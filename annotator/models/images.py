@@ -30,11 +30,18 @@ class Image(models.Model):
     look = models.CharField(
         max_length=16, blank=True, help_text="Perceptual hash, 64 bits in hex; alike ones differ little"
     )
+    scene = models.CharField(
+        max_length=64, blank=True, help_text="Hash of the first image of the same scene; empty: not looked for yet"
+    )
     added_by_import = models.ForeignKey("Job", models.SET_NULL, null=True, blank=True, related_name="+")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "sha256"], name="image_once_a_project")]
-        indexes = [models.Index(fields=["project", "split"]), models.Index(fields=["project", "source"])]
+        indexes = [
+            models.Index(fields=["project", "split"]),
+            models.Index(fields=["project", "source"]),
+            models.Index(fields=["project", "scene"], name="images_of_a_scene"),
+        ]
 
     def __str__(self) -> str:
         return self.original_name

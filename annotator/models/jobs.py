@@ -20,6 +20,8 @@ class Job(models.Model):
         LABEL_STUDIO = "label_studio", "Pull from Label Studio"
         PREDICT = "predict", "Predict"
         PUBLISH = "publish", "Publish a data version"
+        SCENES = "scenes", "Find scenes"
+        FEED = "feed", "Take in from a feed"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

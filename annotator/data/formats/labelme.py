@@ -18,7 +18,7 @@ from annotator.common.masks import decode_rle, rle_area, rle_box_xyxy
 from .coco import split_named
 from .documents import Listed, Size
 from .labelme_shapes import objects_of, objects_read, points_of
-from .records import Category, ImageRecord, Instance, Problem, json_read
+from .records import IMAGE_ENDINGS, Category, ImageRecord, Instance, Problem, json_read
 from .shapes import NO_LABEL, unfit
 from .texts import Texts
 from .values import whole_of
@@ -27,7 +27,6 @@ VERSION = "5.4.1"
 NO = "no "
 # A file may carry its picture as base64, too.
 MAX_FILE_BYTES = 128 * 1024 * 1024
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".jfif", ".jpe", ".mpo")
 
 
 def write(image: ImageRecord, *, name: str) -> dict:
