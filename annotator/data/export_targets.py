@@ -64,7 +64,7 @@ class Target:
 
 @contextmanager
 def target_opened(where: str, *, download: str, job: int) -> Iterator[Target]:
-    """`where`: a folder, `s3://bucket/prefix`, or empty for the zip `download`. Of a folder or zip, all of it or none."""
+    """`where`: a folder, `s3://bucket/prefix`, or empty for the zip `download`. Folders and zips: all or none."""
     if is_bucket(where):
         yield Target(_Bucket(place_named(where)))
     elif where:

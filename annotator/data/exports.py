@@ -40,7 +40,7 @@ INCOMPLETE = "Not every object of {} is outlined, which this format can't tell."
 
 @dataclass(frozen=True)
 class ExportWishes:
-    """`masks`: rle or polygon (COCO). `boxes`: norm or px (SA-Co). `include_unlooked`: pictures with open concepts, too.
+    """`masks`: rle or polygon (COCO). `boxes`: norm or px (SA-Co). `include_unlooked`: pictures with open concepts too.
 
     `with_retired`: concepts that are asked for no more, too. `concepts`: these alone. `snapshot`: its number; None for
     what is settled now. `to`: a folder or s3://bucket/prefix; empty for a zip to download.
@@ -63,7 +63,7 @@ def export_start(
 ) -> Job:
     """Queue an export (ExportWishes); refused when nothing is settled yet.
 
-    `named_by_person`: `to` was named on a page or with a token, and has to be a bucket that the server's owner opened.
+    `named_by_person`: `to` comes from a page or with a token, and has to be a bucket that the server's owner opened.
     """
     asked = ExportWishes(**wishes)
     _check(asked)

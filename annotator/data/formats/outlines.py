@@ -6,6 +6,7 @@ width, walked there and back, so that filling by the even-odd rule gives exactly
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -153,7 +154,7 @@ class _Line:
             before = again
 
     def _chain(self, *nodes: int) -> None:
-        for node, after in zip(nodes, nodes[1:], strict=False):
+        for node, after in pairwise(nodes):
             self.following[node] = after
 
     def _bridge(self, here: int, there: int) -> None:

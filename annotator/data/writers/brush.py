@@ -39,7 +39,7 @@ def _borders(mask: Rle, width: int) -> np.ndarray:
     rows, columns = np.nonzero(np.diff(np.pad(crop, ((0, 0), (1, 1))).astype(np.int8), axis=1))
     places = (rows + y0) * width + columns + x0
     # A run that goes to the right edge and on at the left one is no border.
-    meets = np.flatnonzero((places[1:-1:2] == places[2::2])) * 2 + 1
+    meets = np.flatnonzero(places[1:-1:2] == places[2::2]) * 2 + 1
     return np.delete(places, np.concatenate([meets, meets + 1]))
 
 

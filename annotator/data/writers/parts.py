@@ -86,7 +86,7 @@ class ArraysDocument:
 
     def __post_init__(self) -> None:
         for name in self.arrays:
-            self._files[name] = tempfile.TemporaryFile(dir=self.spool)
+            self._files[name] = tempfile.TemporaryFile(dir=self.spool)  # noqa: SIM115 - closed once it was read
 
     def add(self, array: str, row: Any) -> None:
         file = self._files[array]

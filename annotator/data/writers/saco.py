@@ -14,8 +14,8 @@ from annotator.data.formats.records import Category, Instance
 from .parts import ArraysDocument, Out, Row, Wishes
 
 NOTE = (
-    "One row of `images` is one (image, noun phrase) pair; a pair without annotations is a verified negative. Boxes and "
-    "areas are {}. A pair of which not every object is outlined has is_instance_exhaustive 0."
+    "One row of `images` is one (image, noun phrase) pair; a pair without annotations is a verified negative. Boxes "
+    "and areas are {}. A pair of which not every object is outlined has is_instance_exhaustive 0."
 )
 
 

@@ -18,8 +18,8 @@ from .parts import Out, Row, Wishes
 
 NEGATIVES = (
     "YOLO can't tell a class that was verified absent from one that nobody looked for: an image's file lists what is "
-    "there, and anything else counts as absent. So only pictures are in it of which every class is settled and outlined "
-    "completely; the others are listed under left_out."
+    "there, and anything else counts as absent. So only pictures are in it of which every class is settled and "
+    "outlined completely; the others are listed under left_out."
 )
 PARTS = "Separate parts of one object are joined by a line one pixel wide, because a line of labels is one polygon."
 
@@ -67,7 +67,7 @@ class YoloDetectWriter(YoloWriter):
 
 
 def split_folders(splits: set[str]) -> tuple[dict[str, str], list[str]]:
-    """Each split's folder, with `train` and `val` always among them, which YOLO asks for; and what was done for that."""
+    """Each split's folder, with `train` and `val` always among them, as YOLO asks for; and what that took."""
     folders = {split: f"images/{split}" for split in ("train", "val", "test", "holdout") if split in splits}
     told = []
     for needed, others in (("train", ("val", "test", "holdout")), ("val", ("train",))):
