@@ -251,6 +251,7 @@ SNAPSHOTS_DIR = VAR_DIR / "snapshots"
 RUNS_DIR = VAR_DIR / "runs"
 EXPORTS_DIR = VAR_DIR / "exports"
 UPLOADS_DIR = VAR_DIR / "uploads"
+IMPORTS_DIR = VAR_DIR / "imports"
 SHIPPED_MODEL_DIR = BASE_DIR / "mlbackend" / "weights" / "demo"
 
 # Buckets, and what a web user may name as a source: docs/operations.md.

@@ -18,12 +18,13 @@ from annotator.models import Annotation, Concept, Image, Job, Pair, Prediction, 
 from annotator.queue.candidates import tasks_withdrawable
 
 PAIRS_A_WRITE = 500
+NAME_LENGTH = 80
 
 
 def concept_name(text: str) -> str:
     """As concepts are called: lower case, single spaces."""
     name = " ".join(text.split()).lower()
-    if not name or len(name) > 80:
+    if not name or len(name) > NAME_LENGTH:
         raise RoostError("A concept is a noun phrase of 1 to 80 characters.", fields={"name": ["Empty or too long."]})
     return name
 

@@ -1,66 +1,63 @@
-"""Finding a COCO export's documents among its files, and its images beside them."""
+"""All annotation documents of a source, and which of its pictures each of them speaks of."""
 
 from collections import defaultdict
-from dataclasses import replace
-from pathlib import PurePosixPath
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
-from annotator.common.errors import ImportRefusedError
-
-from .formats import coco
-from .formats.records import MAX_JSON_BYTES, Dataset, Problem, json_read
+from .file_lookup import FileLookup
+from .formats.documents import Document, Listed
+from .formats.recognise import documents_found
+from .formats.records import Problem
 from .sources import ImportSource
 
 
-def documents_read(source: ImportSource) -> Dataset:
-    """All COCO documents of an export as one dataset; image names are the source's, splits by folder or file name."""
-    whole = Dataset()
-    for name in (name for name in source.names if name.lower().endswith(".json")):
-        try:
-            part = _document(source, name)
-        except ImportRefusedError as error:
-            whole.problems.append(Problem(name, str(error)))
-            continue
-        _locate(source, name, part)
-        known = {category.name for category in whole.categories}
-        whole.categories += [category for category in part.categories if category.name not in known]
-        whole.images += part.images
-        whole.problems += [replace(problem, where=f"{name}: {problem.where}") for problem in part.problems]
-    return whole
+@dataclass(frozen=True)
+class Word:
+    """That a document lists a picture. `in_doubt`: it may mean this one or another; its objects are not placed.
+
+    `why`: of a picture that the source does not hold, what the look-up said.
+    """
+
+    document: Document
+    listed: Listed
+    in_doubt: bool = False
+    why: str = ""
 
 
-def _document(source: ImportSource, name: str) -> Dataset:
-    with source.open(name) as stream:
-        content = b""
-        while chunk := stream.read(1024 * 1024):
-            content += chunk
-            if len(content) > MAX_JSON_BYTES:
-                raise ImportRefusedError(f"It has more than {MAX_JSON_BYTES // 2**20} MB; split the export.")
-    return coco.read(json_read(content, where="It"), split=_split(name))
+@dataclass
+class Gathered:
+    """`words`: by file of the source, all documents' words about it; `elsewhere`: about pictures it does not hold.
+
+    `used`: files that were read as documents, or refused as such.
+    """
+
+    documents: list[Document] = field(default_factory=list)
+    words: dict[str, list[Word]] = field(default_factory=lambda: defaultdict(list))
+    elsewhere: list[Word] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
 
 
-def _split(name: str) -> str | None:
-    """Roboflow: the document's folder; COCO: the last part of its name, as in instances_val2017.json."""
-    path = PurePosixPath(name)
-    return coco.split_named(path.parent.name) or coco.split_named(path.stem.rsplit("_", 1)[-1])
-
-
-def _locate(source: ImportSource, document: str, part: Dataset) -> None:
-    """Give every image the name it has in the source: beside the document, else the only one called so anywhere."""
-    beside, everywhere, names = PurePosixPath(document).parent, _by_last_part(source.names), set(source.names)
-    located = []
-    for image in part.images:
-        candidate = (beside / image.file_name.replace("\\", "/")).as_posix()
-        namesakes = everywhere[PurePosixPath(image.file_name).name]
-        if candidate not in names and len(namesakes) != 1:
-            why = "No such file is in the export." if not namesakes else "Several files are called so."
-            part.problems.append(Problem(image.file_name, why))
-            continue
-        located.append(replace(image, file_name=candidate if candidate in names else namesakes[0]))
-    part.images = located
-
-
-def _by_last_part(names: list[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        found[PurePosixPath(name).name].append(name)
+def documents_gathered(source: ImportSource, on_progress: Callable[[int, int], None] | None = None) -> Gathered:
+    """Read every document's tables and find its pictures among the source's files; no object is read yet."""
+    read = documents_found(source, on_progress=on_progress)
+    found = Gathered(documents=read.documents, used=read.used)
+    lookup = FileLookup(name for name in source.names if name not in read.used)
+    for refused in read.refused:
+        found.problems += [Problem(refused.where, refused.why), *refused.problems]
+    for document in found.documents:
+        found.problems += [replace(one, where=f"{document.where}: {one.where}") for one in document.problems]
+        _locate(document, lookup, found)
     return found
+
+
+def _locate(document: Document, lookup: FileLookup, found: Gathered) -> None:
+    matches = lookup.find_all([(document.where, listed.file_name) for listed in document.images])
+    for listed, match in zip(document.images, matches, strict=True):
+        if isinstance(match, str):
+            found.words[match].append(Word(document, listed))
+        elif match.contested:
+            found.words[match.contested].append(Word(document, listed, in_doubt=True))
+            found.problems.append(Problem(listed.file_name, str(match)))
+        else:
+            found.elsewhere.append(Word(document, listed, why=str(match)))

@@ -1,109 +1,219 @@
 """What an import knows of its images -> the truth of their pairs. A person's own verdict is never overwritten."""
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
 from annotator.common.masks import Rle
+from annotator.common.rounds import round_current
 from annotator.concepts.selectors import concepts_by_name, plain_name
-from annotator.concepts.services import concept_add
-from annotator.models import Concept, Image, Pair, Project, Task
+from annotator.concepts.services import NAME_LENGTH, concept_add
+from annotator.models import Concept, Image, Job, Pair, Project, Task
 
-from .formats.records import Category, ImageRecord
+from .formats.documents import Listed
+from .formats.records import Category, ImageRecord, Instance
+from .verdicts import UNDECIDED, Classes, Mention, Verdict, Vouch, verdicts_of
+
+LEAVE_OUT = ""
+
+
+# Classes of the documents by name -> the project's concepts.
+ConceptMap = Classes[Concept]
 
 
 @dataclass
-class ConceptMap:
-    """Categories by name -> the project's concepts; `unknown` counts the annotations of those that have none."""
-
-    by_category: dict[str, Concept] = field(default_factory=dict)
-    unknown: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
 class TruthOutcome:
-    """How many instances and pairs were settled, and how many pairs were left as people had settled them."""
+    """Counts of what an import did to pairs, and of those that it left as they were."""
 
     instances: int = 0
     settled: int = 0
+    negatives: int = 0
+    withheld: int = 0
+    not_exhaustive: int = 0
+    sketched: int = 0
+    left_open: int = 0
     kept: int = 0
+    as_before: int = 0
+    differ: int = 0
+
+    def add(self, other: "TruthOutcome") -> None:
+        for one in fields(self):
+            setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
 
 
 def concept_map(
-    *, project: Project, categories: Sequence[Category], create: bool, user: AbstractBaseUser | None
+    *,
+    project: Project,
+    categories: Sequence[Category],
+    create: bool,
+    user: AbstractBaseUser | None,
+    classes: Mapping[str, str] | None = None,
 ) -> ConceptMap:
     """Match by name or synonym, whatever the case and the joints (`Fuse_Neutrals` is `fuse neutrals`).
 
-    A retired concept is unknown, also where categories become concepts: who retired it meant it.
+    `classes`: what somebody decided: {class: concept's name, or LEAVE_OUT for "none of ours"}; a concept that is not
+    there yet is made. A retired concept is unknown, also where categories become concepts: who retired it meant it.
     """
+    decided = classes or {}
     known = concepts_by_name(project=project)
     retired = {plain_name(row.name) for row in project.concepts.exclude(retired_at=None)} - set(known)
-    found = ConceptMap()
+    found = ConceptMap({})
     for category in categories:
-        concept = known.get(plain_name(category.name))
-        if concept is None and create and plain_name(category.name) not in retired:
-            concept = concept_add(project=project, name=plain_name(category.name)[:80], user=user)
-        if concept is None:
-            found.unknown[category.name] = 0
+        wanted = decided.get(category.name, category.name)
+        concept = known.get(plain_name(wanted)) if wanted != LEAVE_OUT else None
+        may_create = (create or category.name in decided) and plain_name(wanted) not in retired
+        if concept is None and may_create and wanted != LEAVE_OUT and len(plain_name(wanted)) <= NAME_LENGTH:
+            concept = known[plain_name(wanted)] = concept_add(project=project, name=plain_name(wanted), user=user)
+        if wanted == LEAVE_OUT:
+            found.left_out.add(category.name)
+        elif concept is None:
+            found.undecided.append(category.name)
         else:
             found.by_category[category.name] = concept
     return found
 
 
-def truth_write(*, record: ImageRecord, image: Image, concepts: ConceptMap, exhaustive: bool) -> TruthOutcome:
-    """Settle the image's pairs that the record speaks of and nobody has looked at. Call it in a transaction."""
-    present, absent = verdicts_of(record, concepts, exhaustive)
-    concepts.unknown.update(Counter(concepts.unknown) + Counter(unknown_in(record, concepts)))
-    instances = settled = kept = 0
-    for concept, masks in present.items():
-        rows = [_instance(mask) for mask in masks]
-        if _settle(image, concept, Pair.Truth.PRESENT, rows):
-            settled, instances = settled + 1, instances + len(rows)
-        else:
-            kept += 1
-    for concept in absent:
-        if _settle(image, concept, Pair.Truth.ABSENT, []):
-            settled += 1
-        else:
-            kept += 1
-    return TruthOutcome(instances, settled, kept)
+def truth_write(*, verdicts: Mapping[int, Mapping[Concept, Verdict]], job: Job) -> TruthOutcome:
+    """Settle the pairs of images, {image's id: verdicts}, that nobody has looked at. Call it in a transaction."""
+    outcome = TruthOutcome()
+    pairs = _pairs(verdicts)
+    sketched = []
+    for image_id, of_image in verdicts.items():
+        for concept, verdict in of_image.items():
+            pair = pairs.get((image_id, concept.pk))
+            if pair is None:
+                continue
+            if verdict.truth == Pair.Truth.UNSEEN:
+                sketched += _sketch(pair, verdict, job, outcome)
+            else:
+                _settle(pair, verdict, job, outcome)
+    _queue(sketched, job.project)
+    return outcome
 
 
-def verdicts_of(
-    record: ImageRecord, concepts: ConceptMap, exhaustive: bool
-) -> tuple[dict[Concept, list[Rle]], set[Concept]]:
-    """Two categories may be one concept. One unreadable instance leaves its whole pair open: it is not exhaustive."""
-    present: dict[Concept, list[Rle]] = {}
-    for category, concept in concepts.by_category.items():
-        if masks := record.masks_of(category):
-            present.setdefault(concept, []).extend(masks)
-    unsure = {concepts.by_category[name] for name in record.unsure if name in concepts.by_category}
-    vouched = concepts.by_category if exhaustive else record.absent
-    absent = {concepts.by_category[name] for name in vouched if name in concepts.by_category}
-    absent -= set(present) | unsure
-    return {concept: masks for concept, masks in present.items() if concept not in unsure}, absent
+def _pairs(verdicts: Mapping[int, Mapping[Concept, Verdict]]) -> dict[tuple[int, int], Pair]:
+    concepts = {concept.pk for of_image in verdicts.values() for concept in of_image}
+    open_task = Task.objects.filter(pair=OuterRef("pk"), state__in=Task.OPEN_STATES)
+    rows = Pair.objects.filter(image__in=list(verdicts), concept__in=concepts).annotate(in_hand=Exists(open_task))
+    return {(row.image_id, row.concept_id): row for row in rows}
 
 
-def _settle(image: Image, concept: Concept, truth: str, instances: list[dict]) -> int:
-    untouched = Pair.objects.filter(image=image, concept=concept, truth=Pair.Truth.UNSEEN)
-    return untouched.exclude(tasks__state__in=Task.OPEN_STATES).update(
-        truth=truth, truth_source=Pair.TruthSource.IMPORTED, instances=instances, settled_at=Now()
+def _settle(pair: Pair, verdict: Verdict, job: Job, outcome: TruthOutcome) -> None:
+    """`in_hand` and `truth` are looked at again by the update itself: somebody may have come between."""
+    own = pair.settled_by_import_id == job.pk
+    if pair.truth == Pair.Truth.UNSEEN or own:
+        outcome.add(_written(pair, verdict, job) if own or not pair.in_hand else TruthOutcome(kept=1))
+    elif pair.truth_source == Pair.TruthSource.IMPORTED and _is_same(pair, verdict):
+        if verdict.is_exhaustive and not pair.is_exhaustive:
+            Pair.objects.filter(pk=pair.pk, truth_source=pair.truth_source).update(is_exhaustive=True)
+        outcome.as_before += 1
+    elif pair.truth_source == Pair.TruthSource.IMPORTED:
+        outcome.differ += 1
+    else:
+        outcome.kept += 1
+
+
+def _written(pair: Pair, verdict: Verdict, job: Job) -> TruthOutcome:
+    untouched = Pair.objects.filter(pk=pair.pk, truth=pair.truth, settled_by_import=pair.settled_by_import_id)
+    changed = untouched.exclude(tasks__state__in=Task.OPEN_STATES).update(
+        truth=verdict.truth,
+        truth_source=Pair.TruthSource.IMPORTED,
+        instances=[instance_row(one) for one in verdict.instances],
+        is_exhaustive=verdict.is_exhaustive,
+        settled_by_import=job,
+        settled_at=Now(),
+    )
+    if not changed:
+        return TruthOutcome(kept=1)
+    present = verdict.truth == Pair.Truth.PRESENT
+    return TruthOutcome(
+        instances=len(verdict.instances),
+        settled=1,
+        negatives=int(not present),
+        not_exhaustive=int(present and not verdict.is_exhaustive),
     )
 
 
+def _is_same(pair: Pair, verdict: Verdict) -> bool:
+    said = sorted(one.mask["counts"] for one in verdict.instances)
+    return pair.truth == verdict.truth and sorted(one["mask"]["counts"] for one in pair.instances) == said
+
+
+def _sketch(pair: Pair, verdict: Verdict, job: Job, outcome: TruthOutcome) -> list[tuple[Pair, str]]:
+    """What is known of a pair that stays open is kept for the person who settles it; the pair and why to ask."""
+    if verdict.why == UNDECIDED:
+        outcome.withheld += 1
+        return []
+    if pair.truth != Pair.Truth.UNSEEN or pair.in_hand:
+        outcome.kept += 1
+        return []
+    outcome.left_open += 1
+    if not verdict.instances:
+        return []
+    rows = [instance_row(one) for one in verdict.instances]
+    open_still = Pair.objects.filter(pk=pair.pk, truth=Pair.Truth.UNSEEN)
+    if not open_still.update(instances=rows, settled_by_import=job):
+        return []
+    outcome.sketched += 1
+    return [(pair, verdict.why)]
+
+
+def _queue(sketched: Iterable[tuple[Pair, str]], project: Project) -> None:
+    """By hand, so that mining leaves it; the model's proposals would stand beside the ones that the import brought."""
+    tasks = [
+        Task(
+            project=project,
+            pair=pair,
+            lane=Task.Reason.MANUAL,
+            reasons=[{"kind": "import", "value": 0.0, "words": f"Imported, and open: {why}"}],
+            priority=1.0,
+            round=round_current(project=project),
+        )
+        for pair, why in sketched
+    ]
+    Task.objects.bulk_create(tasks)
+
+
+def verdicts_of_record(
+    record: ImageRecord, concepts: ConceptMap, exhaustive: bool
+) -> tuple[dict[Concept, list[Rle]], set[Concept]]:
+    """(present with masks, absent) of one record that stands for itself: what came from Label Studio."""
+    listed = Listed(record.file_name, record.file_name)
+    mention = Mention(listed, record, frozenset({*concepts.by_category, *concepts.undecided}))
+    found = verdicts_of([mention], concepts, Vouch(complete=True, exhaustive=exhaustive))
+    present = {one: verdict.masks for one, verdict in found.items() if verdict.truth == Pair.Truth.PRESENT}
+    return present, {one for one, verdict in found.items() if verdict.truth == Pair.Truth.ABSENT}
+
+
 def unknown_in(record: ImageRecord, concepts: ConceptMap) -> list[str]:
-    return [one.category for one in record.instances if one.category in concepts.unknown]
+    return [one.category for one in record.instances if one.category in concepts.undecided]
 
 
-def _instance(mask: Rle) -> dict:
-    return {
-        "mask": dict(mask),
+def instance_row(instance: Instance) -> dict:
+    """As pairs keep it. `coarse`: a box that stands for a mask until somebody draws one."""
+    row = {
+        "mask": dict(instance.mask),
         "origin": "imported",
         "prompts": [],
         "model_version": None,
         "score": None,
         "edited": False,
     }
+    return row | {"coarse": True} if instance.coarse else row
+
+
+def images_known(*, project: Project, names: Iterable[str]) -> dict[str, Image]:
+    """Pictures that are here already, by the names that documents give them: the SHA-256, or a name only one has."""
+    wanted = {name.replace("\\", "/").rsplit("/", 1)[-1]: name for name in names}
+    by_hash = {name.partition(".")[0]: name for name in wanted.values()}
+    found = {by_hash[row.sha256]: row for row in project.images.filter(sha256__in=by_hash)}
+    twice: set[str] = set()
+    for row in project.images.filter(original_name__in=wanted):
+        name = wanted[row.original_name]
+        if name in found and found[name].pk != row.pk:
+            twice.add(name)
+        found.setdefault(name, row)
+    return {name: row for name, row in found.items() if name not in twice}

@@ -1,7 +1,8 @@
-"""Imports as jobs: images, or images with a COCO document's truth; every file that is refused is reported with why."""
+"""Imports as jobs: pictures, and what documents beside them say; every file that is refused is reported with why."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,25 @@ from django.db import transaction
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
-from annotator.models import Image, Job, Project
+from annotator.models import Concept, Image, Job, Project
 
-from .formats.records import Dataset, ImageRecord, Problem
+from .formats.documents import Document
+from .formats.records import ImageRecord, Problem
 from .image_store import NewImage, holdout_draw, image_file_store, image_rows_add
-from .import_documents import documents_read
-from .import_truth import ConceptMap, concept_map, truth_write
+from .import_documents import Gathered, Word, documents_gathered
+from .import_report import Tally, problems_path
+from .import_truth import ConceptMap, concept_map, images_known, truth_write
 from .named_sources import source_name, source_of_job, upload_delete, upload_forget
 from .sources import ImportSource
+from .verdicts import Mention, Verdict, Vouch, below_of, verdicts_of
 
-KINDS = ("images", "coco")
+# auto: documents are read, every picture comes in. coco: only what documents list. images: no document is read.
+KINDS = ("auto", "images", "coco")
 ROWS_A_COMMIT = 200
-REPORTED_PROBLEMS = 500
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+NEITHER = "It is not named like an image (.jpg, .png, .webp, .bmp, .tif), and no document of annotations."
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff")
+# When two documents put one picture into two splits, it goes where it does the least harm.
+GUARDED_FIRST = (Image.Split.HOLDOUT, Image.Split.TEST, Image.Split.VAL, Image.Split.TRAIN)
 
 
 def import_start(
@@ -31,20 +38,25 @@ def import_start(
     project: Project,
     user: AbstractBaseUser | None,
     upload_path: Path | str,
-    kind: str = "images",
+    kind: str = "auto",
     split: str | None = None,
     source: str = "",
+    complete: bool = False,
     exhaustive: bool = False,
     create_concepts: bool = False,
+    classes: Mapping[str, str] | None = None,
     holdout_share: float = 0.0,
     named_by_person: bool = False,
 ) -> Job:
     """Queue an import of a folder, a zip or `s3://bucket/prefix`; who may name which is the caller's question.
 
-    `split`: for all images; else the export's own, else by hash. `exhaustive`: the importer vouches that every image
-    was fully checked for every category, so that what is not annotated is absent. `create_concepts`: categories that
-    no concept is called by become concepts; else they are reported. An upload below UPLOADS_DIR is deleted afterwards.
-    `named_by_person`: the path comes from services.named_sources.source_allowed, and is looked at again by the job.
+    `split`: for all images; else the export's own, else by hash. What the importer vouches for: `complete`, that of
+    what is outlined in a picture all is; `exhaustive`, that besides every picture was checked for every class of its
+    document, so that what is not annotated is absent. Without either, what is there teaches, and the gate leaves it
+    out.
+    `create_concepts`: classes that no concept is called by become concepts; else they are reported. `classes`: what is
+    decided about some, {class: concept, or "" for none of ours}. An upload below UPLOADS_DIR is deleted afterwards.
+    `named_by_person`: the path comes from named_sources.source_allowed, and is looked at again by the job.
     """
     if kind not in KINDS:
         raise RoostError(f"An import is one of {', '.join(KINDS)}, not {kind!r}.", fields={"kind": ["Unknown."]})
@@ -56,8 +68,10 @@ def import_start(
         "kind": kind,
         "split": split or None,
         "source": source or source_name(upload_path),
+        "complete": complete or exhaustive,
         "exhaustive": exhaustive,
         "create_concepts": create_concepts,
+        "classes": dict(classes or {}),
         "holdout_share": holdout_share,
     } | ({"named_by_person": True} if named_by_person else {})
     return job_enqueue(project=project, kind=Job.Kind.IMPORT, params=params, created_by=user)
@@ -71,137 +85,188 @@ def import_run(context: JobContext) -> dict[str, Any]:
     """
     where = context.job.params["path"]
     context.when_ended(lambda: upload_delete(where))
-    return _import(context, where)
-
-
-def _import(context: JobContext, where: str) -> dict[str, Any]:
-    with source_of_job(context.job.params) as source:
-        tally = _Tally()
-        tally.add_problems(source.problems)
-        dataset = _dataset(source, context.job.params["kind"])
-        tally.add_problems(dataset.problems)
-        if not dataset.images:
-            raise ImportRefusedError(f"There is no image in {source_name(where)}. {tally.first_reasons()}".strip())
-        concepts = concept_map(
-            project=context.job.project,
-            categories=dataset.categories,
-            create=context.job.params["create_concepts"],
-            user=context.job.created_by,
-        )
-        tally.unknown_categories = concepts.unknown
-        _import_all(context, source, dataset, concepts, tally)
-    return tally.as_report()
+    path = problems_path(context.job)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with source_of_job(context.job.params) as source, path.open("w", encoding="utf-8") as file:
+        return _Import(context, source, Tally(file)).run()
 
 
 @dataclass
-class _Tally:
-    """What came of an import, as its report shows it."""
+class _Pending:
+    """A stored file that waits for its row: its name in the source, and what documents say of it."""
 
-    added: int = 0
-    already_there: int = 0
-    refused: int = 0
-    instances: int = 0
-    settled: int = 0
-    kept: int = 0
-    by_split: dict[str, int] = field(default_factory=dict)
-    unknown_categories: dict[str, int] = field(default_factory=dict)
-    problems: list[dict] = field(default_factory=list)
-    more_problems: int = 0
-
-    def add_problems(self, problems: Sequence[Problem]) -> None:
-        room = max(REPORTED_PROBLEMS - len(self.problems), 0)
-        self.problems += [{"file": one.where[:300], "why": one.why} for one in problems[:room]]
-        self.more_problems += len(problems) - len(problems[:room])
-
-    def first_reasons(self) -> str:
-        return " ".join(f"{problem['file']}: {problem['why']}" for problem in self.problems[:3])
-
-    def as_report(self) -> dict[str, Any]:
-        return {
-            "images_added": self.added,
-            "images_already_there": self.already_there,
-            "images_refused": self.refused,
-            "instances": self.instances,
-            "pairs_settled": self.settled,
-            "pairs_kept": self.kept,
-            "by_split": self.by_split,
-            "unknown_categories": self.unknown_categories,
-            "problems": self.problems,
-            "more_problems": self.more_problems,
-        }
+    file: str
+    new: NewImage
+    words: list[Word]
 
 
-def _dataset(source: ImportSource, kind: str) -> Dataset:
-    if kind == "coco":
-        return documents_read(source)
-    named = [name for name in source.names if name.lower().endswith(IMAGE_ENDINGS)]
-    # A file with no image's ending may be one all the same; those that plainly are not would only fill the report.
-    others = [name for name in source.names if not name.lower().endswith(IMAGE_ENDINGS)]
-    problems = [Problem(name, "It is not named like an image (.jpg, .png, .webp, .bmp, .tif).") for name in others]
-    return Dataset(images=[ImageRecord(name, 0, 0) for name in named], problems=problems)
+class _Import:
+    """One import at work. Batches of files are stored, then their rows and truth are written in one commit."""
+
+    def __init__(self, context: JobContext, source: ImportSource, tally: Tally) -> None:
+        self._context, self._source, self._tally = context, source, tally
+        self._job, self._project = context.job, context.job.project
+        self._params = {"complete": self._job.params.get("exhaustive", False), "classes": {}, **self._job.params}
+        self._vouch = Vouch(self._params["complete"], self._params["exhaustive"])
+        self._words: dict[str, list[Word]] = defaultdict(list)
+        self._judged: dict[int, frozenset[str]] = {}
+
+    def run(self) -> dict[str, Any]:
+        self._tally.add_problems(self._source.problems)
+        gathered, files = files_gathered(self._source, self._params["kind"], self._tell_reading)
+        self._tally.add_problems(gathered.problems)
+        here = images_known(project=self._project, names=[word.listed.file_name for word in gathered.elsewhere])
+        self._tell_absent(gathered, here)
+        if not files and not here:
+            name = source_name(self._params["path"])
+            raise ImportRefusedError(f"There is no image in {name}. {self._tally.first_reasons()}".strip())
+        known = set(self._project.concepts.values_list("pk", flat=True))
+        self._classes = classes_of(gathered.documents, self._job)
+        self._tally.concepts_made = sorted({one.pk for one in self._classes.by_category.values()} - known)
+        self._tally.unknown_categories = unknown_counts(gathered.documents, self._classes)
+        self._import_files(files, gathered)
+        self._annotate(gathered.elsewhere, here)
+        return self._tally.as_report()
+
+    def _tell_reading(self, done: int, total: int) -> None:
+        self._context.progress(0.0, f"{done} of {total} annotation files read")
+
+    def _tell_absent(self, gathered: Gathered, here: Mapping[str, Image]) -> None:
+        absent = [word for word in gathered.elsewhere if word.listed.file_name not in here]
+        self._tally.add_problems(Problem(word.listed.file_name, word.why) for word in absent)
+
+    def _import_files(self, files: Sequence[str], gathered: Gathered) -> None:
+        size = max(ROWS_A_COMMIT // (1 + max(self._project.concepts.count(), 1)), 1)
+        for start in range(0, len(files), size):
+            batch = []
+            for number, file in enumerate(files[start : start + size], start=start):
+                self._context.progress_of(number, len(files), "images")
+                if new := self._stored(file, gathered.words.get(file, [])):
+                    batch.append(_Pending(file, new, gathered.words.get(file, [])))
+            self._write(batch)
+            self._context.report(**self._tally.as_report())
+
+    def _stored(self, file: str, words: Sequence[Word]) -> NewImage | None:
+        try:
+            with self._source.open(file) as stream:
+                stored = image_file_store(stream=stream)
+        except (ImportRefusedError, KeyError, OSError) as error:
+            why = str(error) if isinstance(error, ImportRefusedError) else "It is not there, or can't be read."
+            self._tally.refused += 1
+            self._tally.add_problems([Problem(file, why)])
+            return None
+        split = self._params["split"] or split_of(words)
+        share = self._params["holdout_share"]
+        if split in (None, Image.Split.TRAIN) and holdout_draw(sha256s=[stored.sha256], share=share):
+            split = Image.Split.HOLDOUT
+        name = (
+            next((word.listed.name for word in words if word.listed.name), file).replace("\\", "/").rsplit("/", 1)[-1]
+        )
+        return NewImage(stored=stored, name=name, source=self._params["source"], split=split)
+
+    @transaction.atomic
+    def _write(self, batch: Sequence[_Pending]) -> None:
+        """One commit: rows of images and pairs, and what is known of them."""
+        rows = image_rows_add(project=self._project, images=[one.new for one in batch])
+        added = [image.pk for image, is_new in rows.values() if is_new]
+        Image.objects.filter(pk__in=added).update(added_by_import=self._job)
+        self._count(batch, rows)
+        verdicts: dict[int, dict[Concept, Verdict]] = {}
+        for one in batch:
+            image, _ = rows[one.new.stored.sha256]
+            self._words[image.sha256] += one.words
+            verdicts[image.pk] = self._verdicts(image, one.words)
+        self._tally.truth.add(truth_write(verdicts=verdicts, job=self._job))
+
+    def _count(self, batch: Sequence[_Pending], rows: Mapping[str, tuple[Image, bool]]) -> None:
+        counted: set[str] = set()
+        for one in batch:
+            image, is_new = rows[one.new.stored.sha256]
+            if is_new and image.sha256 not in counted:
+                counted.add(image.sha256)
+                self._tally.added += 1
+                self._tally.by_split[image.split] = self._tally.by_split.get(image.split, 0) + 1
+            else:
+                self._tally.already_there += 1
+                why = f"These bytes are here already, as {image.original_name}."
+                self._tally.add_problems([Problem(one.file, why)])
+
+    def _verdicts(self, image: Image, words: Sequence[Word]) -> dict[Concept, Verdict]:
+        """By all that this import has met of these bytes so far; only what `words` say is told as a problem."""
+        mentions = []
+        for word in self._words[image.sha256]:
+            record, problems = word.document.read(word.listed, (image.width, image.height))
+            if word in words:
+                self._tally.add_problems(problems)
+            if word.in_doubt:
+                record = ImageRecord(record.file_name, *image_size(image), unsure=set(self._judges(word.document)))
+            mentions.append(Mention(word.listed, record, self._judges(word.document)))
+        return verdicts_of(mentions, self._classes, self._vouch) if mentions else {}
+
+    def _judges(self, document: Document) -> frozenset[str]:
+        if id(document) not in self._judged:
+            self._judged[id(document)] = frozenset(category.name for category in document.categories)
+        return self._judged[id(document)]
+
+    def _annotate(self, words: Sequence[Word], here: Mapping[str, Image]) -> None:
+        """What documents say of pictures that the project has and the source has not."""
+        by_image: dict[int, list[Word]] = defaultdict(list)
+        for word in words:
+            if image := here.get(word.listed.file_name):
+                by_image[image.pk].append(word)
+        images = {image.pk: image for image in here.values()}
+        for start in range(0, len(by_image), ROWS_A_COMMIT):
+            self._context.progress_of(start, len(by_image), "images that were here already")
+            batch = list(by_image)[start : start + ROWS_A_COMMIT]
+            with transaction.atomic():
+                verdicts = {}
+                for pk in batch:
+                    self._words[images[pk].sha256] += by_image[pk]
+                    verdicts[pk] = self._verdicts(images[pk], by_image[pk])
+                self._tally.truth.add(truth_write(verdicts=verdicts, job=self._job))
+            self._tally.already_there += len(batch)
 
 
-def _import_all(
-    context: JobContext, source: ImportSource, dataset: Dataset, concepts: ConceptMap, tally: _Tally
-) -> None:
-    done, total = 0, len(dataset.images)
-    concept_count = max(context.job.project.concepts.count(), 1)
-    for batch in _batches(dataset.images, max(ROWS_A_COMMIT // (1 + concept_count), 1)):
-        stored = []
-        for record in batch:
-            context.progress_of(done, total, "images")
-            done += 1
-            if new := _stored(context.job.params, source, record, tally):
-                stored.append((record, new))
-        _write(context.job, stored, concepts, tally)
-        context.report(**tally.as_report())
+def files_gathered(
+    source: ImportSource, kind: str, on_progress: Callable[[int, int], None] | None = None
+) -> tuple[Gathered, list[str]]:
+    """What documents say, and the files to take in, in the order of their names; what is neither is a problem.
+
+    A file with no image's ending may be one all the same, and is taken if a document lists it.
+    """
+    pictures = [name for name in source.names if name.lower().endswith(IMAGE_ENDINGS)]
+    gathered = Gathered() if kind == "images" else documents_gathered(source, on_progress)
+    files = sorted({*gathered.words, *(() if kind == "coco" else pictures)})
+    others = set(source.names) - set(pictures) - set(files) - gathered.used if kind != "coco" else set()
+    gathered.problems += [Problem(name, NEITHER) for name in sorted(others)]
+    return gathered, files
 
 
-def _batches(records: Sequence[ImageRecord], size: int) -> Iterator[Sequence[ImageRecord]]:
-    return (records[start : start + size] for start in range(0, len(records), size))
+def classes_of(documents: Sequence[Document], job: Job) -> ConceptMap:
+    """All documents' classes, each matched to the concept that it is."""
+    params = job.params
+    categories = {one.name: one for document in documents for one in document.categories}
+    found = concept_map(
+        project=job.project,
+        categories=list(categories.values()),
+        create=params["create_concepts"],
+        user=job.created_by,
+        classes=params.get("classes"),
+    )
+    found.below = below_of(one for document in documents for one in document.categories)
+    return found
 
 
-def _stored(params: dict, source: ImportSource, record: ImageRecord, tally: _Tally) -> NewImage | None:
-    try:
-        with source.open(record.file_name) as stream:
-            stored = image_file_store(stream=stream)
-    except (ImportRefusedError, KeyError, OSError) as error:
-        why = str(error) if isinstance(error, ImportRefusedError) else "It is not there, or can't be read."
-        tally.refused += 1
-        tally.add_problems([Problem(record.file_name, why)])
-        return None
-    split = params["split"] or record.split
-    if split in (None, Image.Split.TRAIN) and holdout_draw(sha256s=[stored.sha256], share=params["holdout_share"]):
-        split = Image.Split.HOLDOUT
-    name = record.name or record.file_name.rsplit("/", 1)[-1]
-    return NewImage(stored=stored, name=name, source=params["source"], split=split)
+def unknown_counts(documents: Sequence[Document], classes: ConceptMap) -> dict[str, int]:
+    """Annotations of each class that was left out, whether decided or for want of a concept."""
+    left_out = [*classes.undecided, *sorted(classes.left_out)]
+    return {name: sum(document.counts[name] for document in documents) for name in left_out}
 
 
-@transaction.atomic
-def _write(job: Job, stored: Sequence[tuple[ImageRecord, NewImage]], concepts: ConceptMap, tally: _Tally) -> None:
-    """One commit: rows of images and pairs, and what is known of them."""
-    rows = image_rows_add(project=job.project, images=[new for _, new in stored])
-    counted: set[str] = set()
-    for record, new in stored:
-        image, is_new = rows[new.stored.sha256]
-        if is_new and image.sha256 not in counted:
-            counted.add(image.sha256)
-            tally.added += 1
-            tally.by_split[image.split] = tally.by_split.get(image.split, 0) + 1
-        else:
-            tally.already_there += 1
-            tally.add_problems([Problem(record.file_name, f"These bytes are here already, as {image.original_name}.")])
-        if concepts.by_category:
-            _write_truth(job, record, image, concepts, tally)
+def split_of(words: Sequence[Word]) -> str | None:
+    said = {word.listed.split for word in words}
+    return next((split for split in GUARDED_FIRST if split in said), None)
 
 
-def _write_truth(job: Job, record: ImageRecord, image: Image, concepts: ConceptMap, tally: _Tally) -> None:
-    if (record.width_px, record.height_px) != (image.width, image.height):
-        said, found = f"{record.width_px} x {record.height_px}", f"{image.width} x {image.height}"
-        why = f"The document says {said} px, the image has {found}. Its masks were left out."
-        tally.add_problems([Problem(record.file_name, why)])
-        return
-    outcome = truth_write(record=record, image=image, concepts=concepts, exhaustive=job.params["exhaustive"])
-    tally.instances += outcome.instances
-    tally.settled += outcome.settled
-    tally.kept += outcome.kept
+def image_size(image: Image) -> tuple[int, int]:
+    return image.width, image.height

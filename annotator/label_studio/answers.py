@@ -22,7 +22,7 @@ from annotator.common.masks import Rle, rle_area
 from annotator.common.rounds import round_current
 from annotator.data.formats import label_studio
 from annotator.data.formats.records import Category, ImageRecord
-from annotator.data.import_truth import concept_map, unknown_in, verdicts_of
+from annotator.data.import_truth import concept_map, unknown_in, verdicts_of_record
 from annotator.models import Annotation, Image, LabelStudioAnswer, LabelStudioLink, LabelStudioTask, Pair, Task
 from annotator.models.annotations import Verdict
 from annotator.queue.leases import leases_lapsed_end
@@ -118,7 +118,7 @@ def _verdicts(
     categories = [Category(0, name) for name in sorted(names)]
     concepts = concept_map(project=link.project, categories=categories, create=False, user=None)
     outcome.unknown.update(unknown_in(record, concepts))
-    present, absent = verdicts_of(record, concepts, exhaustive)
+    present, absent = verdicts_of_record(record, concepts, exhaustive)
     if crowded := [concept for concept, masks in present.items() if len(masks) > MAX_INSTANCES]:
         outcome.left += [f"«{concept}» has more than {MAX_INSTANCES} masks." for concept in crowded]
     masks = {concept.pk: tuple(masks) for concept, masks in present.items() if concept not in crowded}

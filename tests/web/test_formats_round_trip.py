@@ -105,7 +105,7 @@ def _yolo_line(line: str) -> tuple[ImageRecord, list]:
     [
         ("1 0.1 0.1 0.5 0.1 0.5 0.5", "no class"),
         ("-1 0.1 0.1 0.5 0.1 0.5 0.5", "no class"),
-        ("0 0.5 0.5 0.2 0.2", "only a box"),
+        ("0 0.5 0.5 0.2 0.2 0.9", "three points"),
         ("0 0.1 0.1 0.5 0.1 0.5", "three points"),
         ("0 0,1 0,1 0,5 0,1 0,5 0,5", "no number"),
         ("0 nan 0.1 0.5 0.1 0.5 0.5", "from 0 to 1"),
@@ -117,6 +117,12 @@ def test_bad_yolo_line_is_a_problem(line, why):
     image, [problem] = _yolo_line(line)
     assert why in problem.why
     assert (image.instances, image.unsure) == ([], {"hen"})
+
+
+def test_yolo_box_is_a_coarse_mask():
+    image, problems = _yolo_line("0 0.5 0.4 0.2 0.4")
+    assert problems == []
+    assert [(one.coarse, one.mask) for one in image.instances] == [(True, box_rle(4, 2, 6, 6, 10, 10))]
 
 
 def test_windows_line_ends_are_read():

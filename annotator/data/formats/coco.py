@@ -4,13 +4,22 @@ Verified negatives travel in LVIS's field `neg_category_ids` of the image, since
 from "not looked at". Source: cocodataset.org "Data format"; lvisdataset.org for the negatives.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from annotator.common.errors import ImportRefusedError, MaskError
+import numpy as np
+
+from annotator.common.errors import MaskError
 from annotator.common.masks import Rle, polygons_to_rle, rle_area, rle_box_xyxy, rle_checked
 
+from .documents import Document, Listed, Size
 from .records import Category, Dataset, ImageRecord, Instance, Problem
+from .tables import Tables, ids_of, row_of, tables_of
+from .values import flag_of, key_of, size_of
+
+NEGATIVE, INCOMPLETE = "neg_category_ids", "not_exhaustive_category_ids"
 
 SPLIT_NAMES = {
     "train": "train",
@@ -29,15 +38,20 @@ def split_named(folder: str) -> str | None:
 
 
 def read(document: Any, *, split: str | None = None) -> Dataset:
-    """Images, categories and masks of one document. Whatever is wrong in a part is a problem, not the end."""
-    if not isinstance(document, dict) or not isinstance(document.get("images"), list):
-        raise ImportRefusedError("This is no COCO document: it has no list `images`.")
-    dataset = Dataset()
-    annotations = _rows(document, "annotations", dataset)
-    categories = _categories(document, annotations, dataset)
-    images = _images(document, categories, split, dataset)
-    for number, row in enumerate(annotations):
-        _read_annotation(row, f"annotation {row.get('id', f'no. {number + 1}')}", images, categories, dataset)
+    """A parsed document as a whole, at the sizes that it says. What is wrong in a part is a problem, not the end."""
+    return dataset_of(CocoDocument("It", tables_of(document), split))
+
+
+def dataset_of(found: Document) -> Dataset:
+    """Everything in a document at once; images of which it does not say the size are problems."""
+    dataset = Dataset(categories=list(found.categories), problems=found.problems)
+    for listed in found.images:
+        if listed.size_px is None:
+            dataset.problems.append(Problem(listed.file_name, "It lacks its size in px."))
+            continue
+        record, problems = found.read(listed, listed.size_px)
+        dataset.images.append(record)
+        dataset.problems += problems
     return dataset
 
 
@@ -84,53 +98,135 @@ def _annotation(number: int, image: int, category: int, mask: Rle) -> dict:
     }
 
 
-def _rows(document: dict, key: str, dataset: Dataset) -> list[dict]:
-    rows = document.get(key, [])
-    if not isinstance(rows, list):
-        raise ImportRefusedError(f"This is no COCO document: `{key}` is not a list.")
-    good = [row for row in rows if isinstance(row, dict)]
-    if len(good) < len(rows):
-        dataset.problems.append(Problem(key, f"{len(rows) - len(good)} entries are no objects."))
-    return good
+class CocoDocument:
+    """One document of instances (formats/documents.py says what a document is)."""
+
+    format = "coco"
+
+    def __init__(self, where: str, tables: Tables, split: str | None = None) -> None:
+        self.where, self.problems = where, list[Problem]()
+        self.counts: Counter[str] = Counter()
+        self._annotations, self._of_image = tables.annotations, defaultdict[str, list[int]](list)
+        ids = [ids_of(packed) for packed in tables.annotations]
+        used = {pair[1] for pair in ids if pair}
+        self._by_id = self._categories_of(tables.categories, used)
+        self.categories: list[Category] = list({one.name: one for one in self._by_id.values()}.values())
+        self._rows: dict[str, dict] = {}
+        self.images = self._listed(tables.images, split)
+        self._count(ids)
+
+    def read(self, listed: Listed, size_px: Size) -> tuple[ImageRecord, list[Problem]]:
+        """Its objects; a document that was made for the picture as the sensor saw it is told by name."""
+        row = self._rows[listed.key]
+        record = ImageRecord(listed.file_name, *size_px, split=listed.split, name=listed.name)
+        record.absent, record.incomplete = self._named(row, NEGATIVE), set(self._named(row, INCOMPLETE))
+        problems: list[Problem] = []
+        annotations = [(number, row_of(self._annotations[number])) for number in self._of_image[listed.key]]
+        why_not = unfit(listed.size_px, size_px, [one for _, one in annotations])
+        if why_not:
+            record.unsure |= {category.name for category in self.categories}
+            record.absent = []
+            return record, [Problem(listed.file_name, why_not)]
+        for number, annotation in annotations:
+            self._read_annotation(annotation, number, record, problems)
+        return record, problems
+
+    def _read_annotation(self, row: dict, number: int, record: ImageRecord, problems: list[Problem]) -> None:
+        key = key_of(row.get("category_id"))
+        where = f"{record.file_name}, annotation {row.get('id', f'no. {number + 1}')}"
+        if key not in self._by_id:
+            record.unsure.add(f"category {key}")
+            problems.append(Problem(where, "Its category is not in the file."))
+            return
+        name = self._by_id[key].name
+        try:
+            record.instances.append(_instance(row, name, record))
+        except MaskError as error:
+            record.unsure.add(name)
+            problems.append(Problem(where, str(error)))
+
+    def _named(self, row: dict, key: str) -> list[str]:
+        listed = row.get(key)
+        keys = [key_of(value) for value in listed] if isinstance(listed, list) else []
+        return list(dict.fromkeys(self._by_id[key].name for key in keys if key in self._by_id))
+
+    def _categories_of(self, rows: list[Any], used: set[str | None]) -> dict[str | None, Category]:
+        """By id. A root that others name as their parent and that nobody uses (Roboflow's) is left out."""
+        found: dict[str | None, Category] = {}
+        for row in rows:
+            name, key = (row.get("name"), key_of(row.get("id"))) if isinstance(row, dict) else (None, None)
+            if key is None or not isinstance(name, str | int) or not str(name).strip():
+                self.problems.append(Problem("categories", f"A category without an id or a name: {str(row)[:80]}"))
+            elif key in found:
+                self.problems.append(
+                    Problem("categories", f"The category id {key} is used twice; the first one counts.")
+                )
+            else:
+                number = int(key) if key.lstrip("-").isdigit() else len(found)
+                found[key] = Category(number, str(name).strip(), str(row.get("supercategory") or ""))
+        parents = {key: _parents(category, key, found) for key, category in found.items()}
+        named = set().union(*parents.values()) if parents else set()
+        roots = {key for key, one in found.items() if key not in used and key in named and _is_root(one)}
+        gone = {found[key].name for key in roots}
+        kept = {key: one for key, one in found.items() if key not in roots}
+        # A class may be called like the root that went; it is no parent of the others by that.
+        return {key: replace(one, supercategory="") if one.supercategory in gone else one for key, one in kept.items()}
+
+    def _listed(self, rows: list[Any], split: str | None) -> list[Listed]:
+        found: dict[str, Listed] = {}
+        ambiguous: set[str] = set()
+        for number, row in enumerate(rows, start=1):
+            key = key_of(row.get("id")) if isinstance(row, dict) else None
+            name = _file_name(row) if isinstance(row, dict) else ""
+            if key is None or not name:
+                self.problems.append(Problem(f"image no. {number}", "It lacks an id or a file_name."))
+            elif key in found:
+                if found[key].file_name != name:
+                    ambiguous.add(key)
+                    self.problems.append(
+                        Problem(name, f"The image id {key} is used twice; neither picture's objects count.")
+                    )
+            else:
+                self._rows[key] = row
+                found[key] = Listed(name, key, split, _original_name(row, name), size_of(row))
+        for key in ambiguous:
+            found[key] = replace(found[key], covered=False)
+            self._rows[key] = {}
+        self._ambiguous = ambiguous
+        return list(found.values())
+
+    def _count(self, ids: list[tuple[str | None, str | None] | None]) -> None:
+        bad = 0
+        for number, pair in enumerate(ids):
+            if pair is None:
+                bad += 1
+                continue
+            image, category = pair
+            if category in self._by_id:
+                self.counts[self._by_id[category].name] += 1
+            if image is None or image not in self._rows:
+                self.problems.append(Problem(f"annotation no. {number + 1}", "Its image is not in the file."))
+            elif image not in self._ambiguous:
+                self._of_image[image].append(number)
+        if bad:
+            self.problems.append(Problem("annotations", f"{bad} entries are no objects."))
 
 
-def _categories(document: dict, annotations: Sequence[dict], dataset: Dataset) -> dict[str, Category]:
-    """By id as text. Roboflow's empty root category, which others name as their supercategory, is left out."""
-    found: dict[str, Category] = {}
-    for row in _rows(document, "categories", dataset):
-        name, key = row.get("name"), _key(row.get("id"))
-        if key is None or not isinstance(name, str) or not name.strip():
-            dataset.problems.append(Problem("categories", f"A category without an id or a name: {str(row)[:80]}"))
-        elif key in found:
-            dataset.problems.append(
-                Problem("categories", f"The category id {key} is used twice; the first one counts.")
-            )
-        else:
-            number = int(key) if key.lstrip("-").isdigit() else len(found)
-            found[key] = Category(number, name.strip(), str(row.get("supercategory") or ""))
-    used = {_key(row.get("category_id")) for row in annotations}
-    parents = {category.supercategory for category in found.values()}
-    found = {key: category for key, category in found.items() if key in used or category.name not in parents}
-    dataset.categories = list(found.values())
-    return found
+def _parents(category: Category, key: str | None, found: dict[str | None, Category]) -> set[str | None]:
+    """Ids of the other categories that it names as its parent; to be one's own parent says nothing."""
+    return {other for other, one in found.items() if other != key and one.name == category.supercategory}
 
 
-def _images(
-    document: dict, categories: dict[str, Category], split: str | None, dataset: Dataset
-) -> dict[str, ImageRecord]:
-    found: dict[str, ImageRecord] = {}
-    for number, row in enumerate(_rows(document, "images", dataset), start=1):
-        key, name = _key(row.get("id")), row.get("file_name")
-        width, height = row.get("width"), row.get("height")
-        if key is None or not isinstance(name, str) or not name or type(width) is not int or type(height) is not int:
-            dataset.problems.append(Problem(f"image no. {number}", "It lacks an id, a file_name, or its size in px."))
-        elif key in found:
-            dataset.problems.append(Problem(name, f"The image id {key} is used twice; the first one counts."))
-        else:
-            found[key] = ImageRecord(name, width, height, split=split, name=_original_name(row, name))
-            found[key].absent = _absent(row, categories)
-    dataset.images = list(found.values())
-    return found
+def _is_root(category: Category) -> bool:
+    return category.supercategory.lower() in ("", "none", "null")
+
+
+def _file_name(row: dict) -> str:
+    """LVIS v1 has no file_name: the last part of an address stands for it."""
+    for key in ("file_name", "path", "coco_url", "flickr_url"):
+        if isinstance(value := row.get(key), str) and value:
+            return value.split("?")[0].rsplit("/", 1)[-1] if "://" in value else value
+    return ""
 
 
 def _original_name(row: dict, file_name: str) -> str:
@@ -140,41 +236,101 @@ def _original_name(row: dict, file_name: str) -> str:
     return name if isinstance(name, str) and name else file_name
 
 
-def _absent(row: dict, categories: dict[str, Category]) -> list[str]:
-    listed = row.get("neg_category_ids")
-    keys = [_key(value) for value in listed] if isinstance(listed, list) else []
-    return [categories[key].name for key in keys if key in categories]
+def unfit(said: Size | None, found: Size, annotations: list[dict]) -> str:
+    """Why masks made for a picture of the size that the document says can't be laid on this one; else empty.
+
+    Swapped sides: the document was made for the picture as the sensor saw it, before EXIF turned it. Its outlines may
+    be upright all the same; that is certain only where one would not fit otherwise.
+    """
+    if said is None or said == found:
+        return ""
+    if said != found[::-1]:
+        says, has = f"{said[0]} x {said[1]}", f"{found[0]} x {found[1]}"
+        return f"The document says {says} px, the image has {has}. Its masks were left out."
+    extents = [_extent(row) for row in annotations]
+    fits_upright = all(x <= found[0] and y <= found[1] for x, y in extents)
+    fits_sensor = all(x <= said[0] and y <= said[1] for x, y in extents)
+    if fits_upright and not fits_sensor:
+        return ""
+    return (
+        f"The document says {said[0]} x {said[1]} px, the picture is {found[0]} x {found[1]} px: its EXIF orientation "
+        "turns it. Which way up the masks were drawn can't be told, so they were left out; export with upright sizes."
+    )
 
 
-def _read_annotation(
-    row: dict, where: str, images: dict[str, ImageRecord], categories: dict[str, Category], dataset: Dataset
-) -> None:
-    image, category = images.get(_key(row.get("image_id")) or ""), categories.get(_key(row.get("category_id")) or "")
-    if image is None or category is None:
-        missing = "image" if image is None else "category"
-        dataset.problems.append(Problem(where, f"Its {missing} is not in the file."))
-        return
-    try:
-        image.instances.append(Instance(category.name, _mask(row, image)))
-    except MaskError as error:
-        image.unsure.add(category.name)
-        dataset.problems.append(Problem(f"{image.file_name}, {where}", str(error)))
-
-
-def _mask(row: dict, image: ImageRecord) -> Rle:
+def _extent(row: dict) -> tuple[float, float]:
+    """How far right and down an outline reaches; an RLE tells by its own size."""
     segmentation = row.get("segmentation")
-    if row.get("iscrowd"):
+    if isinstance(segmentation, dict):
+        size = segmentation.get("size")
+        good = isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)
+        return (size[1], size[0]) if good else (0.0, 0.0)
+    try:
+        parts = [np.asarray(part).reshape(-1, 2) for part in polygons_of(segmentation)]
+    except MaskError:
+        return 0.0, 0.0
+    return (
+        max((float(p[:, 0].max()) for p in parts), default=0.0),
+        max((float(p[:, 1].max()) for p in parts), default=0.0),
+    )
+
+
+def _instance(row: dict, name: str, image: ImageRecord) -> Instance:
+    segmentation = row.get("segmentation")
+    size = {"height_px": image.height_px, "width_px": image.width_px}
+    if flag_of(row.get("iscrowd")):
         raise MaskError("It marks a crowd and not one object; such a pair is left to be annotated.")
     if not segmentation:
-        raise MaskError("It has no outline, only a box; such a pair is left to be annotated.")
-    size = {"height_px": image.height_px, "width_px": image.width_px}
-    reader = rle_checked if isinstance(segmentation, dict) else polygons_to_rle
-    mask = reader(segmentation, **size)
+        return Instance(name, box_mask(row.get("bbox"), image), coarse=True)
+    mask = rle_checked(segmentation, **size) if isinstance(segmentation, dict) else _filled(segmentation, size)
     if rle_area(mask) == 0:
         raise MaskError("Its mask has no pixel inside the image.")
+    return Instance(name, mask)
+
+
+def _filled(segmentation: Any, size: dict[str, int]) -> Rle:
+    parts = polygons_of(segmentation)
+    areas = [part for part in parts if len(part) >= 6]
+    return polygons_to_rle(areas or parts, **size)
+
+
+def polygons_of(segmentation: Any) -> list[list[float]]:
+    """[x, y, x, y, …] of each part, however they are nested: VIA writes one flat list, others pairs of points.
+
+    MaskError where it is no outline.
+    """
+    if not isinstance(segmentation, list) or not segmentation:
+        raise MaskError("A polygon mask must be a list of at least one polygon.")
+    if _all_numbers(segmentation):
+        return [segmentation]
+    if all(_is_point(part) for part in segmentation):
+        return [[value for point in segmentation for value in point]]
+    parts = []
+    for part in segmentation:
+        if isinstance(part, list) and part and all(_is_point(point) for point in part):
+            part = [value for point in part for value in point]
+        if not isinstance(part, list) or not _all_numbers(part):
+            raise MaskError("A polygon must list at least three points as x, y, x, y, …")
+        parts.append(part)
+    return [part for part in parts if part] or parts
+
+
+def _all_numbers(values: list) -> bool:
+    return all(type(value) in (int, float) for value in values)
+
+
+def _is_point(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and _all_numbers(value)
+
+
+def box_mask(box_xywh: Any, image: ImageRecord) -> Rle:
+    """The filled box [x, y, w, h] in px, for an object of which nothing better is known; MaskError where it is none."""
+    if not isinstance(box_xywh, list) or len(box_xywh) != 4 or not _all_numbers(box_xywh):
+        raise MaskError("It has no outline and no box; such a pair is left to be annotated.")
+    x, y, w, h = box_xywh
+    mask = polygons_to_rle(
+        [[x, y, x + w, y, x + w, y + h, x, y + h]], height_px=image.height_px, width_px=image.width_px
+    )
+    if w <= 0 or h <= 0 or rle_area(mask) == 0:
+        raise MaskError("Its box covers no pixel of the image.")
     return mask
-
-
-def _key(value: Any) -> str | None:
-    """Ids are numbers, but exporters write them as text, too."""
-    return str(value) if type(value) in (int, str) and str(value) else None

@@ -1,24 +1,33 @@
 """LabelMe's JSON, one file an image. Masks are written as its shape `mask`: the box's corners and the crop as PNG.
 
 Verified negatives become image flags, `"no duck": true`. Source: labelme's label_file.py and shape.py, read for facts.
+Its shapes are read in labelme_shapes.py.
 """
 
 import base64
-import binascii
 import io
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
-from annotator.common.errors import ImportRefusedError, MaskError
-from annotator.common.masks import Rle, decode_rle, encode_mask, polygons_to_rle, rle_area, rle_box_xyxy
+from annotator.common.errors import ImportRefusedError
+from annotator.common.masks import decode_rle, rle_area, rle_box_xyxy
 
-from .records import ImageRecord, Instance, Problem, safe_name
+from .coco import split_named
+from .documents import Listed, Size
+from .labelme_shapes import objects_of, objects_read, points_of
+from .records import Category, ImageRecord, Instance, Problem, json_read
+from .shapes import NO_LABEL, unfit
+from .texts import Texts
+from .values import whole_of
 
 VERSION = "5.4.1"
 NO = "no "
-MAX_CROP_BYTES = 50 * 1024 * 1024
+# A file may carry its picture as base64, too.
+MAX_FILE_BYTES = 128 * 1024 * 1024
+IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".jfif", ".jpe", ".mpo")
 
 
 def write(image: ImageRecord, *, name: str) -> dict:
@@ -34,26 +43,104 @@ def write(image: ImageRecord, *, name: str) -> dict:
     }
 
 
-def read(document: Any) -> tuple[ImageRecord, list[Problem]]:
-    """Polygons, rectangles and masks; of imagePath only the last part counts, and imageData is not looked at."""
-    keys = {"imagePath": str, "imageHeight": int, "imageWidth": int, "shapes": list}
+def read(document: Any, *, size_px: Size | None = None) -> tuple[ImageRecord, list[Problem]]:
+    """Its objects in pixels of `size_px` = (width, height) of the picture; else of the size that the file says.
+
+    Of imagePath only the last part counts, and imageData is not looked at. A shape that can't be read is a problem and
+    leaves its label unsure.
+    """
+    checked(document)
+    said = size_said(document)
+    size = size_px or said
+    if size is None:
+        raise ImportRefusedError("It does not say its picture's size, and the picture is not here to tell.")
+    name = image_name(document)
+    image = ImageRecord(name, *size, name=name)
+    groups = objects_of(document["shapes"])
+    if why_not := unfit(said, size, [point for one in document["shapes"] for point in points_of(one)]):
+        image.unsure |= set(labels_of(document))
+        return image, [Problem(name, why_not)]
+    image.absent = negatives_of(document)
+    return image, [Problem(f"{name}, shape {number}", why) for number, why in objects_read(groups, image)]
+
+
+class LabelMeFolder:
+    """The LabelMe files of one folder. They judge the union of their labels (formats/documents.py)."""
+
+    format = "labelme"
+
+    def __init__(self, folder: str, names: Sequence[str], texts: Texts, beside: Iterable[str] = ()) -> None:
+        """`names`: the folder's LabelMe files; `beside`: the last parts of all names in it."""
+        self.where = f"{folder}/*.json" if folder else "*.json"
+        self._texts, self._beside = texts, {name.lower(): name for name in beside}
+        self._negatives: set[str] = set()
+        self.counts: Counter[str] = Counter()
+        self.problems: list[Problem] = []
+        self.images = [listed for name in names if (listed := self._listed(name))]
+        labels = sorted({*self.counts, *self._negatives} - {NO_LABEL})
+        self.categories = [Category(number, label) for number, label in enumerate(labels, start=1)]
+
+    def read(self, listed: Listed, size_px: Size) -> tuple[ImageRecord, list[Problem]]:
+        record, problems = read(self._document(listed.key), size_px=size_px)
+        record.file_name, record.name, record.split = listed.file_name, listed.name, listed.split
+        if NO_LABEL in record.unsure:  # it may be anything
+            record.unsure |= {category.name for category in self.categories}
+        return record, problems
+
+    def _listed(self, name: str) -> Listed | None:
+        try:
+            document = self._document(name)
+        except ImportRefusedError as error:
+            self.problems.append(Problem(name, str(error)))
+            return None
+        self.counts.update(label for label, _ in objects_of(document["shapes"]))
+        self._negatives |= set(negatives_of(document))
+        said = image_name(document)
+        split = split_named(name.rpartition("/")[0].rsplit("/", 1)[-1])
+        path = said if said.lower() in self._beside else self._picture(name, document["imagePath"])
+        return Listed(path, name, split, said, size_said(document))
+
+    def _document(self, name: str) -> Any:
+        return checked(json_read(self._texts.content(name, limit_bytes=MAX_FILE_BYTES), where="It"))
+
+    def _picture(self, name: str, path: str) -> str:
+        """Where no picture of imagePath's name lies beside: the one called like the file, as people rename both; else
+        the whole path, for whoever looks further."""
+        stem = name.rsplit("/", 1)[-1].rpartition(".")[0]
+        twins = [self._beside[low] for ending in IMAGE_ENDINGS if (low := f"{stem}{ending}".lower()) in self._beside]
+        return twins[0] if len(twins) == 1 else path
+
+
+def checked(document: Any) -> Any:
+    """The document itself; ImportRefusedError where it is no LabelMe file."""
+    keys = {"imagePath": str, "shapes": list}
     if not isinstance(document, dict) or any(type(document.get(key)) is not kind for key, kind in keys.items()):
         raise ImportRefusedError(f"This is no LabelMe file: it needs {', '.join(keys)}.")
-    name = safe_name(document["imagePath"])
-    image, problems = ImageRecord(name, document["imageWidth"], document["imageHeight"], name=name), []
-    for number, shape in enumerate(document["shapes"], start=1):
-        label = shape.get("label") if isinstance(shape, dict) else None
-        try:
-            if not isinstance(label, str) or not label:
-                raise MaskError("The shape has no label.")
-            image.instances.append(Instance(label, _mask(shape, image)))
-        except MaskError as error:
-            image.unsure.add(str(label))
-            problems.append(Problem(f"{name}, shape {number}", str(error)))
+    return document
+
+
+def image_name(document: Any) -> str:
+    """The last part of imagePath, whichever system wrote it."""
+    last = document["imagePath"].replace("\\", "/").rsplit("/", 1)[-1]
+    if last in ("", ".", ".."):
+        raise ImportRefusedError("Its imagePath names no picture.")
+    return last
+
+
+def size_said(document: Any) -> Size | None:
+    """LabelMe 3 wrote none."""
+    width, height = whole_of(document.get("imageWidth")), whole_of(document.get("imageHeight"))
+    return (width, height) if width and height else None
+
+
+def labels_of(document: Any) -> list[str]:
+    return [label for label, _ in objects_of(document["shapes"])]
+
+
+def negatives_of(document: Any) -> list[str]:
     flags = document.get("flags")
     flags = flags if isinstance(flags, dict) else {}
-    image.absent = [key.removeprefix(NO) for key, value in flags.items() if value is True and key.startswith(NO)]
-    return image, problems
+    return [key.removeprefix(NO) for key, value in flags.items() if value is True and key.startswith(NO)]
 
 
 def _shape(instance: Instance) -> dict:
@@ -70,53 +157,3 @@ def _shape(instance: Instance) -> dict:
         "flags": {},
         "mask": base64.b64encode(buffer.getvalue()).decode("ascii"),
     }
-
-
-def _mask(shape: dict, image: ImageRecord) -> Rle:
-    points, kind = _points(shape), shape.get("shape_type", "polygon")
-    size = {"height_px": image.height_px, "width_px": image.width_px}
-    if kind == "polygon":
-        mask = polygons_to_rle([[value for point in points for value in point]], **size)
-    elif kind == "rectangle" and len(points) == 2:
-        (x0, y0), (x1, y1) = points
-        mask = polygons_to_rle([[x0, y0, x1, y0, x1, y1, x0, y1]], **size)
-    elif kind == "mask" and len(points) == 2:
-        mask = _pasted(shape.get("mask"), points, image)
-    else:
-        raise MaskError(f"Its shape {str(kind)[:20]!r} is no mask; polygons, rectangles and masks are read.")
-    if rle_area(mask) == 0:
-        raise MaskError("It covers no pixel.")
-    return mask
-
-
-def _points(shape: dict) -> list[list[float]]:
-    points = shape.get("points")
-    if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
-        raise MaskError("Its points must be a list of [x, y].")
-    return points
-
-
-def _pasted(encoded: Any, points: list[list[float]], image: ImageRecord) -> Rle:
-    """The crop put into its box; its size must be the box's, and the box inside the image."""
-    corners = [value for point in points for value in point]
-    if not all(type(value) in (int, float) and value == int(value) for value in corners if abs(value) < 1e9):
-        raise MaskError("The box of a mask must be whole pixels.")
-    x0, y0, x1, y1 = (int(max(min(value, 1e9), -1e9)) for value in corners)
-    if not (0 <= x0 <= x1 < image.width_px and 0 <= y0 <= y1 < image.height_px):
-        raise MaskError("The box of the mask reaches beyond the image.")
-    crop = _decoded(encoded, (x1 - x0 + 1, y1 - y0 + 1))
-    mask = np.zeros((image.height_px, image.width_px), dtype=bool)
-    mask[y0 : y1 + 1, x0 : x1 + 1] = crop
-    return encode_mask(mask)
-
-
-def _decoded(encoded: Any, size: tuple[int, int]) -> np.ndarray:
-    if not isinstance(encoded, str) or len(encoded) > MAX_CROP_BYTES:
-        raise MaskError("It has no picture of the mask, or one too large.")
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(encoded, validate=True)), formats=["PNG"]) as crop:
-            if crop.size != size:  # before a pixel is decoded: the box bounds the memory
-                raise MaskError(f"The mask's picture has {crop.size} px, its box {size}.")
-            return np.asarray(crop.convert("L")) > 0
-    except (binascii.Error, ValueError, OSError, SyntaxError) as error:
-        raise MaskError(f"The mask's picture can't be read: {error}.") from error

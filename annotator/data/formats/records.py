@@ -28,8 +28,8 @@ class ImageRecord:
     """One image and what is known of it.
 
     `absent`: categories that a person verified not to be there. `unsure`: categories some of whose instances could
-    not be read, so that the others are not all there is. `incomplete`: categories of which the document itself says
-    that not every instance is outlined. Any other category is unknown, never a negative.
+    not be read, so that the others are not all there is. `complete`, `incomplete`: categories of which the document
+    itself says that every instance is outlined, or that not. Any other category is unknown, never a negative.
     """
 
     file_name: str
@@ -40,6 +40,7 @@ class ImageRecord:
     instances: list[Instance] = field(default_factory=list)
     absent: list[str] = field(default_factory=list)
     unsure: set[str] = field(default_factory=set)
+    complete: set[str] = field(default_factory=set)
     incomplete: set[str] = field(default_factory=set)
 
     def masks_of(self, category: str) -> list[Rle]:

@@ -1,19 +1,25 @@
-"""YOLO segmentation labels: one text file an image, one line an object, `class x y x y …` as shares of the size.
+"""YOLO labels: one text file an image, one line an object, as shares of the size: `class x y x y …` or `class x y w h`.
 
-A line is one polygon. Holes and separate parts are joined by bridges of no width, so that nothing is lost; an image
-with an empty file is, by YOLO's convention, one without any of the classes. Source: docs.ultralytics.com, "Instance
-segmentation datasets".
+A line is one polygon, or a box, whose mask is then coarse. Holes and separate parts are joined by bridges of no width,
+so that nothing is lost; an image with an empty file is, by YOLO's convention, one without any of the classes. Source:
+docs.ultralytics.com, "Instance segmentation datasets".
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml
 
-from annotator.common.errors import ImportRefusedError, MaskError
-from annotator.common.masks import MAX_POLYGON_POINTS, Rle, decode_rle, polygons_to_rle, rle_area
+from annotator.common.errors import MaskError
+from annotator.common.masks import MAX_POLYGON_POINTS, Rle, decode_rle, rle_area
 
+from .documents import Size
 from .outlines import single_outline
 from .records import Category, ImageRecord, Instance, Problem
+from .shapes import box_mask, polygon_mask
+from .yolo_names import read_names
+
+Names = Sequence[str] | Mapping[int, str]
+BOX = 5  # columns
 
 
 def write(image: ImageRecord, categories: Sequence[Category]) -> str:
@@ -30,32 +36,30 @@ def write_names(categories: Sequence[Category], splits: Sequence[str]) -> str:
     return yaml.safe_dump({"path": ".", **folders, "names": names}, sort_keys=False, allow_unicode=True)
 
 
-def read(text: str, *, file_name: str, width_px: int, height_px: int, names: Sequence[str]) -> tuple[ImageRecord, list]:
-    """One image's labels; a line that is wrong is a problem and leaves its category unsure."""
+def read(text: str, *, file_name: str, width_px: int, height_px: int, names: Names) -> tuple[ImageRecord, list]:
+    """One image's labels, outlines and boxes; a line that is wrong is a problem and leaves its class unsure."""
     image, problems = ImageRecord(file_name, width_px, height_px), []
+    by_number = names_by_number(names)
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip():
             continue
+        parts = line.split()
         try:
-            category, mask = _line(line.split(), width_px, height_px, names)
-            image.instances.append(Instance(category, mask))
+            category = _class(parts[0], by_number)
         except MaskError as error:
-            image.unsure.update(names)
+            image.unsure.update(by_number.values())
+            problems.append(Problem(f"{file_name}, line {number}", str(error)))
+            continue
+        try:
+            image.instances.append(Instance(category, _mask(parts, (width_px, height_px)), coarse=len(parts) == BOX))
+        except MaskError as error:
+            image.unsure.add(category)
             problems.append(Problem(f"{file_name}, line {number}", str(error)))
     return image, problems
 
 
-def read_names(text: str) -> list[str]:
-    """The class names of data.yaml, a list or a map from number to name; nothing in the file is run or opened."""
-    try:
-        names = yaml.safe_load(text)["names"]
-    except (yaml.YAMLError, TypeError, KeyError, RecursionError):
-        raise ImportRefusedError("data.yaml is no YOLO data file: it must be plain YAML with `names`.") from None
-    if isinstance(names, dict) and all(type(key) is int for key in names):
-        names = [names[key] for key in sorted(names)]
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise ImportRefusedError("data.yaml is no YOLO data file: `names` must list the classes' names.")
-    return names
+def names_by_number(names: Names) -> dict[int, str]:
+    return dict(names) if isinstance(names, Mapping) else dict(enumerate(names))
 
 
 def _shares(mask: Rle) -> str:
@@ -63,22 +67,43 @@ def _shares(mask: Rle) -> str:
     return " ".join(f"{x / width:.8g} {y / height:.8g}" for x, y in single_outline(decode_rle(mask)))
 
 
-def _line(parts: Sequence[str], width_px: int, height_px: int, names: Sequence[str]) -> tuple[str, Rle]:
-    if not parts[0].isdecimal() or not parts[0].isascii() or int(parts[0]) >= len(names):
-        raise MaskError(f"{parts[0][:20]!r} is no class from 0 to {len(names) - 1}.")
-    if len(parts) == 5:
-        raise MaskError("It has only a box; segmentation labels list the outline's points.")
-    if len(parts) < 7 or len(parts) % 2 == 0 or len(parts) > 2 * MAX_POLYGON_POINTS:
-        raise MaskError("It must list at least three points as x y x y …")
+def class_number(word: str) -> int | None:
+    """numpy.savetxt writes 0 as 0.000000000000000000e+00; None where it is no whole number from 0."""
+    try:
+        value = float(word)
+    except ValueError:
+        return None
+    return int(value) if value.is_integer() and 0 <= value < 1e9 else None
+
+
+def _class(word: str, names: Mapping[int, str]) -> str:
+    number = class_number(word)
+    if number is None or number not in names:
+        raise MaskError(f"{word[:20]!r} is no class of the list, which has {_listed(sorted(names))}.")
+    return names[number]
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    runs = f"{numbers[0]} to {numbers[-1]}" if numbers else "none"
+    return runs if not numbers or len(numbers) == numbers[-1] - numbers[0] + 1 else ", ".join(map(str, numbers[:20]))
+
+
+def _mask(parts: Sequence[str], size_px: Size) -> Rle:
+    if len(parts) == BOX + 1:
+        raise MaskError("It must be a box or three points at least; a box with a score is a model's prediction.")
+    if len(parts) != BOX and (len(parts) < 7 or len(parts) % 2 == 0 or len(parts) > 2 * MAX_POLYGON_POINTS):
+        raise MaskError("It must be a box, x y w h, or at least three points as x y x y …")
     try:
         values = [float(part) for part in parts[1:]]
     except ValueError:
         raise MaskError("A coordinate is no number; decimals are written with a point.") from None
     if not all(-0.01 <= value <= 1.01 for value in values):
         raise MaskError("Coordinates must be shares of the image's size, from 0 to 1.")
-    scales = (width_px, height_px)
-    polygon = [value * scales[index % 2] for index, value in enumerate(values)]
-    mask = polygons_to_rle([polygon], height_px=height_px, width_px=width_px)
-    if rle_area(mask) == 0:
-        raise MaskError("It covers no pixel.")
-    return names[int(parts[0])], mask
+    pixels = [value * size_px[index % 2] for index, value in enumerate(values)]
+    if len(parts) != BOX:
+        return polygon_mask(list(zip(pixels[::2], pixels[1::2], strict=True)), size_px)
+    x, y, width, height = pixels
+    return box_mask((x - width / 2, y - height / 2, x + width / 2, y + height / 2), size_px)
+
+
+__all__ = ["Names", "class_number", "names_by_number", "read", "read_names", "write", "write_names"]

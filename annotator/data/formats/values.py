@@ -1,0 +1,34 @@
+"""What tools write for the same thing: ids as numbers, text or floats, yes and no in words, a size that is missing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+NO = {"", "0", "0.0", "false", "no", "n", "none", "null"}
+
+
+def key_of(value: Any) -> str | None:
+    """An id as text: 1, 1.0, "1" and "1.0" are one id (pandas writes floats); None where there is none."""
+    if isinstance(value, str):
+        text = value.strip()
+        whole, dot, rest = text.partition(".")
+        return (whole if dot and whole.lstrip("-").isdigit() and not rest.strip("0") else text) or None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if type(value) is int else None
+
+
+def flag_of(value: Any) -> bool:
+    """Yes or no. "false", "0" and null are no, as exporters write them."""
+    return value.strip().lower() not in NO if isinstance(value, str) else bool(value)
+
+
+def whole_of(value: Any) -> int | None:
+    """A count of pixels above 0, whatever it is written as; None for anything else."""
+    key = key_of(value)
+    return int(key) if key is not None and key.isascii() and key.isdigit() and 0 < len(key) < 10 and int(key) else None
+
+
+def size_of(row: Mapping[str, Any]) -> tuple[int, int] | None:
+    """(width, height) in px as a row says; None where it does not say both."""
+    width, height = whole_of(row.get("width")), whole_of(row.get("height"))
+    return (width, height) if width and height else None
