@@ -38,6 +38,7 @@ urlpatterns = [
     path("projects/<slug:slug>/feeds", feeds.feeds, name="api-feeds"),
     path("projects/<slug:slug>/splits", data.splits, name="api-splits"),
     path("projects/<slug:slug>/splits/mend", data.mend, name="api-splits-mend"),
+    path("projects/<slug:slug>/exports", data.exports, name="api-exports"),
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", registry.retrain, name="api-retrain"),
     path("projects/<slug:slug>/predict", predict.predict, name="api-predict"),

@@ -13,15 +13,16 @@ FLAT_BELOW = 1.5
 FLAT = "0" * 16
 # Of large pictures every so many-th pixel is read, so that the shorter side keeps at least this many.
 ENOUGH = 256
-# Waves are compared to so many places, or rounding would decide about those that are not there.
-PLACES = 3
+# A wave of half a grey level is rounding, or JPEG's own noise: it counts as none, or chance would decide.
+FAINT = 0.5 * SIDE / 2
 
 
 def look_of(pixels: np.ndarray) -> str:
     """16 hex digits for (H, W) or (H, W, 3 or more) pixels, 0 to 255, upright; FLAT where nothing is to be seen."""
     step = max(min(pixels.shape[:2]) // ENOUGH, 1)
     waves = _cosine() @ _grey(pixels[::step, ::step]) @ _cosine().T
-    slow = np.round(waves[:WAVES, :WAVES].ravel()[1:], PLACES)
+    slow = waves[:WAVES, :WAVES].ravel()[1:]
+    slow = np.where(np.abs(slow) < FAINT, 0.0, slow)
     if np.sqrt(np.square(slow).sum()) / SIDE < FLAT_BELOW:
         return FLAT
     bits = np.concatenate([[False], slow > np.median(slow)])

@@ -7,13 +7,15 @@ from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotator.common.access import ADMIN, ANNOTATOR, project_for
+from annotator.common.access import ADMIN, ANNOTATOR, REVIEWER, project_for
 from annotator.common.api.bodies import answers, checked
 from annotator.jobs.serializers import Job
 from annotator.models import Project
 from annotator.queue.visibility import may_be_tested
 
 from . import serializers
+from .export_serializers import Export
+from .exports import export_start
 from .publications import publish_start
 from .snapshot_difference import difference_plain, snapshot_called, snapshot_difference
 from .snapshot_folders import snapshot_numbered
@@ -88,3 +90,13 @@ def mend(request: Request, slug: str) -> Response:
     project = project_for(request.user, slug, ADMIN)
     done = splits_mend(project=project, user=request.user, **checked(request, serializers.Mend))
     return Response(serializers.Mended(done).data)
+
+
+@extend_schema(request=Export, responses=answers(202, Job))
+@api_view(["POST"])
+def exports(request: Request, slug: str) -> Response:
+    """Write what is settled, now or in a snapshot, in another tool's format; the job's file is the zip."""
+    asked = project_for(request.user, slug, REVIEWER)
+    wishes = checked(request, Export)
+    job = export_start(project=asked, user=request.user, named_by_person=True, **wishes)
+    return Response(Job(job).data, status=status.HTTP_202_ACCEPTED)
