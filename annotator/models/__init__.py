@@ -2,7 +2,7 @@
 
 from .annotations import Annotation, Draft, Review
 from .images import Image, Pair, Prediction
-from .jobs import AuditEvent, Job
+from .jobs import AuditEvent, BulkAction, Job
 from .label_studio import LabelStudioAnswer, LabelStudioBell, LabelStudioLink, LabelStudioTask
 from .people import ApiToken, Invitation, Membership
 from .projects import Concept, Project
@@ -13,6 +13,7 @@ __all__ = [
     "Annotation",
     "ApiToken",
     "AuditEvent",
+    "BulkAction",
     "Concept",
     "Deployment",
     "Draft",
