@@ -217,7 +217,9 @@ def lanes_of(reason: str) -> tuple[str, ...]:
 def _of_task(pairs: QuerySet[Pair], project: Project, wanted: ImageFilter, user: Person) -> QuerySet[Pair]:
     if not (wanted.state or wanted.reason or wanted.person):
         return pairs
-    tasks = tasks_asked(project=project, wanted=wanted).filter(pair=OuterRef("pk"))
+    tasks = tasks_asked(project=project, wanted=wanted)
+    # The image is said as well, although the pair says it: by it the index of states, lanes and authors finds the row.
+    tasks = tasks.filter(pair=OuterRef("pk"), image=OuterRef("image_id"))
     if wanted.state in ("", Task.State.APPROVED) and not has_role(user=user, project=project, role=REVIEWER):
         # What is decided shows an annotator nothing but their own work.
         tasks = tasks.filter(Q(state__in=Task.OPEN_STATES) | Q(author_id=user.pk))
@@ -278,7 +280,7 @@ def ordered_sides(*, project: Project, wanted: ImageFilter, user: Person) -> lis
     if asks_presence(wanted):
         sides.append([Prediction.objects.filter(model_version_id=project.serving_version_id)])
     if wanted.job:
-        brought = Image.objects.filter(project=project, added_by_import=wanted.job)
+        brought = Image.with_trash.filter(added_by_import=wanted.job)
         sides.append([brought, Pair.objects.filter(settled_by_import=wanted.job)])
     sides.append(_disputed_side(pairs, wanted))
     images = project.images

@@ -20,6 +20,8 @@ from .image_filter import ImageFilter, days_spanned, images_matching, ordered_si
 SECONDS = 0.08
 FIRST_STRETCH, LONGEST_STRETCH = 1000, 40_000
 STRETCH_SECONDS = 0.02
+# So many of a side's next images are read at once.
+FEW = 300
 # Rows get their date some time before their id: so ids are in the dates' order but for this much.
 SLACK, SLACK_ROWS = timedelta(hours=1), 2000
 
@@ -49,16 +51,15 @@ class Walk:
         """At most `most` ids beyond `at`; `seconds` None: for as long as it takes."""
         began, ids, stretch = time.monotonic(), [], FIRST_STRETCH
         start = self._first(at)
-        while (place := self._leap(start)) is not None:
+        while (here := self._stretch(start, stretch)) is not None:
             looked = time.monotonic()
-            end = place + self._step * (stretch - 1)
-            ids += self._between(place, end)[: most - len(ids)]
+            ids += self._matching(here)[: most - len(ids)]
             if len(ids) == most:
                 return Walked(ids, ids[-1])
-            start = end + self._step
+            start = here.end + self._step
             is_over = seconds is not None and time.monotonic() - began > seconds
             if is_over and self._low <= start <= self._high:
-                return Walked(ids, end, ended_early=True)
+                return Walked(ids, here.end, ended_early=True)
             stretch = _next_stretch(stretch, time.monotonic() - looked)
         return Walked(ids, None)
 
@@ -67,23 +68,56 @@ class Walk:
             return max(self._low, (at or 0) + 1)
         return self._high if at is None else min(self._high, at - 1)
 
-    def _leap(self, start: int) -> int | None:
-        """The first image from `start` on that every side allows, by its id; None when there is none."""
+    def _stretch(self, start: int, length: int) -> "_Stretch | None":
+        """What to look through next: the images from where every side has one on; where a side has only a few over a
+        longer way, those few. None when nothing is left."""
+        sparsest: _Stretch | None = None
         for side in self._sides:
-            nexts = [one for rows in side if (one := self._next(rows, start)) is not None]
-            if not nexts:
+            few = self._few(side, start)
+            if not few.ids:
                 return None
-            start = min(nexts) if self._step > 0 else max(nexts)
-        return start if self._low <= start <= self._high else None
+            start = few.ids[0]
+            if sparsest is None or abs(few.end - start) > abs(sparsest.end - start):
+                sparsest = few
+        if not self._low <= start <= self._high:
+            return None
+        end = start + self._step * (length - 1)
+        if sparsest is not None and (sparsest.end - end) * self._step > 0:
+            return _Stretch(start, sparsest.end, sparsest.ids)
+        return _Stretch(start, end, ())
 
-    def _next(self, rows: QuerySet, start: int) -> int | None:
+    def _few(self, side: Sequence[QuerySet], start: int) -> "_Stretch":
+        """The side's next images, and up to where these are all."""
+        found: set[int] = set()
+        end = self._high if self._step > 0 else self._low
+        for rows in side:
+            ids = self._next(rows, start)
+            found |= set(ids)
+            if len(ids) == FEW:
+                end = min(end, ids[-1]) if self._step > 0 else max(end, ids[-1])
+        inside = (one for one in found if (end - one) * self._step >= 0)
+        return _Stretch(start, end, sorted(inside, reverse=self._step < 0))
+
+    def _next(self, rows: QuerySet, start: int) -> list[int]:
         name = "id" if rows.model is Image else "image_id"
         beyond = rows.filter(**{f"{name}__{'gte' if self._step > 0 else 'lte'}": start})
-        return beyond.order_by(name if self._step > 0 else f"-{name}").values_list(name, flat=True).first()
+        return list(beyond.order_by(name if self._step > 0 else f"-{name}").values_list(name, flat=True)[:FEW])
 
-    def _between(self, start: int, end: int) -> QuerySet:
-        stretch = self._images.filter(id__gte=min(start, end), id__lte=max(start, end))
-        return stretch.order_by("id" if self._step > 0 else "-id").values_list("pk", flat=True)
+    def _matching(self, here: "_Stretch") -> QuerySet:
+        if here.ids:
+            found = self._images.filter(id__in=here.ids)
+        else:
+            found = self._images.filter(id__gte=min(here.start, here.end), id__lte=max(here.start, here.end))
+        return found.order_by("id" if self._step > 0 else "-id").values_list("pk", flat=True)
+
+
+@dataclass(frozen=True)
+class _Stretch:
+    """From `start` to `end`, both included; with `ids`, those alone."""
+
+    start: int
+    end: int
+    ids: Sequence[int]
 
 
 def images_walked(*, project: Project, wanted: ImageFilter, user: Person, at_once: int) -> Iterator[Sequence[int]]:

@@ -89,7 +89,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='pair',
-            index=models.Index(condition=models.Q(('truth_source', ''), _negated=True), fields=['project', 'truth_source', 'image'], name='pair_origin'),
+            index=models.Index(fields=['project', 'truth_source', 'image'], name='pair_origin'),
         ),
         migrations.AddIndex(
             model_name='pair',

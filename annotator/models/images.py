@@ -100,9 +100,7 @@ class Pair(models.Model):
             models.Index(fields=["project", "truth", "image"], name="pair_truths"),
             models.Index(fields=["concept", "truth", "image"], name="pair_concept_truths"),
             models.Index(fields=["image", "concept", "truth", "truth_source", "is_exhaustive"], name="pair_marks"),
-            models.Index(
-                fields=["project", "truth_source", "image"], condition=~Q(truth_source=""), name="pair_origin"
-            ),
+            models.Index(fields=["project", "truth_source", "image"], name="pair_origin"),
             models.Index(fields=["project", "image"], condition=Q(is_exhaustive=False), name="pair_partial"),
             models.Index(fields=["project", "image"], condition=Q(answers_differ=True), name="pair_differ"),
             models.Index(fields=["project", "image"], condition=Q(was_corrected=True), name="pair_corrected"),
