@@ -11,6 +11,7 @@ REGISTERING = (
     "annotator.data.imports",
     "annotator.data.exports",
     "annotator.data.snapshots",
+    "annotator.data.bulk_actions",
     "annotator.registry.training_runs",
     "annotator.predict.services",
     "annotator.label_studio.pull",

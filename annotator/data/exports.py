@@ -13,7 +13,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from annotator.common.active import concepts_active
+from annotator.common.active import concepts_active, images_removed
 from annotator.common.errors import RoostError
 from annotator.jobs.downloads import download_written
 from annotator.jobs.kinds import job_kind
@@ -105,6 +105,7 @@ def _concepts(project: Project, with_retired: bool) -> QuerySet[Concept]:
 
 def _settled(project: Project, splits: Sequence[str], with_retired: bool) -> QuerySet[Pair]:
     pairs = project.pairs.filter(concept__in=_concepts(project, with_retired)).exclude(truth=Pair.Truth.UNSEEN)
+    pairs = pairs.exclude(image__in=images_removed(project=project).values("pk"))
     return pairs.filter(image__split__in=splits) if splits else pairs
 
 

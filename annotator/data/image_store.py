@@ -29,6 +29,7 @@ from toolbox.files import move_into_place
 
 from . import buckets
 from .image_files import CHUNK_BYTES, bucket_object, image_path, incoming_path
+from .image_restore import images_restore
 from .splits import split_for
 
 PROBE_SECONDS = 20.0
@@ -143,7 +144,9 @@ class NewImage:
 def image_rows_add(*, project: Project, images: Sequence[NewImage]) -> dict[str, tuple[Image, bool]]:
     """Rows for stored files, and an unseen pair for each of the project's concepts: {sha256: (row, is new here)}."""
     wanted = {new.stored.sha256: new for new in reversed(images)}
-    known = {row.sha256: row for row in project.images.filter(sha256__in=wanted)}
+    known = {row.sha256: row for row in Image.with_trash.filter(project=project, sha256__in=wanted)}
+    if removed := [row.pk for row in known.values() if row.removed_at]:
+        images_restore(project=project, images=removed)
     rows = [_row(project, new) for sha256, new in wanted.items() if sha256 not in known]
     created = Image.objects.bulk_create(rows)
     concepts = list(concepts_active(project=project).values_list("pk", flat=True))

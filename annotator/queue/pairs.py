@@ -22,6 +22,8 @@ def pair_settle(*, annotation: Annotation) -> None:
         truth=Pair.Truth.PRESENT if present else Pair.Truth.ABSENT,
         truth_source=Pair.TruthSource.ANNOTATED,
         instances=annotation.instances,
+        is_exhaustive=True,
+        settled_by_import=None,
         round=annotation.task.round,
         settled_at=Now(),
         hard_negative=fired and not present,
