@@ -4,6 +4,7 @@ from django.contrib.auth import views as auth_views
 from django.urls import include, path, reverse_lazy
 
 from annotator.concepts import views as concepts
+from annotator.data import gallery_views as gallery
 from annotator.data import views as images
 from annotator.home import public, settings
 from annotator.home import views as projects
@@ -19,6 +20,10 @@ from annotator.review import views as reviews
 PROJECT = [
     path("", projects.project_home, name="project"),
     path("images/", images.images, name="images"),
+    path("images/act/", gallery.act, name="images-act"),
+    path("images/changes/", gallery.changes, name="changes"),
+    path("images/changes/<int:change_id>/undo/", gallery.undo, name="change-undo"),
+    path("images/trash/", gallery.trash, name="trash"),
     path("images/<str:sha256>/", images.image, name="image"),
     path("queue/", queue.queue, name="queue"),
     path("queue/histogram/", queue.histogram, name="queue-histogram"),

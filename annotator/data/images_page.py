@@ -46,6 +46,8 @@ def images_known_add(*, images: Sequence[Image], project: Project, user: Person)
     fields = ("image_id", "is_exhaustive", "concept__name", "concept__colour")
     for pair in rows.only(*fields).order_by("concept__category_id"):
         pair.truth = pair.visible_truth
+        # Whether every one is drawn would tell of a truth that is kept back.
+        pair.is_exhaustive = pair.is_exhaustive or pair.truth != Pair.Truth.PRESENT
         known[pair.image_id].append(pair)
     for image in images:
         image.known = known[image.pk]

@@ -4,6 +4,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotator.common.access import has_role, image_for, members_active
@@ -17,6 +18,7 @@ from annotator.queue.visibility import may_be_tested
 
 from .exports import export_file, export_start
 from .forms import ExportForm, ImportForm
+from .gallery_views import last_change
 from .image_filter import DISAGREEMENTS, ORIGINS, STATES, TRUTHS, filter_parsed
 from .image_page import image_known, image_layers, neighbours
 from .images_page import images_page, sources_of, split_counts
@@ -78,6 +80,8 @@ def _page(request: HttpRequest, project: Project, form: ImportForm, status: int 
         "wanted": wanted,
         "splits": split_counts(project=project),
         "choices": _choices(project),
+        "change": last_change(project=project, user=request.user),
+        "seen_at": timezone.now().isoformat(),
         "job": job,
         "importing": job is not None and job.state in Job.IN_FLIGHT,
         "may_import": has_role(user=request.user, project=project, role=ADMIN),
@@ -86,10 +90,12 @@ def _page(request: HttpRequest, project: Project, form: ImportForm, status: int 
 
 
 def _choices(project: Project) -> dict[str, object]:
-    """What each filter may be set to."""
+    """What each filter may be set to; `only_concept` is chosen for acts where there is no other."""
+    concepts = list(concepts_active(project=project))
     return {
+        "only_concept": concepts[0].pk if len(concepts) == 1 else None,
         "sources": [source for source in sources_of(project=project) if source],
-        "concepts": concepts_active(project=project),
+        "concepts": concepts,
         "truths": TRUTHS,
         "origins": ORIGINS,
         "states": STATES,
@@ -116,6 +122,7 @@ def image(request: HttpRequest, project: Project, sha256: str) -> HttpResponse:
         "before": before,
         "after": after,
         "asked": wanted.address,
+        "seen_at": timezone.now().isoformat(),
     }
     return page(request, "data/image.html", context, project=project)
 
