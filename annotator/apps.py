@@ -16,6 +16,7 @@ REGISTERING = (
     "annotator.data.exports",
     "annotator.data.snapshots",
     "annotator.data.publications",
+    "annotator.data.bulk_actions",
     "annotator.registry.training_runs",
     "annotator.predict.services",
     "annotator.label_studio.pull",

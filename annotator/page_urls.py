@@ -5,6 +5,7 @@ from django.urls import include, path, reverse_lazy
 
 from annotator.concepts import views as concepts
 from annotator.data import feed_views as feeds
+from annotator.data import gallery_views as gallery
 from annotator.data import snapshot_views as versions
 from annotator.data import splits_views as splits
 from annotator.data import views as images
@@ -22,6 +23,10 @@ from annotator.review import views as reviews
 PROJECT = [
     path("", projects.project_home, name="project"),
     path("images/", images.images, name="images"),
+    path("images/act/", gallery.act, name="images-act"),
+    path("images/changes/", gallery.changes, name="changes"),
+    path("images/changes/<int:change_id>/undo/", gallery.undo, name="change-undo"),
+    path("images/trash/", gallery.trash, name="trash"),
     path("images/<str:sha256>/", images.image, name="image"),
     path("feeds/", feeds.feeds, name="feeds"),
     path("feeds/<int:feed_id>/", feeds.switch, name="feed-switch"),

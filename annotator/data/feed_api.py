@@ -3,8 +3,7 @@
 from django.conf import settings
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
-from rest_framework.decorators import api_view, parser_classes
-from rest_framework.parsers import MultiPartParser
+from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,11 +16,8 @@ from .feed_import import POSTED_MOST, images_post
 from .feeds import feed_add, feed_states
 
 
-@extend_schema(request=serializers.PostImages, responses=answers(200, serializers.PostedImages))
-@api_view(["POST"])
-@parser_classes([MultiPartParser])
-def images(request: Request, slug: str) -> Response:
-    """Take in images, told file by file what came of each; they are mined, and queued where the model hesitates."""
+def images_taken_in(request: Request, slug: str) -> Response:
+    """The images of a multipart POST (gallery_api.images)."""
     project = project_for(request.user, slug, ADMIN)
     source = checked(request, serializers.PostImages)["source"]
     files = request.FILES.getlist("images")

@@ -27,6 +27,7 @@ from toolbox.pixels import FORMATS, MAGIC
 from . import buckets
 from .decoders import decoders
 from .image_files import CHUNK_BYTES, bucket_object, image_path, incoming_path
+from .image_restore import images_restore
 from .scenes import Newcomer
 from .split_plan import Placed, SplitPlan
 
@@ -255,7 +256,9 @@ def image_rows_add(
     `plan`: the import's, where one adds image after image.
     """
     wanted = {new.stored.sha256: new for new in reversed(images)}
-    known = {row.sha256: row for row in project.images.filter(sha256__in=wanted)}
+    known = {row.sha256: row for row in Image.with_trash.filter(project=project, sha256__in=wanted)}
+    if removed := [row.pk for row in known.values() if row.removed_at]:
+        images_restore(project=project, images=removed)
     fresh = {sha256: new for sha256, new in wanted.items() if sha256 not in known}
     places = (plan or SplitPlan(project=project)).place([_newcomer(new) for new in fresh.values()]) if fresh else {}
     created = Image.objects.bulk_create([_row(project, new, places[sha256]) for sha256, new in fresh.items()])

@@ -3,7 +3,7 @@
 from .annotations import Annotation, Draft, Review
 from .feeds import Feed, FeedFile
 from .images import Image, Pair, Prediction
-from .jobs import AuditEvent, Job
+from .jobs import AuditEvent, BulkAction, Job
 from .label_studio import LabelStudioAnswer, LabelStudioBell, LabelStudioLink, LabelStudioTask
 from .people import ApiToken, Invitation, Membership
 from .projects import Concept, Project
@@ -14,6 +14,7 @@ __all__ = [
     "Annotation",
     "ApiToken",
     "AuditEvent",
+    "BulkAction",
     "Concept",
     "Deployment",
     "Draft",

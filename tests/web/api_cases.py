@@ -245,6 +245,41 @@ def mend(farm):
     yield mended
 
 
+@case("GET /projects/{slug}/images")
+def images(farm):
+    settled(farm)
+    listed = farm.annotator.get(f"{BARN}/images", {"truth": "present", "added_from": "2020-01-01"})
+    assert [one["pairs"][0]["truth"] for one in listed.json()["images"]] == ["present"]
+    yield listed
+    yield farm.annotator.get(f"{BARN}/images", {"split": "moon"})
+    yield farm.outsider.get(f"{BARN}/images")
+
+
+@case("POST /projects/{slug}/images/act")
+def images_act(farm):
+    pair = factories.make_pair(farm.project)
+    told = post(farm.reviewer, f"{BARN}/images/act", {"do": "queue", "images": [pair.image.sha256]})
+    assert told.json()["done"] == 1
+    yield told
+    again = post(farm.reviewer, f"{BARN}/images/act", {"do": "queue", "filter": {"truth": "unseen"}})
+    assert again.json()["skipped"] == [
+        {"why": "it is in the queue, in somebody's hands or waits for review", "count": 1}
+    ]
+    yield again
+    yield post(farm.reviewer, f"{BARN}/images/act", {"do": "delete", "images": [pair.image.sha256]})
+    yield post(farm.reviewer, f"{BARN}/images/act", {"do": "absent", "images": [pair.image.sha256]})
+    yield post(farm.annotator, f"{BARN}/images/act", {"do": "queue", "images": [pair.image.sha256]})
+
+
+@case("POST /projects/{slug}/changes/{change_id}/undo")
+def change_undo(farm):
+    pair = factories.make_pair(farm.project)
+    done = post(farm.admin, f"{BARN}/images/act", {"do": "delete", "images": [pair.image.sha256]}).json()["id"]
+    yield post(farm.admin, f"{BARN}/changes/{done}/undo")
+    yield post(farm.admin, f"{BARN}/changes/{done}/undo")
+    yield post(farm.annotator, f"{BARN}/changes/{done}/undo")
+
+
 @case("POST /projects/{slug}/snapshots")
 def snapshots(farm):
     yield post(farm.admin, f"{BARN}/snapshots")  # of nothing

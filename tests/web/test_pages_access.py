@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from annotator.models import AuditEvent, Concept, Feed, Job, Membership, Project, Task
+from annotator.models import AuditEvent, BulkAction, Concept, Feed, Job, Membership, Project, Task
 from annotator.page_urls import PROJECT, urlpatterns
 from tests import factories
 
@@ -13,6 +13,10 @@ GET, POST, BOTH = ("get",), ("post",), ("get", "post")
 POLICY = {
     "project": ("annotator", GET),
     "images": ("annotator", BOTH),  # posting is the admins'
+    "images-act": ("reviewer", POST),
+    "changes": ("reviewer", GET),
+    "change-undo": ("reviewer", POST),
+    "trash": ("admin", BOTH),
     "image": ("annotator", GET),
     "feeds": ("annotator", BOTH),  # posting is the admins'
     "feed-switch": ("admin", POST),
@@ -105,6 +109,7 @@ def ids(barn, settings) -> dict[str, object]:
         "concept_id": barn.chicken.pk,
         "sha256": task.pair.image.sha256,
         "invitation_id": factories.make_invitation(barn.project, barn.admin).pk,
+        "change_id": BulkAction.objects.create(project=barn.project, user=barn.admin, kind="queue", done=1).pk,
         "name": "train.json",
         "feed_id": Feed.objects.create(project=barn.project, source="posted").pk,
     }
