@@ -29,6 +29,7 @@ urlpatterns = [
     path("projects/<slug:slug>/progress", tasks.progress, name="api-progress"),
     path("projects/<slug:slug>/mine", tasks.mine, name="api-mine"),
     path("projects/<slug:slug>/suspects", tasks.suspected_labels, name="api-suspects"),
+    path("projects/<slug:slug>/incomplete", tasks.incomplete, name="api-incomplete"),
     path("projects/<slug:slug>/snapshots", data.snapshots, name="api-snapshots"),
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", registry.retrain, name="api-retrain"),

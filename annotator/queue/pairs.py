@@ -2,7 +2,7 @@
 
 from django.db.models.functions import Now
 
-from annotator.models import Annotation, Pair, Task
+from annotator.models import Annotation, LabelStudioAnswer, Pair, Task
 from annotator.models.annotations import Verdict
 
 from .candidates import PRESENCE_SCORE
@@ -11,20 +11,29 @@ from .candidates import PRESENCE_SCORE
 def pair_settle(*, annotation: Annotation) -> None:
     """Write the annotation's verdict and masks down as the pair's truth. Call it inside the review's transaction.
 
-    Where the answer was known before, that stays the truth.
+    Where the answer was known before, that stays the truth. Every instance is outlined from then on, because that is
+    what the desk asks for; only what a Label Studio sent for which nobody vouches stays open.
     """
     if annotation.task.lane == Task.Reason.KNOWN_ANSWER:
         return
     present = annotation.verdict == Verdict.PRESENT
-    fired = bool(annotation.rejected_proposals) or _fired(annotation.pair)
+    # Where a pair was to be completed, people's own outlines stood in the proposals' place: to reject one is no firing.
+    rejected = annotation.task.lane != Task.Reason.INCOMPLETE and bool(annotation.rejected_proposals)
+    fired = rejected or _fired(annotation.pair)
     Pair.objects.filter(pk=annotation.pair_id).update(
         truth=Pair.Truth.PRESENT if present else Pair.Truth.ABSENT,
         truth_source=Pair.TruthSource.ANNOTATED,
         instances=annotation.instances,
+        is_exhaustive=not (present and _is_unvouched(annotation)),
         round=annotation.task.round,
         settled_at=Now(),
         hard_negative=fired and not present,
     )
+
+
+def _is_unvouched(annotation: Annotation) -> bool:
+    """Whether it came as it is from a Label Studio whose link does not say that all is annotated there."""
+    return LabelStudioAnswer.objects.filter(annotation=annotation, source__link__exhaustive=False).exists()
 
 
 def _fired(pair: Pair) -> bool:

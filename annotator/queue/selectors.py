@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotator.common.access import Person
+from annotator.common.masks import rle_box_xyxy
 from annotator.models import Annotation, Draft, Pair, Prediction, Project, Review, Task
 
 # What the model would draw, however unsure it is that the thing is there at all: the query's own score decides.
@@ -80,6 +81,24 @@ def proposed_instances(prediction: Prediction | None) -> list[dict]:
     """The proposals, best first: a prefix of the prediction's instances, so that indices agree."""
     found = prediction.instances if prediction else []
     return [one for one in found if one["query_score"] >= PROPOSED_QUERY_SCORE]
+
+
+def proposals_of(task: Task) -> list[dict]:
+    """What the desk offers to begin with: the model's proposals, or, where a pair is to be completed, what is outlined
+    in it already, in the shape of proposals."""
+    if task.lane != Task.Reason.INCOMPLETE:
+        return proposed_instances(prediction_of(task))
+    known = Pair.objects.values_list("instances", flat=True).get(pk=task.pair_id)
+    return [
+        {
+            "mask": one["mask"],
+            "box": list(rle_box_xyxy(one["mask"])),
+            "score": 1.0,
+            "query_score": 1.0,
+            "stability": 1.0,
+        }
+        for one in known
+    ]
 
 
 def draft_of(*, task: Task, user: Person) -> Draft | None:
