@@ -8,17 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, PngImagePlugin, TiffImagePlugin
 
-from toolbox.pixels import (
-    PixelsError,
-    captured_at,
-    is_shown_alike,
-    look_of,
-    looks_apart,
-    picture_opened,
-    pixels_read,
-    size_upright,
-    small,
-)
+from toolbox.look import look_of, looks_apart
+from toolbox.pixels import PixelsError, captured_at, is_shown_alike, picture_opened, pixels_read, size_upright, small
 
 LIMIT = 1_000_000
 

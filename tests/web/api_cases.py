@@ -250,6 +250,26 @@ def mend(farm):
     yield mended
 
 
+@case("POST /projects/{slug}/imports")
+def imports(farm):
+    yield post(farm.annotator, f"{BARN}/imports", {"place": "/somewhere"})
+    yield post(farm.admin, f"{BARN}/imports", {"place": "/etc"})  # opened by nobody
+    yield post(farm.admin, f"{BARN}/imports", {"place": "/etc", "kind": "guess"})
+    with TemporaryDirectory() as folder, override_settings(SOURCES=[folder]):
+        classes = {"hen": "chicken", "goose": ""}
+        yield post(farm.admin, f"{BARN}/imports", {"place": folder, "dry_run": True, "classes": classes})
+
+
+@case("POST /jobs/{job_id}/undo")
+def import_undo(farm):
+    imported = factories.make_job(farm.project, kind="import", state="succeeded")
+    image = factories.make_image(farm.project, added_by_import=imported)
+    yield post(farm.annotator, f"{V1}/jobs/{imported.pk}/undo")
+    yield post(farm.admin, f"{V1}/jobs/{imported.pk}/undo")
+    image.delete()
+    yield post(farm.admin, f"{V1}/jobs/{imported.pk}/undo")
+
+
 @case("GET /projects/{slug}/images")
 def images(farm):
     settled(farm)
