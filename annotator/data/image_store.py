@@ -8,6 +8,7 @@ import errno
 import hashlib
 import os
 import random
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -23,7 +24,7 @@ from annotator.common.active import concepts_active
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.models import Image, Pair, Project
 from toolbox.files import all_moved_into_place
-from toolbox.pixels import FORMATS, MAGIC
+from toolbox.pixels import FORMATS, is_like_image
 
 from . import buckets
 from .decoders import decoders
@@ -271,8 +272,9 @@ def _row(project: Project, new: NewImage) -> Image:
 
 
 def printable(name: str) -> str:
-    """A name from outside as one line of text; it is only ever shown, never used as a path."""
-    return "".join(character if character.isprintable() else "�" for character in name).strip()
+    """A name from outside as one line of text, composed; it is only ever shown, never used as a path."""
+    composed = unicodedata.normalize("NFC", name)
+    return "".join(character if character.isprintable() else "�" for character in composed).strip()
 
 
 def _copied(stream: Readable, target: Path) -> tuple[str, int]:
@@ -280,7 +282,7 @@ def _copied(stream: Readable, target: Path) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     with target.open("wb") as file:
         while chunk := stream.read(CHUNK_BYTES):
-            if not size and not chunk.startswith(MAGIC):
+            if not size and not is_like_image(chunk):
                 raise ImportRefusedError(f"It is no image that Roost reads ({', '.join(FORMATS)}).")
             size += len(chunk)
             if size > settings.MAX_UPLOAD_BYTES:
