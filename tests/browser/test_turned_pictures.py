@@ -19,7 +19,7 @@ CORNERS = """async (address) => {
   const context = canvas.getContext("2d");
   context.drawImage(bitmap, 0, 0);
   const at = (x, y) => [...context.getImageData(x * bitmap.width, y * bitmap.height, 1, 1).data].slice(0, 3);
-  const corners = [at(0.04, 0.03), at(0.96, 0.03), at(0.04, 0.97), at(0.96, 0.97)];
+  const corners = [at(0.04, 0.03), at(0.96, 0.03), at(0.17, 0.83), at(0.96, 0.97)];
   return { size: [bitmap.width, bitmap.height], corners };
 }"""
 
