@@ -56,6 +56,11 @@ class PixelsError(Exception):
     """The bytes are no picture that is read; the text says why and begins with «it»."""
 
 
+def is_like_image(start: bytes) -> bool:
+    """By its first dozen bytes; cheap, and no more than a reason to look closer."""
+    return start.startswith(MAGIC) and (not start.startswith(b"RIFF") or start[8:12] == b"WEBP")
+
+
 @contextmanager
 def picture_opened(source: Path | bytes, *, max_pixels: int, at_least_px: int = 0) -> Iterator[Image.Image]:
     """The decoded first frame as it lies in the file; PixelsError. The size is checked before any pixel is made.

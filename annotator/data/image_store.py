@@ -7,6 +7,7 @@ folder is this machine's copy: what is not in it is fetched when it is asked for
 import errno
 import hashlib
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -22,7 +23,7 @@ from annotator.common.active import concepts_active
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.models import Image, Pair, Project
 from toolbox.files import all_moved_into_place
-from toolbox.pixels import FORMATS, MAGIC
+from toolbox.pixels import FORMATS, is_like_image
 
 from . import buckets
 from .decoders import decoders
@@ -297,8 +298,9 @@ def _source(new: NewImage) -> str:
 
 
 def printable(name: str) -> str:
-    """A name from outside as one line of text; it is only ever shown, never used as a path."""
-    return "".join(character if character.isprintable() else "�" for character in name).strip()
+    """A name from outside as one line of text, composed; it is only ever shown, never used as a path."""
+    composed = unicodedata.normalize("NFC", name)
+    return "".join(character if character.isprintable() else "�" for character in composed).strip()
 
 
 def _copied(stream: Readable, target: Path) -> tuple[str, int]:
@@ -306,7 +308,7 @@ def _copied(stream: Readable, target: Path) -> tuple[str, int]:
     digest, size = hashlib.sha256(), 0
     with target.open("wb") as file:
         while chunk := stream.read(CHUNK_BYTES):
-            if not size and not chunk.startswith(MAGIC):
+            if not size and not is_like_image(chunk):
                 raise ImportRefusedError(f"It is no image that Roost reads ({', '.join(FORMATS)}).")
             size += len(chunk)
             if size > settings.MAX_UPLOAD_BYTES:

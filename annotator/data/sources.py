@@ -5,14 +5,16 @@ carry links. Here names are only looked up, never used as paths, and bytes are c
 """
 
 import os
+import re
 import stat
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Protocol, Self
 
 from annotator.common.errors import ImportRefusedError
+from toolbox.pixels import is_like_image
 
 from .formats.records import Problem
 
@@ -21,6 +23,9 @@ MAX_UNPACKED_BYTES = 50 * 1024**3
 MAX_RATIO = 100
 RATIO_FROM_BYTES = 10 * 1024 * 1024
 LOCAL_HEADER_BYTES = 30
+READ_BYTES = 1024 * 1024
+LOCKED_FLAG, UTF8_FLAG = 0x1, 0x800
+DISK = re.compile("[A-Za-z]:/")
 IGNORED = {".ds_store", "thumbs.db", "desktop.ini"}
 
 
@@ -102,10 +107,13 @@ class ZipSource:
         members = [info for info in archive.infolist() if not info.is_dir()]
         _check_whole(members)
         for info in members:
-            if why := _unfit(info, self._members):
-                self.problems.append(Problem(info.filename[:200], why))
-            elif not _ignored(info.filename):
-                self._members[info.filename] = info
+            name = _member_name(info)
+            if name.endswith("/"):  # a folder, by a separator that zipfile does not know
+                continue
+            if why := _unfit(info, name, self._members):
+                self.problems.append(Problem(name[:200], why))
+            elif not _ignored(name):
+                self._members[name] = info
         self.names = sorted(self._members)
 
     def open(self, name: str) -> Stream:
@@ -129,17 +137,26 @@ class _Counted:
         self._limit = max(RATIO_FROM_BYTES, info.compress_size * MAX_RATIO)
 
     def read(self, size: int = -1, /) -> bytes:
-        try:
-            chunk = self._stream.read(min(size, self._limit + 1) if size >= 0 else self._limit + 1)
-        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-            raise ImportRefusedError(f"It is damaged inside the zip: {error}.") from error
-        except Exception as error:  # zlib.error, lzma.LZMAError: one for each way to pack
-            raise ImportRefusedError(f"It can't be unpacked: {error}.") from error
+        if size < 0:
+            return b"".join(iter(lambda: self.read(READ_BYTES), b""))
+        chunk = self._unpacked(min(size, self._limit - self._read_bytes + 1))
+        if not self._read_bytes and is_like_image(chunk):
+            # A dark picture that is not compressed itself packs 1000 to 1. It is bounded as one in a folder is, by
+            # ROOST_MAX_UPLOAD_BYTES and ROOST_MAX_IMAGE_PIXELS, and with the rest of the zip.
+            self._limit = MAX_UNPACKED_BYTES
         self._read_bytes += len(chunk)
         self._source.count(len(chunk))
         if self._read_bytes > self._limit:
             raise ImportRefusedError(f"It unpacks to more than {MAX_RATIO} times its size: a zip bomb.")
         return chunk
+
+    def _unpacked(self, size: int) -> bytes:
+        try:
+            return self._stream.read(size)
+        except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+            raise ImportRefusedError(f"It is damaged inside the zip: {error}.") from error
+        except Exception as error:  # zlib.error, lzma.LZMAError: one for each way to pack
+            raise ImportRefusedError(f"It can't be unpacked: {error}.") from error
 
     def __enter__(self) -> Self:
         return self
@@ -160,15 +177,24 @@ def _check_whole(members: list[zipfile.ZipInfo]) -> None:
         end = info.header_offset + LOCAL_HEADER_BYTES + info.compress_size
 
 
-def _unfit(info: zipfile.ZipInfo, known: dict[str, zipfile.ZipInfo]) -> str:
-    name, mode = info.orig_filename, info.external_attr >> 16
-    if name.startswith(("/", "\\")) or "\\" in name or ":" in name or "\0" in name or ".." in name.split("/"):
+def _member_name(info: zipfile.ZipInfo) -> str:
+    """With `/` between folders: Windows' own tools write `\\`. Finder writes UTF-8 without the flag that says so."""
+    name = info.orig_filename
+    if not info.flag_bits & UTF8_FLAG and not name.isascii():
+        with suppress(UnicodeError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")
+
+
+def _unfit(info: zipfile.ZipInfo, name: str, known: dict[str, zipfile.ZipInfo]) -> str:
+    mode = info.external_attr >> 16
+    if name.startswith("/") or DISK.match(name) or "\0" in name or ".." in name.split("/"):
         return "Its name leads out of the zip's own folder."
     if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
         return "It is a link or no plain file; links are not followed."
-    if info.flag_bits & 0x1:
+    if info.flag_bits & LOCKED_FLAG:
         return "It is locked with a password; pack it without one."
-    return "Another file of the zip has the same name; the first one counts." if info.filename in known else ""
+    return "Another file of the zip has the same name; the first one counts." if name in known else ""
 
 
 def _ignored(name: str) -> bool:
