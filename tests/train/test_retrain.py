@@ -92,7 +92,7 @@ def test_checked_out_version_with_named_images_gives_the_same_weights(world: dic
         target = tmp_path / "images" / image.parent.name / f"{image.name}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(image, target)
-    elsewhere = world | {"snapshot": str(tmp_path / "snapshot"), "images": str(tmp_path / "images")}
+    elsewhere = world | {name: str(tmp_path / name) for name in ("snapshot", "images", "features")}
     assert train(world, tmp_path / "here")["weights_hash"] == train(elsewhere, tmp_path / "there")["weights_hash"]
 
 
