@@ -57,7 +57,6 @@ PROJECT = [
     path("snapshots/take/", versions.take_snapshot, name="snapshot-take"),
     path("snapshots/<int:number>/", versions.snapshot, name="snapshot"),
     path("snapshots/<int:number>/publish/", versions.publish, name="snapshot-publish"),
-    path("snapshots/<int:number>/compare/", versions.compare, name="snapshot-compare"),
     path("snapshots/<int:number>/to/<int:other>/", versions.difference, name="snapshot-difference"),
     path("snapshots/<int:number>/<str:name>", images.snapshot_download, name="snapshot-download"),
     path("exports/", images.export, name="export"),

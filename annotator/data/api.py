@@ -20,7 +20,7 @@ from .publications import publish_start
 from .snapshot_difference import difference_plain, snapshot_called, snapshot_difference
 from .snapshot_folders import snapshot_numbered
 from .snapshot_names import snapshot_describe
-from .snapshot_serializers import Difference, Snapshot, SnapshotWords
+from .snapshot_serializers import Snapshot, SnapshotDifference, SnapshotWords
 from .snapshots import snapshot_start
 from .split_moves import splits_mend
 from .splits_page import splits_report
@@ -51,13 +51,15 @@ def snapshot(request: Request, slug: str, number: int) -> Response:
     return Response(Snapshot(row).data)
 
 
-@extend_schema(responses=answers(200, Difference))
+@extend_schema(responses=answers(200, SnapshotDifference))
 @api_view(["GET"])
 def snapshot_diff(request: Request, slug: str, number: int, other: str) -> Response:
     """From this one to `other` (a number or a tag): pairs added, changed and removed, with the first 20 of each."""
     project = _project_untested(request, slug)
     before, after = snapshot_numbered(project=project, number=number), snapshot_called(project=project, called=other)
-    return Response(Difference(difference_plain(snapshot_difference(before=before, after=after, examples=20))).data)
+    return Response(
+        SnapshotDifference(difference_plain(snapshot_difference(before=before, after=after, examples=20))).data
+    )
 
 
 @extend_schema(request=None, responses=answers(202, Job))

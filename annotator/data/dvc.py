@@ -50,6 +50,10 @@ def dvc_required() -> str:
     return program
 
 
+def dvc_version() -> str:
+    return _run("dvc --version", [dvc_required(), "--version"], _environment(), lambda: False).strip()
+
+
 def dvc(folder: Path, *words: str, should_stop: Callable[[], bool] = lambda: False) -> str:
     """It ends with this process: a second attempt must not meet the first one's DVC."""
     command = child_command([dvc_required(), "--cd", str(folder), *words])

@@ -1,5 +1,6 @@
 """What changed between two snapshots: both lists of pairs are read once, side by side, in their common order."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,7 +9,7 @@ from annotator.common.errors import RoostError
 from annotator.models import Project, Snapshot
 
 from .snapshot_folders import snapshot_folder, snapshot_numbered
-from .snapshot_reading import Line, lines_of
+from .snapshot_reading import Line, written_lines_of
 
 ADDED, CHANGED, REMOVED = KINDS = ("added", "changed", "removed")
 # What of a pair can change; the words of the page.
@@ -80,8 +81,9 @@ class Difference:
 def snapshot_difference(*, before: Snapshot, after: Snapshot, examples: int | None = 8) -> Difference:
     """`examples`: how many pairs of each kind to keep; None keeps all of them."""
     found = Difference(before, after)
-    for old, new in _side_by_side(lines_of(snapshot_folder(before)), lines_of(snapshot_folder(after))):
-        if old == new:
+    lines = [written_lines_of(snapshot_folder(snapshot)) for snapshot in (before, after)]
+    for old, new in _side_by_side(*lines):
+        if old is new is None:
             found.counts["same"] += 1
         else:
             found.count(Change(_kind(old, new), old, new), examples)
@@ -103,15 +105,25 @@ def _kind(old: Line | None, new: Line | None) -> str:
     return ADDED if old is None else REMOVED if new is None else CHANGED
 
 
-def _side_by_side(before: Iterator[Line], after: Iterator[Line]) -> Iterator[tuple[Line | None, Line | None]]:
+def _side_by_side(before: Iterator[bytes], after: Iterator[bytes]) -> Iterator[tuple[Line | None, Line | None]]:
+    """A pair as both have it, None where one lacks it; (None, None) for one that is the same, as most are."""
     old, new = next(before, None), next(after, None)
     while old is not None or new is not None:
-        place = min(_place(line) for line in (old, new) if line is not None)
-        mine = old if old is not None and _place(old) == place else None
-        yours = new if new is not None and _place(new) == place else None
+        if old == new:
+            yield None, None
+            old, new = next(before, None), next(after, None)
+            continue
+        left, right = _parsed(old), _parsed(new)
+        place = min(_place(line) for line in (left, right) if line is not None)
+        mine = left if left is not None and _place(left) == place else None
+        yours = right if right is not None and _place(right) == place else None
         yield mine, yours
         old = next(before, None) if mine else old
         new = next(after, None) if yours else new
+
+
+def _parsed(line: bytes | None) -> Line | None:
+    return None if line is None else json.loads(line)
 
 
 def _place(line: Line) -> tuple[str, str]:

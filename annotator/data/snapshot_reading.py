@@ -9,13 +9,18 @@ from annotator.common.errors import RoostError
 from annotator.common.masks import Rle
 from annotator.models import Image
 
-from .snapshot_documents import PAIRS_FILE, pair_line
+from .snapshot_documents import PAIRS_FILE, canonical, pair_line
 
 Line = dict[str, Any]
 
 
 def lines_of(folder: Path) -> Iterator[Line]:
     """In the order of image hash and phrase; RoostError when the snapshot's files are gone."""
+    return map(json.loads, written_lines_of(folder))
+
+
+def written_lines_of(folder: Path) -> Iterator[bytes]:
+    """The same as they are written: equal pairs have equal bytes."""
     if not folder.is_dir():
         raise RoostError(
             f"The files of this snapshot are gone from {folder}; bring them back from a backup.",
@@ -23,13 +28,13 @@ def lines_of(folder: Path) -> Iterator[Line]:
             http_status=404,
         )
     listed = folder / PAIRS_FILE
-    return _listed(listed) if listed.is_file() else iter(_from_documents(folder))
+    return _listed(listed) if listed.is_file() else map(canonical, _from_documents(folder))
 
 
-def _listed(path: Path) -> Iterator[Line]:
+def _listed(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         for line in file:
-            yield json.loads(line)
+            yield line.rstrip(b"\n")
 
 
 def _from_documents(folder: Path) -> list[Line]:

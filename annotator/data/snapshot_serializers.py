@@ -47,7 +47,7 @@ class ChangeExample(serializers.Serializer):
     after = serializers.DictField(allow_null=True)
 
 
-class Difference(serializers.Serializer):
+class SnapshotDifference(serializers.Serializer):
     before = NamedSnapshot()
     after = NamedSnapshot()
     counts = serializers.DictField(child=serializers.IntegerField())

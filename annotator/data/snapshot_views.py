@@ -7,7 +7,7 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from annotator.common.errors import RoostError
-from annotator.common.shell import ADMIN, errors_told, page, project_page, refusals_told
+from annotator.common.shell import ADMIN, errors_told, page, project_page, refusals_told, whole_number
 from annotator.jobs.selectors import newest_job
 from annotator.models import Job, Project, Snapshot
 from annotator.queue.visibility import may_be_tested
@@ -25,10 +25,12 @@ from .snapshots_page import change_cards, concept_rows, snapshot_row
 @require_http_methods(["GET", "HEAD", "POST"])
 @project_page()
 def snapshot(request: HttpRequest, project: Project, number: int) -> HttpResponse:
-    """GET looks; POST changes name, notes and tag and is the admins' alone."""
+    """GET looks, with ?since=<number> at what changed; POST changes name, notes and tag and is the admins' alone."""
     row = _snapshot(project, number)
     if request.method == "POST":
         return describe(request, slug=project.slug, number=number)
+    if since := whole_number(request.GET.get("since")):
+        return redirect("snapshot-difference", project.slug, _snapshot(project, since).number, number)
     words = {"name": row.name, "notes": row.notes, "tag": row.tag}
     return _page(request, row, SnapshotForm(initial=words))
 
@@ -81,16 +83,6 @@ def difference(request: HttpRequest, project: Project, number: int, other: int) 
         }
         return page(request, "data/snapshot_difference.html", context, project=project)
     return redirect("snapshot", project.slug, number)
-
-
-@require_safe
-@project_page()
-def compare(request: HttpRequest, project: Project, number: int) -> HttpResponse:
-    """The form that chooses what to compare with leads here, and on to the page with an address of its own."""
-    other = request.GET.get("with", "")
-    if not (other.isascii() and other.isdecimal() and len(other) < 10):
-        raise Http404
-    return redirect("snapshot-difference", project.slug, _snapshot(project, int(other)).number, number)
 
 
 @require_POST

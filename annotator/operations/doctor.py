@@ -19,6 +19,8 @@ from annotator import ml_client
 from annotator.celery import app
 from annotator.common.errors import RoostError
 from annotator.data import buckets
+from annotator.data.data_repository import remote_of
+from annotator.data.dvc import dvc_program, dvc_version
 from annotator.jobs.workers import workers_alive
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.links import link_check
@@ -47,7 +49,8 @@ class Finding:
 
 def diagnose(*, running: bool = True) -> Iterator[Finding]:
     """All findings, in the order of what depends on what; without `running`, the installation alone."""
-    checks: list[Callable[[], Finding]] = [_python, _packages, _weights, _database, _folder, _bucket, _sources, _broker]
+    checks: list[Callable[[], Finding]] = [_python, _packages, _weights, _database, _folder, _bucket, _sources]
+    checks += [_data_versions, _broker]
     if running:
         checks += [_served_weights, _workers, _backend, _label_studio]
     for check in [*checks, _gpu, _jemalloc]:
@@ -167,6 +170,19 @@ def _sources() -> Finding:
         return Finding("open sources", False, f"ROOST_SOURCES names no folder: {', '.join(absent)}")
     opened = ", ".join([*settings.SOURCES, *settings.BUCKETS])
     return Finding("open sources", True if opened else None, opened or "none; what people import, they upload")
+
+
+def _data_versions() -> Finding:
+    """Whether they can be published, and where to."""
+    if dvc_program() is None:
+        absent = "DVC is not installed; snapshots work, but are not published (requirements-extras.txt, ROOST_DVC)"
+        return Finding("data versions", None, absent)
+    try:
+        remote, version = remote_of(""), dvc_version()
+    except RoostError as error:
+        return Finding("data versions", False, str(error))
+    where = f"pushed to {settings.DATA_REMOTE}" if remote else "kept on this machine (ROOST_DATA_REMOTE)"
+    return Finding("data versions", True, f"DVC {version}, {where}")
 
 
 def _broker() -> Finding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,17 @@ def test_same_seed_gives_the_same_model_and_another_seed_another(world: dict[str
         weights.append(last_weights(tmp_path / str(number)))
     same = [all(torch.equal(weights[0][key], other[key]) for key in weights[0]) for other in weights[1:]]
     assert same == [True, False]
+
+
+def test_checked_out_version_with_named_images_gives_the_same_weights(world: dict[str, str], tmp_path: Path) -> None:
+    """A data version that DVC brought: the same documents elsewhere, the images under their hash with an ending."""
+    shutil.copytree(world["snapshot"], tmp_path / "snapshot")
+    for image in Path(world["images"]).glob("??/*"):
+        target = tmp_path / "images" / image.parent.name / f"{image.name}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(image, target)
+    elsewhere = world | {name: str(tmp_path / name) for name in ("snapshot", "images", "features")}
+    assert train(world, tmp_path / "here")["weights_hash"] == train(elsewhere, tmp_path / "there")["weights_hash"]
 
 
 def test_backbone_and_click_decoder_do_not_move_and_the_heads_do(world: dict[str, str], tmp_path: Path) -> None:

@@ -46,6 +46,9 @@ POLICY = {
     "snapshots": ("annotator", GET),
     "snapshot-take": ("admin", POST),
     "snapshot-download": ("annotator", GET),
+    "snapshot": ("annotator", BOTH),  # posting is the admins'
+    "snapshot-publish": ("admin", POST),
+    "snapshot-difference": ("annotator", GET),
     "export": ("reviewer", POST),
     "export-download": ("reviewer", GET),
     "training": ("annotator", GET),
@@ -97,6 +100,7 @@ def ids(barn, settings) -> dict[str, object]:
     folder = settings.SNAPSHOTS_DIR / run.snapshot.content_hash
     folder.mkdir(parents=True)
     (folder / "train.json").write_text("{}")
+    (folder / "pairs.jsonl").write_text("")
     done_job = {"state": Job.State.SUCCEEDED, "report": {"file": "barn.zip"}}
     export = factories.make_job(barn.project, **done_job)
     predicted = factories.make_job(barn.project, kind=Job.Kind.PREDICT, **done_job)
@@ -110,6 +114,7 @@ def ids(barn, settings) -> dict[str, object]:
         "export_id": export.pk,
         "predicted_id": predicted.pk,
         "number": run.number,
+        "other": run.snapshot.number,
         "user_id": barn.annotator.pk,
         "concept_id": barn.chicken.pk,
         "sha256": task.pair.image.sha256,
