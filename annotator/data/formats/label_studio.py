@@ -19,7 +19,10 @@ from .records import Category, ImageRecord, Instance, Problem
 from .shapes import NO_LABEL
 
 BRUSH, ABSENT, IMAGE = "brush", "absent", "image"
-WRONG_SIZE = "It was drawn on {} x {} px, the image has {} x {}; if the sides are swapped, EXIF orientation turns it."
+WRONG_SIZE = (
+    "Its size is not the image's: drawn on {} x {} px, the image has {} x {}. If the sides are swapped, EXIF "
+    "orientation turns it."
+)
 
 
 def label_config(categories: Sequence[Category]) -> str:

@@ -51,6 +51,8 @@ def _polygon(value: dict, size_px: Size) -> Rle:
 
 def _rectangle(value: dict, size_px: Size) -> Rle:
     """Turned about its first corner."""
+    if not {"x", "y", "width", "height"} <= set(value):
+        raise MaskError("It has no sides and no mask.")
     x, y, width, height = _pixels(value, ("x", "y", "width", "height"), size_px)
     if width <= 0 or height <= 0:
         raise MaskError("Its width and height must be more than 0.")
