@@ -2,7 +2,7 @@
 are lists of bytes, which as Python numbers take many times their text."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -34,7 +34,7 @@ class TaskList:
             except ImportRefusedError as error:
                 self.problems.append(Problem(f"task no. {number}", str(error)))
         names = sorted({*self.counts, *self._absent})
-        self.categories = [Category(number, name) for number, name in enumerate(names, start=1)]
+        self.categories: Sequence[Category] = [Category(number, name) for number, name in enumerate(names, start=1)]
 
     def read(self, listed: Listed, size_px: Size) -> tuple[ImageRecord, list[Problem]]:
         task = msgspec.json.decode(listed.key)

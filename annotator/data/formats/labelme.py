@@ -78,7 +78,7 @@ class LabelMeFolder:
         self.problems: list[Problem] = []
         self.images = [listed for name in names if (listed := self._listed(name))]
         labels = sorted({*self.counts, *self._negatives} - {NO_LABEL})
-        self.categories = [Category(number, label) for number, label in enumerate(labels, start=1)]
+        self.categories: Sequence[Category] = [Category(number, label) for number, label in enumerate(labels, start=1)]
 
     def read(self, listed: Listed, size_px: Size) -> tuple[ImageRecord, list[Problem]]:
         record, problems = read(self._document(listed.key), size_px=size_px)
