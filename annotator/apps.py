@@ -9,6 +9,7 @@ REGISTERING = (
     "annotator.jobs.services",
     "annotator.queue.mining",
     "annotator.data.imports",
+    "annotator.data.import_undo",
     "annotator.data.exports",
     "annotator.data.snapshots",
     "annotator.registry.training_runs",

@@ -261,4 +261,6 @@ SOURCES = _list("ROOST_SOURCES", "")
 BUCKETS = _list("ROOST_BUCKETS", "")
 
 MAX_IMAGE_PIXELS = int(os.environ.get("ROOST_MAX_IMAGE_PIXELS", str(100_000_000)))
+# Child processes that decode what comes in, one a core.
+IMAGE_DECODERS = int(os.environ.get("ROOST_IMAGE_DECODERS", "0")) or min(os.cpu_count() or 1, 4)
 MAX_UPLOAD_BYTES = int(os.environ.get("ROOST_MAX_UPLOAD_BYTES", str(2 * 1024**3)))

@@ -23,6 +23,18 @@ def instances_from_wire(instances: Sequence[dict], *, image: Image) -> list[dict
     return [_instance(number, wire, image) for number, wire in enumerate(instances, start=1)]
 
 
+def boxes_refused(instances: Sequence[dict], *, boxes: Sequence[dict]) -> None:
+    """An import's box is shown to go on from; as an answer it would teach that the object is a rectangle.
+
+    `boxes`: the pair's instances, of which the coarse ones count; RoostError names the instance, from 1.
+    """
+    coarse = {one["mask"]["counts"] for one in boxes if one.get("coarse")}
+    for number, instance in enumerate(instances, start=1):
+        if instance["mask"]["counts"] in coarse:
+            words = "is still the imported box: click on the object to have its outline drawn, or take the box away."
+            raise RoostError(f"Instance {number} {words}", code="still_a_box")
+
+
 def verdict_checked(verdict: str, instances: Sequence[dict]) -> str:
     """`present` wants an instance, `absent` wants none."""
     if verdict not in Verdict.values:

@@ -1,7 +1,8 @@
 """A child process that decodes images from strangers, so that a bomb or a decoder's bug ends it and not its parent.
 
-Reads one JSON request a line, `{"path", "max_pixels"}`, answers one line, `{"width", "height", "media_type"}` (the size
-after the EXIF transpose) or `{"refused": sentence}`. Starts without Django; image_store.py holds its leash.
+Reads one JSON request a line, `{"path", "max_pixels"}`, answers one line: `{"width", "height"}` of the upright picture,
+`"media_type"`, `"captured_at"` (ISO, or null), `"look"` (toolbox/pixels.py), or `{"refused": sentence}`. Starts without
+Django; decoders.py holds its leash.
 """
 
 import json
@@ -9,46 +10,39 @@ import resource
 import signal
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-FORMATS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "BMP": "image/bmp", "TIFF": "image/tiff"}
+from toolbox.pixels import MEDIA_TYPES, PixelsError, captured_at, look_of, picture_opened, size_upright, small
+
 MEMORY_BYTES = 2 * 1024**3
 SECONDS = 30
-ORIENTATION_TAG = 0x0112
-ON_ITS_SIDE = {5, 6, 7, 8}
-
-
-class RefusedImage(Exception):
-    """No image that Roost takes; the text says why."""
 
 
 def probe(path: str, max_pixels: int) -> dict[str, Any]:
-    """Decode the first frame wholly; its size and type, or why not."""
+    """Decode the first frame wholly; its size, type, time and look, or why not."""
     try:
-        return _decoded(path, max_pixels)
-    except RefusedImage as error:
-        return {"refused": str(error)}
-    except Image.UnidentifiedImageError:
-        return {"refused": f"It is no image that Roost reads ({', '.join(FORMATS)})."}
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, MemoryError):
+        with picture_opened(Path(path), max_pixels=max_pixels) as image:
+            taken = captured_at(image)
+            width, height = size_upright(image)
+            return {
+                "width": width,
+                "height": height,
+                "media_type": MEDIA_TYPES[str(image.format)],
+                "captured_at": taken.isoformat() if taken else None,
+                "look": look_of(small(image)),
+            }
+    except PixelsError as error:
+        return {"refused": sentence(error)}
+    except MemoryError:
         return {"refused": "It would take too much memory to decode."}
-    except Exception as error:
-        return {"refused": f"The file is damaged: {error}."}
 
 
-def _decoded(path: str, max_pixels: int) -> dict[str, Any]:
-    with Image.open(path, formats=list(FORMATS)) as image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise RefusedImage(
-                f"It has {width} x {height} px, more than the {max_pixels:,} px that ROOST_MAX_IMAGE_PIXELS allows."
-            )
-        image.load()
-        if image.getexif().get(ORIENTATION_TAG) in ON_ITS_SIDE:
-            width, height = height, width
-        return {"width": width, "height": height, "media_type": FORMATS[str(image.format)]}
+def sentence(error: PixelsError) -> str:
+    words = str(error)
+    return f"{words[0].upper()}{words[1:]}."
 
 
 def main() -> None:

@@ -4,20 +4,17 @@ They lie in IMAGES_DIR. With ROOST_IMAGES_BUCKET they lie in that bucket as well
 folder is this machine's copy: what is not in it is fetched when it is asked for.
 """
 
-import atexit
 import errno
 import hashlib
-import json
 import os
 import random
-import selectors
-import subprocess
-import sys
-import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 from django.conf import settings
 from django.db import transaction
@@ -25,17 +22,16 @@ from django.db import transaction
 from annotator.common.active import concepts_active
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.models import Image, Pair, Project
-from toolbox.files import move_into_place
+from toolbox.files import all_moved_into_place
+from toolbox.pixels import FORMATS, MAGIC
 
 from . import buckets
+from .decoders import decoders
 from .image_files import CHUNK_BYTES, bucket_object, image_path, incoming_path
 from .splits import split_for
 
-PROBE_SECONDS = 20.0
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-# What the decoding child needs of the environment; no secret is among it.
-CHILD_VARIABLES = ("PATH", "LANG", "LD_LIBRARY_PATH", "PYTHONPATH")
-MAGIC = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF", b"BM", b"II*\x00", b"MM\x00*")
+Announce = Callable[[str], object]
 
 
 class DiskFullError(RoostError):
@@ -51,7 +47,10 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class StoredFile:
-    """An accepted original. `width`, `height` after the EXIF transpose; `is_new`: its bytes were not here before."""
+    """An accepted original. `width`, `height` of the upright picture; `is_new`: its bytes were not here before.
+
+    `captured_at`: by EXIF, in UTC where the camera named no offset. `look`: toolbox.pixels.look_of.
+    """
 
     sha256: str
     bytes: int
@@ -59,41 +58,137 @@ class StoredFile:
     height: int
     media_type: str
     is_new: bool
+    captured_at: datetime | None = None
+    look: str = ""
 
 
-def image_file_store(*, stream: Readable, announce: Callable[[str], object] = lambda sha256: None) -> StoredFile:
+def image_file_store(*, stream: Readable, announce: Announce = lambda sha256: None) -> StoredFile:
     """Take a file in: hash while copying, decode in a child, move to its name. ImportRefusedError says why not.
 
     `announce` is told the hash before a file that was not here gets its name.
     """
-    incoming = incoming_path()
+    with _room_told(), _Intake(announce) as intake:
+        intake.take(lambda: nullcontext(stream))
+        stored = intake.settled()[0]
+    if isinstance(stored, ImportRefusedError):
+        raise stored
+    return stored
+
+
+def image_files_store(
+    *,
+    openers: Sequence[Callable[[], AbstractContextManager[Readable]]],
+    announce: Announce = lambda sha256: None,
+    on_read: Callable[[int], object] = lambda done: None,
+) -> list[StoredFile | ImportRefusedError]:
+    """Many files at once, in their order: each stored, or why not. Call it with what one commit of rows will hold.
+
+    While one file is copied, those before it are decoded by several children; the disk is asked once, at the end, to
+    hold them all. `on_read` is told how many were read so far, and may raise to stop: then none of them is stored.
+    """
+    with _room_told(), _Intake(announce) as intake:
+        for done, opener in enumerate(openers, 1):
+            intake.take_or_refuse(opener)
+            on_read(done)
+        return intake.settled()
+
+
+class _Intake:
+    """Files on their way in, each below a name of its own until all of them are known to be good."""
+
+    def __init__(self, announce: Announce) -> None:
+        self._announce = announce
+        self._entries: list[_Entry | ImportRefusedError] = []
+        self._incoming: list[Path] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        wait(entry.found for entry in self._entries if isinstance(entry, _Entry))  # children still read them
+        for path in self._incoming:
+            path.unlink(missing_ok=True)
+
+    def take(self, opener: Callable[[], AbstractContextManager[Readable]]) -> None:
+        incoming = incoming_path()
+        self._incoming.append(incoming)
+        try:
+            with opener() as stream:
+                sha256, size = _copied(stream, incoming)
+        except ImportRefusedError as refused:
+            incoming.unlink(missing_ok=True)
+            self._entries.append(refused)
+        else:
+            self._entries.append(_Entry(sha256, size, incoming, decoders.probe_started(incoming)))
+
+    def take_or_refuse(self, opener: Callable[[], AbstractContextManager[Readable]]) -> None:
+        try:
+            self.take(opener)
+        except (KeyError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in NO_ROOM:
+                raise
+            self._entries.append(ImportRefusedError("It is not there, or can't be read."))
+
+    def settled(self) -> list[StoredFile | ImportRefusedError]:
+        """What became of each; those that are good have their names, and have them after a power cut as well."""
+        refused = {n: entry for n, entry in enumerate(self._entries) if isinstance(entry, ImportRefusedError)}
+        entries = {n: entry for n, entry in enumerate(self._entries) if isinstance(entry, _Entry)}
+        for n, entry in entries.items():
+            if "refused" in (found := entry.found.result()):
+                refused[n] = ImportRefusedError(found["refused"])
+        good = {entry.sha256: entry for n, entry in reversed(entries.items()) if n not in refused}
+        new = _put_in_place({sha256: entry.incoming for sha256, entry in good.items()}, self._announce)
+        return [
+            refused[n] if n in refused else entries[n].stored(is_new=entries[n] in _firsts(good, new))
+            for n in range(len(self._entries))
+        ]
+
+
+@dataclass(frozen=True, eq=False)
+class _Entry:
+    sha256: str
+    bytes: int
+    incoming: Path
+    found: "Future[dict[str, Any]]"
+
+    def stored(self, *, is_new: bool) -> StoredFile:
+        found = dict(self.found.result())
+        taken = found.pop("captured_at")
+        return StoredFile(
+            sha256=self.sha256,
+            bytes=self.bytes,
+            is_new=is_new,
+            captured_at=datetime.fromisoformat(taken) if taken else None,
+            **found,
+        )
+
+
+@contextmanager
+def _room_told() -> Iterator[None]:
     try:
-        sha256, size = _copied(stream, incoming)
-        found = _prober.probe(incoming)
-        if "refused" in found:
-            raise ImportRefusedError(found["refused"])
-        is_new = _put_in_place(sha256, incoming, announce)
+        yield
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskFullError(f"There is no room left in {settings.VAR_DIR}; free some, then start again.") from error
         raise
-    finally:
-        incoming.unlink(missing_ok=True)
-    return StoredFile(sha256=sha256, bytes=size, is_new=is_new, **found)
 
 
-def _put_in_place(sha256: str, incoming: Path, announce: Callable[[str], object]) -> bool:
-    """Here and, if there is one, in the bucket; whether it was in neither."""
-    target = image_path(sha256)
-    here, there = target.exists(), _in_bucket(sha256)
-    if not (here or there):
+def _firsts(good: dict[str, _Entry], new: set[str]) -> set[_Entry]:
+    return {good[sha256] for sha256 in new}
+
+
+def _put_in_place(files: dict[str, Path], announce: Announce) -> set[str]:
+    """Here and, if there is one, in the bucket; those that were in neither."""
+    absent_here = {sha256: path for sha256, path in files.items() if not image_path(sha256).exists()}
+    absent_there = {sha256 for sha256 in files if settings.IMAGES_BUCKET and not _in_bucket(sha256)}
+    new = {sha256 for sha256 in absent_here if not settings.IMAGES_BUCKET or sha256 in absent_there}
+    for sha256 in new:
         announce(sha256)
-    if not here:
-        move_into_place(incoming, target)
-    if settings.IMAGES_BUCKET and not there:
+    all_moved_into_place({path: image_path(sha256) for sha256, path in absent_here.items()})
+    for sha256 in absent_there:
         place, key = bucket_object(sha256)
-        buckets.object_put(place, key, target)
-    return not (here or there)
+        buckets.object_put(place, key, image_path(sha256))
+    return new
 
 
 def _in_bucket(sha256: str) -> bool:
@@ -167,6 +262,8 @@ def _row(project: Project, new: NewImage) -> Image:
         height=new.stored.height,
         media_type=new.stored.media_type,
         bytes=new.stored.bytes,
+        captured_at=new.stored.captured_at,
+        look=new.stored.look,
         original_name=printable(new.name)[:255] or "unnamed",
         source=printable(new.source)[:80],
         split=new.split or split_for(new.stored.sha256),
@@ -184,7 +281,7 @@ def _copied(stream: Readable, target: Path) -> tuple[str, int]:
     with target.open("wb") as file:
         while chunk := stream.read(CHUNK_BYTES):
             if not size and not chunk.startswith(MAGIC):
-                raise ImportRefusedError("It is no image that Roost reads (JPEG, PNG, WEBP, BMP, TIFF).")
+                raise ImportRefusedError(f"It is no image that Roost reads ({', '.join(FORMATS)}).")
             size += len(chunk)
             if size > settings.MAX_UPLOAD_BYTES:
                 raise ImportRefusedError(f"It is larger than the {settings.MAX_UPLOAD_BYTES:,} bytes allowed.")
@@ -193,66 +290,3 @@ def _copied(stream: Readable, target: Path) -> tuple[str, int]:
     if not size:
         raise ImportRefusedError("The file is empty.")
     return digest.hexdigest(), size
-
-
-class _Prober:
-    """One decoding child for this process, started when first needed and anew after it had to be killed."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._child: subprocess.Popen | None = None
-
-    def probe(self, path: Path) -> dict:
-        """The child's answer; a refusal when it died over the file or took too long."""
-        with self._lock:
-            was_running = self._child is not None
-            line = self._ask(path)
-            if not line and was_running:  # it may have died before; a fresh child's death is the file's doing
-                line = self._ask(path)
-            if not line:
-                return {"refused": "It could not be decoded within the time and memory allowed."}
-            return json.loads(line)
-
-    def _ask(self, path: Path) -> bytes:
-        """The child's line; empty when it died or took too long, and then it is gone."""
-        child = self._started()
-        assert child.stdin is not None
-        request = {"path": str(path), "max_pixels": settings.MAX_IMAGE_PIXELS}
-        try:
-            child.stdin.write(json.dumps(request).encode() + b"\n")
-            child.stdin.flush()
-            line = self._answer(child)
-        except BrokenPipeError:
-            line = b""
-        if not line:
-            self.stop()
-        return line
-
-    def stop(self) -> None:
-        if self._child is not None:
-            self._child.kill()
-            self._child.wait()
-            self._child = None
-
-    def _started(self) -> subprocess.Popen:
-        if self._child is None or self._child.poll() is not None:
-            self._child = subprocess.Popen(
-                [sys.executable, "-m", "annotator.data.image_probe"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                cwd=settings.BASE_DIR,
-                env={name: os.environ[name] for name in CHILD_VARIABLES if name in os.environ},
-                start_new_session=True,
-            )
-        return self._child
-
-    @staticmethod
-    def _answer(child: subprocess.Popen) -> bytes:
-        assert child.stdout is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(child.stdout, selectors.EVENT_READ)
-            return child.stdout.readline() if selector.select(PROBE_SECONDS) else b""
-
-
-_prober = _Prober()
-atexit.register(_prober.stop)

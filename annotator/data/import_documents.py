@@ -1,24 +1,14 @@
 """All annotation documents of a source, and which of its pictures each of them speaks of."""
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
-
-from annotator.common.errors import ImportRefusedError
 
 from .file_lookup import FileLookup
-from .formats.coco import CocoDocument, split_named
 from .formats.documents import Document, Listed
-from .formats.records import MAX_JSON_BYTES, Problem
-from .formats.saco import SacoDocument
-from .formats.tables import kind_told, tables_read
+from .formats.recognise import documents_found
+from .formats.records import Problem
 from .sources import ImportSource
-
-CHUNK_BYTES = 1024 * 1024
-REFUSED = {
-    "captions": "It holds captions, which say nothing about objects; nothing was taken from it.",
-    "panoptic": "It holds panoptic segments, which are not read; export it as instances.",
-}
 
 
 @dataclass(frozen=True)
@@ -48,47 +38,17 @@ class Gathered:
     used: set[str] = field(default_factory=set)
 
 
-def documents_gathered(source: ImportSource) -> Gathered:
+def documents_gathered(source: ImportSource, on_progress: Callable[[int, int], None] | None = None) -> Gathered:
     """Read every document's tables and find its pictures among the source's files; no object is read yet."""
-    found = Gathered()
-    for name in (name for name in source.names if name.lower().endswith(".json")):
-        found.used.add(name)
-        try:
-            if document := _document(source, name, found):
-                found.documents.append(document)
-        except ImportRefusedError as error:
-            found.problems.append(Problem(name, str(error)))
-    documents = {document.where for document in found.documents}
-    lookup = FileLookup(name for name in source.names if name not in documents)
+    read = documents_found(source, on_progress=on_progress)
+    found = Gathered(documents=read.documents, used=read.used)
+    lookup = FileLookup(name for name in source.names if name not in read.used)
+    for refused in read.refused:
+        found.problems += [Problem(refused.where, refused.why), *refused.problems]
     for document in found.documents:
         found.problems += [replace(one, where=f"{document.where}: {one.where}") for one in document.problems]
         _locate(document, lookup, found)
     return found
-
-
-def _document(source: ImportSource, name: str, found: Gathered) -> Document | None:
-    tables = tables_read(_content(source, name), where="It")
-    kind = kind_told(tables)
-    if kind in REFUSED:
-        found.problems.append(Problem(name, REFUSED[kind]))
-        return None
-    return (SacoDocument if kind == "pairs" else CocoDocument)(name, tables, _split(name))
-
-
-def _content(source: ImportSource, name: str) -> bytes:
-    content = bytearray()
-    with source.open(name) as stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            content += chunk
-            if len(content) > MAX_JSON_BYTES:
-                raise ImportRefusedError(f"It has more than {MAX_JSON_BYTES // 2**20} MB; split the export.")
-    return bytes(content)
-
-
-def _split(name: str) -> str | None:
-    """By the folder (Roboflow's train/, valid/) or by the file's last word (instances_val2017.json)."""
-    path = PurePosixPath(name)
-    return split_named(path.parent.name) or split_named(path.stem.rsplit("_", 1)[-1])
 
 
 def _locate(document: Document, lookup: FileLookup, found: Gathered) -> None:

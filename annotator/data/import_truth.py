@@ -1,7 +1,7 @@
 """What an import knows of its images -> the truth of their pairs. A person's own verdict is never overwritten."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Exists, OuterRef
@@ -15,16 +15,13 @@ from annotator.models import Concept, Image, Job, Pair, Project, Task
 
 from .formats.documents import Listed
 from .formats.records import Category, ImageRecord, Instance
-from .verdicts import Classes, Mention, Verdict, Vouch, verdicts_of
+from .verdicts import UNDECIDED, Classes, Mention, Verdict, Vouch, verdicts_of
 
 LEAVE_OUT = ""
 
 
-@dataclass
-class ConceptMap(Classes[Concept]):
-    """Classes of the documents by name -> the project's concepts; `unknown`: those that nobody decided about."""
-
-    unknown: list[str] = field(default_factory=list)
+# Classes of the documents by name -> the project's concepts.
+ConceptMap = Classes[Concept]
 
 
 @dataclass
@@ -34,6 +31,7 @@ class TruthOutcome:
     instances: int = 0
     settled: int = 0
     negatives: int = 0
+    withheld: int = 0
     not_exhaustive: int = 0
     sketched: int = 0
     left_open: int = 0
@@ -72,7 +70,7 @@ def concept_map(
         if wanted == LEAVE_OUT:
             found.left_out.add(category.name)
         elif concept is None:
-            found.unknown.append(category.name)
+            found.undecided.append(category.name)
         else:
             found.by_category[category.name] = concept
     return found
@@ -146,6 +144,9 @@ def _is_same(pair: Pair, verdict: Verdict) -> bool:
 
 def _sketch(pair: Pair, verdict: Verdict, job: Job, outcome: TruthOutcome) -> list[tuple[Pair, str]]:
     """What is known of a pair that stays open is kept for the person who settles it; the pair and why to ask."""
+    if verdict.why == UNDECIDED:
+        outcome.withheld += 1
+        return []
     if pair.truth != Pair.Truth.UNSEEN or pair.in_hand:
         outcome.kept += 1
         return []
@@ -181,14 +182,14 @@ def verdicts_of_record(
 ) -> tuple[dict[Concept, list[Rle]], set[Concept]]:
     """(present with masks, absent) of one record that stands for itself: what came from Label Studio."""
     listed = Listed(record.file_name, record.file_name)
-    mention = Mention(listed, record, frozenset({*concepts.by_category, *concepts.unknown}))
+    mention = Mention(listed, record, frozenset({*concepts.by_category, *concepts.undecided}))
     found = verdicts_of([mention], concepts, Vouch(complete=True, exhaustive=exhaustive))
     present = {one: verdict.masks for one, verdict in found.items() if verdict.truth == Pair.Truth.PRESENT}
     return present, {one for one, verdict in found.items() if verdict.truth == Pair.Truth.ABSENT}
 
 
 def unknown_in(record: ImageRecord, concepts: ConceptMap) -> list[str]:
-    return [one.category for one in record.instances if one.category in concepts.unknown]
+    return [one.category for one in record.instances if one.category in concepts.undecided]
 
 
 def instance_row(instance: Instance) -> dict:

@@ -1,7 +1,7 @@
 """Imports as jobs: pictures, and what documents beside them say; every file that is refused is reported with why."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,18 +113,23 @@ class _Import:
 
     def run(self) -> dict[str, Any]:
         self._tally.add_problems(self._source.problems)
-        gathered, files = files_gathered(self._source, self._params["kind"])
+        gathered, files = files_gathered(self._source, self._params["kind"], self._tell_reading)
         self._tally.add_problems(gathered.problems)
         here = images_known(project=self._project, names=[word.listed.file_name for word in gathered.elsewhere])
         self._tell_absent(gathered, here)
         if not files and not here:
             name = source_name(self._params["path"])
             raise ImportRefusedError(f"There is no image in {name}. {self._tally.first_reasons()}".strip())
+        known = set(self._project.concepts.values_list("pk", flat=True))
         self._classes = classes_of(gathered.documents, self._job)
+        self._tally.concepts_made = sorted({one.pk for one in self._classes.by_category.values()} - known)
         self._tally.unknown_categories = unknown_counts(gathered.documents, self._classes)
         self._import_files(files, gathered)
         self._annotate(gathered.elsewhere, here)
         return self._tally.as_report()
+
+    def _tell_reading(self, done: int, total: int) -> None:
+        self._context.progress(0.0, f"{done} of {total} annotation files read")
 
     def _tell_absent(self, gathered: Gathered, here: Mapping[str, Image]) -> None:
         absent = [word for word in gathered.elsewhere if word.listed.file_name not in here]
@@ -222,13 +227,15 @@ class _Import:
             self._tally.already_there += len(batch)
 
 
-def files_gathered(source: ImportSource, kind: str) -> tuple[Gathered, list[str]]:
+def files_gathered(
+    source: ImportSource, kind: str, on_progress: Callable[[int, int], None] | None = None
+) -> tuple[Gathered, list[str]]:
     """What documents say, and the files to take in, in the order of their names; what is neither is a problem.
 
     A file with no image's ending may be one all the same, and is taken if a document lists it.
     """
     pictures = [name for name in source.names if name.lower().endswith(IMAGE_ENDINGS)]
-    gathered = Gathered() if kind == "images" else documents_gathered(source)
+    gathered = Gathered() if kind == "images" else documents_gathered(source, on_progress)
     files = sorted({*gathered.words, *(() if kind == "coco" else pictures)})
     others = set(source.names) - set(pictures) - set(files) - gathered.used if kind != "coco" else set()
     gathered.problems += [Problem(name, NEITHER) for name in sorted(others)]
@@ -252,7 +259,7 @@ def classes_of(documents: Sequence[Document], job: Job) -> ConceptMap:
 
 def unknown_counts(documents: Sequence[Document], classes: ConceptMap) -> dict[str, int]:
     """Annotations of each class that was left out, whether decided or for want of a concept."""
-    left_out = [*classes.unknown, *sorted(classes.left_out)]
+    left_out = [*classes.undecided, *sorted(classes.left_out)]
     return {name: sum(document.counts[name] for document in documents) for name in left_out}
 
 

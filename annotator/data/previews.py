@@ -4,9 +4,9 @@ from pathlib import Path
 
 from django.conf import settings
 from PIL import Image as Pixels
-from PIL import ImageOps
 
 from toolbox.files import written_whole
+from toolbox.pixels import picture_opened, rgb_upright
 
 from .image_files import image_file
 
@@ -25,9 +25,8 @@ def preview_path(sha256: str, *, side_px: int) -> Path:
 
 def _make(original: Path, path: Path, side_px: int) -> None:
     """Written beside and renamed: two requests at once both end with a whole file."""
-    with Pixels.open(original) as image:
-        image.draft("RGB", (side_px, side_px))
-        upright = ImageOps.exif_transpose(image).convert("RGB")
-    upright.thumbnail((side_px, side_px), Pixels.Resampling.LANCZOS, reducing_gap=2.0)
-    with written_whole(path) as beside:
-        upright.save(beside, "WEBP", quality=82, method=2)
+    with picture_opened(original, max_pixels=settings.MAX_IMAGE_PIXELS, at_least_px=side_px) as image:
+        upright = rgb_upright(image)
+        upright.thumbnail((side_px, side_px), Pixels.Resampling.LANCZOS, reducing_gap=2.0)
+        with written_whole(path) as beside:
+            upright.save(beside, "WEBP", quality=82, method=2)

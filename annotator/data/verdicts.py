@@ -45,11 +45,13 @@ class Mention:
 class Classes(Generic[C]):
     """Which class of the documents is which concept. `left_out`: classes that the importer says are none of them.
 
-    Any other class is undecided. `below`: for a class, those that name it as their parent.
+    `undecided`: the documents' other classes, each of which may be any of the concepts for all that is known. `below`:
+    for a class, those that name it as their parent.
     """
 
     by_category: dict[str, C]
     left_out: set[str] = field(default_factory=set)
+    undecided: list[str] = field(default_factory=list)
     below: Mapping[str, set[str]] = field(default_factory=dict)
 
     def of_concept(self) -> dict[C, set[str]]:
@@ -79,6 +81,7 @@ class Verdict:
 UNREADABLE = "Some of its objects could not be read."
 ONLY_BOXES = "Some of its objects have a box and no outline."
 DISPUTED = "One document outlines it, another says that it is not there."
+UNDECIDED = "Something in the picture may be it under a name that nobody has decided about."
 
 
 def below_of(categories: Iterable[Category]) -> dict[str, set[str]]:
@@ -98,9 +101,12 @@ def verdicts_of(mentions: Sequence[Mention], classes: Classes[C], vouch: Vouch) 
     """The verdict of every concept that is spoken of; the others stay unseen."""
     said = _Said(mentions, vouch)
     doubt = any(classes.is_undecided(name) for name in said.named)
+    # Whoever vouches for a picture does so for what its documents judge; a named negative stands for itself.
+    unjudged = not said.absent.issuperset(classes.undecided)
     found: dict[C, Verdict] = {}
     for concept, names in classes.of_concept().items():
-        if verdict := _verdict(names, said, doubt or bool(_below(names, classes) & said.named)):
+        unsure = doubt or bool(_below(names, classes) & said.named) or (unjudged and not names <= said.negatives)
+        if verdict := _verdict(names, said, unsure):
             found[concept] = verdict
     return found
 
@@ -120,15 +126,16 @@ def _verdict(names: set[str], said: "_Said", doubt: bool) -> Verdict | None:
         disputed = bool(names & said.absent)
         whole = names <= said.complete and not names & said.incomplete and not disputed and not doubt
         return Verdict("present", instances, whole, DISPUTED if disputed else "")
-    if not doubt and not names & said.incomplete and names <= said.absent:
-        return Verdict("absent")
+    if names <= said.absent and not names & said.incomplete:
+        return Verdict("unseen", (), False, UNDECIDED) if doubt else Verdict("absent")
     return None
 
 
 class _Said:
     """All that is said of one picture, by class.
 
-    `absent`: stated not to be there; a class with an instance is in it only where documents contradict each other.
+    `negatives`: named as not there; a class with an instance is in it only where documents contradict each other.
+    `absent`: those, and what is vouched for.
     `complete`: stated to have all its instances outlined.
     """
 
@@ -139,9 +146,9 @@ class _Said:
         self.incomplete = set().union(*(record.incomplete for record in records))
         self.named = set(self.instances) | self.unsure | self.incomplete
         covered = set().union(*(mention.categories for mention in mentions if mention.listed.covered))
-        negatives = {name for record in records for name in record.absent}
-        self.absent = negatives | ((covered - self.named) if vouch.exhaustive else set())
-        stated = set().union(*(record.complete for record in records)) | negatives
+        self.negatives = {name for record in records for name in record.absent}
+        self.absent = self.negatives | ((covered - self.named) if vouch.exhaustive else set())
+        stated = set().union(*(record.complete for record in records)) | self.negatives
         self.complete = stated | (covered if vouch.complete or vouch.exhaustive else set())
 
 

@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotator.common.access import Person
+from annotator.common.instances import ORIGINS
 from annotator.models import Annotation, Draft, Pair, Prediction, Project, Review, Task
 
 # What the model would draw, however unsure it is that the thing is there at all: the query's own score decides.
@@ -80,6 +81,17 @@ def proposed_instances(prediction: Prediction | None) -> list[dict]:
     """The proposals, best first: a prefix of the prediction's instances, so that indices agree."""
     found = prediction.instances if prediction else []
     return [one for one in found if one["query_score"] >= PROPOSED_QUERY_SCORE]
+
+
+def begun_with(task: Task) -> list[dict]:
+    """What the desk shows of a pair that is open, or not wholly outlined, as instances of an answer to go on from.
+
+    Nothing of a pair whose truth is whole: a task may ask for it as a test.
+    """
+    pair = task.pair
+    if task.lane == Task.Reason.KNOWN_ANSWER or (pair.truth != Pair.Truth.UNSEEN and pair.is_exhaustive):
+        return []
+    return [{**one, "origin": one["origin"] if one["origin"] in ORIGINS else "drawn"} for one in pair.instances]
 
 
 def draft_of(*, task: Task, user: Person) -> Draft | None:

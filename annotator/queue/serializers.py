@@ -14,6 +14,7 @@ from annotator.common.masks import rle_to_wire
 from annotator.models.annotations import Verdict
 
 from .selectors import (
+    begun_with,
     companions_of,
     draft_of,
     last_annotation,
@@ -144,6 +145,15 @@ class Place(serializers.Serializer):
         return queue_place(instance)
 
 
+class KnownInstances(serializers.ListField):
+    """What is known of a pair that is not settled, or not wholly, to begin with: an import's boxes and outlines."""
+
+    child = Instance()
+
+    def get_attribute(self, instance: Any) -> list[dict]:
+        return begun_with(instance)
+
+
 class Companion(serializers.Serializer):
     """What is a task's own: its image and project are those of the task that it came with."""
 
@@ -157,6 +167,7 @@ class Companion(serializers.Serializer):
     round = serializers.IntegerField()
     proposal = Proposal(allow_null=True)
     draft = StoredDraft(allow_null=True)
+    begin_with = KnownInstances()
     returned = Returned(allow_null=True)
     annotation = Answer(source="newest_answer", allow_null=True)
 

@@ -11,7 +11,7 @@ from django.db.models.functions import Now
 
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
-from annotator.common.instances import instances_from_wire, verdict_checked
+from annotator.common.instances import boxes_refused, instances_from_wire, verdict_checked
 from annotator.models import Annotation, Concept, Draft, Review, Task
 
 from .doubles import double_approve, double_is_due
@@ -50,6 +50,7 @@ def task_submit(
         rejected_proposals=_rejected(task, rejected_proposals),
         active_seconds=_seconds(active_seconds),
     )
+    boxes_refused(answer.instances, boxes=task.pair.instances)
     try:
         return _store(answer, attempt, concept)
     except ConflictError:

@@ -128,7 +128,7 @@ def test_retired_name_is_neither_imported_nor_added_again(barn, hen):
 
     concept_retire(concept=hen, user=barn.admin)
     found = concept_map(project=barn.project, categories=[Category(1, "Hen")], create=True, user=barn.admin)
-    assert (found.by_category, found.unknown) == ({}, ["Hen"])
+    assert (found.by_category, found.undecided) == ({}, ["Hen"])
     with pytest.raises(RoostError, match="bring it back"):
         concept_add(project=barn.project, name="hen", user=barn.admin)
 

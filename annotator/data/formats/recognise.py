@@ -26,7 +26,6 @@ OTHERS = {
 NO_TRUTH = {
     "captions": "It has captions, no outlines: nothing is taken from it, and nothing is absent because of it.",
     "panoptic": "It is panoptic: its masks are pictures, which are not read. Take the document of instances.",
-    "pictures": "It only lists pictures: nothing is known of what is in them.",
 }
 
 

@@ -91,11 +91,19 @@ export class Feed {
   }
 
   async #earlierAnswer(task, annotationId, proposals) {
-    if (!annotationId || task.draft) return null;
+    if (task.draft) return null;
+    if (!annotationId) return begunWith(task, proposals);
     const { annotation } = await this.#parts.api.get(paths.annotation(annotationId));
     const instances = linkedToProposals(instancesFromWire(annotation.instances), proposals);
     return { instances, rejected: annotation.rejected_proposals, absent: annotation.verdict === "absent" };
   }
+}
+
+/** What is known of a pair that is not settled, as an answer to go on from: an import's boxes and outlines. */
+function begunWith(task, proposals) {
+  if (!task.begin_with?.length) return null;
+  const instances = linkedToProposals(instancesFromWire(task.begin_with), proposals);
+  return { instances, rejected: [], absent: false };
 }
 
 /** A task and its companions, each as if it had come alone. */
