@@ -30,6 +30,7 @@ urlpatterns = [
     path("projects/<slug:slug>/mine", tasks.mine, name="api-mine"),
     path("projects/<slug:slug>/suspects", tasks.suspected_labels, name="api-suspects"),
     path("projects/<slug:slug>/snapshots", data.snapshots, name="api-snapshots"),
+    path("projects/<slug:slug>/exports", data.exports, name="api-exports"),
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", registry.retrain, name="api-retrain"),
     path("projects/<slug:slug>/predict", predict.predict, name="api-predict"),

@@ -1,54 +1,81 @@
-"""Exports as jobs: settled pairs, verified negatives included, as a zip in one of the formats, with a manifest."""
+"""Exports as jobs: settled pairs, verified negatives included, in one of the formats, with a manifest.
 
-import hashlib
+Images are read, written and forgotten one after the other: an export needs no more memory for more of them. What
+nobody looked at is never background: a picture enters only where every exported concept is settled.
+"""
+
 import json
-import zipfile
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
-from django.db.models import QuerySet
 from django.utils import timezone
 
-from annotator.common.active import concepts_active
 from annotator.common.errors import RoostError
-from annotator.jobs.downloads import download_written
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
-from annotator.models import Concept, Image, Job, Pair, Project
+from annotator.models import Image, Job, Project
 
+from .buckets import is_bucket
 from .export_layouts import LAYOUTS
-from .formats.records import Category, ImageRecord, Instance, unique_names
+from .export_pictures import upright_bytes
+from .export_rows import Settled, SettledNow, SettledThen
+from .export_targets import MANIFEST, Target, target_check, target_opened
+from .formats.records import safe_name
 from .image_files import image_file
+from .named_sources import source_allowed
+from .writers.parts import ArraysDocument, Row, Wishes, Writer
 
 FORMATS = tuple(LAYOUTS)
-IMAGES_A_READ = 200
+MASKS, BOXES = ("rle", "polygon"), ("norm", "px")
+REPORTED = 50
+IMAGES_A_WORD = 20
+OPEN = "Nobody settled {} in it, and whoever reads this format takes what is not there for background."
+INCOMPLETE = "Not every object of {} is outlined, which this format can't tell."
+
+
+@dataclass(frozen=True)
+class ExportWishes:
+    """`masks`: rle or polygon (COCO). `boxes`: norm or px (SA-Co). `include_unlooked`: pictures with open concepts too.
+
+    `with_retired`: concepts that are asked for no more, too. `concepts`: these alone. `snapshot`: its number; None for
+    what is settled now. `to`: a folder or s3://bucket/prefix; empty for a zip to download.
+    """
+
+    format: str = "coco"
+    splits: Sequence[str] = ()
+    with_images: bool = True
+    with_retired: bool = False
+    masks: str = "rle"
+    boxes: str = "norm"
+    include_unlooked: bool = False
+    snapshot: int | None = None
+    concepts: Sequence[str] = ()
+    to: str = ""
 
 
 def export_start(
-    *,
-    project: Project,
-    user: AbstractBaseUser | None,
-    format: str = "coco",
-    splits: Sequence[str] = (),
-    with_images: bool = True,
-    with_retired: bool = False,
+    *, project: Project, user: AbstractBaseUser | None, named_by_person: bool = False, **wishes: Any
 ) -> Job:
-    """Queue an export of the splits named, or all; refused when nothing is settled yet.
+    """Queue an export (ExportWishes); refused when nothing is settled yet.
 
-    `with_retired`: concepts that are asked for no more, too; never one that became another, whose truth is there.
+    `named_by_person`: `to` comes from a page or with a token, and has to be a bucket that the server's owner opened.
     """
-    if format not in LAYOUTS:
-        words = f"An export is one of {', '.join(LAYOUTS)}, not {format!r}."
-        raise RoostError(words, fields={"format": ["Unknown."]})
-    if unknown := sorted(set(splits) - set(Image.Split.values)):
-        raise RoostError(f"There is no split {unknown[0]!r}.", fields={"splits": ["Unknown."]})
-    if not _settled(project, splits, with_retired).exists():
+    asked = ExportWishes(**wishes)
+    _check(asked)
+    if named_by_person and asked.to:
+        asked = ExportWishes(**{**wishes, "to": _bucket_allowed(asked.to)})
+    target_check(asked.to)
+    settled = _source(project, asked)
+    if not settled.categories or not _any(project, asked):
         raise RoostError("Nothing is approved or imported here yet, so there is nothing to export.")
-    params = {"format": format, "splits": list(splits), "with_images": with_images, "with_retired": with_retired}
+    params = {**asdict(asked), "splits": list(asked.splits), "concepts": list(asked.concepts)}
+    if named_by_person and asked.to:
+        params["named_by_person"] = True
     return job_enqueue(project=project, kind=Job.Kind.EXPORT, params=params, created_by=user)
 
 
@@ -63,91 +90,208 @@ def export_file(*, job: Job) -> Path:
 
 @job_kind(Job.Kind.EXPORT)
 def export_run(context: JobContext) -> dict[str, Any]:
-    """The job's work; a second run replaces the first one's file."""
-    project, params = context.job.project, context.job.params
-    name = f"{project.slug}-{context.job.pk}-{params['format']}.zip"
-    with download_written(name=name) as archive:
-        manifest = _write(context, archive)
-    size = (settings.EXPORTS_DIR / name).stat().st_size
-    return {"file": name, "bytes": size, "counts": manifest["counts"], "notes": manifest["notes"]}
+    """The job's work; a second run replaces what the first one wrote."""
+    job = context.job
+    known = {key: value for key, value in job.params.items() if key != "named_by_person"}
+    wishes = ExportWishes(**known)
+    if job.params.get("named_by_person"):
+        _bucket_allowed(wishes.to)  # what is open may have changed since
+    name = f"{job.project.slug}-{job.pk}-{wishes.format}.zip"
+    settings.EXPORTS_DIR.mkdir(parents=True, exist_ok=True)
+    with target_opened(wishes.to, download=name, job=job.pk) as target:
+        export = _Export(context, wishes, target)
+        export.write()
+    return {**({"to": wishes.to} if wishes.to else {"file": name}), "bytes": target.bytes, **export.report()}
 
 
-@dataclass(frozen=True)
-class _Exported:
-    record: ImageRecord
-    sha256: str
+def _check(asked: ExportWishes) -> None:
+    if asked.format not in LAYOUTS:
+        words = f"An export is one of {', '.join(LAYOUTS)}, not {asked.format!r}."
+        raise RoostError(words, fields={"format": ["Unknown."]})
+    if unknown := sorted(set(asked.splits) - set(Image.Split.values)):
+        raise RoostError(f"There is no split {unknown[0]!r}.", fields={"splits": ["Unknown."]})
+    for name, value, known, of in (("masks", asked.masks, MASKS, "coco"), ("boxes", asked.boxes, BOXES, "saco")):
+        if value not in known or (value != known[0] and asked.format != of):
+            words = (
+                f"{name} is {' or '.join(known)}, and only {LAYOUTS[of].words} has a choice; {value!r} is none here."
+            )
+            raise RoostError(words, fields={name: ["Not for this format."]})
+    if asked.include_unlooked and not LAYOUTS[asked.format].tells_open:
+        words = (
+            f"{LAYOUTS[asked.format].words}: what is not labelled counts as background there, so pictures that nobody "
+            "looked through can't be included. Take COCO, SA-Co, LabelMe or Label Studio, or name settled concepts."
+        )
+        raise RoostError(words, fields={"include_unlooked": ["Not for this format."]})
 
 
-def _write(context: JobContext, archive: zipfile.ZipFile) -> dict[str, Any]:
-    project, params = context.job.project, context.job.params
-    layout = LAYOUTS[params["format"]]
-    concepts = list(_concepts(project, params.get("with_retired", False)))
-    categories = [Category(row.category_id, row.name) for row in concepts]
-    exported = list(_exported(context, project, params))
-    names = unique_names([one.record for one in exported])
-    splits = sorted({str(one.record.split) for one in exported})
-    files: dict[str, str] = {}
-    for path, text in layout.annotation_files([one.record for one in exported], names, categories, splits):
-        archive.writestr(path, text, zipfile.ZIP_DEFLATED)
-        files[path] = hashlib.sha256(text.encode()).hexdigest()
-    if params["with_images"]:
-        for number, (one, name) in enumerate(zip(exported, names, strict=True)):
-            context.progress_of(len(exported) + number, 2 * len(exported), "images read and packed")
-            archive.write(image_file(one.sha256), layout.image_path(one.record, name), zipfile.ZIP_STORED)
-    manifest = _manifest(project, params, exported, files, layout.notes)
-    archive.writestr("manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False), zipfile.ZIP_DEFLATED)
-    return manifest
+def _bucket_allowed(to: str) -> str:
+    if not is_bucket(to):
+        raise RoostError("Name a bucket, s3://bucket/prefix; folders are written by the command alone.")
+    return source_allowed(to)
 
 
-def _concepts(project: Project, with_retired: bool) -> QuerySet[Concept]:
-    return project.concepts.filter(merged_into=None) if with_retired else concepts_active(project=project)
+def _source(project: Project, asked: ExportWishes) -> SettledNow | SettledThen:
+    if asked.snapshot is None:
+        return SettledNow(project, with_retired=asked.with_retired, concepts=asked.concepts)
+    snapshot = project.snapshots.filter(number=asked.snapshot).first()
+    if snapshot is None:
+        raise RoostError(f"There is no snapshot {asked.snapshot} here.", fields={"snapshot": ["Unknown."]})
+    return SettledThen(snapshot, concepts=asked.concepts)
 
 
-def _settled(project: Project, splits: Sequence[str], with_retired: bool) -> QuerySet[Pair]:
-    pairs = project.pairs.filter(concept__in=_concepts(project, with_retired)).exclude(truth=Pair.Truth.UNSEEN)
-    return pairs.filter(image__split__in=splits) if splits else pairs
+def _any(project: Project, asked: ExportWishes) -> bool:
+    if asked.snapshot is not None or not asked.splits:
+        return True
+    pairs = project.pairs.filter(image__split__in=asked.splits).exclude(truth="unseen")
+    return pairs.filter(concept__merged_into=None).exists()
 
 
-def _exported(context: JobContext, project: Project, params: dict[str, Any]) -> Iterator[_Exported]:
-    """Every image with a settled pair, in the order of its hash."""
-    with_retired = params.get("with_retired", False)
-    wanted = set(_concepts(project, with_retired).values_list("pk", flat=True))
-    settled = _settled(project, params["splits"], with_retired)
-    ids = list(settled.order_by("image__sha256").values_list("image_id", flat=True).distinct())
-    for start in range(0, len(ids), IMAGES_A_READ):
-        context.progress_of(start, 2 * len(ids), "images read and packed")
-        batch = Image.objects.filter(pk__in=ids[start : start + IMAGES_A_READ]).order_by("sha256")
-        for image in batch.prefetch_related("pairs__concept"):
-            yield _Exported(_record(image, wanted), image.sha256)
+@dataclass
+class _Tally:
+    """What the manifest and the report say; lists are spooled, for they may be long."""
+
+    by_split: dict[str, Counter[str]] = field(default_factory=dict)
+    left_out: Counter[str] = field(default_factory=Counter)
+    examples: list[dict[str, str]] = field(default_factory=list)
+    turned: int = 0
+    outlineless: int = 0
+
+    def add(self, row: Row, found: Settled) -> None:
+        counts = self.by_split.setdefault(row.split, Counter(images=0, instances=0, verified_negatives=0))
+        counts.update(images=1, instances=len(row.record.instances), verified_negatives=len(row.record.absent))
+        self.outlineless += found.outlineless
+
+    def leave_out(self, row: Row, why: str) -> dict[str, str]:
+        entry = {"name": row.record.name, "sha256": row.sha256, "split": row.split, "why": why}
+        self.left_out[why] += 1
+        if len(self.examples) < REPORTED:
+            self.examples.append(entry)
+        return entry
 
 
-def _record(image: Image, concepts: Collection[int]) -> ImageRecord:
-    record = ImageRecord(image.sha256, image.width, image.height, image.split, image.original_name)
-    pairs = [pair for pair in image.pairs.all() if pair.concept_id in concepts]
-    for pair in sorted(pairs, key=lambda pair: pair.concept.category_id):
-        if pair.truth == Pair.Truth.PRESENT:
-            record.instances += [Instance(pair.concept.name, instance["mask"]) for instance in pair.instances]
-        elif pair.truth == Pair.Truth.ABSENT:
-            record.absent.append(pair.concept.name)
-    return record
+class _Export:
+    """One run: reads the settled images, writes those that may enter, and tells of the others."""
+
+    def __init__(self, context: JobContext, wishes: ExportWishes, target: Target) -> None:
+        self._context, self._wishes, self._target = context, wishes, target
+        self._source = _source(context.job.project, wishes)
+        self._layout = LAYOUTS[wishes.format]
+        how = Wishes(masks=wishes.masks, boxes=wishes.boxes)
+        self._writer: Writer = self._layout.writer(self._source.categories, target, settings.EXPORTS_DIR, how)
+        self._lists = ArraysDocument(settings.EXPORTS_DIR, {}, ["images_sha256", "left_out", "written_upright"])
+        self._names = _Names()
+        self._tally = _Tally()
+        self._notes: list[str] = []
+
+    def write(self) -> None:
+        number, instance = 0, 1
+        for number, found in enumerate(self._source.images(self._shown), start=1):
+            record = found.record
+            row = Row(number, instance, found.sha256, self._names.taken(record.name), record)
+            instance += len(record.instances)
+            if not self._wishes.splits or record.split in self._wishes.splits:
+                self._take(row, found)
+        self._notes = [*self._writer.finish(), *self._told()]
+        self._write_manifest()
+
+    def report(self) -> dict[str, Any]:
+        counts = {split: dict(self._tally.by_split[split]) for split in self._splits()}
+        return {
+            "counts": counts,
+            "notes": " ".join(self._notes),
+            "left_out": self._tally.examples,
+            "left_out_count": self._tally.left_out.total(),
+        }
+
+    def _shown(self, done: int, of: int) -> None:
+        if done % IMAGES_A_WORD == 0:
+            self._context.progress_of(done, of, "images read and packed")
+
+    def _take(self, row: Row, found: Settled) -> None:
+        if why := self._reason_against(found):
+            self._lists.add("left_out", self._tally.leave_out(row, why))
+            return
+        self._writer.add(row)
+        self._lists.add("images_sha256", row.sha256)
+        self._tally.add(row, found)
+        if self._wishes.with_images:
+            self._picture(row)
+
+    def _reason_against(self, found: Settled) -> str:
+        names = (one.name for one in self._source.categories)
+        open_names = [name for name in names if name not in found.settled]
+        if open_names and not self._layout.by_pair and not self._wishes.include_unlooked:
+            return OPEN.format(_listed(open_names))
+        if found.record.incomplete and not self._layout.tells_incomplete:
+            return INCOMPLETE.format(_listed(sorted(found.record.incomplete)))
+        return ""
+
+    def _picture(self, row: Row) -> None:
+        file = image_file(row.sha256)
+        upright = upright_bytes(file)
+        path = self._writer.picture_path(row)
+        if upright is not None:
+            self._tally.turned += 1
+            self._lists.add("written_upright", {"path": path, "sha256": row.sha256})
+        self._target.picture(path, file, upright)
+
+    def _told(self) -> list[str]:
+        tally, source = self._tally, self._source
+        told = []
+        if left := tally.left_out.total():
+            words = "; add include_unlooked to take them in" if self._layout.tells_open else ""
+            told.append(f"{left} pictures were left out; left_out says which, and why{words}.")
+        if tally.turned:
+            told.append(
+                f"{tally.turned} pictures were turned by their EXIF flag; they were written anew, upright and without "
+                "the flag (written_upright), as their masks are."
+            )
+        if tally.outlineless:
+            told.append(f"{tally.outlineless} objects have a mask without a pixel and were left out.")
+        if source.unsettled:
+            told.append(f"Nothing is settled of {_listed(source.unsettled)}, so the export does not have it.")
+        return told
+
+    def _splits(self) -> list[str]:
+        return sorted(self._tally.by_split)
+
+    def _write_manifest(self) -> None:
+        wishes, job = self._wishes, self._context.job
+        head = {
+            "made_by": "Roost",
+            "project": job.project.slug,
+            "job": job.pk,
+            "format": wishes.format,
+            "options": {key: value for key, value in asdict(wishes).items() if key not in ("format", "to")},
+            "made_at": timezone.now().isoformat(timespec="seconds"),
+            "categories": {one.name: one.id for one in self._source.categories},
+            "counts": self.report()["counts"],
+            "left_out_counts": dict(self._tally.left_out),
+            "notes": " ".join(self._notes),
+            "annotation_files_sha256": dict(self._target.sums),
+        }
+        self._lists.head = json.loads(json.dumps(head))
+        self._target.pieces(MANIFEST, self._lists.pieces())
 
 
-def _manifest(
-    project: Project, params: dict, exported: Sequence[_Exported], files: dict[str, str], notes: str
-) -> dict[str, Any]:
-    counts: dict[str, dict[str, int]] = {}
-    for one in exported:
-        row = counts.setdefault(str(one.record.split), {"images": 0, "instances": 0, "verified_negatives": 0})
-        row["images"] += 1
-        row["instances"] += len(one.record.instances)
-        row["verified_negatives"] += len(one.record.absent)
-    return {
-        "made_by": "Roost",
-        "project": project.slug,
-        "format": params["format"],
-        "made_at": timezone.now().isoformat(timespec="seconds"),
-        "counts": counts,
-        "annotation_files_sha256": files,
-        "images_sha256": [one.sha256 for one in exported],
-        "notes": notes,
-    }
+class _Names:
+    """A safe file name for each image, near to its own, and unique even without its ending and letter case."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}
+
+    def taken(self, name: str) -> str:
+        stem, _, ending = safe_name(name).rpartition(".")
+        stem, ending = (stem, f".{ending}") if stem else (ending, "")
+        free, number = stem, self._taken.get(stem.lower(), 1)
+        while free.lower() in self._taken:
+            number += 1
+            free = f"{stem}-{number}"
+        self._taken[stem.lower()] = number
+        self._taken.setdefault(free.lower(), 1)
+        return f"{free}{ending}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:5])
+    return f"{shown} and {len(names) - 5} more" if len(names) > 5 else shown

@@ -7,7 +7,7 @@ from django import forms
 from django.conf import settings
 
 from annotator.common.forms import PlainForm
-from annotator.models import Image
+from annotator.models import Image, Project
 
 SPLIT_CHOICES = [
     ("", "The export's own; else 85 % train, 15 % validation"),
@@ -118,13 +118,19 @@ class ImportForm(PlainForm):
 class ExportForm(PlainForm):
     FORMATS = [
         ("coco", "COCO, masks as RLE"),
-        ("yolo", "YOLO segmentation (outlines; holes are lost)"),
+        ("coco masks polygon", "COCO, masks as polygons"),
+        ("yolo", "YOLO segmentation: outlines"),
+        ("yolo_detect", "YOLO detection: boxes"),
         ("labelme", "LabelMe"),
         ("saco", "SA-Co, SAM 3's own"),
+        ("saco boxes px", "SA-Co, boxes in pixels"),
         ("label_studio", "Label Studio"),
     ]
 
     format = forms.ChoiceField(choices=FORMATS)
+    snapshot = forms.TypedChoiceField(
+        coerce=int, empty_value=None, required=False, label="Of", help_text="A version exports the same at any time."
+    )
     splits = forms.MultipleChoiceField(
         choices=Image.Split.choices, required=False, widget=forms.CheckboxSelectMultiple, help_text="None: all of them."
     )
@@ -132,3 +138,29 @@ class ExportForm(PlainForm):
     with_retired = forms.BooleanField(
         required=False, label="Retired concepts too", help_text="What was settled before they were retired."
     )
+    include_unlooked = forms.BooleanField(
+        required=False,
+        label="Pictures that are not looked through, too",
+        help_text="Off: a picture enters once every concept is settled in it, and the manifest lists the others. On: "
+        "what is open stays unknown, for tools that read neg_category_ids, flags or choices. YOLO can't.",
+    )
+    to = forms.CharField(max_length=1000, required=False, label="To a bucket")
+
+    def __init__(self, *args: Any, project: Project, buckets: Sequence[str] = (), **more: Any) -> None:
+        super().__init__(*args, **more)
+        versions = [
+            (str(number), f"Snapshot {number}") for number in project.snapshots.values_list("number", flat=True)
+        ]
+        self.fields["snapshot"].choices = [("", "What is settled now"), *versions]  # type: ignore[attr-defined]
+        self.fields["to"].disabled = not buckets
+        opened = (
+            f"Open for this: {', '.join(buckets)}." if buckets else "Who runs the server opens some: ROOST_BUCKETS."
+        )
+        self.fields["to"].help_text = f"s3://bucket/prefix, instead of a zip. {opened}"
+
+    def clean(self) -> dict[str, Any]:
+        """A choice of the format's own, such as `coco masks polygon`, is apart from its name."""
+        data = super().clean() or self.cleaned_data
+        name, *choice = data.get("format", "").split()
+        more = {choice[0]: choice[1]} if choice else {}
+        return {**data, "format": name, **more}

@@ -14,6 +14,7 @@ from annotator.jobs.views import project_job
 from annotator.models import Image, Job, Pair, Project
 from annotator.queue.visibility import may_be_tested
 
+from .buckets import is_bucket
 from .exports import export_file, export_start
 from .forms import ExportForm, ImportForm
 from .image_page import image_known, image_layers, neighbours
@@ -132,7 +133,7 @@ def snapshots(request: HttpRequest, project: Project) -> HttpResponse:
     context = {
         "snapshots": snapshots_of(project=project),
         "files": () if may_be_tested(project=project, user=request.user) else SNAPSHOT_FILES,
-        "export_form": ExportForm(),
+        "export_form": ExportForm(project=project, buckets=_buckets_open()),
         "any_retired": project.concepts.filter(retired_at__isnull=False, merged_into=None).exists(),
         "exports": newest_jobs(project=project, kind=Job.Kind.EXPORT, limit=5),
         "job": job,
@@ -169,14 +170,18 @@ def take_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
 @require_POST
 @project_page(REVIEWER)
 def export(request: HttpRequest, project: Project) -> HttpResponse:
-    form = ExportForm(request.POST)
+    form = ExportForm(request.POST, project=project, buckets=_buckets_open())
     if form.is_valid():
         with refusals_told(request, form):
-            job = export_start(project=project, user=request.user, **form.cleaned_data)
-            messages.success(request, "The export is being packed; its file is offered here when it is done.")
+            job = export_start(project=project, user=request.user, named_by_person=True, **form.cleaned_data)
+            messages.success(request, "The export is being written; what came of it is told here when it is done.")
             return redirect("job", project.slug, job.pk)
     errors_told(request, form)
     return redirect("snapshots", project.slug)
+
+
+def _buckets_open() -> list[str]:
+    return [place for place in sources_open() if is_bucket(place)]
 
 
 @require_safe

@@ -9,10 +9,12 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotator.common.access import ADMIN, job_for, project_for
+from annotator.common.access import ADMIN, REVIEWER, job_for, project_for
 from annotator.common.api.bodies import answers, checked
 from annotator.common.api.parsers import StrictJSONParser
+from annotator.data.exports import export_file
 from annotator.jobs.serializers import Job
+from annotator.models.jobs import Job as JobRow
 
 from . import serializers
 from .services import predict_start, prediction_file
@@ -31,6 +33,10 @@ def predict(request: Request, slug: str) -> Response:
 @extend_schema(responses=answers((200, "application/zip"), OpenApiTypes.BINARY))
 @api_view(["GET"])
 def file(request: Request, job_id: int) -> FileResponse:
-    """The zip of finished predictions."""
-    path = prediction_file(job=job_for(request.user, job_id))
+    """The zip of finished predictions, or of a finished export, which is for reviewers."""
+    job = job_for(request.user, job_id)
+    if job.kind == JobRow.Kind.EXPORT:
+        path = export_file(job=job_for(request.user, job_id, REVIEWER))
+    else:
+        path = prediction_file(job=job)
     return FileResponse(path.open("rb"), as_attachment=True, filename=path.name, content_type="application/zip")

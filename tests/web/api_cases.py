@@ -233,6 +233,17 @@ def rollback(farm):
     yield post(farm.admin, f"{BARN}/rollback")
 
 
+@case("POST /projects/{slug}/exports")
+def exports(farm):
+    path = f"{BARN}/exports"
+    yield post(farm.reviewer, path)  # nothing is settled
+    settle_all(farm.barn)
+    yield post(farm.annotator, path)
+    yield post(farm.reviewer, path, {"format": "yolo", "include_unlooked": True})
+    yield post(farm.reviewer, path, {"to": "/tmp/somewhere"})
+    yield post(farm.reviewer, path, {"format": "coco", "masks": "polygon", "splits": ["train"], "to": ""})
+
+
 @case("GET /projects/{slug}/concepts/")
 def concepts(farm):
     factories.make_concept(farm.project, "hen", synonyms=["biddy"])
@@ -355,5 +366,8 @@ def file(farm):
     path.write_bytes(b"PK\x05\x06" + bytes(18))
     done = factories.make_job(farm.project, Job.Kind.PREDICT, state="succeeded", report={"file": path.name})
     yield farm.annotator.get(f"{V1}/jobs/{done.pk}/file")
+    packed = factories.make_job(farm.project, Job.Kind.EXPORT, state="succeeded", report={"file": path.name})
+    yield farm.reviewer.get(f"{V1}/jobs/{packed.pk}/file")
+    assert farm.annotator.get(f"{V1}/jobs/{packed.pk}/file").status_code == 403
     running = factories.make_job(farm.project, Job.Kind.PREDICT, state="running")
     yield farm.annotator.get(f"{V1}/jobs/{running.pk}/file")

@@ -1,11 +1,20 @@
-"""Exact outlines of masks, along the edges of their pixels, holes and separate parts included."""
+"""Exact outlines of masks, along the edges of their pixels, holes and separate parts included.
+
+Formats that know polygons alone get one closed line an object, or one a part: holes are joined to it by bridges of no
+width, walked there and back, so that filling by the even-odd rule gives exactly the mask.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import pairwise
 
 import numpy as np
 
 Point = tuple[int, int]
-# Directions (dx, dy) in y-down pixels, each a quarter turn clockwise from the one before: right, down, left, up.
-RIGHT, DOWN, LEFT, UP = range(4)
-STEPS = ((1, 0), (0, 1), (-1, 0), (0, -1))
+# How far a line keeps inside the pixel that it borders, in px. Readers that cut coordinates to whole pixels and draw
+# the line itself (OpenCV, hence YOLO's) then draw the border's own pixels; for readers that fill between the edges of
+# pixels it is nothing.
+INSET_PX = 0.01
 
 
 def rings(mask_HW: np.ndarray) -> list[list[Point]]:
@@ -13,57 +22,173 @@ def rings(mask_HW: np.ndarray) -> list[list[Point]]:
 
     The object lies on the right of every edge. Where two pixels touch at a corner alone, the rings keep apart.
     """
-    edges = _edges(mask_HW)
-    found = []
-    while edges:
-        (start, direction), _ = edges.popitem()
-        found.append(_ring(edges, start, direction))
-    return found
+    corners = _Corners(mask_HW)
+    xs, ys = corners.x.tolist(), corners.y.tolist()
+    return [[(xs[one], ys[one]) for one in ring] for ring in corners.rings()]
 
 
-def single_outline(mask_HW: np.ndarray) -> list[Point]:
-    """All rings as one polygon, joined by bridges of no width; even-odd filling gives exactly the mask.
+def part_outlines(mask_HW: np.ndarray) -> list[np.ndarray]:
+    """One (N, 2) polygon of (x, y) for each part of the mask, along the edges of its pixels."""
+    return _Line(mask_HW, inset_px=0.0).parts()
 
-    For formats that know one polygon an object: every bridge is walked there and back, so that it fills nothing.
+
+def pixel_outline(mask_HW: np.ndarray) -> np.ndarray:
+    """The whole mask as one (N, 2) polygon INSET_PX within its pixels; parts are joined where they come near.
+
+    Cut to whole numbers it runs through the outermost pixels themselves. Bridges to holes run within the object; a
+    bridge between parts has to cross what lies between.
     """
-    path: list[Point] = []
-    for ring in rings(mask_HW):
-        path += [*ring, ring[0]]
-        if path[0] != ring[0]:
-            path.append(path[0])
-    return path[:-1]
+    return _Line(mask_HW, inset_px=INSET_PX).whole()
 
 
-def _edges(mask_HW: np.ndarray) -> dict[tuple[Point, int], None]:
-    """(start corner, direction) of every pixel edge between object and background."""
-    padded = np.pad(np.asarray(mask_HW, dtype=bool), 1)
-    inside = padded[1:-1, 1:-1]
-    borders = (
-        (RIGHT, inside & ~padded[:-2, 1:-1], 0, 0),  # top edge, walked to the right
-        (DOWN, inside & ~padded[1:-1, 2:], 1, 0),  # right edge, walked down
-        (LEFT, inside & ~padded[2:, 1:-1], 1, 1),  # bottom edge, walked to the left
-        (UP, inside & ~padded[1:-1, :-2], 0, 1),  # left edge, walked up
-    )
-    edges: dict[tuple[Point, int], None] = {}
-    for direction, there, x_shift, y_shift in borders:
-        rows, columns = np.nonzero(there)
-        for x, y in zip((columns + x_shift).tolist(), (rows + y_shift).tolist(), strict=True):
-            edges[((x, y), direction)] = None
-    return edges
+class _Corners:
+    """Where the outline turns, in reading order; a point where two pixels touch at a corner alone is there twice.
+
+    In that order every two corners of a row begin and end one horizontal edge, and so down the columns.
+    """
+
+    def __init__(self, mask_HW: np.ndarray) -> None:
+        padded = np.pad(np.asarray(mask_HW, dtype=bool), 1)
+        above_left, above, left, here = padded[:-1, :-1], padded[:-1, 1:], padded[1:, :-1], padded[1:, 1:]
+        turns = above_left ^ above ^ left ^ here
+        touches = (above_left == here) & (above == left) & (above != here)
+        self.y, self.x = np.nonzero(turns | touches)
+        twice = touches[self.y, self.x]
+        self.y, self.x = (np.repeat(values, twice + 1) for values in (self.y, self.x))
+        touching = touches[self.y, self.x]
+        first = touching & (np.cumsum(touching) % 2 == 1)
+        self._quadrants(padded, touching, first)
+        copy = np.where(touching & self._falling, first, touching & ~first)
+        self.below = np.arange(self.x.size)
+        order = np.lexsort((copy, self.y, self.x))
+        self.below[order[0::2]], self.below[order[1::2]] = order[1::2], order[0::2]
+
+    def _quadrants(self, padded: np.ndarray, touching: np.ndarray, first: np.ndarray) -> None:
+        """`inward_x`, `inward_y`: towards which quadrant the object lies. `starts_object`: the one below right."""
+        y, x = self.y, self.x
+        above_left, above = padded[y, x].astype(int), padded[y, x + 1].astype(int)
+        left, here = padded[y + 1, x].astype(int), padded[y + 1, x + 1].astype(int)
+        self.starts_object = here.astype(bool)
+        self._falling = (above == 1) & (left == 1)  # of two that touch: above right and below left
+        self.inward_x = np.sign(above + here - above_left - left)
+        self.inward_y = np.sign(left + here - above_left - above)
+        # The copy on the left belongs to the pixel on the left.
+        self.inward_x = np.where(touching, np.where(first, -1, 1), self.inward_x)
+        self.inward_y = np.where(touching, np.where(first ^ self._falling, -1, 1), self.inward_y)
+
+    def rings(self) -> Iterator[list[int]]:
+        """Numbers of corners. A ring begins at the leftmost of its topmost; objects go right from there, holes down."""
+        below, starts_object = self.below.tolist(), self.starts_object.tolist()
+        seen = bytearray(len(below))
+        for start in range(len(below)):
+            if seen[start]:
+                continue
+            ring, corner, across = [], start, starts_object[start]
+            while not seen[corner]:
+                seen[corner] = 1
+                ring.append(corner)
+                corner = corner ^ 1 if across else below[corner]
+                across = not across
+            yield ring
 
 
-def _ring(edges: dict[tuple[Point, int], None], start: Point, direction: int) -> list[Point]:
-    """Follow edges to the start again, taking the sharpest right turn there is; only corners are kept."""
-    corners: list[Point] = []
-    point, first = start, direction
-    while True:
-        point = (point[0] + STEPS[direction][0], point[1] + STEPS[direction][1])
-        turns = ((direction + 1) % 4, direction, (direction + 3) % 4)
-        following = next((turn for turn in turns if (point, turn) in edges), None)
-        if following is None:
-            break
-        if following != direction:
-            corners.append(point)
-        edges.pop((point, following))
-        direction = following
-    return corners if direction == first else [*corners, start]
+class _Line:
+    """All rings as chains of nodes, `following[node]`, into which bridges are spliced."""
+
+    def __init__(self, mask_HW: np.ndarray, *, inset_px: float) -> None:
+        self._mask, self._inset = np.asarray(mask_HW, dtype=bool), inset_px
+        corners = _Corners(mask_HW)
+        self._corners = corners
+        self.x = (corners.x + inset_px * corners.inward_x).tolist()
+        self.y = (corners.y + inset_px * corners.inward_y).tolist()
+        self.following = [0] * len(self.x)
+        self._firsts: list[int] = []
+        self._holes: list[int] = []
+        for ring in corners.rings():
+            for node, after in zip(ring, [*ring[1:], ring[0]], strict=True):
+                self.following[node] = after
+            (self._firsts if corners.starts_object[ring[0]] else self._holes).append(ring[0])
+        self._join_holes()
+
+    def parts(self) -> list[np.ndarray]:
+        return [self._walked(first) for first in self._firsts]
+
+    def whole(self) -> np.ndarray:
+        """Each part joined to the nearest corner of those before it."""
+        if not self._firsts:
+            return np.zeros((0, 2))
+        nodes = self._nodes(self._firsts[0])
+        for first in self._firsts[1:]:
+            more = self._nodes(first)
+            here, there = self._nearest(nodes, more)
+            self._bridge(nodes[here], more[there])
+            nodes += more
+        return self._walked(self._firsts[0])
+
+    def _join_holes(self) -> None:
+        """From its upper edge each hole is joined straight up with the edge that the object ends at there."""
+        x, y = self._corners.x, self._corners.y
+        width = self._mask.shape[1] + 2
+        keys = y[0::2] * width + x[0::2]
+        waiting: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+        for hole in self._holes:
+            column = int(x[hole])
+            empty = np.flatnonzero(~self._mask[: y[hole], column])
+            top = int(empty[-1]) + 1 if empty.size else 0
+            edge = int(np.searchsorted(keys, top * width + column, side="right")) - 1
+            waiting[edge].append((column, top, hole))
+        for edge, bridges in waiting.items():
+            self._hang(2 * edge, sorted(bridges))
+
+    def _hang(self, left: int, bridges: list[tuple[int, int, int]]) -> None:
+        """Holes below the edge from corner `left` to its partner; the object lies below it, so it is walked right."""
+        before, after = left, left ^ 1
+        for column, top, hole in bridges:
+            x = column + self._inset
+            upper, lower = self._node(x, top + self._inset), self._node(x, self.y[hole])
+            # A hole is walked down from its first corner, and comes back along its upper edge from the right.
+            back, again = self._node(x, self.y[hole]), self._node(x, top + self._inset)
+            last = hole ^ 1
+            self._chain(before, upper, lower, hole)
+            self._chain(last, back, again, after)
+            before = again
+
+    def _chain(self, *nodes: int) -> None:
+        for node, after in pairwise(nodes):
+            self.following[node] = after
+
+    def _bridge(self, here: int, there: int) -> None:
+        here_again, there_again = self._node(self.x[here], self.y[here]), self._node(self.x[there], self.y[there])
+        self.following[here_again], self.following[there_again] = self.following[here], here_again
+        end = there
+        while self.following[end] != there:
+            end = self.following[end]
+        self.following[end], self.following[here] = there_again, there
+
+    def _nearest(self, nodes: list[int], more: list[int]) -> tuple[int, int]:
+        """Places in both lists of the two corners that are nearest to each other, looked for in slices."""
+        old = np.array([[self.x[node], self.y[node]] for node in nodes])
+        best = (np.inf, 0, 0)
+        for start in range(0, len(more), 256):
+            new = np.array([[self.x[node], self.y[node]] for node in more[start : start + 256]])
+            apart = ((old[:, None, :] - new[None, :, :]) ** 2).sum(axis=2)
+            found = int(apart.argmin())
+            here, there = divmod(found, len(new))
+            best = min(best, (float(apart[here, there]), here, start + there))
+        return best[1], best[2]
+
+    def _node(self, x: float, y: float) -> int:
+        self.x.append(x)
+        self.y.append(y)
+        self.following.append(0)
+        return len(self.x) - 1
+
+    def _nodes(self, first: int) -> list[int]:
+        found, node = [first], self.following[first]
+        while node != first:
+            found.append(node)
+            node = self.following[node]
+        return found
+
+    def _walked(self, first: int) -> np.ndarray:
+        return np.array([(self.x[node], self.y[node]) for node in self._nodes(first)])
