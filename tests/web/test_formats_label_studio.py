@@ -167,3 +167,9 @@ def test_task_of_its_own_file_is_read(tmp_path):
         tree(tmp_path, {"1.json": json.dumps(_task(_annotation(_region()))), "config.xml": "<View></View>"})
     )
     assert [one.file_name for one in only(found).images] == ["/data/upload/1/a.jpg"]
+
+
+def test_choices_incomplete_say_that_not_all_objects_are_outlined():
+    choice = {"id": "c", "from_name": "incomplete", "type": "choices", "value": {"choices": ["hen"]}}
+    record, problems = _read(_region(), choice)
+    assert (record.incomplete, record.absent, problems) == ({"hen"}, [], [])

@@ -209,3 +209,11 @@ def test_damaged_file_among_good_ones_is_a_problem(tmp_path):
     found = found_in(tree(tmp_path, {"a.json": _file(_shape()), "b.json": '{"shapes": [', "c.json": "[" * 99_999}))
     assert [refused.where for refused in found.refused] == ["b.json", "c.json"]
     assert len(found.documents) == 1
+
+
+def test_flag_says_that_not_all_objects_are_outlined(tmp_path):
+    document = only(
+        found_in(tree(tmp_path, {"a.json": _file(_shape(), flags={"not all hen": True, "not all cow": 1})}))
+    )
+    [record] = records_of(document)[0].values()
+    assert (record.incomplete, record.absent) == ({"hen"}, [])

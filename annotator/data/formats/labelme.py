@@ -24,7 +24,7 @@ from .texts import Texts
 from .values import whole_of
 
 VERSION = "5.4.1"
-NO = "no "
+NO, NOT_ALL = "no ", "not all "
 # A file may carry its picture as base64, too.
 MAX_FILE_BYTES = 128 * 1024 * 1024
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".jfif", ".jpe", ".mpo")
@@ -60,7 +60,7 @@ def read(document: Any, *, size_px: Size | None = None) -> tuple[ImageRecord, li
     if why_not := unfit(said, size, [point for one in document["shapes"] for point in points_of(one)]):
         image.unsure |= set(labels_of(document))
         return image, [Problem(name, why_not)]
-    image.absent = negatives_of(document)
+    image.absent, image.incomplete = flagged(document, NO), set(flagged(document, NOT_ALL))
     return image, [Problem(f"{name}, shape {number}", why) for number, why in objects_read(groups, image)]
 
 
@@ -73,11 +73,11 @@ class LabelMeFolder:
         """`names`: the folder's LabelMe files; `beside`: the last parts of all names in it."""
         self.where = f"{folder}/*.json" if folder else "*.json"
         self._texts, self._beside = texts, {name.lower(): name for name in beside}
-        self._negatives: set[str] = set()
+        self._flagged: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.problems: list[Problem] = []
         self.images = [listed for name in names if (listed := self._listed(name))]
-        labels = sorted({*self.counts, *self._negatives} - {NO_LABEL})
+        labels = sorted({*self.counts, *self._flagged} - {NO_LABEL})
         self.categories: Sequence[Category] = [Category(number, label) for number, label in enumerate(labels, start=1)]
 
     def read(self, listed: Listed, size_px: Size) -> tuple[ImageRecord, list[Problem]]:
@@ -94,7 +94,7 @@ class LabelMeFolder:
             self.problems.append(Problem(name, str(error)))
             return None
         self.counts.update(label for label, _ in objects_of(document["shapes"]))
-        self._negatives |= set(negatives_of(document))
+        self._flagged |= {*flagged(document, NO), *flagged(document, NOT_ALL)}
         said = image_name(document)
         split = split_named(name.rpartition("/")[0].rsplit("/", 1)[-1])
         path = said if said.lower() in self._beside else self._picture(name, document["imagePath"])
@@ -137,10 +137,11 @@ def labels_of(document: Any) -> list[str]:
     return [label for label, _ in objects_of(document["shapes"])]
 
 
-def negatives_of(document: Any) -> list[str]:
+def flagged(document: Any, words: str) -> list[str]:
+    """The classes of image flags such as `no duck`, that are set."""
     flags = document.get("flags")
     flags = flags if isinstance(flags, dict) else {}
-    return [key.removeprefix(NO) for key, value in flags.items() if value is True and key.startswith(NO)]
+    return [key.removeprefix(words) for key, value in flags.items() if value is True and key.startswith(words)]
 
 
 def _shape(instance: Instance) -> dict:
