@@ -80,6 +80,7 @@ def _names_imported(node: ast.AST) -> list[str]:
 
 def test_formats_and_masks_are_plain_python():
     formats = [f"annotator.data.formats.{name}" for name in ("coco", "yolo", "labelme", "saco", "label_studio")]
+    formats.append("annotator.data.export_layouts")
     program = f"import {', '.join(formats)}, annotator.data.sources, annotator.data.image_probe, sys\n"
     done = subprocess.run(
         [sys.executable, "-c", program + "print(*sys.modules)"], cwd=ROOT, capture_output=True, text=True, check=True

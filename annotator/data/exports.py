@@ -25,7 +25,7 @@ from .export_layouts import LAYOUTS
 from .export_pictures import upright_bytes
 from .export_rows import Settled, SettledNow, SettledThen
 from .export_targets import MANIFEST, Target, target_check, target_opened
-from .formats.records import safe_name
+from .formats.records import UniqueNames
 from .image_files import image_file
 from .named_sources import source_allowed
 from .writers.parts import ArraysDocument, Row, Wishes, Writer
@@ -179,7 +179,7 @@ class _Export:
         how = Wishes(masks=wishes.masks, boxes=wishes.boxes)
         self._writer: Writer = self._layout.writer(self._source.categories, target, settings.EXPORTS_DIR, how)
         self._lists = ArraysDocument(settings.EXPORTS_DIR, {}, ["images_sha256", "left_out", "written_upright"])
-        self._names = _Names()
+        self._names = UniqueNames()
         self._tally = _Tally()
         self._notes: list[str] = []
 
@@ -272,24 +272,6 @@ class _Export:
         }
         self._lists.head = json.loads(json.dumps(head))
         self._target.pieces(MANIFEST, self._lists.pieces())
-
-
-class _Names:
-    """A safe file name for each image, near to its own, and unique even without its ending and letter case."""
-
-    def __init__(self) -> None:
-        self._taken: dict[str, int] = {}
-
-    def taken(self, name: str) -> str:
-        stem, _, ending = safe_name(name).rpartition(".")
-        stem, ending = (stem, f".{ending}") if stem else (ending, "")
-        free, number = stem, self._taken.get(stem.lower(), 1)
-        while free.lower() in self._taken:
-            number += 1
-            free = f"{stem}-{number}"
-        self._taken[stem.lower()] = number
-        self._taken.setdefault(free.lower(), 1)
-        return f"{free}{ending}"
 
 
 def _listed(names: Sequence[str]) -> str:

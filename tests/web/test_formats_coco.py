@@ -6,8 +6,9 @@ import pytest
 from annotator.common.errors import ImportRefusedError
 from annotator.common.masks import rle_area
 from annotator.data.formats import coco
-from annotator.data.formats.records import Category, ImageRecord, Instance, json_read, safe_name, unique_names
+from annotator.data.formats.records import Category, ImageRecord, Instance, UniqueNames, json_read, safe_name
 from tests.factories import box_rle
+from tests.web.written import written
 
 SQUARE = [[2, 2, 6, 2, 6, 6, 2, 6]]
 
@@ -143,10 +144,13 @@ def _records() -> list[ImageRecord]:
     ]
 
 
-def test_round_trip_keeps_masks_and_verified_negatives_to_the_pixel():
-    categories = [Category(0, "hen"), Category(7, "duck")]
-    document = json.loads(json.dumps(coco.write(_records(), categories, ["a.jpg", "b.jpg"])))
-    read = coco.read(document)
+def _written(folder) -> str:
+    files = written("coco", _records(), [Category(0, "hen"), Category(7, "duck")], folder)
+    return files["train/_annotations.coco.json"]
+
+
+def test_round_trip_keeps_masks_and_verified_negatives_to_the_pixel(tmp_path):
+    read = coco.read(json.loads(_written(tmp_path)))
     assert [image.instances for image in read.images] == [image.instances for image in _records()]
     assert [image.absent for image in read.images] == [[], ["hen", "duck"]]
     assert not read.problems
@@ -156,7 +160,7 @@ def test_pycocotools_reads_what_is_written(tmp_path, capsys):
     from pycocotools.coco import COCO
 
     path = tmp_path / "coco.json"
-    path.write_text(json.dumps(coco.write(_records(), [Category(0, "hen"), Category(7, "duck")], ["a.jpg", "b.jpg"])))
+    path.write_text(_written(tmp_path))
     reference = COCO(str(path))
     [first, second] = reference.loadAnns(reference.getAnnIds(imgIds=[1]))
     assert reference.annToMask(first).sum() == first["area"] == 49
@@ -164,9 +168,7 @@ def test_pycocotools_reads_what_is_written(tmp_path, capsys):
 
 
 def test_names_of_an_export_are_safe_and_unique():
-    images = [
-        ImageRecord("x", 1, 1, name=name) for name in ("a.jpg", "A.jpg", "a.png", "../../etc/passwd", "-rf", "a\nb.png")
-    ]
-    assert unique_names(images) == ["a.jpg", "A-2.jpg", "a-3.png", "passwd", "rf", "a_b.png"]
+    names, given = UniqueNames(), ("a.jpg", "A.jpg", "a.png", "../../etc/passwd", "-rf", "a\nb.png")
+    assert [names.taken(name) for name in given] == ["a.jpg", "A-2.jpg", "a-3.png", "passwd", "rf", "a_b.png"]
     assert safe_name("\0") == "_"
     assert math.isclose(len(safe_name("x" * 300)), 100)

@@ -1,18 +1,21 @@
 """What is written in a format is read back to the pixel, verified negatives included where the format has them."""
 
-import json
-
+import cv2
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from PIL import ImageDraw
+from pycocotools import mask as coco
+from scipy.ndimage import gaussian_filter
+from scipy.ndimage import label as label_parts
 
 from annotator.common.errors import ImportRefusedError
 from annotator.common.masks import decode_rle, encode_mask, rle_area, rle_iou
 from annotator.data.formats import label_studio, labelme, saco, yolo
-from annotator.data.formats.outlines import rings, single_outline
+from annotator.data.formats.outlines import part_outlines, pixel_outline, rings
 from annotator.data.formats.records import Category, ImageRecord, Instance
 from tests.factories import box_rle
+from tests.web.written import document, written
 
 CATEGORIES = [Category(3, "hen"), Category(7, "duck")]
 WIDTH, HEIGHT = 40, 30
@@ -51,46 +54,85 @@ def test_outline_filled_by_even_odd_is_the_mask(mask):
         ImageDraw.Draw(canvas).polygon([(x * scale, y * scale) for x, y in ring], fill=1)
         filled ^= np.asarray(canvas)[scale // 2 :: scale, scale // 2 :: scale]
     assert (filled == mask).all()
-    assert {point for ring in rings(mask) for point in ring} == set(single_outline(mask))
+
+
+@pytest.mark.parametrize("mask", _odd_masks(), ids=["hole", "parts", "corners", "pixel", "all", "noise"])
+def test_parts_as_polygons_with_bridges_to_their_holes_are_the_mask_for_pycocotools(mask):
+    polygons = [line.ravel().tolist() for line in part_outlines(mask)]
+    assert len(polygons) == label_parts(mask)[1]
+    assert (coco.decode(coco.merge(coco.frPyObjects(polygons, HEIGHT, WIDTH))).astype(bool) == mask).all()
+
+
+def _drawn_by_opencv(mask: np.ndarray, to_pixels) -> np.ndarray:
+    """As Ultralytics (cut) and supervision (rounded) do: shares times the size, then the filled outline."""
+    size = np.array([mask.shape[1], mask.shape[0]], dtype=np.float32)
+    shares = (pixel_outline(mask) / size).astype(np.float32)
+    canvas = np.zeros(mask.shape, dtype=np.uint8)
+    cv2.fillPoly(canvas, [to_pixels(shares * size).astype(np.int32)], 1)
+    return canvas.astype(bool)
+
+
+@pytest.mark.parametrize("to_pixels", [np.trunc, np.round], ids=["cut", "rounded"])
+@pytest.mark.parametrize("seed", range(5))
+def test_object_of_one_part_with_holes_is_the_same_for_readers_that_draw_the_outline(seed, to_pixels):
+    blurred = gaussian_filter(np.random.default_rng(seed).random((97, 131)), 3) > 0.47
+    parts, _ = label_parts(blurred)
+    mask = parts == 1 + np.argmax(np.bincount(parts.ravel())[1:])
+    assert label_parts(~mask)[1] > 1
+    assert (_drawn_by_opencv(mask, to_pixels) == mask).all()
+
+
+def test_bridge_between_two_parts_is_one_pixel_wide_and_as_short_as_can_be():
+    mask = np.zeros((100, 100), dtype=bool)
+    mask[10:50, 10:50] = mask[60:90, 12:60] = True
+    assert (_drawn_by_opencv(mask, np.trunc) ^ mask).sum() == 10
 
 
 def test_empty_mask_has_no_outline():
-    assert single_outline(np.zeros((4, 4), dtype=bool)) == []
+    empty = np.zeros((4, 4), dtype=bool)
+    assert (len(pixel_outline(empty)), part_outlines(empty)) == (0, [])
 
 
-def test_yolo_round_trip_is_exact():
-    text = yolo.write(_record(), CATEGORIES)
+def test_yolo_round_trip_is_exact(tmp_path):
+    text = written("yolo", [_record()], CATEGORIES, tmp_path)["labels/train/a.txt"]
     read, problems = yolo.read(text, file_name="a.png", width_px=WIDTH, height_px=HEIGHT, names=["hen", "duck"])
     assert problems == []
     assert _same_masks(read)
 
 
-def test_saco_round_trip_is_exact():
-    document = json.loads(json.dumps(saco.write([_record()], CATEGORIES, ["a.png"])))
-    [read] = saco.read(document).images
+@pytest.mark.parametrize("boxes", ["norm", "px"])
+def test_saco_round_trip_is_exact(tmp_path, boxes):
+    files = written("saco", [_record()], CATEGORIES, tmp_path, boxes=boxes)
+    [read] = saco.read(document(files, "train.json")).images
     assert _same_masks(read)
     assert read.absent == ["duck"]
 
 
-def test_saco_has_a_row_for_each_settled_pair_and_none_for_what_nobody_saw():
-    unseen = ImageRecord("b.png", WIDTH, HEIGHT)
-    document = saco.write([_record(), unseen], CATEGORIES, ["a.png", "b.png"])
-    assert [(row["file_name"], row["text_input"]) for row in document["images"]] == [
+def test_saco_has_a_row_for_each_settled_pair_and_none_for_what_nobody_saw(tmp_path):
+    unseen = ImageRecord("b.png", WIDTH, HEIGHT, "train")
+    found = document(written("saco", [_record(), unseen], CATEGORIES, tmp_path), "train.json")
+    assert [(row["file_name"], row["text_input"]) for row in found["images"]] == [
         ("a.png", "hen"),
         ("a.png", "duck"),
     ]
-    assert document["annotations"][4]["area"] == 1.0
+    assert found["annotations"][4]["area"] == 1.0
 
 
-def test_labelme_round_trip_is_exact():
-    read, problems = labelme.read(json.loads(json.dumps(labelme.write(_record(), name="a.png"))))
+def test_labelme_round_trip_is_exact(tmp_path):
+    files = written("labelme", [_record()], CATEGORIES, tmp_path)
+    read, problems = labelme.read(document(files, "train/a.json"))
     assert problems == []
     assert _same_masks(read)
     assert read.absent == ["duck"]
 
 
-def test_label_studio_round_trip_is_exact():
-    read, problems = label_studio.read(json.loads(json.dumps(label_studio.write(_record(), url="/x/a.png"))))
+def _task(folder) -> dict:
+    [task] = document(written("label_studio", [_record()], CATEGORIES, folder), "tasks.json")
+    return task
+
+
+def test_label_studio_round_trip_is_exact(tmp_path):
+    read, problems = label_studio.read(_task(tmp_path))
     assert problems == []
     assert _same_masks(read)
     assert read.absent == ["duck"]
@@ -177,8 +219,8 @@ def test_labelme_path_counts_by_its_last_part_alone():
     [[255] * 40, [0, 0, 18, 192], [0, 0, 18, 192, *[255] * 20], "text", [0, 0, 18, 192, *[999] * 9]],
     ids=["4 GB", "cut", "noise", "text", "no bytes"],
 )
-def test_hostile_brush_rle_is_a_problem(rle):
-    task = label_studio.write(_record(), url="/x/a.png")
+def test_hostile_brush_rle_is_a_problem(tmp_path, rle):
+    task = _task(tmp_path)
     task["annotations"][0]["result"][0]["value"]["rle"] = rle
     image, problems = label_studio.read(task)
     assert (len(image.instances), len(problems)) == (5, 1)

@@ -5,14 +5,13 @@ from "not looked at". Source: cocodataset.org "Data format"; lvisdataset.org for
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from annotator.common.errors import MaskError
-from annotator.common.masks import Rle, polygons_to_rle, rle_area, rle_box_xyxy, rle_checked
+from annotator.common.masks import Rle, polygons_to_rle, rle_area, rle_checked
 
 from .documents import Document, Listed, Size
 from .records import Category, Dataset, ImageRecord, Instance, Problem
@@ -53,49 +52,6 @@ def dataset_of(found: Document) -> Dataset:
         dataset.images.append(record)
         dataset.problems += problems
     return dataset
-
-
-def write(images: Sequence[ImageRecord], categories: Sequence[Category], names: Sequence[str]) -> dict:
-    """One document; `names` are the images' file names in the export."""
-    ids = {category.name: category.id for category in categories}
-    document: dict[str, Any] = {
-        "info": {"description": "Exported from Roost; neg_category_ids lists verified negatives, as in LVIS."},
-        "licenses": [],
-        "categories": [
-            {"id": category.id, "name": category.name, "supercategory": category.supercategory}
-            for category in categories
-        ],
-        "images": [],
-        "annotations": [],
-    }
-    for number, (image, name) in enumerate(zip(images, names, strict=True), start=1):
-        document["images"].append(
-            {
-                "id": number,
-                "file_name": name,
-                "width": image.width_px,
-                "height": image.height_px,
-                "neg_category_ids": sorted(ids[category] for category in image.absent),
-                "extra": {"name": image.name or name},
-            }
-        )
-        for instance in image.instances:
-            row = _annotation(len(document["annotations"]) + 1, number, ids[instance.category], instance.mask)
-            document["annotations"].append(row)
-    return document
-
-
-def _annotation(number: int, image: int, category: int, mask: Rle) -> dict:
-    x0, y0, x1, y1 = rle_box_xyxy(mask)
-    return {
-        "id": number,
-        "image_id": image,
-        "category_id": category,
-        "bbox": [x0, y0, x1 - x0, y1 - y0],
-        "area": rle_area(mask),
-        "segmentation": dict(mask),
-        "iscrowd": 0,
-    }
 
 
 class CocoDocument:

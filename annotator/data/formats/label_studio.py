@@ -3,19 +3,14 @@
 Verified negatives are a second control, choices named `absent`. `label_config` is the labelling interface to match.
 """
 
-from collections.abc import Sequence
 from typing import Any
-from xml.sax.saxutils import quoteattr
-
-import numpy as np
 
 from annotator.common.errors import MaskError
-from annotator.common.masks import decode_rle, rle_area
 
 from .documents import Size
 from .label_studio_regions import READ, SHAPES
 from .label_studio_tasks import image_address, labels_of, region_size, regions_of, results_of, size_said
-from .records import Category, ImageRecord, Instance, Problem
+from .records import ImageRecord, Instance, Problem
 from .shapes import NO_LABEL
 
 BRUSH, ABSENT, INCOMPLETE, IMAGE = "brush", "absent", "incomplete", "image"
@@ -23,26 +18,6 @@ WRONG_SIZE = (
     "Its size is not the image's: drawn on {} x {} px, the image has {} x {}. If the sides are swapped, EXIF "
     "orientation turns it."
 )
-
-
-def label_config(categories: Sequence[Category]) -> str:
-    """The XML that a Label Studio project needs for these tasks."""
-    labels = "".join(f"<Label value={quoteattr(category.name)}/>" for category in categories)
-    choices = "".join(f"<Choice value={quoteattr(category.name)}/>" for category in categories)
-    return (
-        f'<View><Image name="{IMAGE}" value="$image" zoom="true"/>'
-        f'<BrushLabels name="{BRUSH}" toName="{IMAGE}">{labels}</BrushLabels>'
-        f'<Choices name="{ABSENT}" toName="{IMAGE}" choice="multiple">{choices}</Choices></View>'
-    )
-
-
-def write(image: ImageRecord, *, url: str) -> dict:
-    """One task with one annotation; `url` is where Label Studio will find the image."""
-    results = [_brush(number, one, image) for number, one in enumerate(image.instances, 1) if rle_area(one.mask)]
-    if image.absent:
-        value = {"choices": list(image.absent)}
-        results.append({"id": "absent", "from_name": ABSENT, "to_name": IMAGE, "type": "choices", "value": value})
-    return {"data": {"image": url, "name": image.name}, "annotations": [{"result": results}]}
 
 
 def read(task: Any, *, size_px: Size | None = None) -> tuple[ImageRecord, list[Problem]]:
@@ -64,22 +39,6 @@ def read(task: Any, *, size_px: Size | None = None) -> tuple[ImageRecord, list[P
             image.unsure.update(labels_of(result) or [NO_LABEL])
             problems.append(Problem(f"{name}, result {number}", str(error)))
     return image, problems
-
-
-def _brush(number: int, instance: Instance, image: ImageRecord) -> dict:
-    from label_studio_sdk.converter.brush import mask2rle
-
-    rle = mask2rle(decode_rle(instance.mask).astype(np.uint8) * 255)
-    return {
-        "id": f"m{number}",
-        "from_name": BRUSH,
-        "to_name": IMAGE,
-        "type": "brushlabels",
-        "original_width": image.width_px,
-        "original_height": image.height_px,
-        "image_rotation": 0,
-        "value": {"format": "rle", "rle": rle, "brushlabels": [instance.category]},
-    }
 
 
 def _read_result(result: dict, image: ImageRecord) -> None:

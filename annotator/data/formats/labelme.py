@@ -1,46 +1,27 @@
-"""LabelMe's JSON, one file an image. Masks are written as its shape `mask`: the box's corners and the crop as PNG.
+"""LabelMe's JSON, one file an image. Its shapes are read in labelme_shapes.py; it is written in writers/labelme.py.
 
-Verified negatives become image flags, `"no duck": true`. Source: labelme's label_file.py and shape.py, read for facts.
-Its shapes are read in labelme_shapes.py.
+Image flags tell what its shapes can't: `"no duck": true` a verified negative, `"not all duck": true` that not every duck
+is outlined. Source: labelme's label_file.py and shape.py, read for facts.
 """
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from PIL import Image
-
 from annotator.common.errors import ImportRefusedError
-from annotator.common.masks import decode_rle, rle_area, rle_box_xyxy
 
 from .coco import split_named
 from .documents import Listed, Size
 from .labelme_shapes import objects_of, objects_read, points_of
-from .records import Category, ImageRecord, Instance, Problem, json_read
+from .records import Category, ImageRecord, Problem, json_read
 from .shapes import NO_LABEL, unfit
 from .texts import Texts
 from .values import whole_of
 
-VERSION = "5.4.1"
 NO, NOT_ALL = "no ", "not all "
 # A file may carry its picture as base64, too.
 MAX_FILE_BYTES = 128 * 1024 * 1024
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".jfif", ".jpe", ".mpo")
-
-
-def write(image: ImageRecord, *, name: str) -> dict:
-    """The document beside the image file `name`."""
-    return {
-        "version": VERSION,
-        "flags": {f"{NO}{category}": True for category in image.absent},
-        "shapes": [_shape(one) for one in image.instances if rle_area(one.mask)],
-        "imagePath": name,
-        "imageData": None,
-        "imageHeight": image.height_px,
-        "imageWidth": image.width_px,
-    }
 
 
 def read(document: Any, *, size_px: Size | None = None) -> tuple[ImageRecord, list[Problem]]:
@@ -142,19 +123,3 @@ def flagged(document: Any, words: str) -> list[str]:
     flags = document.get("flags")
     flags = flags if isinstance(flags, dict) else {}
     return [key.removeprefix(words) for key, value in flags.items() if value is True and key.startswith(words)]
-
-
-def _shape(instance: Instance) -> dict:
-    x0, y0, x1, y1 = rle_box_xyxy(instance.mask)
-    buffer = io.BytesIO()
-    Image.fromarray(decode_rle(instance.mask)[y0:y1, x0:x1]).save(buffer, format="PNG")
-    return {
-        "label": instance.category,
-        # LabelMe's second corner is the last pixel inside.
-        "points": [[x0, y0], [x1 - 1, y1 - 1]],
-        "group_id": None,
-        "description": "",
-        "shape_type": "mask",
-        "flags": {},
-        "mask": base64.b64encode(buffer.getvalue()).decode("ascii"),
-    }

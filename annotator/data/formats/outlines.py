@@ -11,10 +11,12 @@ from itertools import pairwise
 import numpy as np
 
 Point = tuple[int, int]
-# How far a line keeps inside the pixel that it borders, in px. Readers that cut coordinates to whole pixels and draw
-# the line itself (OpenCV, hence YOLO's) then draw the border's own pixels; for readers that fill between the edges of
-# pixels it is nothing.
-INSET_PX = 0.01
+# Where in a pixel a line runs that is drawn itself (OpenCV, hence YOLO's readers): Ultralytics cuts coordinates to
+# whole numbers, supervision rounds them, and a quarter is the same pixel to both.
+WITHIN_PX = 0.25
+# Where the ends of a bridge between two parts lie, so that whoever knows does not draw it.
+BRIDGE_PX = 0.30
+TOLERANCE_PX = 0.01
 
 
 def rings(mask_HW: np.ndarray) -> list[list[Point]]:
@@ -29,16 +31,45 @@ def rings(mask_HW: np.ndarray) -> list[list[Point]]:
 
 def part_outlines(mask_HW: np.ndarray) -> list[np.ndarray]:
     """One (N, 2) polygon of (x, y) for each part of the mask, along the edges of its pixels."""
-    return _Line(mask_HW, inset_px=0.0).parts()
+    return _Line(mask_HW, through_pixels=False).parts()
 
 
 def pixel_outline(mask_HW: np.ndarray) -> np.ndarray:
-    """The whole mask as one (N, 2) polygon INSET_PX within its pixels; parts are joined where they come near.
+    """The whole mask as one (N, 2) polygon through its outermost pixels, for readers that draw the line itself.
 
-    Cut to whole numbers it runs through the outermost pixels themselves. Bridges to holes run within the object; a
-    bridge between parts has to cross what lies between.
+    Every coordinate lies WITHIN_PX or BRIDGE_PX of a pixel, which is_through_pixels() tells such lines by. Bridges to
+    holes run within the object; parts are joined where they come near, by a bridge over what lies between.
     """
-    return _Line(mask_HW, inset_px=INSET_PX).whole()
+    return _Line(mask_HW, through_pixels=True).whole()
+
+
+def is_through_pixels(points_N2: np.ndarray) -> bool:
+    """Whether these points, in px, are a line of pixel_outline()."""
+    return bool((_near(points_N2, WITHIN_PX) | _near(points_N2, BRIDGE_PX)).all())
+
+
+def pixels_outlined(points_N2: np.ndarray, *, height_px: int, width_px: int) -> np.ndarray:
+    """The mask of a line through pixels: what it encloses by the even-odd rule, and the line but for its bridges."""
+    corners = np.clip(np.floor(points_N2).astype(int), 0, (width_px - 1, height_px - 1))
+    following = np.roll(corners, -1, axis=0)
+    bridge_end = _near(points_N2, BRIDGE_PX).all(axis=1)
+    straight = (corners == following).any(axis=1) & ~(bridge_end & np.roll(bridge_end, -1))
+    # Even-odd: each vertical stretch flips everything on its right; a bridge is walked twice and flips nothing.
+    flips = np.zeros((height_px, width_px), dtype=np.int64)
+    drawn_down, drawn_right = np.zeros((height_px + 1, width_px), int), np.zeros((height_px, width_px + 1), int)
+    for (x0, y0), (x1, y1) in zip(corners[straight].tolist(), following[straight].tolist(), strict=True):
+        (left, right), (top, bottom) = sorted((x0, x1)), sorted((y0, y1))
+        if left == right:
+            flips[top:bottom, left] += 1
+            drawn_down[top, left] += 1
+            drawn_down[bottom + 1, left] -= 1
+        drawn_right[top, left] += 1
+        drawn_right[top, right + 1] -= 1
+    return (flips.cumsum(axis=1) % 2 > 0) | (drawn_down.cumsum(0)[:-1] > 0) | (drawn_right.cumsum(1)[:, :-1] > 0)
+
+
+def _near(points_N2: np.ndarray, share: float) -> np.ndarray:
+    return np.abs(points_N2 % 1.0 - share) <= TOLERANCE_PX
 
 
 class _Corners:
@@ -95,12 +126,14 @@ class _Corners:
 class _Line:
     """All rings as chains of nodes, `following[node]`, into which bridges are spliced."""
 
-    def __init__(self, mask_HW: np.ndarray, *, inset_px: float) -> None:
-        self._mask, self._inset = np.asarray(mask_HW, dtype=bool), inset_px
-        corners = _Corners(mask_HW)
-        self._corners = corners
-        self.x = (corners.x + inset_px * corners.inward_x).tolist()
-        self.y = (corners.y + inset_px * corners.inward_y).tolist()
+    def __init__(self, mask_HW: np.ndarray, *, through_pixels: bool) -> None:
+        self._mask, self._corners = np.asarray(mask_HW, dtype=bool), _Corners(mask_HW)
+        corners = self._corners
+        self._within = WITHIN_PX if through_pixels else 0.0
+        # A corner's pixel is the one inside the object.
+        back = int(through_pixels)
+        self.x = (corners.x - back * (corners.inward_x < 0) + self._within).tolist()
+        self.y = (corners.y - back * (corners.inward_y < 0) + self._within).tolist()
         self.following = [0] * len(self.x)
         self._firsts: list[int] = []
         self._holes: list[int] = []
@@ -144,10 +177,10 @@ class _Line:
         """Holes below the edge from corner `left` to its partner; the object lies below it, so it is walked right."""
         before, after = left, left ^ 1
         for column, top, hole in bridges:
-            x = column + self._inset
-            upper, lower = self._node(x, top + self._inset), self._node(x, self.y[hole])
+            x = column + self._within
+            upper, lower = self._node(x, top + self._within), self._node(x, self.y[hole])
             # A hole is walked down from its first corner, and comes back along its upper edge from the right.
-            back, again = self._node(x, self.y[hole]), self._node(x, top + self._inset)
+            back, again = self._node(x, self.y[hole]), self._node(x, top + self._within)
             last = hole ^ 1
             self._chain(before, upper, lower, hole)
             self._chain(last, back, again, after)
@@ -158,12 +191,15 @@ class _Line:
             self.following[node] = after
 
     def _bridge(self, here: int, there: int) -> None:
+        """There, round the other part, and back."""
         here_again, there_again = self._node(self.x[here], self.y[here]), self._node(self.x[there], self.y[there])
-        self.following[here_again], self.following[there_again] = self.following[here], here_again
-        end = there
-        while self.following[end] != there:
-            end = self.following[end]
-        self.following[end], self.following[here] = there_again, there
+        ends = [self._bridge_end(node) for node in (here, there, there, here)]
+        last = self._nodes(there)[-1]
+        self._chain(last, there_again, ends[2], ends[3], here_again, self.following[here])
+        self._chain(here, ends[0], ends[1], there)
+
+    def _bridge_end(self, node: int) -> int:
+        return self._node(self.x[node] + BRIDGE_PX - WITHIN_PX, self.y[node] + BRIDGE_PX - WITHIN_PX)
 
     def _nearest(self, nodes: list[int], more: list[int]) -> tuple[int, int]:
         """Places in both lists of the two corners that are nearest to each other, looked for in slices."""

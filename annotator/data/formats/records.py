@@ -1,7 +1,6 @@
 """What every format is read into and written from. Plain values: no Django, no files."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -87,19 +86,22 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
-def unique_names(images: Sequence[ImageRecord]) -> list[str]:
-    """A safe file name for each image of an export, near to its own, and unique even without its ending."""
-    taken: set[str] = set()
-    names = []
-    for image in images:
-        stem, _, ending = safe_name(image.name or image.file_name).rpartition(".")
+class UniqueNames:
+    """A safe file name for each image, near to its own, and unique even without its ending and letter case."""
+
+    def __init__(self) -> None:
+        self._taken: dict[str, int] = {}
+
+    def taken(self, name: str) -> str:
+        stem, _, ending = safe_name(name).rpartition(".")
         stem, ending = (stem, f".{ending}") if stem else (ending, "")
-        free, number = stem, 2
-        while free.lower() in taken:
-            free, number = f"{stem}-{number}", number + 1
-        taken.add(free.lower())
-        names.append(f"{free}{ending}")
-    return names
+        free, number = stem, self._taken.get(stem.lower(), 1)
+        while free.lower() in self._taken:
+            number += 1
+            free = f"{stem}-{number}"
+        self._taken[stem.lower()] = number
+        self._taken.setdefault(free.lower(), 1)
+        return f"{free}{ending}"
 
 
 def safe_name(name: str) -> str:

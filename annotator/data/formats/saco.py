@@ -4,11 +4,10 @@ Boxes and areas are shares of the image's size, masks compressed COCO RLE. Sourc
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
 from typing import Any
 
 from annotator.common.errors import MaskError
-from annotator.common.masks import Rle, polygons_to_rle, rle_area, rle_box_xyxy, rle_checked
+from annotator.common.masks import polygons_to_rle, rle_area, rle_checked
 
 from .coco import box_mask, dataset_of, polygons_of, unfit
 from .documents import Listed, Size
@@ -17,51 +16,9 @@ from .tables import Tables, ids_of, row_of, tables_of
 from .values import flag_of, key_of, size_of
 
 
-def write(images: Sequence[ImageRecord], categories: Sequence[Category], names: Sequence[str]) -> dict:
-    """One document; only pairs that somebody settled have a row."""
-    document: dict[str, Any] = {"images": [], "annotations": [], "categories": [{"id": 1, "name": "object"}]}
-    for image, name in zip(images, names, strict=True):
-        for category in categories:
-            masks = image.masks_of(category.name)
-            if not masks and category.name not in image.absent:
-                continue
-            pair = _pair(len(document["images"]) + 1, image, name, category)
-            document["images"].append(pair)
-            for mask in masks:
-                document["annotations"].append(_annotation(len(document["annotations"]) + 1, pair["id"], mask))
-    return document
-
-
 def read(document: Any, *, split: str | None = None) -> Dataset:
     """A parsed document as a whole, at the sizes that it says; a bad part is a problem and leaves its pair unsure."""
     return dataset_of(SacoDocument("It", tables_of(document), split))
-
-
-def _pair(number: int, image: ImageRecord, name: str, category: Category) -> dict:
-    return {
-        "id": number,
-        "file_name": name,
-        "text_input": category.name,
-        "width": image.width_px,
-        "height": image.height_px,
-        "queried_category": str(category.id),
-        "is_instance_exhaustive": 1,
-        "is_pixel_exhaustive": 1,
-    }
-
-
-def _annotation(number: int, pair: int, mask: Rle) -> dict:
-    height, width = mask["size"]
-    x0, y0, x1, y1 = rle_box_xyxy(mask)
-    return {
-        "id": number,
-        "image_id": pair,
-        "category_id": 1,
-        "iscrowd": 0,
-        "bbox": [x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height],
-        "area": rle_area(mask) / (width * height),
-        "segmentation": dict(mask),
-    }
 
 
 class SacoDocument:

@@ -7,33 +7,19 @@ docs.ultralytics.com, "Instance segmentation datasets".
 
 from collections.abc import Mapping, Sequence
 
-import yaml
+import numpy as np
 
 from annotator.common.errors import MaskError
-from annotator.common.masks import MAX_POLYGON_POINTS, Rle, decode_rle, rle_area
+from annotator.common.masks import MAX_POLYGON_POINTS, Rle, encode_mask
 
 from .documents import Size
-from .outlines import single_outline
-from .records import Category, ImageRecord, Instance, Problem
+from .outlines import is_through_pixels, pixels_outlined
+from .records import ImageRecord, Instance, Problem
 from .shapes import box_mask, polygon_mask
 from .yolo_names import read_names
 
 Names = Sequence[str] | Mapping[int, str]
 BOX = 5  # columns
-
-
-def write(image: ImageRecord, categories: Sequence[Category]) -> str:
-    """The label file of one image; classes are numbered in the order of `categories`."""
-    classes = {category.name: number for number, category in enumerate(categories)}
-    lines = [f"{classes[one.category]} {_shares(one.mask)}\n" for one in image.instances if rle_area(one.mask)]
-    return "".join(lines)
-
-
-def write_names(categories: Sequence[Category], splits: Sequence[str]) -> str:
-    """data.yaml, with paths relative to itself."""
-    folders = {split: f"images/{split}" for split in splits}
-    names = dict(enumerate(category.name for category in categories))
-    return yaml.safe_dump({"path": ".", **folders, "names": names}, sort_keys=False, allow_unicode=True)
 
 
 def read(text: str, *, file_name: str, width_px: int, height_px: int, names: Names) -> tuple[ImageRecord, list]:
@@ -60,11 +46,6 @@ def read(text: str, *, file_name: str, width_px: int, height_px: int, names: Nam
 
 def names_by_number(names: Names) -> dict[int, str]:
     return dict(names) if isinstance(names, Mapping) else dict(enumerate(names))
-
-
-def _shares(mask: Rle) -> str:
-    height, width = mask["size"]
-    return " ".join(f"{x / width:.8g} {y / height:.8g}" for x, y in single_outline(decode_rle(mask)))
 
 
 def class_number(word: str) -> int | None:
@@ -101,9 +82,12 @@ def _mask(parts: Sequence[str], size_px: Size) -> Rle:
         raise MaskError("Coordinates must be shares of the image's size, from 0 to 1.")
     pixels = [value * size_px[index % 2] for index, value in enumerate(values)]
     if len(parts) != BOX:
-        return polygon_mask(list(zip(pixels[::2], pixels[1::2], strict=True)), size_px)
+        points = list(zip(pixels[::2], pixels[1::2], strict=True))
+        if is_through_pixels(np.array(points)):  # as Roost writes them
+            return encode_mask(pixels_outlined(np.array(points), height_px=size_px[1], width_px=size_px[0]))
+        return polygon_mask(points, size_px)
     x, y, width, height = pixels
     return box_mask((x - width / 2, y - height / 2, x + width / 2, y + height / 2), size_px)
 
 
-__all__ = ["Names", "class_number", "names_by_number", "read", "read_names", "write", "write_names"]
+__all__ = ["Names", "class_number", "names_by_number", "read", "read_names"]
