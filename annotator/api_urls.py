@@ -6,6 +6,8 @@ from drf_spectacular.views import SpectacularAPIView
 from annotator.common.api import unknown
 from annotator.concepts import api as concepts
 from annotator.data import api as data
+from annotator.data import feed_api as feeds
+from annotator.data import gallery_api as gallery
 from annotator.home import api as projects
 from annotator.jobs import api as jobs
 from annotator.predict import api as predict
@@ -29,7 +31,16 @@ urlpatterns = [
     path("projects/<slug:slug>/progress", tasks.progress, name="api-progress"),
     path("projects/<slug:slug>/mine", tasks.mine, name="api-mine"),
     path("projects/<slug:slug>/suspects", tasks.suspected_labels, name="api-suspects"),
+    path("projects/<slug:slug>/images", gallery.images, name="api-images"),
+    path("projects/<slug:slug>/images/act", gallery.images_act, name="api-images-act"),
+    path("projects/<slug:slug>/changes/<int:change_id>/undo", gallery.change_undo, name="api-change-undo"),
     path("projects/<slug:slug>/snapshots", data.snapshots, name="api-snapshots"),
+    path("projects/<slug:slug>/snapshots/<int:number>", data.snapshot, name="api-snapshot"),
+    path("projects/<slug:slug>/snapshots/<int:number>/publish", data.snapshot_publish, name="api-snapshot-publish"),
+    path("projects/<slug:slug>/snapshots/<int:number>/diff/<str:other>", data.snapshot_diff, name="api-snapshot-diff"),
+    path("projects/<slug:slug>/feeds", feeds.feeds, name="api-feeds"),
+    path("projects/<slug:slug>/splits", data.splits, name="api-splits"),
+    path("projects/<slug:slug>/splits/mend", data.mend, name="api-splits-mend"),
     path("projects/<slug:slug>/exports", data.exports, name="api-exports"),
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", registry.retrain, name="api-retrain"),

@@ -4,6 +4,10 @@ from django.contrib.auth import views as auth_views
 from django.urls import include, path, reverse_lazy
 
 from annotator.concepts import views as concepts
+from annotator.data import feed_views as feeds
+from annotator.data import gallery_views as gallery
+from annotator.data import snapshot_views as versions
+from annotator.data import splits_views as splits
 from annotator.data import views as images
 from annotator.home import public, settings
 from annotator.home import views as projects
@@ -19,7 +23,18 @@ from annotator.review import views as reviews
 PROJECT = [
     path("", projects.project_home, name="project"),
     path("images/", images.images, name="images"),
+    path("images/act/", gallery.act, name="images-act"),
+    path("images/changes/", gallery.changes, name="changes"),
+    path("images/changes/<int:change_id>/undo/", gallery.undo, name="change-undo"),
+    path("images/trash/", gallery.trash, name="trash"),
     path("images/<str:sha256>/", images.image, name="image"),
+    path("feeds/", feeds.feeds, name="feeds"),
+    path("feeds/<int:feed_id>/", feeds.switch, name="feed-switch"),
+    path("splits/", splits.splits, name="splits"),
+    path("splits/find/", splits.find, name="scenes-find"),
+    path("splits/mend/", splits.mend, name="splits-mend"),
+    path("splits/shares/", splits.reassign, name="splits-reassign"),
+    path("splits/hard/", splits.hold_hard_negatives, name="hard-negatives"),
     path("queue/", queue.queue, name="queue"),
     path("queue/histogram/", queue.histogram, name="queue-histogram"),
     path("queue/band/", queue.set_band, name="band-set"),
@@ -33,7 +48,11 @@ PROJECT = [
     path("review/certain/button/", reviews.bulk_button, name="certain-button"),
     path("review/<int:annotation_id>/", reviews.review, name="review"),
     path("snapshots/", images.snapshots, name="snapshots"),
-    path("snapshots/take/", images.take_snapshot, name="snapshot-take"),
+    path("snapshots/take/", versions.take_snapshot, name="snapshot-take"),
+    path("snapshots/<int:number>/", versions.snapshot, name="snapshot"),
+    path("snapshots/<int:number>/publish/", versions.publish, name="snapshot-publish"),
+    path("snapshots/<int:number>/compare/", versions.compare, name="snapshot-compare"),
+    path("snapshots/<int:number>/to/<int:other>/", versions.difference, name="snapshot-difference"),
     path("snapshots/<int:number>/<str:name>", images.snapshot_download, name="snapshot-download"),
     path("exports/", images.export, name="export"),
     path("exports/<int:job_id>/", images.export_download, name="export-download"),

@@ -252,6 +252,7 @@ RUNS_DIR = VAR_DIR / "runs"
 EXPORTS_DIR = VAR_DIR / "exports"
 UPLOADS_DIR = VAR_DIR / "uploads"
 IMPORTS_DIR = VAR_DIR / "imports"
+DATASETS_DIR = VAR_DIR / "datasets"
 SHIPPED_MODEL_DIR = BASE_DIR / "mlbackend" / "weights" / "demo"
 
 # Buckets, and what a web user may name as a source: docs/operations.md.
@@ -259,6 +260,10 @@ S3_ENDPOINT = os.environ.get("ROOST_S3_ENDPOINT") or os.environ.get("AWS_ENDPOIN
 IMAGES_BUCKET = os.environ.get("ROOST_IMAGES_BUCKET", "")
 SOURCES = _list("ROOST_SOURCES", "")
 BUCKETS = _list("ROOST_BUCKETS", "")
+
+# Where published data versions go, and the DVC that takes them there: docs/data.md, "Versions".
+DATA_REMOTE = os.environ.get("ROOST_DATA_REMOTE", "")
+DVC_PROGRAM = os.environ.get("ROOST_DVC") or str(Path(sys.executable).with_name("dvc"))
 
 MAX_IMAGE_PIXELS = int(os.environ.get("ROOST_MAX_IMAGE_PIXELS", str(100_000_000)))
 # Child processes that decode what comes in, one a core.

@@ -186,15 +186,16 @@ def main() -> None:
     parser.add_argument("--name", help="of the result file")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    folder = model_folder(options.model)
+    folder, name = model_folder(options.model), options.name or f"click-{Path(options.model).name}"
     result: dict[str, Any] = {
         "environment": environment(),
         "model": options.model,
         "in_process": in_process(folder, options),
     }
+    write_result(name, result)  # after every part, so that what is cut off keeps the parts before
     if options.clients:
-        with tempfile.TemporaryDirectory() as name:
-            var = Path(name)
+        with tempfile.TemporaryDirectory() as place:
+            var = Path(place)
             images = [store_picture(var, seed, options.model) for seed in range(4)]
             with server(
                 var,
@@ -209,9 +210,11 @@ def main() -> None:
                     for clients in options.clients
                 ]
                 result["http"] += [over_http(url, images, 8, max(10, options.clicks // 8), 0.0)]
+                write_result(name, result)
                 result["while_mining"] = while_mining(url, var, images, 40, options.model)
+                write_result(name, result)
                 result["masks_on_the_image"] = masks_on_the_image(url, images[0], (0, 50, 200), 50)
-    write_result(options.name or f"click-{Path(options.model).name}", result)
+                write_result(name, result)
 
 
 if __name__ == "__main__":

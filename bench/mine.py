@@ -87,22 +87,21 @@ def main() -> None:
     batches = options.batch or ([1] if predictor.device.type == "cpu" else [1, 8])
     if options.compile and not compile_vit(predictor, batch=max(batches)):
         raise SystemExit("the ViT could not be compiled")
-    encodes = [encode_alone(predictor, batch, options) for batch in batches]
-    rows = [
-        compare(predictor, plain, CONCEPTS[:count], batch, options) for count in options.concepts for batch in batches
-    ]
-    write_result(
-        options.name or f"mine-{Path(options.model).name}",
-        {
-            "environment": environment(),
-            "model": options.model,
-            "device": str(predictor.device),
-            "vit_dtype": str(predictor.vit_dtype),
-            "compiled": predictor.compiled,
-            "encode": encodes,
-            "rows": rows,
-        },
-    )
+    name = options.name or f"mine-{Path(options.model).name}"
+    result: dict[str, Any] = {
+        "environment": environment(),
+        "model": options.model,
+        "device": str(predictor.device),
+        "vit_dtype": str(predictor.vit_dtype),
+        "compiled": predictor.compiled,
+        "encode": [encode_alone(predictor, batch, options) for batch in batches],
+        "rows": [],
+    }
+    write_result(name, result)  # and after every row, so that what is cut off keeps the rows before
+    for count in options.concepts:
+        for batch in batches:
+            result["rows"].append(compare(predictor, plain, CONCEPTS[:count], batch, options))
+            write_result(name, result)
 
 
 def encode_alone(predictor: Predictor, batch: int, options: argparse.Namespace) -> dict[str, Any]:

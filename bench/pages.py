@@ -36,6 +36,30 @@ ADDRESSES = (
     *("settings/", "settings/concepts/1/", "settings/concepts/1/?into=2", "audit/"),
     *(f"images/{hashlib.sha256(b'1').hexdigest()}/", "images/?before=50000", "images/?source=camera+3&split=val"),
 )
+# Each filter of the gallery by itself, where its images are rare or old as well, and some together.
+GALLERY = (
+    *(
+        "concept=1",
+        "concept=2",
+        "truth=unseen",
+        "truth=absent",
+        "truth=present",
+        "truth=partial",
+        "concept=1&truth=absent",
+    ),
+    *("origin=annotated", "origin=imported", "state=queued", "state=submitted", "state=approved", "reason=band"),
+    *(
+        "reason=manual",
+        "split=holdout",
+        "source=camera+3",
+        "presence_low=0.49&presence_high=0.51",
+        "presence_high=0.001",
+    ),
+    *("person=2", "disagreement=answers", "disagreement=corrected", "disagreement=suspected", "name=499999"),
+    *("name=frame-000007", "name=nowhere", "job=1", "added_from=2020-01-01", "added_to=2020-01-01"),
+    *("truth=absent&split=val&source=camera+3&state=approved&person=2", "truth=present&name=77&presence_low=0.9"),
+    *("concept=2&truth=present", "before=100000&truth=unseen", "state=claimed&reason=audit&presence_low=0.9"),
+)
 API = ("/api/v1/projects/big/", "/api/v1/projects/big/reviews/", "/")
 
 
@@ -57,6 +81,24 @@ def build(images: int) -> None:
     _pairs(project)
     _predictions(project, np.random.default_rng(0))
     _work(project, people, np.random.default_rng(1))
+    _gallery(project)
+
+
+def _gallery(project) -> None:
+    """What the gallery's filters look for: an import, truth that is not every one drawn, answers that differ."""
+    from django.db.models import F
+
+    from annotator.models import Image, Job, Pair
+
+    job = Job.objects.create(project=project, kind=Job.Kind.IMPORT, state=Job.State.SUCCEEDED)
+    Image.objects.filter(project=project, pk__lt=20_000).update(added_by_import=job)
+    pairs = Pair.objects.annotate(rest=F("image_id") % 500)
+    settled = {"truth": "absent", "truth_source": "imported", "settled_by_import": job}
+    pairs.filter(rest=3, image__lt=20_000, truth="unseen").update(**settled)
+    pairs.filter(rest=7, truth="present").update(is_exhaustive=False)
+    pairs.filter(rest=9, truth="present").update(answers_differ=True)
+    returned = Pair.objects.filter(tasks__state="returned")
+    Pair.objects.filter(pk__in=returned.values("pk")).update(was_corrected=True)
 
 
 def _project(people):
@@ -179,7 +221,7 @@ def _decide(answers, reviewer) -> None:
             some.update(truth=verdict, truth_source="annotated", settled_at=timezone.now(), round=1)
 
 
-def measure() -> list[tuple[str, int, float, float, float]]:
+def measure(only_gallery: bool = False) -> list[tuple[str, int, float, float, float]]:
     """(address, status, median ms, worst ms, median of the process's own CPU ms) of each."""
     from django.contrib.auth import get_user_model
     from django.test import Client
@@ -187,7 +229,9 @@ def measure() -> list[tuple[str, int, float, float, float]]:
     client = Client(SERVER_NAME="127.0.0.1")
     client.force_login(get_user_model().objects.get(username="admin"))
     rows = []
-    for address in (*(f"/p/big/{one}" for one in ADDRESSES), *API):
+    gallery = [f"/p/big/images/?{one}" for one in GALLERY]
+    every = gallery if only_gallery else [*(f"/p/big/{one}" for one in ADDRESSES), *gallery, *API]
+    for address in every:
         status = client.get(address).status_code
         wall, cpu = [], []
         for _ in range(REPEATS):
@@ -204,6 +248,9 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, default=None)
     parser.add_argument("--write", action="store_true", help="keep the figures in bench/results/pages.json")
+    parser.add_argument(
+        "--gallery", action="store_true", help="the images' page with each of its filters, and no other"
+    )
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="roost-pages-") as fresh:
         folder = asked.folder or Path(fresh)
@@ -215,7 +262,7 @@ def main() -> None:
         django.setup()
         build(asked.images)
         load = round(os.getloadavg()[0], 1)
-        rows = measure()
+        rows = measure(asked.gallery)
     print(f"{asked.images:,} images, of {REPEATS}, load {load} on {os.cpu_count()} cores")
     print(f"{'page':62} {'median':>9} {'worst':>9} {'own CPU':>9}")
     for address, status, median, worst, cpu in rows:

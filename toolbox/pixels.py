@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from functools import cache
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -46,8 +45,7 @@ TURNS = {
 WHITES = (255, 1023, 4095, 16_383, 65_535)  # of 8, 10, 12, 14 and 16 bits, which is what sensors have
 NO_NUMBER = 1e30  # maps are filled up with -3.4e38 and the like
 SAMPLED = 1_000_000
-LOOK_SIDE, LOOK_WAVES = 32, 8
-FAINT = 0.5 * LOOK_SIDE**2 / 4  # half a grey level of a wave
+LOOK_SIDE = 32
 SHOWN_MODES = {"1", "L", "P", "RGB"}
 
 # Editors write megabytes of XMP into a PNG. All texts of a file together stay bounded by MAX_TEXT_MEMORY, 64 MB.
@@ -129,28 +127,6 @@ def small(image: Image.Image) -> np.ndarray:
     tiny = _converted(grey.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX))
     turn = TURNS.get(orientation_of(image))
     return np.asarray(tiny if turn is None else tiny.transpose(turn))
-
-
-def look_of(pixels: np.ndarray) -> str:
-    """Perceptual hash of upright RGB or grey uint8 pixels: 64 bits as 16 hex digits; alike pictures differ in few.
-
-    The lowest 8 x 8 waves of the discrete cosine transform of the picture at 32 x 32 px: a bit is set where the wave
-    is stronger than the median of all.
-    """
-    image = Image.fromarray(pixels)
-    if image.size != (LOOK_SIDE, LOOK_SIDE):
-        image = image.resize((LOOK_SIDE, LOOK_SIDE), Image.Resampling.BOX)
-    grey = np.asarray(image.convert("L")).astype(np.float64)
-    waves = (_cosines() @ grey @ _cosines().T).ravel()
-    # What is weaker than rounding and JPEG's own noise would be chance: smooth pictures have little else.
-    waves[np.abs(waves) < FAINT] = 0
-    bits = waves > np.median(waves)
-    return f"{int(''.join('1' if bit else '0' for bit in bits), 2):016x}"
-
-
-def looks_apart(one: str, other: str) -> int:
-    """In how many of the 64 bits two looks differ; below about 6 it is the same scene, saved anew."""
-    return (int(one, 16) ^ int(other, 16)).bit_count()
 
 
 def captured_at(image: Image.Image) -> datetime | None:
@@ -300,10 +276,3 @@ def _no_data(image: Image.Image) -> float | None:
         return float(_text(getattr(image, "tag_v2", {}).get(NO_DATA)))
     except ValueError:
         return None
-
-
-@cache
-def _cosines() -> np.ndarray:
-    """Rows are the first waves of the DCT-II over 32 points."""
-    waves, points = np.arange(LOOK_WAVES)[:, None], np.arange(LOOK_SIDE)[None, :]
-    return np.cos(np.pi * waves * (2 * points + 1) / (2 * LOOK_SIDE))

@@ -23,7 +23,7 @@ def partners(batch: Batch, limit: int) -> list[tuple[Pair, Pair]]:
     """(positive, negative) pairs of one phrase, each used once, as many as the batch has up to limit."""
     waiting: dict[str, list[Pair]] = {}
     for pair in batch.pairs:
-        if not pair.is_positive:
+        if pair.is_negative:
             waiting.setdefault(pair.phrase, []).append(pair)
     found: list[tuple[Pair, Pair]] = []
     for pair in batch.pairs:

@@ -1,8 +1,8 @@
 """A SA-Co snapshot folder -> verified (image, phrase) pairs.
 
 A row of `images` is one pair that a person settled. It is a positive when it has annotations and an explicit negative
-when it has none; what nobody looked at is not in the snapshot at all, and a pair that is not exhaustively annotated is
-neither.
+when it has none; what nobody looked at is not in the snapshot at all. A pair that is not exhaustively annotated is a
+positive that teaches what it holds and judges nobody; without annotations it says nothing and is never a negative.
 Source: docs/contracts.md, "Trainer". Every refusal names the file and the row.
 """
 
@@ -37,7 +37,7 @@ class Instance:
 
 @dataclass(frozen=True)
 class Pair:
-    """The unit of everything: one phrase asked of one image, with its exhaustive set of instances."""
+    """The unit of everything: one phrase asked of one image, with its instances: all of them where is_exhaustive."""
 
     id: int
     image: str
@@ -56,9 +56,15 @@ class Pair:
         return bool(self.instances)
 
     @property
+    def is_negative(self) -> bool:
+        """Somebody vouches that nothing is there: no instance, no crowd, and all that was there would be marked."""
+        return self.is_exhaustive and not self.instances and not self.has_crowd
+
+    @property
     def is_trainable(self) -> bool:
-        """A crowd is neither presence nor absence of instances, and an inexhaustive pair has no negatives."""
-        return self.is_exhaustive and not self.has_crowd
+        """A crowd is neither presence nor absence of instances; a pair that marks nothing and vouches for nothing says
+        nothing."""
+        return not self.has_crowd and (self.is_positive or self.is_negative)
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,16 @@ class Split:
     @property
     def trainable(self) -> list[Pair]:
         return [pair for pair in self.pairs if pair.is_trainable]
+
+    @property
+    def judged(self) -> list[Pair]:
+        """The pairs that may judge a model: where an object more than is marked would be wrong for certain."""
+        return [pair for pair in self.pairs if pair.is_exhaustive]
+
+    @property
+    def left_out_not_exhaustive(self) -> int:
+        """How many pairs judge nothing, because not every instance is marked."""
+        return len(self.pairs) - len(self.judged)
 
 
 class Snapshot:

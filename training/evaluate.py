@@ -66,7 +66,7 @@ class PairPrediction:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One model on one split: its predictions, in the split's order, and their score."""
+    """One model on one split: its predictions of the judged pairs, in the split's order, and their score."""
 
     split: Split
     predictions: list[PairPrediction]
@@ -117,8 +117,8 @@ class Evaluation:
 def evaluate_model(
     model: Model, features: FeatureStore, split: Split, *, keep_score: float = 0.1, progress: Progress = ignore
 ) -> Evaluation:
-    """Predict every pair of the split and score those that are exhaustively annotated."""
-    predictions = list(predict(model, features, split.pairs, keep_score=keep_score, progress=progress))
+    """Predict and score the pairs of the split that are exhaustively annotated; the others judge nothing."""
+    predictions = list(predict(model, features, split.judged, keep_score=keep_score, progress=progress))
     rows = [row for prediction in predictions for row in prediction.coco_rows()]
     return Evaluation(split, predictions, cgf1.evaluate(split.document, rows))
 

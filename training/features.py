@@ -117,7 +117,11 @@ class FeatureStore:
         self.encoded += len(wanted)
 
     def _path(self, image: str) -> Path:
-        return self._images / image[:2] / image
+        """As the image store has it, or with an ending, as a data version that was checked out has it."""
+        plain = self._images / image[:2] / image
+        if plain.is_file():
+            return plain
+        return next(plain.parent.glob(f"{image}.*"), plain)
 
     def _read(self, image: str) -> np.ndarray:
         try:

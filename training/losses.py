@@ -2,6 +2,11 @@
 
 Legend: P prompts, Q queries, M objects of one prompt, H W mask rows and columns. A prompt without objects is an
 explicit negative: it trains the presence score and nothing else.
+
+A target that is not exhaustive holds some of the objects; of the rest nothing is known, and nothing of the rest is
+trained. Its marked objects train boxes and masks as ever, and two things are certain: the concept is there (presence
+aims at 1) and the queries matched to marked objects are right (their scores are pulled up). No score is pulled down:
+an unmatched query may lie on an object that nobody marked, and so may a matched one whose box is far off.
 """
 
 from __future__ import annotations
@@ -20,10 +25,18 @@ Pairs = list[tuple[torch.Tensor, torch.Tensor]]
 
 @dataclass(frozen=True)
 class Target:
-    """The truth of one (image, concept) pair: boxes xyxy in 0..1, masks at any size; M = 0 is an explicit negative."""
+    """The truth of one (image, concept) pair: boxes xyxy in 0..1, masks at any size; M = 0 is an explicit negative.
+
+    is_exhaustive: these are all the objects. ValueError where they are not all and none: that is no truth.
+    """
 
     boxes_xyxy_M4: torch.Tensor
     masks_MHW: torch.Tensor
+    is_exhaustive: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.is_exhaustive and not len(self.boxes_xyxy_M4):
+            raise ValueError("a pair without instances that is not exhaustive says nothing: it can't be trained on")
 
     @classmethod
     def from_masks(cls, masks_MHW: torch.Tensor) -> Target:
@@ -69,10 +82,11 @@ def detection_loss(
     """
     weights = weights or LossWeights()
     boxes = [target.boxes_xyxy_M4.to(detections.presence_logits_P.device) for target in targets]
+    whole_P = torch.tensor([t.is_exhaustive for t in targets], device=detections.presence_logits_P.device)
     terms: dict[str, torch.Tensor] = {}
     for layer in detections.layers:
         pairs = match(layer.query_logits_PQ, layer.boxes_xyxy_PQ4, boxes, costs)
-        for name, value in _layer_terms(layer, boxes, pairs, weights).items():
+        for name, value in _layer_terms(layer, boxes, pairs, whole_P, weights).items():
             terms[name] = terms[name] + value if name in terms else value
     if detections.mask_logits_PQHW is not None:
         terms |= _mask_terms(detections.mask_logits_PQHW, targets, pairs, mask_rows, weights)
@@ -80,7 +94,7 @@ def detection_loss(
 
 
 def _layer_terms(
-    layer: LayerOutput, boxes: Sequence[torch.Tensor], pairs: Pairs, weights: LossWeights
+    layer: LayerOutput, boxes: Sequence[torch.Tensor], pairs: Pairs, whole_P: torch.Tensor, weights: LossWeights
 ) -> dict[str, torch.Tensor]:
     predicted = torch.cat([row[q] for row, (q, _) in zip(layer.boxes_xyxy_PQ4.float(), pairs, strict=True)])
     truth = torch.cat([row[m] for row, (_, m) in zip(boxes, pairs, strict=True)]).to(predicted)
@@ -88,7 +102,7 @@ def _layer_terms(
     present = torch.tensor([len(row) > 0 for row in boxes], device=predicted.device)
     return {
         "presence": weights.presence * presence_loss(layer.presence_logits_P, present, weights.presence_smoothing),
-        "score": weights.score * score_loss(layer.query_logits_PQ, pairs, predicted, truth, weights),
+        "score": weights.score * score_loss(layer.query_logits_PQ, pairs, predicted, truth, whole_P, weights),
         "box_l1": weights.box_l1 * (to_cxcywh(predicted) - to_cxcywh(truth)).abs().sum() / count,
         "giou": weights.giou * (1 - generalised_iou(predicted, truth)).sum() / count,
     }
@@ -105,12 +119,14 @@ def score_loss(
     pairs: Pairs,
     predicted_K4: torch.Tensor,
     truth_K4: torch.Tensor,
+    whole_P: torch.Tensor,
     weights: LossWeights,
 ) -> torch.Tensor:
     """IoU-aware cross entropy (IABCEMdetr): a matched query aims at p^a IoU^(1-a), at least 0.01; others at 0.
 
     The plain focal loss leaves scores under 0.5, where the official metric drops them. Averaged over at least
-    padded_queries queries; negatives contribute nothing.
+    padded_queries queries; negatives contribute nothing. Where a prompt's objects are not all marked (whole_P is
+    False), a matched query aims no lower than it stands and the others at nothing: no gradient pulls down.
     """
     logits = query_logits_PQ.float()
     matched, aim, positive = torch.zeros_like(logits), torch.zeros_like(logits), torch.zeros_like(logits[:, :1])
@@ -122,8 +138,10 @@ def score_loss(
         matched[rows, queries] = 1.0
         aim[rows, queries] = quality.clamp(min=0.01)
         positive[rows] = 1.0
+        whole = whole_P[:, None]
+        aim = torch.where(whole, aim, torch.maximum(aim, logits.sigmoid() * matched))
     up = F.binary_cross_entropy_with_logits(logits, aim, reduction="none") * matched * weights.positive_weight
-    down = F.softplus(logits) * logits.sigmoid() ** weights.gamma * (1 - matched)
+    down = F.softplus(logits) * logits.sigmoid() ** weights.gamma * (1 - matched) * whole
     prompts, queries_each = logits.shape
     return ((up + down) * positive).sum() / (prompts * max(queries_each, weights.padded_queries))
 

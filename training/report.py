@@ -72,7 +72,7 @@ def by_iou(pairs: cgf1.PairCounts) -> list[dict[str, float]]:
 
 
 def choose_samples(pairs: Sequence[Pair], count: int) -> list[Pair]:
-    """The same few pairs for any two models: positives and negatives in turn, in the order of their images' hashes."""
+    """The same few of the judged pairs for any two models: positives and negatives in turn, by their images' hashes."""
     ordered = sorted(pairs, key=lambda pair: (pair.image, pair.phrase))
     positives = [pair for pair in ordered if pair.is_positive]
     negatives = [pair for pair in ordered if not pair.is_positive]

@@ -11,6 +11,7 @@ from toolbox.files import folder_written_whole, write_json
 from training import report
 from training.config import Config
 from training.dataset import Snapshot, Split
+from training.errors import Refused
 from training.evaluate import Evaluation, evaluate_model
 from training.events import Events
 from training.features import FeatureStore
@@ -36,7 +37,7 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
         "backbone_hash": model.backbone_hash,
         "snapshot_hash": trainer.snapshot_hash,
         "metrics": {"val": best, "validations": trainer.progress.validations, "best_step": trainer.progress.best_step},
-        "pairs": {"train": len(trainer.train_pairs), "val": len(trainer.val.pairs)},
+        "pairs": trainer.material.counts(),
         "config": config.plain(),
         "seconds": round(time.monotonic() - began, 1),
         "steps": trainer.progress.step,
@@ -74,6 +75,12 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
     assert config.model is not None
     began = time.monotonic()
     split = Snapshot(config.snapshot).split(config.split)
+    if not split.judged:
+        raise Refused(
+            "unjudgeable_split",
+            f"No pair of {config.split}.json is marked as exhaustively annotated (of {len(split.pairs)}): a model can "
+            "only be judged where every instance is known. Have some completed, then freeze again.",
+        )
     judge = Judge(config, out, split, events, stop)
     model, evaluation = judge.evaluate(config.model)
     summary = evaluation.summary()
@@ -90,6 +97,7 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
         "weights_hash": model.network.weights_hash(),
         "split": config.split,
         "pairs": len(evaluation.result.pairs),
+        "left_out_not_exhaustive": split.left_out_not_exhaustive,
         "config": config.plain(),
         "seconds": round(time.monotonic() - began, 1),
     }
@@ -108,6 +116,7 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
     images = [pair.image for pair in evaluations["champion"].judged_pairs()]
     champion, challenger = (Judged(e.result.pairs, e.presence_P()) for e in list(evaluations.values())[:2])
     manifest = decide(champion, challenger, images, config.policy, config.seed)
+    manifest["holdout"]["left_out_not_exhaustive"] = split.left_out_not_exhaustive
     manifest |= {role: evaluation.summary() for role, evaluation in evaluations.items()}
     manifest |= {
         "weights": {role: model.network.weights_hash() for role, (model, _) in judged.items()},
@@ -122,13 +131,12 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
 
 def _check_split(split: Split) -> None:
     """Refuse a one-sided holdout before anything is computed."""
-    judged = [pair for pair in split.pairs if pair.is_exhaustive]
-    positives = sum(pair.is_positive for pair in judged)
-    check_holdout(positives, len(judged) - positives)
+    positives = sum(pair.is_positive for pair in split.judged)
+    check_holdout(positives, len(split.judged) - positives)
 
 
 def _series(evaluation: Evaluation, config: Config) -> dict[str, Any]:
-    chosen = {pair.id for pair in report.choose_samples(evaluation.split.pairs, config.sample_pairs)}
+    chosen = {pair.id for pair in report.choose_samples(evaluation.split.judged, config.sample_pairs)}
     samples = [report.sample_row(prediction) for prediction in evaluation.predictions if prediction.pair.id in chosen]
     return {**report.describe(evaluation, keep_score=config.keep_score), "samples": samples}
 
@@ -152,7 +160,7 @@ class Judge:
     def _evaluate(self, model: Model) -> Evaluation:
         config = self._config
         use_quick_attention(model.network, model.device)
-        model.check_phrases({pair.phrase for pair in self._split.pairs})
+        model.check_phrases({pair.phrase for pair in self._split.judged})
         features = FeatureStore(
             model,
             config.images,
@@ -161,7 +169,7 @@ class Judge:
             memory_mib=config.memory_mib,
             max_pixels=config.max_pixels,
         )
-        features.prepare({pair.image for pair in self._split.pairs}, progress=self._reporter("features"))
+        features.prepare({pair.image for pair in self._split.judged}, progress=self._reporter("features"))
         return evaluate_model(
             model, features, self._split, keep_score=config.keep_score, progress=self._reporter("evaluate")
         )

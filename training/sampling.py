@@ -44,7 +44,7 @@ class Sampler:
     ) -> None:
         self._groups = [
             [pair for pair in pairs if pair.is_positive],
-            [pair for pair in pairs if not pair.is_positive],
+            [pair for pair in pairs if pair.is_negative],
         ]
         check_both_kinds(len(self._groups[POSITIVES]), len(self._groups[NEGATIVES]))
         self._seed, self._mirror = seed, mirror

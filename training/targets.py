@@ -32,7 +32,7 @@ class Targets:
         if mirrored:
             boxes = torch.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], dim=1)
             masks_Mhw = masks_Mhw.flip(-1)
-        return Target(boxes, masks_Mhw)
+        return Target(boxes, masks_Mhw, pair.is_exhaustive)
 
     def _masks(self, pair: Pair) -> torch.Tensor:
         if not pair.instances:

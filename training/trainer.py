@@ -23,7 +23,7 @@ from training import report
 from training.blending import blend_loss
 from training.checkpoints import BEST, CheckpointFolder, State
 from training.config import Config
-from training.dataset import Pair, Snapshot, Split
+from training.dataset import Pair, Snapshot
 from training.errors import Refused, Stopped, TrainingError
 from training.evaluate import detect_pairs, evaluate_model, ignore, predict
 from training.events import Events
@@ -40,13 +40,13 @@ from training.heads import (
 )
 from training.launch import StopRequest
 from training.losses import LossWeights, detection_loss
+from training.material import choose_material
 from training.models import Model
-from training.sampling import Batch, Sampler, check_both_kinds
+from training.sampling import Batch, Sampler
 from training.targets import Targets
 
 log = logging.getLogger(__name__)
 LOSS_EVERY = 5
-STAND_IN_EVERY = 6
 LOSS_NAMES = {"score": "class", "box_l1": "box", "mask_focal": "mask", "mask_dice": "dice"}
 
 
@@ -91,7 +91,8 @@ class Trainer:
         self.config, self.model, self.events, self.stop = config, model, events, stop
         snapshot = Snapshot(config.snapshot)
         self.snapshot_hash = snapshot.hash
-        self.train_pairs, self.val = _training_and_validation(snapshot, config, events)
+        self.material = choose_material(snapshot, config, events)
+        self.train_pairs, self.val = self.material.train, self.material.val
         model.check_phrases({pair.phrase for pair in [*self.train_pairs, *self.val.pairs]})
         self.features = FeatureStore(
             model,
@@ -321,34 +322,3 @@ def _check_sizes(pairs: list[Pair], features: FeatureStore) -> None:
                 f"Pair {pair.id} says {pair.width_px} x {pair.height_px} px, its image {pair.image[:12]}… has "
                 f"{width} x {height} (after EXIF transpose).",
             )
-
-
-def _training_and_validation(snapshot: Snapshot, config: Config, events: Events) -> tuple[list[Pair], Split]:
-    """Verified pairs to learn from, and the split that chooses the checkpoint.
-
-    A `val` without positives or without negatives has CGF1 0 for any model: then a sixth of `train`'s images stand in.
-    """
-    pairs, val = snapshot.split("train").trainable, snapshot.split("val")
-    check_both_kinds(sum(pair.is_positive for pair in pairs), sum(not pair.is_positive for pair in pairs))
-    judged = [pair for pair in val.pairs if pair.is_exhaustive]
-    if any(pair.is_positive for pair in judged) and any(not pair.is_positive for pair in judged):
-        return pairs, _only(val, judged, config.validate_pairs)
-    held = {image for image in {pair.image for pair in pairs} if int(image[:8], 16) % STAND_IN_EVERY == 0}
-    kept, held_pairs = [p for p in pairs if p.image not in held], [p for p in pairs if p.image in held]
-    for part in (kept, held_pairs):
-        check_both_kinds(sum(pair.is_positive for pair in part), sum(not pair.is_positive for pair in part))
-    message = "The snapshot's val split lacks positives or negatives; every sixth train image stands in for it."
-    events("warning", code="val_stand_in", message=message)
-    return kept, _only(snapshot.split("train"), held_pairs, config.validate_pairs)
-
-
-def _only(split: Split, pairs: list[Pair], limit: int) -> Split:
-    """The split narrowed to at most `limit` pairs, in the order of their images' hashes: always the same ones."""
-    chosen = sorted(pairs, key=lambda pair: (pair.image, pair.phrase))[:limit]
-    ids = {pair.id for pair in chosen}
-    document = {
-        **split.document,
-        "images": [row for row in split.document["images"] if row["id"] in ids],
-        "annotations": [row for row in split.document["annotations"] if row["image_id"] in ids],
-    }
-    return Split(split.name, document, tuple(chosen))

@@ -23,11 +23,11 @@ from .errors import RoostError
 # (label, address, least role, further addresses that light the same tab)
 TABS = (
     ("Home", "project", ANNOTATOR, ()),
-    ("Images", "images", ANNOTATOR, ("image",)),
+    ("Images", "images", ANNOTATOR, ("image", "changes", "trash", "splits", "feeds")),
     ("Queue", "queue", ANNOTATOR, ()),
     ("Desk", "desk", ANNOTATOR, ("desk-task",)),
     ("Review", "reviews", REVIEWER, ("review", "reviews-certain")),
-    ("Data", "snapshots", ANNOTATOR, ()),
+    ("Data", "snapshots", ANNOTATOR, ("snapshot", "snapshot-difference")),
     ("Training", "training", ANNOTATOR, ("run",)),
     ("Models", "models", ANNOTATOR, ("predictions",)),
     ("Jobs", "jobs", ANNOTATOR, ("job",)),

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from annotator.common.active import concepts_active
+from annotator.common.active import concepts_active, images_removed
 from annotator.common.errors import RoostError
 from annotator.common.masks import Rle, rle_area
 from annotator.models import Concept, Image, Pair, Project, Snapshot
@@ -50,6 +50,7 @@ class SettledNow:
         self._project = project
         asked = concepts_asked(project, with_retired=with_retired, concepts=concepts)
         settled = project.pairs.filter(concept__in=asked).exclude(truth=Pair.Truth.UNSEEN)
+        settled = settled.exclude(image__in=images_removed(project=project).values("pk"))
         used = set(settled.order_by().values_list("concept_id", flat=True).distinct())
         rows = [row for row in asked.order_by("category_id") if row.pk in used]
         self._by_concept = {row.pk: Category(row.category_id, row.name) for row in rows}

@@ -9,8 +9,10 @@ from django.conf import settings
 from annotator.common.forms import PlainForm
 from annotator.models import Image, Project
 
+from .splits import DEFAULT, OFFERED
+
 SPLIT_CHOICES = [
-    ("", "The export's own; else 85 % train, 15 % validation"),
+    ("", "The export's own; else by the shares"),
     *((split, f"All into {words.lower()}") for split, words in Image.Split.choices),
 ]
 
@@ -67,6 +69,12 @@ class ImportForm(PlainForm):
         required=False,
         help_text="Train teaches, validation chooses the checkpoint, the holdout is read by the gate alone.",
     )
+    shares = forms.ChoiceField(
+        choices=[(name, f"{name} %, train/validation{'/test' if one.test else ''}") for name, one in OFFERED.items()],
+        required=False,
+        initial=str(DEFAULT),
+        help_text="By scene: images that show the same one are never parted. Evenly by what the annotations say.",
+    )
     source = forms.CharField(
         max_length=80, required=False, help_text="Where they come from: barn 3, camera 2. The gate reports each apart."
     )
@@ -113,6 +121,16 @@ class ImportForm(PlainForm):
                 "files", f"That is more than {limit} MiB at once; send it in parts, or use the command line."
             )
         return data
+
+
+class SnapshotForm(PlainForm):
+    name = forms.CharField(max_length=80, required=False, help_text="For people: what this version is.")
+    tag = forms.CharField(
+        max_length=80,
+        required=False,
+        help_text="For programs, such as v1.0-baseline: one of a kind in the project, and a git tag once published.",
+    )
+    notes = forms.CharField(max_length=4000, required=False, widget=forms.Textarea(attrs={"rows": 3}))
 
 
 class ExportForm(PlainForm):

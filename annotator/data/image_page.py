@@ -14,7 +14,8 @@ from annotator.models import Annotation, Image, Membership, Pair, Prediction, Pr
 from annotator.queue.selectors import proposed_instances, reason_words
 from annotator.queue.visibility import answers_visible, pairs_with_visible_truth
 
-from .images_page import ImageFilter, images_found
+from .image_filter import ImageFilter
+from .image_walk import Walk
 
 EVENTS = 40
 
@@ -75,10 +76,12 @@ def image_layers(known: Sequence[Known]) -> list[dict[str, Any]]:
 
 
 def neighbours(*, image: Image, project: Project, wanted: ImageFilter, user: Person) -> tuple[str | None, str | None]:
-    """SHA-256 of the one before and the one after in the list that the filter makes, newest first."""
-    found = images_found(project=project, wanted=wanted, user=user).order_by()
-    before = found.filter(id__gt=image.pk).order_by("id").values_list("sha256", flat=True).first()
-    after = found.filter(id__lt=image.pk).order_by("-id").values_list("sha256", flat=True).first()
+    """SHA-256 of the one before and the one after in the list that the filter makes, newest first; None also where it
+    lies too far away to be found in time."""
+    sides = [Walk(project=project, wanted=wanted, user=user, newer=newer) for newer in (True, False)]
+    found = [walk.found(at=image.pk, most=1, seconds=0.04).ids for walk in sides]
+    known = project.images.in_bulk([pk for ids in found for pk in ids])
+    before, after = (known[ids[0]].sha256 if ids and ids[0] in known else None for ids in found)
     return before, after
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from PIL import Image
 
-from toolbox.pixels import MEDIA_TYPES, PixelsError, captured_at, look_of, picture_opened, size_upright, small
+from toolbox.look import look_of
+from toolbox.pixels import MEDIA_TYPES, PixelsError, captured_at, picture_opened, size_upright, small
 
 MEMORY_BYTES = 2 * 1024**3
 SECONDS = 30

@@ -7,8 +7,7 @@ folder is this machine's copy: what is not in it is fetched when it is asked for
 import errno
 import hashlib
 import os
-import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -28,7 +27,9 @@ from toolbox.pixels import FORMATS, MAGIC
 from . import buckets
 from .decoders import decoders
 from .image_files import CHUNK_BYTES, bucket_object, image_path, incoming_path
-from .splits import split_for
+from .image_restore import images_restore
+from .scenes import Newcomer
+from .split_plan import Placed, SplitPlan
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 Announce = Callable[[str], object]
@@ -58,8 +59,8 @@ class StoredFile:
     height: int
     media_type: str
     is_new: bool
-    captured_at: datetime | None = None
     look: str = ""
+    captured_at: datetime | None = None
 
 
 def image_file_store(*, stream: Readable, announce: Announce = lambda sha256: None) -> StoredFile:
@@ -195,6 +196,14 @@ def _in_bucket(sha256: str) -> bool:
     return bool(settings.IMAGES_BUCKET) and buckets.object_exists(*bucket_object(sha256))
 
 
+def image_look(path: Path) -> str:
+    """The perceptual hash of a stored file, by the decoding child; ImportRefusedError where it can't be decoded."""
+    found = decoders.probe_started(path).result()
+    if "refused" in found:
+        raise ImportRefusedError(found["refused"])
+    return found["look"]
+
+
 def image_file_remove(sha256: str, *, is_wanted: Callable[[], bool]) -> bool:
     """Take a file out, here and in the bucket, and put it back if somebody wants it by then; whether it is gone."""
     target, aside = image_path(sha256), incoming_path()
@@ -226,35 +235,47 @@ def image_add(
 
 @dataclass(frozen=True)
 class NewImage:
-    """A stored file that is to become a project's image; no split: decided by its hash."""
+    """A stored file that is to become a project's image; no split: decided for its scene (split_plan.py).
+
+    `strata`: what is known to be on it (split_plan.strata_of), so that every split gets its share of that.
+    """
 
     stored: StoredFile
     name: str
     source: str = ""
     split: str | None = None
+    strata: tuple[str, ...] = ()
 
 
 @transaction.atomic
-def image_rows_add(*, project: Project, images: Sequence[NewImage]) -> dict[str, tuple[Image, bool]]:
-    """Rows for stored files, and an unseen pair for each of the project's concepts: {sha256: (row, is new here)}."""
+def image_rows_add(
+    *, project: Project, images: Sequence[NewImage], plan: SplitPlan | None = None
+) -> dict[str, tuple[Image, bool]]:
+    """Rows for stored files, and an unseen pair for each of the project's concepts: {sha256: (row, is new here)}.
+
+    `plan`: the import's, where one adds image after image.
+    """
     wanted = {new.stored.sha256: new for new in reversed(images)}
-    known = {row.sha256: row for row in project.images.filter(sha256__in=wanted)}
-    rows = [_row(project, new) for sha256, new in wanted.items() if sha256 not in known]
-    created = Image.objects.bulk_create(rows)
+    known = {row.sha256: row for row in Image.with_trash.filter(project=project, sha256__in=wanted)}
+    if removed := [row.pk for row in known.values() if row.removed_at]:
+        images_restore(project=project, images=removed)
+    fresh = {sha256: new for sha256, new in wanted.items() if sha256 not in known}
+    places = (plan or SplitPlan(project=project)).place([_newcomer(new) for new in fresh.values()]) if fresh else {}
+    created = Image.objects.bulk_create([_row(project, new, places[sha256]) for sha256, new in fresh.items()])
     concepts = list(concepts_active(project=project).values_list("pk", flat=True))
     pairs = [Pair(project=project, image=row, concept_id=concept) for row in created for concept in concepts]
     Pair.objects.bulk_create(pairs)
     return {**{sha: (row, False) for sha, row in known.items()}, **{row.sha256: (row, True) for row in created}}
 
 
-def holdout_draw(*, sha256s: Iterable[str], share: float) -> set[str]:
-    """A random share of the images for the holdout; the same images and share give the same draw."""
-    if not 0 <= share < 1:
-        raise ImportRefusedError("The holdout's share must be at least 0 and below 1.")
-    return {sha256 for sha256 in sha256s if random.Random(f"holdout {sha256}").random() < share}
+def _newcomer(new: NewImage) -> Newcomer:
+    stored = new.stored
+    return Newcomer(
+        stored.sha256, printable(new.name), stored.look, stored.captured_at, _source(new), new.split, new.strata
+    )
 
 
-def _row(project: Project, new: NewImage) -> Image:
+def _row(project: Project, new: NewImage, place: Placed) -> Image:
     return Image(
         project=project,
         sha256=new.stored.sha256,
@@ -262,12 +283,17 @@ def _row(project: Project, new: NewImage) -> Image:
         height=new.stored.height,
         media_type=new.stored.media_type,
         bytes=new.stored.bytes,
-        captured_at=new.stored.captured_at,
-        look=new.stored.look,
         original_name=printable(new.name)[:255] or "unnamed",
-        source=printable(new.source)[:80],
-        split=new.split or split_for(new.stored.sha256),
+        source=_source(new),
+        look=new.stored.look,
+        captured_at=new.stored.captured_at,
+        scene=place.scene,
+        split=place.split,
     )
+
+
+def _source(new: NewImage) -> str:
+    return printable(new.source)[:80]
 
 
 def printable(name: str) -> str:

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +15,22 @@ from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Concept, Image, Job, Project
 
-from .formats.documents import Document
-from .formats.records import ImageRecord, Problem
-from .image_store import NewImage, holdout_draw, image_file_store, image_rows_add
+from .formats.documents import Document, Size
+from .formats.records import IMAGE_ENDINGS, ImageRecord, Problem
+from .image_store import NewImage, StoredFile, image_files_store, image_rows_add
 from .import_documents import Gathered, Word, documents_gathered
 from .import_report import Tally, problems_path
 from .import_truth import ConceptMap, concept_map, images_known, truth_write
 from .named_sources import source_name, source_of_job, upload_delete, upload_forget
 from .sources import ImportSource
+from .split_plan import SplitPlan, strata_of
+from .splits import DEFAULT, holdout_draw, most_protected, shares_named
 from .verdicts import Mention, Verdict, Vouch, below_of, verdicts_of
 
 # auto: documents are read, every picture comes in. coco: only what documents list. images: no document is read.
 KINDS = ("auto", "images", "coco")
 ROWS_A_COMMIT = 200
 NEITHER = "It is not named like an image (.jpg, .png, .webp, .bmp, .tif), and no document of annotations."
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".webp", ".bmp", ".tif", ".tiff")
-# When two documents put one picture into two splits, it goes where it does the least harm.
-GUARDED_FIRST = (Image.Split.HOLDOUT, Image.Split.TEST, Image.Split.VAL, Image.Split.TRAIN)
 
 
 def import_start(
@@ -46,14 +46,15 @@ def import_start(
     create_concepts: bool = False,
     classes: Mapping[str, str] | None = None,
     holdout_share: float = 0.0,
+    shares: str = str(DEFAULT),
     named_by_person: bool = False,
 ) -> Job:
     """Queue an import of a folder, a zip or `s3://bucket/prefix`; who may name which is the caller's question.
 
-    `split`: for all images; else the export's own, else by hash. What the importer vouches for: `complete`, that of
-    what is outlined in a picture all is; `exhaustive`, that besides every picture was checked for every class of its
-    document, so that what is not annotated is absent. Without either, what is there teaches, and the gate leaves it
-    out.
+    `split`: for all images; else the export's own, else by `shares` of train, val and test. What the importer vouches
+    for: `complete`, that of what is outlined in a picture all is; `exhaustive`, that besides every picture was checked
+    for every class of its document, so that what is not annotated is absent. Without either, what is there teaches,
+    and the gate leaves it out.
     `create_concepts`: classes that no concept is called by become concepts; else they are reported. `classes`: what is
     decided about some, {class: concept, or "" for none of ours}. An upload below UPLOADS_DIR is deleted afterwards.
     `named_by_person`: the path comes from named_sources.source_allowed, and is looked at again by the job.
@@ -63,6 +64,7 @@ def import_start(
     if split and split not in Image.Split.values:
         raise RoostError(f"There is no split {split!r}.", fields={"split": ["train, val, test or holdout."]})
     holdout_draw(sha256s=(), share=holdout_share)
+    shares_named(shares)
     params = {
         "path": str(upload_path),
         "kind": kind,
@@ -73,6 +75,7 @@ def import_start(
         "create_concepts": create_concepts,
         "classes": dict(classes or {}),
         "holdout_share": holdout_share,
+        "shares": shares,
     } | ({"named_by_person": True} if named_by_person else {})
     return job_enqueue(project=project, kind=Job.Kind.IMPORT, params=params, created_by=user)
 
@@ -93,11 +96,11 @@ def import_run(context: JobContext) -> dict[str, Any]:
 
 @dataclass
 class _Pending:
-    """A stored file that waits for its row: its name in the source, and what documents say of it."""
+    """A stored file that waits for its row: its name in the source, and what is true of it by the documents."""
 
     file: str
     new: NewImage
-    words: list[Word]
+    verdicts: dict[Concept, Verdict]
 
 
 class _Import:
@@ -110,6 +113,9 @@ class _Import:
         self._vouch = Vouch(self._params["complete"], self._params["exhaustive"])
         self._words: dict[str, list[Word]] = defaultdict(list)
         self._judged: dict[int, frozenset[str]] = {}
+        shares = shares_named(self._params.get("shares", str(DEFAULT)))
+        share = self._params["holdout_share"]
+        self._plan = SplitPlan(project=self._project, shares=shares, holdout_share=share)
 
     def run(self) -> dict[str, Any]:
         self._tally.add_problems(self._source.problems)
@@ -138,44 +144,49 @@ class _Import:
     def _import_files(self, files: Sequence[str], gathered: Gathered) -> None:
         size = max(ROWS_A_COMMIT // (1 + max(self._project.concepts.count(), 1)), 1)
         for start in range(0, len(files), size):
-            batch = []
-            for number, file in enumerate(files[start : start + size], start=start):
-                self._context.progress_of(number, len(files), "images")
-                if new := self._stored(file, gathered.words.get(file, [])):
-                    batch.append(_Pending(file, new, gathered.words.get(file, [])))
-            self._write(batch)
+            batch = files[start : start + size]
+            openers = [partial(self._source.open, file) for file in batch]
+            stored = image_files_store(openers=openers, on_read=partial(self._tell_stored, start, len(files)))
+            pending = [self._pending(*one, gathered.words) for one in zip(batch, stored, strict=True)]
+            self._write([one for one in pending if one])
             self._context.report(**self._tally.as_report())
 
-    def _stored(self, file: str, words: Sequence[Word]) -> NewImage | None:
-        try:
-            with self._source.open(file) as stream:
-                stored = image_file_store(stream=stream)
-        except (ImportRefusedError, KeyError, OSError) as error:
-            why = str(error) if isinstance(error, ImportRefusedError) else "It is not there, or can't be read."
+    def _tell_stored(self, before: int, total: int, done: int) -> None:
+        self._context.progress_of(before + done, total, "images")
+
+    def _pending(
+        self, file: str, stored: StoredFile | ImportRefusedError, words: Mapping[str, list[Word]]
+    ) -> _Pending | None:
+        if isinstance(stored, ImportRefusedError):
             self._tally.refused += 1
-            self._tally.add_problems([Problem(file, why)])
+            self._tally.add_problems([Problem(file, str(stored))])
             return None
-        split = self._params["split"] or split_of(words)
-        share = self._params["holdout_share"]
-        if split in (None, Image.Split.TRAIN) and holdout_draw(sha256s=[stored.sha256], share=share):
-            split = Image.Split.HOLDOUT
-        name = (
-            next((word.listed.name for word in words if word.listed.name), file).replace("\\", "/").rsplit("/", 1)[-1]
+        said = words.get(file, [])
+        self._words[stored.sha256] += said
+        verdicts = self._verdicts(stored.sha256, (stored.width, stored.height), said)
+        told = sorted((one.name, verdict.truth) for one, verdict in verdicts.items())
+        source = self._params["source"]
+        new = NewImage(
+            stored=stored,
+            name=next((word.listed.name for word in said if word.listed.name), file)
+            .replace("\\", "/")
+            .rsplit("/", 1)[-1],
+            source=source,
+            split=self._params["split"] or split_of(said),
+            strata=strata_of(source=source, verdicts=told) if told else (),
         )
-        return NewImage(stored=stored, name=name, source=self._params["source"], split=split)
+        return _Pending(file, new, verdicts)
 
     @transaction.atomic
     def _write(self, batch: Sequence[_Pending]) -> None:
         """One commit: rows of images and pairs, and what is known of them."""
-        rows = image_rows_add(project=self._project, images=[one.new for one in batch])
+        rows = image_rows_add(project=self._project, images=[one.new for one in batch], plan=self._plan)
+        self._tally.add_problems(Problem(one.name, one.words) for one in self._plan.crossings())
         added = [image.pk for image, is_new in rows.values() if is_new]
         Image.objects.filter(pk__in=added).update(added_by_import=self._job)
         self._count(batch, rows)
-        verdicts: dict[int, dict[Concept, Verdict]] = {}
-        for one in batch:
-            image, _ = rows[one.new.stored.sha256]
-            self._words[image.sha256] += one.words
-            verdicts[image.pk] = self._verdicts(image, one.words)
+        # Two files of the same bytes are one picture; the later one's verdicts are by the words about both.
+        verdicts = {rows[one.new.stored.sha256][0].pk: one.verdicts for one in batch}
         self._tally.truth.add(truth_write(verdicts=verdicts, job=self._job))
 
     def _count(self, batch: Sequence[_Pending], rows: Mapping[str, tuple[Image, bool]]) -> None:
@@ -191,15 +202,15 @@ class _Import:
                 why = f"These bytes are here already, as {image.original_name}."
                 self._tally.add_problems([Problem(one.file, why)])
 
-    def _verdicts(self, image: Image, words: Sequence[Word]) -> dict[Concept, Verdict]:
+    def _verdicts(self, sha256: str, size_px: Size, words: Sequence[Word]) -> dict[Concept, Verdict]:
         """By all that this import has met of these bytes so far; only what `words` say is told as a problem."""
         mentions = []
-        for word in self._words[image.sha256]:
-            record, problems = word.document.read(word.listed, (image.width, image.height))
+        for word in self._words[sha256]:
+            record, problems = word.document.read(word.listed, size_px)
             if word in words:
                 self._tally.add_problems(problems)
             if word.in_doubt:
-                record = ImageRecord(record.file_name, *image_size(image), unsure=set(self._judges(word.document)))
+                record = ImageRecord(record.file_name, *size_px, unsure=set(self._judges(word.document)))
             mentions.append(Mention(word.listed, record, self._judges(word.document)))
         return verdicts_of(mentions, self._classes, self._vouch) if mentions else {}
 
@@ -222,7 +233,8 @@ class _Import:
                 verdicts = {}
                 for pk in batch:
                     self._words[images[pk].sha256] += by_image[pk]
-                    verdicts[pk] = self._verdicts(images[pk], by_image[pk])
+                    image = images[pk]
+                    verdicts[pk] = self._verdicts(image.sha256, (image.width, image.height), by_image[pk])
                 self._tally.truth.add(truth_write(verdicts=verdicts, job=self._job))
             self._tally.already_there += len(batch)
 
@@ -263,10 +275,13 @@ def unknown_counts(documents: Sequence[Document], classes: ConceptMap) -> dict[s
     return {name: sum(document.counts[name] for document in documents) for name in left_out}
 
 
+def shown_name(file: str, words: Sequence[Word]) -> str:
+    """The last part of what a document calls it, else of the file's own name."""
+    name = next((word.listed.name for word in words if word.listed.name), file)
+    return name.replace("\\", "/").rsplit("/", 1)[-1]
+
+
 def split_of(words: Sequence[Word]) -> str | None:
-    said = {word.listed.split for word in words}
-    return next((split for split in GUARDED_FIRST if split in said), None)
-
-
-def image_size(image: Image) -> tuple[int, int]:
-    return image.width, image.height
+    """When two documents put one picture into two splits, it goes where it does the least harm."""
+    said = {word.listed.split for word in words if word.listed.split}
+    return most_protected(said) if said else None

@@ -5,7 +5,7 @@ from pathlib import Path
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse
 from django.views.decorators.http import require_safe
 
-from annotator.common.access import image_for
+from annotator.common.access import image_file_for
 
 from .buckets import BucketError
 from .image_files import image_file
@@ -19,7 +19,7 @@ FOREVER = "private, max-age=31536000, immutable"
 @require_safe
 def media(request: HttpRequest, slug: str, sha256: str) -> HttpResponse:
     """The original byte for byte, or a preview. Signed out is 404 too: an <img> can't follow a log-in page."""
-    image = image_for(request.user, slug, sha256)
+    image = image_file_for(request.user, slug, sha256)
     side = request.GET.get("preview", "")
     if side and not (side.isascii() and side.isdecimal() and 0 < int(side[:6]) <= 100_000):
         return _refused("preview is the longest side in pixels, a whole number from 1.")

@@ -4,26 +4,32 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from annotator.common.access import has_role, image_for
+from annotator.common.access import has_role, image_for, members_active
 from annotator.common.active import concepts_active
-from annotator.common.shell import ADMIN, REVIEWER, errors_told, page, project_page, refusals_told, whole_number
+from annotator.common.shell import ADMIN, REVIEWER, errors_told, page, project_page, refusals_told
 from annotator.jobs.selectors import newest_job, newest_jobs
 from annotator.jobs.views import project_job
-from annotator.models import Image, Job, Pair, Project
+from annotator.models import Image, Job, Project
+from annotator.queue.selectors import reasons_shown
 from annotator.queue.visibility import may_be_tested
 
 from .buckets import is_bucket
 from .exports import export_file, export_start
-from .forms import ExportForm, ImportForm
+from .forms import ExportForm, ImportForm, SnapshotForm
+from .gallery_views import last_change
+from .image_filter import DISAGREEMENTS, ORIGINS, STATES, TRUTHS, filter_parsed
 from .image_page import image_known, image_layers, neighbours
-from .images_page import ImageFilter, images_page, sources_of, split_counts
+from .images_page import images_page, sources_of, split_counts
 from .imports import import_start
 from .named_sources import source_allowed, source_name, sources_open
-from .snapshots import snapshot_start
 from .snapshots_page import SNAPSHOT_FILES, snapshot_file, snapshots_of
+from .splits import DEFAULT
 from .uploads import upload_keep, upload_name
+
+IMPORTS_OFFERED = 20
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -52,6 +58,7 @@ def bring_in(request: HttpRequest, project: Project) -> HttpResponse:
                 exhaustive=data["exhaustive"],
                 create_concepts=data["create_concepts"],
                 holdout_share=data["holdout_share"] or 0.0,
+                shares=data["shares"] or str(DEFAULT),
             )
             messages.success(request, "The import runs in the background.")
             return go(request, "job", project.slug, job.pk)
@@ -67,19 +74,16 @@ def go(request: HttpRequest, name: str, *args: object) -> HttpResponse:
 
 
 def _page(request: HttpRequest, project: Project, form: ImportForm, status: int = 200) -> HttpResponse:
-    wanted = _filter(request)
-    rows, more = images_page(project=project, wanted=wanted, user=request.user)
+    wanted = filter_parsed(request.GET)
     job = newest_job(project=project, kind=Job.Kind.IMPORT)
     context = {
         "form": form,
-        "images": rows,
-        "more": more,
+        "found": images_page(project=project, wanted=wanted, user=request.user),
         "wanted": wanted,
-        "asked": _asked(request),
         "splits": split_counts(project=project),
-        "sources": sources_of(project=project),
-        "truths": Pair.Truth.choices,
-        "concepts": concepts_active(project=project),
+        "choices": _choices(project),
+        "change": last_change(project=project, user=request.user),
+        "seen_at": timezone.now().isoformat(),
         "job": job,
         "importing": job is not None and job.state in Job.IN_FLIGHT,
         "may_import": has_role(user=request.user, project=project, role=ADMIN),
@@ -87,11 +91,28 @@ def _page(request: HttpRequest, project: Project, form: ImportForm, status: int 
     return page(request, "data/images.html", context, project=project, status=status)
 
 
+def _choices(project: Project) -> dict[str, object]:
+    """What each filter may be set to; `only_concept` is chosen for acts where there is no other."""
+    concepts = list(concepts_active(project=project))
+    return {
+        "only_concept": concepts[0].pk if len(concepts) == 1 else None,
+        "sources": [source for source in sources_of(project=project) if source],
+        "concepts": concepts,
+        "truths": TRUTHS,
+        "origins": ORIGINS,
+        "states": STATES,
+        "reasons": reasons_shown().items(),
+        "disagreements": DISAGREEMENTS,
+        "people": members_active(project=project),
+        "imports": newest_jobs(project=project, kind=Job.Kind.IMPORT, limit=IMPORTS_OFFERED),
+    }
+
+
 @require_safe
 @project_page()
 def image(request: HttpRequest, project: Project, sha256: str) -> HttpResponse:
     """One image with its masks and history; the list's filter goes with it from one to the next."""
-    row, wanted = image_for(request.user, project.slug, sha256), _filter(request)
+    row, wanted = image_for(request.user, project.slug, sha256), filter_parsed(request.GET)
     known = image_known(image=row, project=project, user=request.user)
     before, after = neighbours(image=row, project=project, wanted=wanted, user=request.user)
     context = {
@@ -102,28 +123,10 @@ def image(request: HttpRequest, project: Project, sha256: str) -> HttpResponse:
         "is_holdout": row.split == Image.Split.HOLDOUT,
         "before": before,
         "after": after,
-        "asked": _asked(request),
+        "asked": wanted.address,
+        "seen_at": timezone.now().isoformat(),
     }
     return page(request, "data/image.html", context, project=project)
-
-
-def _asked(request: HttpRequest) -> str:
-    """The filter as an address carries it on, without the place in the list."""
-    kept = request.GET.copy()
-    kept.pop("before", None)
-    return kept.urlencode()
-
-
-def _filter(request: HttpRequest) -> ImageFilter:
-    asked = request.GET
-    split, truth = asked.get("split", ""), asked.get("truth", "")
-    return ImageFilter(
-        split=split if split in Image.Split.values else "",
-        source=asked.get("source", "")[:80].replace("\x00", ""),
-        truth=truth if truth in Pair.Truth.values else "",
-        concept=whole_number(asked.get("concept")),
-        before=whole_number(asked.get("before")),
-    )
 
 
 @require_safe
@@ -132,7 +135,8 @@ def snapshots(request: HttpRequest, project: Project) -> HttpResponse:
     job = newest_job(project=project, kind=Job.Kind.SNAPSHOT)
     context = {
         "snapshots": snapshots_of(project=project),
-        "files": () if may_be_tested(project=project, user=request.user) else SNAPSHOT_FILES,
+        "is_tested": may_be_tested(project=project, user=request.user),
+        "snapshot_form": SnapshotForm(),
         "export_form": ExportForm(project=project, buckets=_buckets_open()),
         "any_retired": project.concepts.filter(retired_at__isnull=False, merged_into=None).exists(),
         "exports": newest_jobs(project=project, kind=Job.Kind.EXPORT, limit=5),
@@ -156,15 +160,6 @@ def snapshot_download(request: HttpRequest, project: Project, number: int, name:
         raise Http404
     shown = f"{project.slug}-snapshot-{number}-{name}"
     return FileResponse(path.open("rb"), as_attachment=True, filename=shown, content_type="application/json")
-
-
-@require_POST
-@project_page(ADMIN)
-def take_snapshot(request: HttpRequest, project: Project) -> HttpResponse:
-    with refusals_told(request):
-        snapshot_start(project=project, user=request.user)
-        messages.success(request, "The snapshot is being written.")
-    return redirect("snapshots", project.slug)
 
 
 @require_POST

@@ -1,8 +1,9 @@
 """Roost's data, one file a subject. What a row means is in docs/data.md; what may happen to it is in the rooms."""
 
 from .annotations import Annotation, Draft, Review
+from .feeds import Feed, FeedFile
 from .images import Image, Pair, Prediction
-from .jobs import AuditEvent, Job
+from .jobs import AuditEvent, BulkAction, Job
 from .label_studio import LabelStudioAnswer, LabelStudioBell, LabelStudioLink, LabelStudioTask
 from .people import ApiToken, Invitation, Membership
 from .projects import Concept, Project
@@ -13,10 +14,13 @@ __all__ = [
     "Annotation",
     "ApiToken",
     "AuditEvent",
+    "BulkAction",
     "Concept",
     "Deployment",
     "Draft",
     "Evaluation",
+    "Feed",
+    "FeedFile",
     "GateDecision",
     "Image",
     "Invitation",

@@ -1,8 +1,19 @@
 """Images, (image, concept) pairs, and what models predicted for them."""
 
-from django.db import models
+from typing import Any
 
+from django.db import models
+from django.db.models import Q
+
+from .of_image import OfImageManager, image_filled_in
 from .projects import FRACTION, Concept, Project
+
+
+class ImagesKept(models.Manager):
+    """What is not in the trash."""
+
+    def get_queryset(self) -> models.QuerySet:
+        return super().get_queryset().filter(removed_at=None)
 
 
 class Image(models.Model):
@@ -30,11 +41,27 @@ class Image(models.Model):
     look = models.CharField(
         max_length=16, blank=True, help_text="Perceptual hash, 64 bits in hex; alike ones differ little"
     )
+    scene = models.CharField(
+        max_length=64, blank=True, help_text="Hash of the first image of the same scene; empty: not looked for yet"
+    )
     added_by_import = models.ForeignKey("Job", models.SET_NULL, null=True, blank=True, related_name="+")
+    removed_at = models.DateTimeField(null=True, blank=True, help_text="In the trash since then; null: in use")
+
+    objects = ImagesKept()
+    with_trash = models.Manager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "sha256"], name="image_once_a_project")]
-        indexes = [models.Index(fields=["project", "split"]), models.Index(fields=["project", "source"])]
+        indexes = [
+            models.Index(fields=["project", "split"]),
+            models.Index(fields=["project", "source"]),
+            models.Index(fields=["project", "scene"], name="images_of_a_scene"),
+            models.Index(fields=["project", "added_at"], name="image_by_date"),
+            models.Index(
+                fields=["project", "id", "original_name"], condition=Q(removed_at=None), name="image_names_in_order"
+            ),
+            models.Index(fields=["project", "removed_at"], condition=~Q(removed_at=None), name="image_trash"),
+        ]
 
     def __str__(self) -> str:
         return self.original_name
@@ -67,10 +94,24 @@ class Pair(models.Model):
     round = models.PositiveIntegerField(default=0, help_text="Round of the loop that settled it; 0 = the start")
     settled_at = models.DateTimeField(null=True, blank=True)
     hard_negative = models.BooleanField(default=False, help_text="Absent, though a model fired on it")
+    answers_differ = models.BooleanField(default=False, help_text="Two of its answers gave different verdicts")
+    was_corrected = models.BooleanField(default=False, help_text="A reviewer fixed an answer or sent one back")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["image", "concept"], name="pair_once")]
-        indexes = [models.Index(fields=["project", "truth"])]
+        # The gallery walks images in order, so what it looks for is indexed with the image last.
+        indexes = [
+            models.Index(fields=["project", "truth", "image"], name="pair_truths"),
+            models.Index(fields=["concept", "truth", "image"], name="pair_concept_truths"),
+            models.Index(fields=["image", "concept", "truth", "truth_source", "is_exhaustive"], name="pair_marks"),
+            models.Index(fields=["project", "truth_source", "image"], name="pair_origin"),
+            models.Index(fields=["project", "image"], condition=Q(is_exhaustive=False), name="pair_partial"),
+            models.Index(fields=["project", "image"], condition=Q(answers_differ=True), name="pair_differ"),
+            models.Index(fields=["project", "image"], condition=Q(was_corrected=True), name="pair_corrected"),
+            models.Index(
+                fields=["settled_by_import", "image"], condition=~Q(settled_by_import=None), name="pair_by_import"
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.concept} in {self.image}"
@@ -92,8 +133,20 @@ class Prediction(models.Model):
     taught = models.BooleanField(null=True, help_text="Whether the model was taught the word; null: unknown")
     seconds = models.FloatField(default=0.0)
     created_at = models.DateTimeField(auto_now_add=True)
+    image = models.ForeignKey(
+        Image, models.CASCADE, null=True, editable=False, related_name="+", help_text="The pair's, for the gallery"
+    )
+
+    objects = OfImageManager()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["pair", "model_version"], name="prediction_once_a_version")]
-        # The histogram and the suspected labels are read from the index alone: rows are wide.
-        indexes = [models.Index(fields=["model_version", "presence", "pair"], name="presence_order")]
+        # The histogram, the suspected labels and the gallery are read from an index alone: rows are wide.
+        indexes = [
+            models.Index(fields=["model_version", "presence", "pair"], name="presence_order"),
+            models.Index(fields=["model_version", "image", "presence", "pair"], name="presence_of_images"),
+        ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        image_filled_in([self])
+        super().save(*args, **kwargs)

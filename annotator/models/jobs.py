@@ -13,12 +13,16 @@ class Job(models.Model):
     class Kind(models.TextChoices):
         IMPORT = "import", "Import"
         UNDO_IMPORT = "undo_import", "Undo an import"
+        GALLERY = "gallery", "Change of many images"
         MINE = "mine", "Mine"
         SNAPSHOT = "snapshot", "Snapshot"
         RETRAIN = "retrain", "Retrain and gate"
         EXPORT = "export", "Export"
         LABEL_STUDIO = "label_studio", "Pull from Label Studio"
         PREDICT = "predict", "Predict"
+        PUBLISH = "publish", "Publish a data version"
+        SCENES = "scenes", "Find scenes"
+        FEED = "feed", "Take in from a feed"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"
@@ -54,7 +58,7 @@ class Job(models.Model):
         constraints = [
             models.UniqueConstraint(
                 fields=["project", "kind"],
-                condition=Q(state__in=["queued", "running"], kind__in=["mine", "retrain"]),
+                condition=Q(state__in=["queued", "running"], kind__in=["mine", "retrain", "publish"]),
                 name="one_run_in_flight_a_project",
             ),
             models.UniqueConstraint(
@@ -80,3 +84,30 @@ class AuditEvent(models.Model):
 
     class Meta:
         ordering = ["-id"]
+
+
+class BulkAction(models.Model):
+    """What one person did to many images at once, and how to take it back: `inverse`, of the kind's own shape."""
+
+    class Kind(models.TextChoices):
+        ABSENT = "absent", "Mark absent"
+        QUEUE = "queue", "Queue by hand"
+        REOPEN = "reopen", "Ask again"
+        SPLIT = "split", "Move to a split"
+        DELETE = "delete", "Delete"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="bulk_actions")
+    kind = models.CharField(max_length=8, choices=Kind)
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="bulk_actions")
+    params = models.JSONField(default=dict, help_text="What was asked for: concept, split, filter")
+    done = models.PositiveIntegerField(default=0, help_text="Images or pairs that were changed")
+    skipped = models.JSONField(default=dict, help_text="{why: how many}")
+    inverse = models.JSONField(default=dict)
+    created_at = models.DateTimeField(auto_now_add=True)
+    undone_at = models.DateTimeField(null=True, blank=True)
+    undone_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["project", "user"], name="bulk_action_of_person")]

@@ -1,10 +1,13 @@
 """Tasks: pairs that deserve a person, and who holds them."""
 
+from typing import Any
+
 from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
-from .images import Pair
+from .images import Image, Pair
+from .of_image import OfImageManager, image_filled_in
 from .projects import Project
 
 
@@ -35,6 +38,9 @@ class Task(models.Model):
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="tasks")
     pair = models.ForeignKey(Pair, models.CASCADE, related_name="tasks")
+    image = models.ForeignKey(
+        Image, models.CASCADE, null=True, editable=False, related_name="+", help_text="The pair's, for the gallery"
+    )
     model_version = models.ForeignKey(
         "ModelVersion", models.PROTECT, null=True, related_name="+", help_text="Whose proposals it shows"
     )
@@ -68,6 +74,8 @@ class Task(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 
+    objects = OfImageManager()
+
     class Meta:
         constraints = [
             models.UniqueConstraint(
@@ -90,4 +98,11 @@ class Task(models.Model):
                 condition=Q(assignee__isnull=False),
                 name="queue_kept",
             ),
+            models.Index(fields=["project", "state", "image"], name="task_states_of_images"),
+            models.Index(fields=["project", "lane", "image"], name="task_lanes_of_images"),
+            models.Index(fields=["project", "author", "image"], name="task_authors_of_images"),
         ]
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        image_filled_in([self])
+        super().save(*args, **kwargs)

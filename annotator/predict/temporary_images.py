@@ -109,7 +109,7 @@ def _locked(folder: Path) -> IO[str] | None:
 
 def _is_image(sha256: str) -> bool:
     projects = list(Project.objects.values_list("pk", flat=True))  # the index is by project first
-    return Image.objects.filter(project__in=projects, sha256=sha256).exists()
+    return Image.with_trash.filter(project__in=projects, sha256=sha256).exists()
 
 
 def _imports_run() -> bool:

@@ -1,5 +1,6 @@
 """How an approved annotation becomes the pair's truth."""
 
+from django.db.models import Exists
 from django.db.models.functions import Now
 
 from annotator.models import Annotation, Pair, Task
@@ -21,10 +22,18 @@ def pair_settle(*, annotation: Annotation) -> None:
         truth=Pair.Truth.PRESENT if present else Pair.Truth.ABSENT,
         truth_source=Pair.TruthSource.ANNOTATED,
         instances=annotation.instances,
+        is_exhaustive=True,
+        settled_by_import=None,
         round=annotation.task.round,
         settled_at=Now(),
         hard_negative=fired and not present,
     )
+
+
+def pair_answers_compare(*, annotation: Annotation) -> None:
+    """Note on the pair that its answers differ, if this stored one contradicts another: so the gallery finds it."""
+    others = Annotation.objects.filter(pair=annotation.pair_id).exclude(verdict=annotation.verdict)
+    Pair.objects.filter(Exists(others), pk=annotation.pair_id, answers_differ=False).update(answers_differ=True)
 
 
 def _fired(pair: Pair) -> bool:

@@ -18,7 +18,7 @@ from .doubles import double_approve, double_is_due
 from .drafts import draft_keep_submission
 from .known_answers import known_answer_score
 from .leases import LEASE_LOST
-from .pairs import pair_settle
+from .pairs import pair_answers_compare, pair_settle
 
 
 def task_submit(
@@ -79,6 +79,7 @@ def answer_append(*, answer: Annotation, **details: Any) -> Annotation:
     highest = Annotation.objects.filter(task=task).aggregate(highest=Max("revision"))["highest"] or 0
     answer.revision = highest + 1
     answer.save(force_insert=True)
+    pair_answers_compare(annotation=answer)
     details["verdict"] = answer.verdict
     audit_record(project=task.project, actor=answer.author, action="task.submit", subject=task.pk, **details)
     _pass_on(answer)

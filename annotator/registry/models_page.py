@@ -17,7 +17,11 @@ from .model_weights import model_folder
 def versions_of(*, project: Project) -> QuerySet[ModelVersion]:
     """The shipped versions and those trained in this project, newest first."""
     mine = Q(project=project) | Q(project__isnull=True)
-    return ModelVersion.objects.filter(mine).select_related("parent", "training_run__gate").order_by("-id")
+    return (
+        ModelVersion.objects.filter(mine)
+        .select_related("parent", "training_run__gate", "training_run__snapshot")
+        .order_by("-id")
+    )
 
 
 def deployments_of(*, project: Project, limit: int = 50) -> list[Deployment]:

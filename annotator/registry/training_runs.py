@@ -12,8 +12,8 @@ from django.db.models import Max
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
 from annotator.data.image_files import images_fetch
+from annotator.data.snapshot_folders import snapshot_folder
 from annotator.data.snapshots import snapshot_create, snapshot_images
-from annotator.data.snapshots_page import snapshot_folder
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Evaluation, GateDecision, Job, ModelVersion, Project, Snapshot, TrainingRun
@@ -100,7 +100,9 @@ def _check_trainable(snapshot: Snapshot) -> None:
         ("holdout", "to judge the new model by", "ungateable_holdout"),
     ):
         counts = snapshot.counts.get(split, {})
-        lacking = [kind for kind in ("positives", "negatives") if not counts.get(kind)]
+        if split != "train":  # what is not wholly outlined teaches, but judges nothing
+            counts = counts | {"positives": counts.get("positives", 0) - counts.get("not_exhaustive", 0)}
+        lacking = [kind for kind in ("positives", "negatives") if counts.get(kind, 0) <= 0]
         if lacking:
             sentence = (
                 f"The snapshot has no {' and no '.join(lacking)} in its {split} split {words}. "

@@ -11,10 +11,10 @@ from django.db.models.functions import Now
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
 from annotator.common.instances import instances_from_wire, point_checked, verdict_checked
-from annotator.models import Annotation, Review, Task
+from annotator.models import Annotation, Pair, Review, Task
 from annotator.queue.doubles import double_close
 from annotator.queue.leases import leases_lapsed_end
-from annotator.queue.pairs import pair_settle
+from annotator.queue.pairs import pair_answers_compare, pair_settle
 from annotator.queue.selectors import double_of
 
 from .bulk_candidates import answer_suits_bulk
@@ -101,7 +101,10 @@ def _store(review: Review, fixed: Annotation | None) -> Review:
         fixed.revision = review.annotation.revision + 1
         fixed.save(force_insert=True)
         review.fixed = fixed
+        pair_answers_compare(annotation=fixed)
     review.save(force_insert=True)
+    if review.decision != Decision.APPROVE:
+        Pair.objects.filter(pk=review.annotation.pair_id).update(was_corrected=True)
     if state == Task.State.APPROVED:
         pair_settle(annotation=fixed or review.annotation)
         double_close(task=review.annotation.task, answer=fixed or review.annotation)

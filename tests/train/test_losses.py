@@ -136,3 +136,68 @@ def test_empty_mask_is_refused():
 
 def test_no_masks_at_all_is_a_negative():
     assert Target.from_masks(torch.zeros(0, 4, 4)).boxes_xyxy_M4.shape == (0, 4)
+
+
+PARTIAL = Target(target().boxes_xyxy_M4, target().masks_MHW, is_exhaustive=False)
+
+
+def batch_of(targets: list[Target]) -> tuple[list[LayerOutput], dict[str, torch.Tensor]]:
+    """Each prompt with one query on the marked object and, as sure, one elsewhere; two decoder layers."""
+    layers = [
+        LayerOutput(
+            torch.zeros(len(targets), requires_grad=True),
+            torch.tensor([[1.0, 2.0]] * len(targets), requires_grad=True),
+            TWO[None].repeat(len(targets), 1, 1).requires_grad_(),
+        )
+        for _ in range(2)
+    ]
+    losses = detection_loss(Detections(layers, None), targets)
+    losses["total"].backward()
+    return layers, losses
+
+
+def test_unmatched_query_of_a_pair_that_is_not_exhaustive_gets_no_gradient_at_all():
+    """It may lie on an object that nobody marked; in the exhaustive pair beside it the same query is pulled down."""
+    layers, _ = batch_of([PARTIAL, target(), NEGATIVE])
+    for one in layers:
+        partial, whole, negative = one.query_logits_PQ.grad
+        assert partial[1].item() == 0.0
+        assert whole[1].item() > 0
+        assert negative.tolist() == [0.0, 0.0]
+
+
+def test_pair_that_is_not_exhaustive_trains_what_it_holds():
+    """Its matched query's score, presence, box and mask: to the same extent as where all is marked."""
+    partial, _ = batch_of([PARTIAL])
+    whole, _ = batch_of([target()])
+    for one, other in zip(partial, whole, strict=True):
+        assert one.query_logits_PQ.grad[0, 0].item() == other.query_logits_PQ.grad[0, 0].item() < 0
+        assert one.presence_logits_P.grad.item() == other.presence_logits_P.grad.item() < 0
+        assert torch.equal(one.boxes_xyxy_PQ4.grad, other.boxes_xyxy_PQ4.grad)
+    masks = torch.zeros(1, 1, 4, 4, requires_grad=True)
+    detection_loss(Detections([layer([0.0], BOX)], masks), [PARTIAL])["total"].backward()
+    assert masks.grad.any()
+
+
+def test_sure_query_on_what_may_be_an_unmarked_object_is_not_pulled_down_by_its_match():
+    """With one query for an object far off, the match aims at 0.01: in an exhaustive pair only is that a lesson."""
+    far = torch.tensor([[0.8, 0.8, 0.99, 0.99]])
+    sure = {kind: layer([3.0], far) for kind in ("partial", "whole")}
+    detection_loss(Detections([sure["partial"]], None), [PARTIAL])["score"].backward()
+    detection_loss(Detections([sure["whole"]], None), [target()])["score"].backward()
+    assert sure["partial"].query_logits_PQ.grad.item() == 0.0
+    assert sure["whole"].query_logits_PQ.grad.item() > 0
+
+
+def test_exhaustive_pair_teaches_the_same_beside_one_that_is_not():
+    beside_partial, _ = batch_of([PARTIAL, target()])
+    beside_whole, _ = batch_of([target(), target()])
+    for one, other in zip(beside_partial, beside_whole, strict=True):
+        assert torch.equal(one.query_logits_PQ.grad[1], other.query_logits_PQ.grad[1])
+        assert torch.equal(one.boxes_xyxy_PQ4.grad[1], other.boxes_xyxy_PQ4.grad[1])
+        assert torch.equal(one.presence_logits_P.grad[1], other.presence_logits_P.grad[1])
+
+
+def test_truth_that_is_neither_whole_nor_marks_anything_is_refused():
+    with pytest.raises(ValueError, match="says nothing"):
+        Target(NEGATIVE.boxes_xyxy_M4, NEGATIVE.masks_MHW, is_exhaustive=False)

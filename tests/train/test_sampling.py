@@ -11,9 +11,9 @@ from training.errors import Refused
 from training.sampling import Sampler
 
 
-def pair(number: int, *, positive: bool, round: int = 0) -> Pair:
+def pair(number: int, *, positive: bool, round: int = 0, exhaustive: bool = True) -> Pair:
     instances = (Instance({"size": [4, 4], "counts": "4"}, (0.0, 0.0, 1.0, 1.0)),) if positive else ()
-    return Pair(number, f"{number:064x}", "thing", 4, 4, instances, round=round)
+    return Pair(number, f"{number:064x}", "thing", 4, 4, instances, round=round, is_exhaustive=exhaustive)
 
 
 def pairs(positives: int, negatives: int) -> list[Pair]:
@@ -61,6 +61,12 @@ def test_small_batch_still_holds_both_kinds() -> None:
 def test_one_sided_training_set_is_refused(positives: int, negatives: int, word: str) -> None:
     with pytest.raises(Refused, match=f"without {word}"):
         Sampler(pairs(positives, negatives), seed=0, batch_pairs=4)
+
+
+def test_pair_that_is_not_exhaustive_is_drawn_as_a_positive_and_never_as_a_negative() -> None:
+    partial, silent = pair(0, positive=True, exhaustive=False), pair(1, positive=False, exhaustive=False)
+    sampler = Sampler([partial, silent, pair(2, positive=False)], seed=0, batch_pairs=2)
+    assert {tuple(p.id for p in sampler.batch(step).pairs) for step in range(8)} == {(0, 2)}
 
 
 def test_mirroring_is_off_unless_asked_for() -> None:

@@ -50,9 +50,17 @@ def test_box_is_that_of_the_mask(snapshot: Snapshot) -> None:
     assert first.box_xyxy_norm == pytest.approx((3 / 30, 4 / 20, 9 / 30, 10 / 20))
 
 
-def test_pair_that_is_not_exhaustive_is_not_trained_on(snapshot: Snapshot) -> None:
-    changed = edited(snapshot, lambda d: d["images"][1].update(is_instance_exhaustive=0))
-    assert [pair.phrase for pair in changed.split("train").trainable] == ["chicken"]
+def test_pair_that_is_not_exhaustive_and_marks_nothing_is_no_negative(snapshot: Snapshot) -> None:
+    changed = edited(snapshot, lambda d: d["images"][1].update(is_instance_exhaustive=0)).split("train")
+    assert [pair.phrase for pair in changed.trainable] == ["chicken"]
+    assert [pair.is_negative for pair in changed.pairs] == [False, False]
+    assert (changed.left_out_not_exhaustive, [pair.phrase for pair in changed.judged]) == (1, ["chicken"])
+
+
+def test_pair_that_is_not_exhaustive_teaches_what_it_marks_and_judges_nothing(snapshot: Snapshot) -> None:
+    changed = edited(snapshot, lambda d: d["images"][0].update(is_instance_exhaustive=0)).split("train")
+    assert [pair.phrase for pair in changed.trainable] == ["chicken", "duck"]
+    assert [pair.phrase for pair in changed.judged] == ["duck"]
 
 
 def test_crowd_is_neither_positive_nor_negative_in_training(snapshot: Snapshot) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -32,6 +34,12 @@ def test_masks_shrink_to_twice_the_logits_size() -> None:
     assert target.masks_MHW.shape == (1, 32, 32)
     assert bool(target.masks_MHW[0, :16, 16:].all())
     assert int(target.masks_MHW.sum()) == 16 * 16
+
+
+def test_whether_all_is_marked_reaches_the_losses() -> None:
+    one = pair(drawn(slice(0, 32), slice(64, 128)))
+    assert Targets(grid_size=4).of(one).is_exhaustive
+    assert not Targets(grid_size=4).of(replace(one, is_exhaustive=False), mirrored=True).is_exhaustive
 
 
 def test_box_and_mask_agree() -> None:

@@ -5,9 +5,13 @@ A case makes at least one call that succeeds and, but for the lists that anybody
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from annotator.models import Image, Job, Task
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import override_settings
+
+from annotator.models import Feed, Image, Job, Task
 from tests import factories
 from tests.web.api_farm import BARN, POINT, V1, Farm, post
 from tests.web.test_promotion import judged
@@ -189,6 +193,91 @@ def to_mine(farm) -> None:
 case("POST /projects/{slug}/mine")(partial(admin_call, verb="mine", prepare=to_mine, settled=True))
 case("POST /projects/{slug}/suspects")(partial(admin_call, verb="suspects", prepare=doubted))
 case("POST /projects/{slug}/holdout")(partial(admin_call, verb="holdout", prepare=held_out, count=1))
+
+
+@case("POST /projects/{slug}/images")
+def post_images(farm):
+    def files(*contents: bytes) -> dict[str, Any]:
+        return {
+            "images": [SimpleUploadedFile(f"{n}.png", data) for n, data in enumerate(contents)],
+            "source": "camera 1",
+        }
+
+    yield farm.annotator.post(f"{BARN}/images", files(factories.image_bytes()))
+    yield farm.admin.post(f"{BARN}/images", {"source": "camera 1"})
+    good = factories.image_bytes()
+    told = farm.admin.post(f"{BARN}/images", files(good, good, b"no image"))
+    assert [row["state"] for row in told.json()["files"]] == ["added", "already_there", "refused"]
+    yield told
+
+
+@case("GET /projects/{slug}/feeds")
+def feeds(farm):
+    Feed.objects.create(project=farm.project, source="posted")
+    yield farm.annotator.get(f"{BARN}/feeds")
+    yield farm.outsider.get(f"{BARN}/feeds")
+
+
+@case("POST /projects/{slug}/feeds")
+def feed_new(farm):
+    yield post(farm.admin, f"{BARN}/feeds", {"place": "/etc"})  # opened by nobody
+    with TemporaryDirectory() as folder, override_settings(SOURCES=[folder]):
+        yield post(farm.admin, f"{BARN}/feeds", {"place": folder, "source": "camera 2"})
+        yield post(farm.admin, f"{BARN}/feeds", {"place": folder, "source": "camera 2"})
+
+
+@case("GET /projects/{slug}/splits")
+def splits(farm):
+    yield farm.annotator.get(f"{BARN}/splits")
+    settled(farm)
+    yield farm.annotator.get(f"{BARN}/splits")
+    yield farm.outsider.get(f"{BARN}/splits")
+
+
+@case("POST /projects/{slug}/splits/mend")
+def mend(farm):
+    for split in ("train", "holdout"):
+        factories.make_image(farm.project, split=split, scene="a" * 64)
+    yield post(farm.annotator, f"{BARN}/splits/mend")
+    yield post(farm.admin, f"{BARN}/splits/mend", {"scenes": ["no hash"]})
+    mended = post(farm.admin, f"{BARN}/splits/mend", {"scenes": ["a" * 64]})
+    assert mended.json() == {"images": 1, "scenes": 1, "left": 0}
+    yield mended
+
+
+@case("GET /projects/{slug}/images")
+def images(farm):
+    settled(farm)
+    listed = farm.annotator.get(f"{BARN}/images", {"truth": "present", "added_from": "2020-01-01"})
+    assert [one["pairs"][0]["truth"] for one in listed.json()["images"]] == ["present"]
+    yield listed
+    yield farm.annotator.get(f"{BARN}/images", {"split": "moon"})
+    yield farm.outsider.get(f"{BARN}/images")
+
+
+@case("POST /projects/{slug}/images/act")
+def images_act(farm):
+    pair = factories.make_pair(farm.project)
+    told = post(farm.reviewer, f"{BARN}/images/act", {"do": "queue", "images": [pair.image.sha256]})
+    assert told.json()["done"] == 1
+    yield told
+    again = post(farm.reviewer, f"{BARN}/images/act", {"do": "queue", "filter": {"truth": "unseen"}})
+    assert again.json()["skipped"] == [
+        {"why": "it is in the queue, in somebody's hands or waits for review", "count": 1}
+    ]
+    yield again
+    yield post(farm.reviewer, f"{BARN}/images/act", {"do": "delete", "images": [pair.image.sha256]})
+    yield post(farm.reviewer, f"{BARN}/images/act", {"do": "absent", "images": [pair.image.sha256]})
+    yield post(farm.annotator, f"{BARN}/images/act", {"do": "queue", "images": [pair.image.sha256]})
+
+
+@case("POST /projects/{slug}/changes/{change_id}/undo")
+def change_undo(farm):
+    pair = factories.make_pair(farm.project)
+    done = post(farm.admin, f"{BARN}/images/act", {"do": "delete", "images": [pair.image.sha256]}).json()["id"]
+    yield post(farm.admin, f"{BARN}/changes/{done}/undo")
+    yield post(farm.admin, f"{BARN}/changes/{done}/undo")
+    yield post(farm.annotator, f"{BARN}/changes/{done}/undo")
 
 
 @case("POST /projects/{slug}/snapshots")

@@ -44,7 +44,7 @@ def answered(response) -> bool:
 @pytest.mark.parametrize("name", sorted(set(CASES) - {f"GET {V1}/schema/"}))
 def test_whoever_is_signed_out_is_refused_as_the_document_says(db, api, name):
     method, path = name.split()
-    for key in ("{task_id}", "{annotation_id}", "{job_id}", "{concept_id}"):
+    for key in ("{task_id}", "{annotation_id}", "{job_id}", "{concept_id}", "{change_id}"):
         path = path.replace(key, "1")
     refused = getattr(api(None), method.lower())(path.replace("{slug}", "barn"), {}, format="json")
     assert refused.status_code == 401

@@ -9,8 +9,8 @@ from annotator.concepts.selectors import merge_plan
 from annotator.concepts.services import concept_add, concept_rename, concept_restore, concept_retire
 from annotator.data.exports import export_start
 from annotator.data.import_truth import concept_map
+from annotator.data.snapshot_folders import snapshot_folder
 from annotator.data.snapshots import snapshot_create
-from annotator.data.snapshots_page import snapshot_folder
 from annotator.home.overview import project_counts
 from annotator.models import Annotation, AuditEvent, Job, Pair, Prediction, Task
 from annotator.queue.candidates import pairs_to_mine

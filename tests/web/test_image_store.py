@@ -16,11 +16,11 @@ from PIL import PngImagePlugin
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.data.decoders import decoders
 from annotator.data.image_files import image_path
-from annotator.data.image_store import StoredFile, holdout_draw, image_add, image_file_store, image_files_store
-from annotator.data.splits import split_for
+from annotator.data.image_store import StoredFile, image_add, image_file_store, image_files_store
+from annotator.data.splits import holdout_draw, split_for
 from annotator.models import Image, Pair
 from tests import factories
-from toolbox.pixels import look_of, looks_apart
+from toolbox.look import look_of, looks_apart
 
 
 @pytest.fixture

@@ -10,16 +10,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from annotator.data.image_filter import ImageFilter
 from annotator.data.image_page import image_known
-from annotator.data.images_page import PAGE, ImageFilter, images_page
+from annotator.data.images_page import PAGE, images_page
 from annotator.data.uploads import upload_keep
 from annotator.models import Image, Job, Project, Review, Task
 from tests import factories
 
 
 def found(barn, **wanted) -> list[str]:
-    rows, _ = images_page(project=barn.project, wanted=ImageFilter(**wanted), user=barn.admin)
-    return [row.original_name for row in rows]
+    found = images_page(project=barn.project, wanted=ImageFilter(**wanted), user=barn.admin)
+    return [row.original_name for row in found.images]
 
 
 def png(name: str = "hen.png") -> SimpleUploadedFile:
@@ -49,10 +50,10 @@ def test_pages_of_images_hold_every_image_once(barn):
         for n in range(PAGE + 5)
     ]
     Image.objects.bulk_create(rows)
-    first, more = images_page(project=barn.project, wanted=ImageFilter(), user=barn.admin)
-    second, end = images_page(project=barn.project, wanted=ImageFilter(before=more), user=barn.admin)
-    assert (len(first), len(second), end) == (PAGE, 5, None)
-    assert len({row.pk for row in [*first, *second]}) == PAGE + 5
+    first = images_page(project=barn.project, wanted=ImageFilter(), user=barn.admin)
+    second = images_page(project=barn.project, wanted=ImageFilter(before=first.more), user=barn.admin)
+    assert (len(first.images), len(second.images), second.more) == (PAGE, 5, None)
+    assert len({row.pk for row in [*first.images, *second.images]}) == PAGE + 5
 
 
 def test_filters_find_by_split_source_and_truth(barn):

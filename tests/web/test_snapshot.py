@@ -5,8 +5,8 @@ import json
 import pytest
 
 from annotator.common.errors import RoostError
+from annotator.data.snapshot_folders import snapshot_folder
 from annotator.data.snapshots import snapshot_create, snapshot_start
-from annotator.data.snapshots_page import snapshot_folder
 from annotator.jobs.runner import job_run
 from annotator.models import Image, Pair, Snapshot
 from tests import factories
@@ -33,8 +33,9 @@ def test_positive_and_explicit_negative_are_both_in_and_unseen_is_not(barn):
     positive, negative = present(barn), absent(barn)
     factories.make_pair(barn.project)
     content = document(take(barn))
-    assert {row["id"] for row in content["images"]} == {positive.pk, negative.pk}
-    assert [row["image_id"] for row in content["annotations"]] == [positive.pk]
+    ids = {row["file_name"]: row["id"] for row in content["images"]}
+    assert set(ids) == {positive.image.sha256, negative.image.sha256}
+    assert [row["image_id"] for row in content["annotations"]] == [ids[positive.image.sha256]]
 
 
 def test_rows_are_what_the_contract_says(barn):
@@ -42,7 +43,7 @@ def test_rows_are_what_the_contract_says(barn):
     pair = present(barn, round=2)
     content = document(take(barn))
     assert content["images"][0] == {
-        "id": pair.pk,
+        "id": 1,
         "file_name": pair.image.sha256,
         "text_input": "chicken",
         "width": 16,
@@ -66,7 +67,14 @@ def test_splits_go_to_their_own_documents_with_counts(barn):
     present(barn, image=factories.make_image(barn.project, split=Image.Split.VAL))
     snapshot = take(barn)
     assert [len(document(snapshot, split)["images"]) for split in ("train", "val", "test", "holdout")] == [1, 1, 0, 1]
-    assert snapshot.counts["holdout"] == {"pairs": 1, "positives": 0, "negatives": 1, "instances": 0}
+    assert snapshot.counts["holdout"] == {
+        "pairs": 1,
+        "positives": 0,
+        "negatives": 1,
+        "instances": 0,
+        "not_exhaustive": 0,
+        "without_masks": 0,
+    }
 
 
 def test_same_approved_work_gives_the_same_snapshot(barn):
@@ -110,7 +118,8 @@ def test_nothing_half_written_is_left_behind(barn, settings, tmp_path):
     settings.SNAPSHOTS_DIR = tmp_path / "snapshots"
     present(barn)
     snapshot = take(barn)
-    assert [path.name for path in settings.SNAPSHOTS_DIR.iterdir()] == [snapshot.content_hash]
+    assert [path.name for path in settings.SNAPSHOTS_DIR.iterdir()] == [barn.project.slug]
+    assert [path.name for path in (settings.SNAPSHOTS_DIR / barn.project.slug).iterdir()] == [snapshot.content_hash]
 
 
 def test_nothing_approved_is_refused_with_what_to_do(barn):

@@ -1,7 +1,7 @@
 """LabelMe's JSON, one file an image. Its shapes are read in labelme_shapes.py; it is written in writers/labelme.py.
 
-Image flags tell what its shapes can't: `"no duck": true` a verified negative, `"not all duck": true` that not every duck
-is outlined. Source: labelme's label_file.py and shape.py, read for facts.
+Image flags tell what its shapes can't: `"no duck": true` a verified negative, `"not all duck": true` that not every
+duck is outlined. Source: labelme's label_file.py and shape.py, read for facts.
 """
 
 from collections import Counter
@@ -13,7 +13,7 @@ from annotator.common.errors import ImportRefusedError
 from .coco import split_named
 from .documents import Listed, Size
 from .labelme_shapes import objects_of, objects_read, points_of
-from .records import Category, ImageRecord, Problem, json_read
+from .records import IMAGE_ENDINGS, Category, ImageRecord, Problem, json_read
 from .shapes import NO_LABEL, unfit
 from .texts import Texts
 from .values import whole_of
@@ -21,7 +21,6 @@ from .values import whole_of
 NO, NOT_ALL = "no ", "not all "
 # A file may carry its picture as base64, too.
 MAX_FILE_BYTES = 128 * 1024 * 1024
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".jfif", ".jpe", ".mpo")
 
 
 def read(document: Any, *, size_px: Size | None = None) -> tuple[ImageRecord, list[Problem]]:
