@@ -8,6 +8,7 @@ from annotator.concepts import api as concepts
 from annotator.data import api as data
 from annotator.data import feed_api as feeds
 from annotator.data import gallery_api as gallery
+from annotator.data import import_api as imports
 from annotator.home import api as projects
 from annotator.jobs import api as jobs
 from annotator.predict import api as predict
@@ -31,6 +32,8 @@ urlpatterns = [
     path("projects/<slug:slug>/progress", tasks.progress, name="api-progress"),
     path("projects/<slug:slug>/mine", tasks.mine, name="api-mine"),
     path("projects/<slug:slug>/suspects", tasks.suspected_labels, name="api-suspects"),
+    path("projects/<slug:slug>/imports", imports.imports, name="api-imports"),
+    path("jobs/<int:job_id>/undo", imports.import_undo, name="api-import-undo"),
     path("projects/<slug:slug>/images", gallery.images, name="api-images"),
     path("projects/<slug:slug>/images/act", gallery.images_act, name="api-images-act"),
     path("projects/<slug:slug>/changes/<int:change_id>/undo", gallery.change_undo, name="api-change-undo"),

@@ -6,6 +6,7 @@ from django.urls import include, path, reverse_lazy
 from annotator.concepts import views as concepts
 from annotator.data import feed_views as feeds
 from annotator.data import gallery_views as gallery
+from annotator.data import import_views as imports
 from annotator.data import snapshot_views as versions
 from annotator.data import splits_views as splits
 from annotator.data import views as images
@@ -23,6 +24,10 @@ from annotator.review import views as reviews
 PROJECT = [
     path("", projects.project_home, name="project"),
     path("images/", images.images, name="images"),
+    path("imports/<int:job_id>/go/", imports.go_ahead, name="import-go"),
+    path("imports/<int:job_id>/undo/", imports.undo, name="import-undo"),
+    path("imports/<int:job_id>/problems/", imports.problems, name="import-problems"),
+    path("imports/<int:job_id>/samples/<int:number>/", imports.sample, name="import-sample"),
     path("images/act/", gallery.act, name="images-act"),
     path("images/changes/", gallery.changes, name="changes"),
     path("images/changes/<int:change_id>/undo/", gallery.undo, name="change-undo"),

@@ -26,7 +26,7 @@ from annotator.queue.mining import mining_start
 from .buckets import is_bucket
 from .feed_import import key_of
 from .feed_judging import feed_judge
-from .imports import IMAGE_ENDINGS
+from .formats.records import IMAGE_ENDINGS
 from .named_sources import source_of_job
 
 log = logging.getLogger(__name__)

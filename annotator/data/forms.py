@@ -52,16 +52,23 @@ class PlaceField(forms.CharField):
 
 class ImportForm(PlainForm):
     KINDS = [
-        ("images", "Images: files, one zip of them, a folder or a bucket"),
-        ("coco", "Roboflow or COCO export: a zip, folder or bucket with images and their annotations"),
+        ("auto", "Pictures, and whatever annotations lie beside them (COCO, YOLO, LabelMe, CVAT, Label Studio, SA-Co)"),
+        ("images", "Pictures alone: annotations beside them are not read"),
+        ("coco", "Only the pictures that an annotation file lists"),
+    ]
+    VOUCHES = [
+        ("some", "Nothing: some objects may lack an outline. They teach; the gate does not count such pictures"),
+        ("complete", "Of each class that is outlined in a picture, every object is"),
+        ("exhaustive", "Besides, what is not outlined is not there: every picture was checked for every class"),
     ]
 
-    kind = forms.ChoiceField(choices=KINDS, label="What it is", widget=forms.RadioSelect, initial="images")
+    kind = forms.ChoiceField(choices=KINDS, label="What it is", widget=forms.RadioSelect, initial="auto")
     files = ManyFilesField(
         label="Files",
-        widget=ManyFilesInput(attrs={"accept": ".zip,image/*"}),
+        widget=ManyFilesInput(attrs={"accept": ".zip,.json,.xml,.txt,.yaml,image/*"}),
         required=False,
-        help_text="JPEG, PNG, WEBP, BMP or TIFF, or one zip. The same picture twice is kept once.",
+        help_text="One zip, or pictures (JPEG, PNG, WEBP, BMP, TIFF) and annotation files. Annotations may be for "
+        "pictures that are here already. The same picture twice is kept once.",
     )
     place = PlaceField(label="Or a folder or bucket")
     split = forms.ChoiceField(
@@ -92,11 +99,13 @@ class ImportForm(PlainForm):
         label="Make concepts of the export's categories",
         help_text="Off: categories that no concept or synonym here is called by are reported and left out.",
     )
-    exhaustive = forms.BooleanField(
+    vouch = forms.ChoiceField(
+        choices=VOUCHES,
         required=False,
-        label="Every object in every image is annotated",
-        help_text="You vouch for it. On: an image without a category's object counts as verified not there. "
-        "Off: what is not annotated stays «not looked at», which is never a negative.",
+        initial="some",
+        label="What you vouch for",
+        widget=forms.RadioSelect,
+        help_text="No file tells what its makers looked for. What nobody vouches for is never a negative.",
     )
 
     def __init__(self, *args: Any, opened: Sequence[str] = (), **more: Any) -> None:
@@ -113,8 +122,6 @@ class ImportForm(PlainForm):
         zips = [file for file in files if file.name.lower().endswith(".zip")]
         if zips and len(files) > 1:
             self.add_error("files", "Send one zip by itself, or images without a zip.")
-        if data.get("kind") == "coco" and files and not zips:
-            self.add_error("files", "An export comes as one zip with the images and the annotation files in it.")
         if sum(file.size for file in files) > settings.MAX_UPLOAD_BYTES:
             limit = settings.MAX_UPLOAD_BYTES // 1024**2
             self.add_error(

@@ -1,7 +1,7 @@
 """Imports as jobs: pictures, and what documents beside them say; every file that is refused is reported with why."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,9 +16,11 @@ from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Concept, Image, Job, Project
 
 from .formats.documents import Document, Size
-from .formats.records import IMAGE_ENDINGS, ImageRecord, Problem
+from .formats.records import ImageRecord, Problem
 from .image_store import NewImage, StoredFile, image_files_store, image_rows_add
-from .import_documents import Gathered, Word, documents_gathered
+from .import_documents import Gathered, Word
+from .import_files import files_gathered
+from .import_look import import_look
 from .import_report import Tally, problems_path
 from .import_truth import ConceptMap, concept_map, images_known, truth_write
 from .named_sources import source_name, source_of_job, upload_delete, upload_forget
@@ -30,7 +32,6 @@ from .verdicts import Mention, Verdict, Vouch, below_of, verdicts_of
 # auto: documents are read, every picture comes in. coco: only what documents list. images: no document is read.
 KINDS = ("auto", "images", "coco")
 ROWS_A_COMMIT = 200
-NEITHER = "It is not named like an image (.jpg, .png, .webp, .bmp, .tif), and no document of annotations."
 
 
 def import_start(
@@ -46,6 +47,7 @@ def import_start(
     create_concepts: bool = False,
     classes: Mapping[str, str] | None = None,
     holdout_share: float = 0.0,
+    dry_run: bool = False,
     shares: str = str(DEFAULT),
     named_by_person: bool = False,
 ) -> Job:
@@ -56,7 +58,8 @@ def import_start(
     for every class of its document, so that what is not annotated is absent. Without either, what is there teaches,
     and the gate leaves it out.
     `create_concepts`: classes that no concept is called by become concepts; else they are reported. `classes`: what is
-    decided about some, {class: concept, or "" for none of ours}. An upload below UPLOADS_DIR is deleted afterwards.
+    decided about some, {class: concept, or "" for none of ours}. `dry_run`: only look, and report (import_look.py). An
+    upload below UPLOADS_DIR is deleted afterwards, but for a dry run's, which waits for the import itself.
     `named_by_person`: the path comes from named_sources.source_allowed, and is looked at again by the job.
     """
     if kind not in KINDS:
@@ -75,9 +78,19 @@ def import_start(
         "create_concepts": create_concepts,
         "classes": dict(classes or {}),
         "holdout_share": holdout_share,
+        "dry_run": dry_run,
         "shares": shares,
     } | ({"named_by_person": True} if named_by_person else {})
     return job_enqueue(project=project, kind=Job.Kind.IMPORT, params=params, created_by=user)
+
+
+def import_after_look(*, looked: Job, user: AbstractBaseUser | None, classes: Mapping[str, str]) -> Job:
+    """The import that a dry run looked at, with what was decided about its classes since."""
+    if looked.kind != Job.Kind.IMPORT or not looked.params.get("dry_run") or looked.state != Job.State.SUCCEEDED:
+        raise RoostError("Only what was looked at can be imported so; look first.", code="not_looked_at")
+    decided = {**looked.params["classes"], **classes}
+    params = {**looked.params, "dry_run": False, "classes": decided}
+    return job_enqueue(project=looked.project, kind=Job.Kind.IMPORT, params=params, created_by=user)
 
 
 @job_kind(Job.Kind.IMPORT, forget=upload_forget)
@@ -87,6 +100,9 @@ def import_run(context: JobContext) -> dict[str, Any]:
     The upload stays for another try until the job's row is closed.
     """
     where = context.job.params["path"]
+    if context.job.params.get("dry_run"):
+        with source_of_job(context.job.params) as source:
+            return import_look(context, source)
     context.when_ended(lambda: upload_delete(where))
     path = problems_path(context.job)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -237,21 +253,6 @@ class _Import:
                     verdicts[pk] = self._verdicts(image.sha256, (image.width, image.height), by_image[pk])
                 self._tally.truth.add(truth_write(verdicts=verdicts, job=self._job))
             self._tally.already_there += len(batch)
-
-
-def files_gathered(
-    source: ImportSource, kind: str, on_progress: Callable[[int, int], None] | None = None
-) -> tuple[Gathered, list[str]]:
-    """What documents say, and the files to take in, in the order of their names; what is neither is a problem.
-
-    A file with no image's ending may be one all the same, and is taken if a document lists it.
-    """
-    pictures = [name for name in source.names if name.lower().endswith(IMAGE_ENDINGS)]
-    gathered = Gathered() if kind == "images" else documents_gathered(source, on_progress)
-    files = sorted({*gathered.words, *(() if kind == "coco" else pictures)})
-    others = set(source.names) - set(pictures) - set(files) - gathered.used if kind != "coco" else set()
-    gathered.problems += [Problem(name, NEITHER) for name in sorted(others)]
-    return gathered, files
 
 
 def classes_of(documents: Sequence[Document], job: Job) -> ConceptMap:

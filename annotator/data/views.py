@@ -55,12 +55,15 @@ def bring_in(request: HttpRequest, project: Project) -> HttpResponse:
                 kind=data["kind"],
                 split=data["split"] or None,
                 source=data["source"] or (upload_name(files) if files else source_name(data["place"])),
-                exhaustive=data["exhaustive"],
+                complete=data["vouch"] == "complete",
+                exhaustive=data["vouch"] == "exhaustive",
+                dry_run="look" in request.POST,
                 create_concepts=data["create_concepts"],
                 holdout_share=data["holdout_share"] or 0.0,
                 shares=data["shares"] or str(DEFAULT),
             )
-            messages.success(request, "The import runs in the background.")
+            looks = job.params["dry_run"]
+            messages.success(request, "Looking at the files." if looks else "The import runs in the background.")
             return go(request, "job", project.slug, job.pk)
     return _page(request, project, form, status=400)
 

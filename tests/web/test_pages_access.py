@@ -13,6 +13,10 @@ GET, POST, BOTH = ("get",), ("post",), ("get", "post")
 POLICY = {
     "project": ("annotator", GET),
     "images": ("annotator", BOTH),  # posting is the admins'
+    "import-go": ("admin", POST),
+    "import-undo": ("admin", POST),
+    "import-problems": ("admin", GET),
+    "import-sample": ("admin", GET),
     "images-act": ("reviewer", POST),
     "changes": ("reviewer", GET),
     "change-undo": ("reviewer", POST),

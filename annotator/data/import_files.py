@@ -1,0 +1,24 @@
+"""The files of a source that an import takes in, with what documents say of them."""
+
+from collections.abc import Callable
+
+from .formats.records import IMAGE_ENDINGS, Problem
+from .import_documents import Gathered, documents_gathered
+from .sources import ImportSource
+
+NEITHER = "It is not named like an image (.jpg, .png, .webp, .bmp, .tif), and no document of annotations."
+
+
+def files_gathered(
+    source: ImportSource, kind: str, on_progress: Callable[[int, int], None] | None = None
+) -> tuple[Gathered, list[str]]:
+    """What documents say, and the files to take in, in the order of their names; what is neither is a problem.
+
+    A file with no image's ending may be one all the same, and is taken if a document lists it.
+    """
+    pictures = [name for name in source.names if name.lower().endswith(IMAGE_ENDINGS)]
+    gathered = Gathered() if kind == "images" else documents_gathered(source, on_progress)
+    files = sorted({*gathered.words, *(() if kind == "coco" else pictures)})
+    others = set(source.names) - set(pictures) - set(files) - gathered.used if kind != "coco" else set()
+    gathered.problems += [Problem(name, NEITHER) for name in sorted(others)]
+    return gathered, files

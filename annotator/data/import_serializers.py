@@ -1,0 +1,27 @@
+"""What the API takes to import."""
+
+from rest_framework import serializers
+
+from annotator.models import Image
+
+from .imports import KINDS
+
+
+class Import(serializers.Serializer):
+    """`place`: a folder of the server or s3://bucket/prefix that its owner has opened.
+
+    What is vouched for: `complete`, that of each class outlined in a picture every object is; `exhaustive`, that
+    besides what is not outlined is not there. `classes`: {class: concept, or "" for none of ours}. `dry_run`: the
+    job's report tells what would be written, and nothing is.
+    """
+
+    place = serializers.CharField(max_length=1000)
+    kind = serializers.ChoiceField(KINDS, default="auto")
+    split = serializers.ChoiceField(Image.Split.choices, allow_null=True, default=None)
+    source = serializers.CharField(max_length=80, allow_blank=True, default="")
+    complete = serializers.BooleanField(default=False)
+    exhaustive = serializers.BooleanField(default=False)
+    create_concepts = serializers.BooleanField(default=False)
+    classes = serializers.DictField(child=serializers.CharField(allow_blank=True, max_length=80), default=dict)
+    holdout_share = serializers.FloatField(min_value=0, max_value=0.9, default=0.0)
+    dry_run = serializers.BooleanField(default=False)

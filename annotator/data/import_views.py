@@ -1,0 +1,71 @@
+"""What a person does with an import: go ahead after a look, undo it, fetch the list of its problems."""
+
+from django.contrib import messages
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_POST, require_safe
+
+from annotator.common.shell import ADMIN, project_page, refusals_told
+from annotator.jobs.views import project_job
+from annotator.models import Job, Project
+
+from .import_look import samples_folder
+from .import_report import problems_path
+from .import_undo import import_undo_start
+from .imports import import_after_look
+
+NEW, LEAVE_OUT, UNDECIDED = "+", "-", ""
+
+
+@require_POST
+@project_page(ADMIN)
+def go_ahead(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
+    """Import what was looked at. `class-N` of the form: a concept's name, «+» for a new one, «-» to leave it out."""
+    looked = _import(request, project, job_id)
+    rows = looked.report.get("classes", [])
+    answers = [(row["name"], request.POST.get(f"class-{number}", UNDECIDED)) for number, row in enumerate(rows)]
+    classes = {name: name if answer == NEW else answer for name, answer in answers if answer != UNDECIDED}
+    classes = {name: "" if answer == LEAVE_OUT else answer for name, answer in classes.items()}
+    with refusals_told(request):
+        job = import_after_look(looked=looked, user=request.user, classes=classes)
+        messages.success(request, "The import runs in the background.")
+        return redirect("job", project.slug, job.pk)
+    return redirect("job", project.slug, looked.pk)
+
+
+@require_POST
+@project_page(ADMIN)
+def undo(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
+    imported = _import(request, project, job_id)
+    with refusals_told(request):
+        job = import_undo_start(job=imported, user=request.user)
+        messages.success(request, "The import is being undone.")
+        return redirect("job", project.slug, job.pk)
+    return redirect("job", project.slug, imported.pk)
+
+
+@require_safe
+@project_page(ADMIN)
+def problems(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
+    """All of them as text: the file, a tab, why."""
+    path = problems_path(_import(request, project, job_id))
+    if not path.is_file():
+        raise Http404
+    name = f"{project.slug}-import-{job_id}.txt"
+    return FileResponse(path.open("rb"), as_attachment=True, filename=name, content_type="text/plain; charset=utf-8")
+
+
+@require_safe
+@project_page(ADMIN)
+def sample(request: HttpRequest, project: Project, job_id: int, number: int) -> HttpResponse:
+    path = samples_folder(_import(request, project, job_id)) / f"{number}.webp"
+    if not path.is_file():
+        raise Http404
+    return FileResponse(path.open("rb"), content_type="image/webp")
+
+
+def _import(request: HttpRequest, project: Project, job_id: int) -> Job:
+    job = project_job(request, project, job_id)
+    if job.kind != Job.Kind.IMPORT:
+        raise Http404
+    return job

@@ -1,0 +1,85 @@
+"""`manage.py import_data PROJECT PATH`: pictures, with whatever annotations lie beside them; or only a look."""
+
+import json
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.core.management.base import CommandError, CommandParser
+
+from annotator.data.import_undo import import_undo_start
+from annotator.data.imports import KINDS, import_start
+from annotator.data.named_sources import source_full
+from annotator.data.splits import DEFAULT
+from annotator.management.following import JobCommand
+from annotator.models import Image, Project
+
+PASSED_ON = (
+    "kind",
+    "split",
+    "source",
+    "complete",
+    "exhaustive",
+    "create_concepts",
+    "holdout_share",
+    "shares",
+    "dry_run",
+)
+
+
+class Command(JobCommand):
+    help = (
+        "Import pictures from a folder, zip or bucket with the annotations beside them (COCO, YOLO, LabelMe, CVAT, "
+        "Label Studio, SA-Co); the files stay where they are."
+    )
+
+    def add_own_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("path", nargs="?", help="a folder or zip of this machine, or s3://bucket/prefix")
+        parser.add_argument("--undo", type=int, metavar="JOB", help="undo this import instead")
+        parser.add_argument("--dry-run", action="store_true", help="only tell what would be written")
+        parser.add_argument("--json", action="store_true", help="print the report as JSON")
+        parser.add_argument("--kind", choices=KINDS, default="auto")
+        parser.add_argument("--split", choices=Image.Split.values, help="for all of them (default: the export's own)")
+        parser.add_argument("--shares", default=str(DEFAULT), help="train/val/test in per cent, of what has no split")
+        parser.add_argument("--source", default="", help="where they come from (default: the path's last part)")
+        parser.add_argument("--holdout-share", type=float, default=0.0, help="a random share for the holdout, 0 to 1")
+        parser.add_argument("--create-concepts", action="store_true", help="make concepts of classes that have none")
+        parser.add_argument(
+            "--class",
+            dest="classes",
+            action="append",
+            default=[],
+            metavar="CLASS=CONCEPT",
+            help="which concept a class is; nothing after the = leaves it out as none of ours",
+        )
+        parser.add_argument(
+            "--complete", action="store_true", help="you vouch: of what is outlined in a picture, all is"
+        )
+        parser.add_argument(
+            "--exhaustive",
+            action="store_true",
+            help="you vouch: besides, every picture was checked for every class; what is not outlined is not there",
+        )
+
+    def act(self, project: Project, user: AbstractBaseUser, options: dict[str, Any]) -> None:
+        told = self.stdout
+        if options["json"]:
+            self.stdout = self.stderr  # so that what is printed is JSON alone
+        if options["undo"] is not None:
+            imported = project.jobs.filter(pk=options["undo"]).first()
+            if imported is None:
+                raise CommandError(f"There is no job {options['undo']} in {project.slug}.")
+            job = self.run(options, lambda: import_undo_start(job=imported, user=user))
+        else:
+            job = self.run(options, self._import(project, user, options))
+        if options["json"]:
+            told.write(json.dumps(job.report, ensure_ascii=False, indent=1))
+
+    def _import(self, project: Project, user: AbstractBaseUser, options: dict[str, Any]) -> Any:
+        if not options["path"]:
+            raise CommandError("Name a folder, a zip or s3://bucket/prefix to import.")
+        if wrong := [text for text in options["classes"] if "=" not in text]:
+            raise CommandError(f"{wrong[0]!r} says no concept; write --class 'fuse neutrals=fuse neutral'.")
+        classes = dict(text.split("=", 1) for text in options["classes"])
+        wishes = {name: options[name] for name in PASSED_ON}
+        place = source_full(options["path"])
+        return lambda: import_start(project=project, user=user, upload_path=place, classes=classes, **wishes)
