@@ -37,6 +37,7 @@ urlpatterns = [
     path("projects/<slug:slug>/images", gallery.images, name="api-images"),
     path("projects/<slug:slug>/images/act", gallery.images_act, name="api-images-act"),
     path("projects/<slug:slug>/changes/<int:change_id>/undo", gallery.change_undo, name="api-change-undo"),
+    path("projects/<slug:slug>/incomplete", tasks.incomplete, name="api-incomplete"),
     path("projects/<slug:slug>/snapshots", data.snapshots, name="api-snapshots"),
     path("projects/<slug:slug>/snapshots/<int:number>", data.snapshot, name="api-snapshot"),
     path("projects/<slug:slug>/snapshots/<int:number>/publish", data.snapshot_publish, name="api-snapshot-publish"),

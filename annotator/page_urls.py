@@ -45,6 +45,7 @@ PROJECT = [
     path("queue/band/", queue.set_band, name="band-set"),
     path("queue/checks/", queue.checks, name="queue-checks"),
     path("queue/suspects/", queue.queue_suspected_labels, name="suspects-queue"),
+    path("queue/incomplete/", queue.queue_incomplete, name="incomplete-queue"),
     path("mine/", queue.mine, name="mine"),
     path("desk/", queue.desk, name="desk"),
     path("desk/<int:task_id>/", queue.desk, name="desk-task"),

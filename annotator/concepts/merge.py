@@ -35,7 +35,7 @@ Twice: TypeAlias = tuple[Pair, Pair]
 # From this overlap on two masks are one object that was drawn under both names.
 SAME_OBJECT_IOU = 0.9
 ROWS_A_WRITE = 500
-MOVED = ("truth", "truth_source", "instances", "round", "settled_at", "hard_negative")
+MOVED = ("truth", "truth_source", "instances", "is_exhaustive", "round", "settled_at", "hard_negative")
 
 
 @transaction.atomic
@@ -96,6 +96,8 @@ def _ask_review(together: Sequence[Twice], number: int, user: AbstractBaseUser) 
     tasks, marked = [], []
     for pair, other in together:
         words = f"«{other.concept.name}» and «{pair.concept.name}» became one: look whether each object is there once"
+        if not (pair.is_exhaustive and other.is_exhaustive):
+            words += ". Not all may be outlined: add what is missing before you approve"
         tasks.append(_task(pair, number, words, state=Task.State.SUBMITTED, author=user))
         marked.append(pair.instances + [one for one in other.instances if not _drawn_among(one, pair.instances)])
     _answer(Task.objects.bulk_create(tasks, batch_size=ROWS_A_WRITE), marked, user)
@@ -165,7 +167,12 @@ def _drawn_among(instance: dict, others: Sequence[dict]) -> bool:
 def _reopen(pairs: Sequence[Pair]) -> None:
     for some in batched(pairs, ROWS_A_WRITE):
         Pair.objects.filter(pk__in=[pair.pk for pair in some]).update(
-            truth=Pair.Truth.UNSEEN, truth_source="", instances=[], settled_at=None, hard_negative=False
+            truth=Pair.Truth.UNSEEN,
+            truth_source="",
+            instances=[],
+            is_exhaustive=True,
+            settled_at=None,
+            hard_negative=False,
         )
 
 

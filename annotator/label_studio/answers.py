@@ -185,6 +185,9 @@ def _store_one(
     LabelStudioAnswer.objects.create(
         source=source, number=answer.number, annotation=row, content_hash=answer.content_hash
     )
+    if not source.link.exhaustive:
+        # Where no review was due it is settled by now, before anybody could see where it came from (queue/pairs.py).
+        Pair.objects.filter(pk=pair.pk, truth=Pair.Truth.PRESENT).update(is_exhaustive=False)
     outcome.counts["changed" if last else "added"] += 1
 
 

@@ -32,6 +32,7 @@ class Task(models.Model):
         FILL = "fill", "Nearest to 0.5"
         MANUAL = "manual", "Queued by hand"
         SUSPECTED_LABEL = "suspect", "Suspected label error"
+        INCOMPLETE = "incomplete", "Not all outlined"
         KNOWN_ANSWER = "honeypot", "Known answer"
         LABEL_STUDIO = "label_studio", "From Label Studio"
         COMPANION = "companion", "Same image, in one pass"

@@ -14,8 +14,8 @@ from annotator.common.batches import batched
 from annotator.common.errors import BackendError, ImportRefusedError, JobCancelled
 from annotator.common.masks import rle_box_xyxy
 from annotator.common.patience import asked_patiently
+from annotator.data.formats.records import IMAGE_ENDINGS
 from annotator.data.image_store import StoredFile
-from annotator.data.imports import IMAGE_ENDINGS
 from annotator.data.sources import ImportSource
 from annotator.ml_client import ImagePrediction
 

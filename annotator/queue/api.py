@@ -20,6 +20,7 @@ from . import serializers
 from .assignments import task_reassign
 from .drafts import draft_delete, draft_save
 from .holdout import holdout_queue
+from .incomplete import incomplete_queue
 from .known_answers import feedback_of
 from .leases import task_claim, task_heartbeat, task_release, task_reopen, task_skip
 from .mining import mining_start
@@ -209,6 +210,14 @@ def mine(request: Request, slug: str) -> Response:
 def suspected_labels(request: Request, slug: str) -> Response:
     """Queue labels that the serving model contradicts with confidence for a second look."""
     tasks = suspected_labels_queue(project=project_for(request.user, slug, ADMIN), user=request.user)
+    return Response(serializers.Queued({"queued": len(tasks)}).data)
+
+
+@extend_schema(request=None, responses=answers(200, serializers.Queued))
+@api_view(["POST"])
+def incomplete(request: Request, slug: str) -> Response:
+    """Queue pairs in which not every instance is outlined, so that people complete them."""
+    tasks = incomplete_queue(project=project_for(request.user, slug, ADMIN), user=request.user)
     return Response(serializers.Queued({"queued": len(tasks)}).data)
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from django.db.models import Count
+from django.db.models import Count, Q
 
 from annotator.common.active import pairs_active
 from annotator.models import Image, Pair, Project, Task
@@ -13,12 +13,14 @@ COMFORTABLE = 30
 
 @dataclass(frozen=True)
 class Holdout:
-    """Pairs of the holdout by truth; `waiting`: in the queue or at a desk."""
+    """Pairs of the holdout by truth; `waiting`: in the queue or at a desk; `incomplete`: present, but not all is
+    outlined, so that no model is judged by them."""
 
     positives: int
     negatives: int
     unseen: int
     waiting: int
+    incomplete: int = 0
 
     @property
     def can_judge(self) -> bool:
@@ -40,8 +42,12 @@ class Holdout:
 
 def holdout_state(*, project: Project) -> Holdout:
     pairs = pairs_active(project=project).filter(image__split=Image.Split.HOLDOUT)
-    found = dict(pairs.order_by().values_list("truth").annotate(n=Count("id")))
+    open_pairs = Count("id", filter=Q(is_exhaustive=False))
+    rows = pairs.order_by().values_list("truth").annotate(n=Count("id"), open=open_pairs)
+    found = {truth: (count - left_open, left_open) for truth, count, left_open in rows}
     asked = project.tasks.filter(lane=Task.Reason.MANUAL, state__in=Task.OPEN_STATES)
     waiting = asked.filter(pair__image__split=Image.Split.HOLDOUT).count()
     truth = Pair.Truth
-    return Holdout(found.get(truth.PRESENT, 0), found.get(truth.ABSENT, 0), found.get(truth.UNSEEN, 0), waiting)
+    positives, incomplete = found.get(truth.PRESENT, (0, 0))
+    negatives, unseen = found.get(truth.ABSENT, (0, 0))[0], sum(found.get(truth.UNSEEN, (0, 0)))
+    return Holdout(positives, negatives, unseen, waiting, incomplete)

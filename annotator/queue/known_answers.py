@@ -32,9 +32,10 @@ def known_answers_add(
 
 
 def _pairs(project: Project) -> QuerySet[Pair]:
-    """Known pairs, the holdout left out as by all mining."""
+    """Known pairs, the holdout left out as by all mining; where not all is outlined, a better answer would be wrong."""
     worked_on = Task.objects.filter(pair=OuterRef("pk"), state__in=Task.OPEN_STATES)
     known = pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN).filter(truth_source__in=KNOWN)
+    known = known.filter(is_exhaustive=True)
     return known.exclude(image__split=Image.Split.HOLDOUT).filter(~Exists(worked_on))
 
 

@@ -44,7 +44,8 @@ def production_error(*, project: Project) -> ProductionError:
     waiting = audits.filter(state__in=(Task.State.SUBMITTED, Task.State.RETURNED))
     answers = Annotation.objects.filter(task__in=waiting).order_by("task", "revision")
     truths = dict(answers.values_list("pair_id", "verdict"))
-    truths |= dict(audits.filter(state=Task.State.APPROVED).values_list("pair_id", "pair__truth"))
+    approved = audits.filter(state=Task.State.APPROVED, pair__is_exhaustive=True)
+    truths |= dict(approved.values_list("pair_id", "pair__truth"))
     judged = Prediction.objects.filter(model_version=version, pair__in=audits.values("pair"))
     rows = [
         (truths[pair], best) for pair, best in judged.values_list("pair_id", "instances__0__score") if pair in truths
@@ -56,13 +57,16 @@ def production_error(*, project: Project) -> ProductionError:
 def suspected_labels(*, project: Project) -> QuerySet[Prediction]:
     """The serving model's predictions that contradict a label confidently, the pair not asked about again yet.
 
-    What was drawn with its truth can't be wrong, and the holdout is never chosen by what a model thinks.
+    What was drawn with its truth can't be wrong, and the holdout is never chosen by what a model thinks. Pairs in which
+    not all is outlined have a queue of their own (incomplete.py).
     """
     seen, pairs = Prediction.objects.filter(model_version_id=project.serving_version_id), pairs_active(project=project)
     # An instance's score is at most the presence: so the index on presence finds the few whose masks must be read.
     fired = seen.filter(presence__gte=SURE_OF_INSTANCE, pair__in=pairs.filter(truth=Pair.Truth.ABSENT))
     fired = fired.filter(instances__0__score__gte=SURE_OF_INSTANCE)
-    denied = seen.filter(presence__lte=SURE_OF_NONE, pair__in=pairs.filter(truth=Pair.Truth.PRESENT))
+    denied = seen.filter(
+        presence__lte=SURE_OF_NONE, pair__in=pairs.filter(truth=Pair.Truth.PRESENT, is_exhaustive=True)
+    )
     asked = Q(state__in=Task.OPEN_STATES) | Q(
         lane=Task.Reason.SUSPECTED_LABEL, model_version=project.serving_version_id
     )

@@ -3,7 +3,7 @@
 from django.db.models import Exists
 from django.db.models.functions import Now
 
-from annotator.models import Annotation, Pair, Task
+from annotator.models import Annotation, LabelStudioAnswer, Pair, Task
 from annotator.models.annotations import Verdict
 
 from .candidates import PRESENCE_SCORE
@@ -12,17 +12,20 @@ from .candidates import PRESENCE_SCORE
 def pair_settle(*, annotation: Annotation) -> None:
     """Write the annotation's verdict and masks down as the pair's truth. Call it inside the review's transaction.
 
-    Where the answer was known before, that stays the truth.
+    Where the answer was known before, that stays the truth. Every instance is outlined from then on, because that is
+    what the desk asks for; only what a Label Studio sent for which nobody vouches stays open.
     """
     if annotation.task.lane == Task.Reason.KNOWN_ANSWER:
         return
     present = annotation.verdict == Verdict.PRESENT
-    fired = bool(annotation.rejected_proposals) or _fired(annotation.pair)
+    # Where a pair was to be completed, people's own outlines stood in the proposals' place: to reject one is no firing.
+    rejected = annotation.task.lane != Task.Reason.INCOMPLETE and bool(annotation.rejected_proposals)
+    fired = rejected or _fired(annotation.pair)
     Pair.objects.filter(pk=annotation.pair_id).update(
         truth=Pair.Truth.PRESENT if present else Pair.Truth.ABSENT,
         truth_source=Pair.TruthSource.ANNOTATED,
         instances=annotation.instances,
-        is_exhaustive=True,
+        is_exhaustive=not (present and _is_unvouched(annotation)),
         settled_by_import=None,
         round=annotation.task.round,
         settled_at=Now(),
@@ -34,6 +37,11 @@ def pair_answers_compare(*, annotation: Annotation) -> None:
     """Note on the pair that its answers differ, if this stored one contradicts another: so the gallery finds it."""
     others = Annotation.objects.filter(pair=annotation.pair_id).exclude(verdict=annotation.verdict)
     Pair.objects.filter(Exists(others), pk=annotation.pair_id, answers_differ=False).update(answers_differ=True)
+
+
+def _is_unvouched(annotation: Annotation) -> bool:
+    """Whether it came as it is from a Label Studio whose link does not say that all is annotated there."""
+    return LabelStudioAnswer.objects.filter(annotation=annotation, source__link__exhaustive=False).exists()
 
 
 def _fired(pair: Pair) -> bool:

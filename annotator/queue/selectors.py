@@ -6,6 +6,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotator.common.access import Person
 from annotator.common.instances import ORIGINS
+from annotator.common.masks import rle_box_xyxy
 from annotator.models import Annotation, Draft, Pair, Prediction, Project, Review, Task
 
 # What the model would draw, however unsure it is that the thing is there at all: the query's own score decides.
@@ -89,9 +90,29 @@ def begun_with(task: Task) -> list[dict]:
     Nothing of a pair whose truth is whole: a task may ask for it as a test.
     """
     pair = task.pair
-    if task.lane == Task.Reason.KNOWN_ANSWER or (pair.truth != Pair.Truth.UNSEEN and pair.is_exhaustive):
+    if task.lane in (Task.Reason.KNOWN_ANSWER, Task.Reason.INCOMPLETE) or (
+        pair.truth != Pair.Truth.UNSEEN and pair.is_exhaustive
+    ):
         return []
     return [{**one, "origin": one["origin"] if one["origin"] in ORIGINS else "drawn"} for one in pair.instances]
+
+
+def proposals_of(task: Task) -> list[dict]:
+    """What the desk offers to begin with: the model's proposals, or, where a pair is to be completed, what is outlined
+    in it already, in the shape of proposals."""
+    if task.lane != Task.Reason.INCOMPLETE:
+        return proposed_instances(prediction_of(task))
+    known = Pair.objects.values_list("instances", flat=True).get(pk=task.pair_id)
+    return [
+        {
+            "mask": one["mask"],
+            "box": list(rle_box_xyxy(one["mask"])),
+            "score": 1.0,
+            "query_score": 1.0,
+            "stability": 1.0,
+        }
+        for one in known
+    ]
 
 
 def draft_of(*, task: Task, user: Person) -> Draft | None:

@@ -11,6 +11,7 @@ from rest_framework import serializers
 from annotator.common.api.serializers import MAX_ID, Concept, Image
 from annotator.common.instances import ORIGINS
 from annotator.common.masks import rle_to_wire
+from annotator.models import Task as TaskRow
 from annotator.models.annotations import Verdict
 
 from .selectors import (
@@ -19,6 +20,7 @@ from .selectors import (
     draft_of,
     last_annotation,
     prediction_of,
+    proposals_of,
     proposed_instances,
     queue_place,
     reason_shown,
@@ -94,7 +96,8 @@ class Proposed(serializers.Serializer):
 
 
 class Proposal(serializers.Serializer):
-    """What the model would draw, best first. `taught`: whether training taught it this concept; null: not known."""
+    """What the model would draw, best first; or, without a `model_version` and with presence 1, what is outlined
+    already in a pair that is to be completed. `taught`: whether training taught it this concept; null: not known."""
 
     model_version = serializers.CharField(allow_null=True)
     presence = serializers.FloatField()
@@ -102,6 +105,9 @@ class Proposal(serializers.Serializer):
     instances = Proposed(many=True)
 
     def get_attribute(self, instance: Any) -> dict[str, Any] | None:
+        if instance.lane == TaskRow.Reason.INCOMPLETE:
+            shown = proposals_of(instance)
+            return {"model_version": None, "presence": 1.0, "taught": None, "instances": shown}
         prediction = prediction_of(instance)
         if prediction is None:
             return None

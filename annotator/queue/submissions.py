@@ -129,11 +129,17 @@ def _pass_on(annotation: Annotation) -> None:
 
 
 def _rejected(task: Task, indices: Sequence[int]) -> list[int]:
-    prediction = task.pair.predictions.filter(model_version=task.model_version_id).first()
-    count = len(prediction.instances) if prediction else 0
+    count = _proposed_count(task)
     if any(type(index) is not int or not 0 <= index < count for index in indices):
         raise RoostError(f"rejected_proposals must be indices of this task's {count} proposals, from 0.")
     return sorted(set(indices))
+
+
+def _proposed_count(task: Task) -> int:
+    if task.lane == Task.Reason.INCOMPLETE:
+        return len(task.pair.instances)
+    prediction = task.pair.predictions.filter(model_version=task.model_version_id).first()
+    return len(prediction.instances) if prediction else 0
 
 
 def _seconds(value: float) -> float:

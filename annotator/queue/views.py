@@ -15,6 +15,7 @@ from annotator.registry.models_page import untaught_concepts
 from .candidates import challenger_of
 from .forms import BandForm, HoldoutForm
 from .holdout import holdout_queue
+from .incomplete import incomplete_queue, pairs_incomplete
 from .mining import mining_start
 from .model_errors import production_error, suspected_labels
 from .queue_page import (
@@ -80,6 +81,7 @@ def checks(request: HttpRequest, project: Project) -> HttpResponse:
         "project": project,
         "error": production_error(project=project),
         "suspected": suspected_labels(project=project).count(),
+        "incomplete": pairs_incomplete(project=project).count(),
         "is_admin": has_role(user=request.user, project=project, role=ADMIN),
     }
     return render(request, "queue/model_errors.html", context)
@@ -127,6 +129,15 @@ def queue_suspected_labels(request: HttpRequest, project: Project) -> HttpRespon
         messages.success(
             request, f"{len(tasks)} suspected label errors wait in the queue; their truth stays meanwhile."
         )
+    return redirect("queue", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def queue_incomplete(request: HttpRequest, project: Project) -> HttpResponse:
+    with refusals_told(request):
+        tasks = incomplete_queue(project=project, user=request.user)
+        messages.success(request, f"{len(tasks)} pairs wait in the queue to be completed; their truth stays meanwhile.")
     return redirect("queue", project.slug)
 
 

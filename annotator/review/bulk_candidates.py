@@ -20,8 +20,9 @@ BULK_PAGE = 48
 # Masks of so many waiting answers are compared for one page at most; the next press goes on where this one ended.
 MOST_COMPARED = 400
 COMPARED_AT_ONCE = 60
-# A second look contradicts somebody already; what was queued by hand is somebody's own question.
-ONE_BY_ONE = (Task.Reason.MANUAL, Task.Reason.SUSPECTED_LABEL)
+# A second look contradicts somebody already; what was queued by hand is somebody's own question; and that a pair is
+# complete now is what a person is asked for.
+ONE_BY_ONE = (Task.Reason.MANUAL, Task.Reason.SUSPECTED_LABEL, Task.Reason.INCOMPLETE)
 
 
 def answers_for_bulk(

@@ -7,7 +7,7 @@ from rest_framework import serializers
 from annotator.common.api.serializers import MAX_ID, Image
 from annotator.models import Review
 from annotator.models.annotations import Verdict
-from annotator.queue.selectors import prediction_of, proposed_instances
+from annotator.queue.selectors import proposals_of
 from annotator.queue.serializers import Answer, Instance, Pin, Reason, SentInstances, Task
 
 from .selectors import masks_difference, why_barred
@@ -55,7 +55,7 @@ class Difference(serializers.Serializer):
     removed_px = serializers.IntegerField()
 
     def get_attribute(self, instance: Any) -> Any:
-        proposed = [one["mask"] for one in proposed_instances(prediction_of(instance))]
+        proposed = [one["mask"] for one in proposals_of(instance)]
         answered = [one["mask"] for one in self.context["answer"].instances]
         return masks_difference(before=proposed, after=answered)
 

@@ -182,6 +182,10 @@ def doubted(farm) -> None:
     factories.make_prediction(pair, 0.95, [seen])
 
 
+def half_outlined(farm) -> None:
+    factories.make_pair(farm.project, truth="present", is_exhaustive=False)
+
+
 def held_out(farm) -> None:
     factories.make_pair(farm.project, image=factories.make_image(farm.project, split=Image.Split.HOLDOUT))
 
@@ -192,6 +196,7 @@ def to_mine(farm) -> None:
 
 case("POST /projects/{slug}/mine")(partial(admin_call, verb="mine", prepare=to_mine, settled=True))
 case("POST /projects/{slug}/suspects")(partial(admin_call, verb="suspects", prepare=doubted))
+case("POST /projects/{slug}/incomplete")(partial(admin_call, verb="incomplete", prepare=half_outlined))
 case("POST /projects/{slug}/holdout")(partial(admin_call, verb="holdout", prepare=held_out, count=1))
 
 

@@ -49,6 +49,7 @@ POLICY = {
     "api-concept-restore": "admin",
     "api-mine": "admin",
     "api-suspects": "admin",
+    "api-incomplete": "admin",
     "api-snapshots": "admin",
     "api-holdout": "admin",
     "api-retrain": "admin",

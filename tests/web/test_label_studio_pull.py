@@ -205,6 +205,24 @@ def test_what_is_left_out_is_a_negative_only_where_somebody_vouches(link, studio
     assert Annotation.objects.get(pair__concept=duck).verdict == "absent"
 
 
+@pytest.mark.parametrize("policy", ["all", "sample"])
+@pytest.mark.parametrize("vouched", [True, False])
+def test_objects_sent_are_all_of_them_only_where_somebody_vouches(link, studio, barn, policy, vouched):
+    barn.project.review_policy, barn.project.review_share = policy, 0.0
+    barn.project.save()
+    link.exhaustive = vouched
+    link.save()
+    task = studio.add_task(link.number, picture(17))
+    studio.annotate(task, [brush(blob())])
+    pull(link, task)
+    answer = Annotation.objects.get(pair__concept=barn.chicken)
+    assert answer.task.state == {"all": Task.State.SUBMITTED, "sample": Task.State.APPROVED}[policy]
+    if policy == "all":
+        review_decide(annotation=answer, reviewer=barn.reviewer, decision="approve")
+    pair = Pair.objects.get(concept=barn.chicken)
+    assert (pair.truth, pair.is_exhaustive) == ("present", vouched)
+
+
 def test_nobody_vouches_for_what_could_not_be_drawn_or_read(link, studio, barn):
     factories.make_concept(barn.project, "goose")  # a keypoint label: it has no brush
     factories.make_concept(barn.project, "duck")

@@ -33,6 +33,7 @@ POLICY = {
     "queue-histogram": ("annotator", GET),
     "queue-checks": ("annotator", GET),
     "suspects-queue": ("admin", POST),
+    "incomplete-queue": ("admin", POST),
     "band-set": ("admin", POST),
     "mine": ("admin", POST),
     "desk": ("annotator", GET),

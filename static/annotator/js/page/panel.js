@@ -42,7 +42,8 @@ export class Panel {
     this.setText("image-name", image.name);
     this.setText("image-size", `${image.width} × ${image.height} px`);
     this.setText("reason", this.#reasonWords[task.lane] ?? "–");
-    this.setText("model", proposal?.model_version ?? "none: no proposals for this image");
+    const unnamed = proposal ? "none: what was outlined before" : "none: no proposals for this image";
+    this.setText("model", proposal?.model_version ?? unnamed);
     this.setText("serving", task.serving_version);
     this.setText("presence", proposal ? proposal.presence.toFixed(2) : "–");
     this.setText("position", String(queue?.position ?? "–"));
