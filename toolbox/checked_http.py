@@ -1,8 +1,8 @@
 """HTTP that leads only where it is meant to: the address is checked on the connection itself, answers are counted.
 
 A name is resolved once and that very address is connected to, so that a second answer of the name server (rebinding)
-leads nowhere else. Addresses that are not public need to be allowed by network; redirects are not followed, cookies
-not kept, and what comes compressed is refused, since it would be larger than what is counted.
+leads nowhere else. Addresses that are not public need to be allowed by network; redirects are left to the caller, who
+judges where they lead, cookies not kept, and what comes compressed is refused, as it would be larger than is counted.
 """
 
 import ipaddress

@@ -11,11 +11,16 @@ import httpx
 
 TOKEN_SECONDS = 120.0
 
-Fault = Literal["no_base", "invalid", "not_plain", "unlisted"]
+REDIRECTS = (301, 302, 303, 307, 308)
+# Where Label Studio's own paths begin, below the path at which it lies itself.
+OWN_PATHS = ("/data/", "/tasks/", "/storage-data/", "/api/", "/static/")
+
+Fault = Literal["no_base", "invalid", "not_plain", "unlisted", "downgrade", "log_in"]
 
 
 class AddressRefused(Exception):
-    """`fault`: a path without a Label Studio to belong to, no address, not plain http(s), a host that isn't listed."""
+    """`fault`: a path without a Label Studio to belong to, no address, not plain http(s), a host that isn't listed; of
+    a redirect: one from https to http, one to Label Studio's own log-in."""
 
     def __init__(self, fault: Fault, host: str = "") -> None:
         super().__init__(fault)
@@ -40,6 +45,7 @@ class AddressRules:
 
     def target(self, address: str) -> Target:
         """AddressRefused for all but Label Studio's own paths, its own host, and the hosts that are listed."""
+        address = address.strip()
         if address.startswith("/") and not address.startswith("//"):
             address = self.own(address)
         parts = _split(address)
@@ -50,11 +56,32 @@ class AddressRules:
             raise AddressRefused("unlisted", parts.hostname)
         return Target(parts, _asked_url(parts), is_studio)
 
+    def redirected(self, target: Target, location: str) -> Target:
+        """Where the answer of a target leads on, judged like any address: presigned storage must be listed, too."""
+        try:
+            address = str(target.url.join(location.strip()))
+        except (httpx.InvalidURL, ValueError):
+            raise AddressRefused("invalid") from None
+        further = self.target(address)
+        if target.parts.scheme == "https" and further.parts.scheme == "http":
+            raise AddressRefused("downgrade", further.parts.hostname or "")
+        if further.is_studio and further.parts.path.rstrip("/").endswith("/user/login"):
+            raise AddressRefused("log_in")
+        return further
+
     def own(self, path: str) -> str:
-        """The address of one of Label Studio's own paths, below the path at which it lies itself."""
+        """The address of one of Label Studio's own paths, below the path at which it lies itself.
+
+        Below such a path Label Studio writes it into its tasks, but not everywhere. As in a browser, `\\` is `/`.
+        """
         if not self.base_url:
             raise AddressRefused("no_base")
-        return self.base_url.rstrip("/") + path
+        base, (before, mark, query) = self.base_url.rstrip("/"), path.partition("?")
+        below, path = urlsplit(base).path, before.replace("\\", "/")
+        rest = path.removeprefix(below)
+        if below and path.startswith(f"{below}/") and (rest.startswith(OWN_PATHS) or not path.startswith(OWN_PATHS)):
+            path = rest
+        return base + path + mark + query
 
     def _is_studio(self, parts: SplitResult) -> bool:
         base = urlsplit(self.base_url or "")
@@ -85,7 +112,7 @@ class Token:
 
 
 def redirect_hint(status: int | None) -> str:
-    return " (a redirect, which is not followed)" if status in (301, 302, 303, 307, 308) else ""
+    return " (a redirect, which is not followed)" if status in REDIRECTS else ""
 
 
 def _split(address: str) -> SplitResult:

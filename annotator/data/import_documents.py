@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from .file_lookup import FileLookup
-from .formats.documents import Document, Listed
+from .formats.documents import Document, Listed, Refused
 from .formats.recognise import documents_found
 from .formats.records import Problem
 from .sources import ImportSource
@@ -35,13 +35,14 @@ class Gathered:
     words: dict[str, list[Word]] = field(default_factory=lambda: defaultdict(list))
     elsewhere: list[Word] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
 
 def documents_gathered(source: ImportSource, on_progress: Callable[[int, int], None] | None = None) -> Gathered:
     """Read every document's tables and find its pictures among the source's files; no object is read yet."""
     read = documents_found(source, on_progress=on_progress)
-    found = Gathered(documents=read.documents, used=read.used)
+    found = Gathered(documents=read.documents, refused=read.refused, used=read.used)
     lookup = FileLookup(name for name in source.names if name not in read.used)
     for refused in read.refused:
         found.problems += [Problem(refused.where, refused.why), *refused.problems]

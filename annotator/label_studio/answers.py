@@ -97,6 +97,10 @@ def answers_read(
     record.instances = [one for one in record.instances if one.category not in empty]
     record.unsure |= empty
     outcome.left += [f"«{name}» has a mask without a pixel." for name in sorted(empty)]
+    boxed = {one.category for one in record.instances if one.coarse}
+    record.instances = [one for one in record.instances if one.category not in boxed]
+    record.unsure |= boxed
+    outcome.left += [f"«{name}» has a rectangle, which is no mask." for name in sorted(boxed)]
     # Whoever drew something that can't be read did not leave the rest out on purpose.
     vouched = link.exhaustive and not record.unsure and not problems
     verdicts = _verdicts(link, record, vouched, outcome)

@@ -17,7 +17,7 @@ from django.conf import settings
 
 from annotator.common.checked_http import ForbiddenAddress, Network, TooMuch, checked_client
 from annotator.common.errors import RoostError
-from toolbox.studio_images import AddressRefused, AddressRules, Target, Token, redirect_hint
+from toolbox.studio_images import REDIRECTS, AddressRefused, AddressRules, Target, Token, redirect_hint
 
 PAGE_TASKS = 50
 ANSWER_BYTES = 512 * 1024**2  # a task travels with every mask that was ever drawn on it
@@ -28,6 +28,8 @@ REFUSED = {
     "invalid": "its address is not valid",
     "not_plain": "only plain http and https addresses are fetched; let Label Studio presign or proxy it",
     "unlisted": "“{host}” is neither Label Studio's host nor among ROOST_LS_HOSTS",
+    "downgrade": "it leads from https to http at “{host}”",
+    "log_in": "Label Studio asks for a log-in; is ROOST_LS_TOKEN a token of it?",
 }
 
 
@@ -126,20 +128,36 @@ class LabelStudioClient:
         return self._emails.get(person, "")
 
     def image(self, address: str) -> BytesIO:
-        """The bytes behind a task's image; LabelStudioImageError with the reason."""
+        """The bytes behind a task's image; LabelStudioImageError with the reason.
+
+        One redirect is followed, as Label Studio presigns the storage it leads to: where to is judged like any address.
+        """
         target = self._target(address)
+        answer = self._got(target)
+        if answer.status_code in REDIRECTS and (location := answer.headers.get("Location")):
+            target = self._redirected(target, location, answer.status_code)
+            answer = self._got(target)
+        if answer.status_code != 200:
+            raise _image_refused(f"its server answered {answer.status_code}{redirect_hint(answer.status_code)}")
+        return BytesIO(answer.content)
+
+    def _redirected(self, target: Target, location: str, status: int) -> Target:
+        try:
+            return self._addresses.redirected(target, location)
+        except AddressRefused as error:
+            why = REFUSED[error.fault].format(host=error.host)
+            raise _image_refused(f"its server answered {status}, a redirect that is not followed: {why}") from None
+
+    def _got(self, target: Target) -> httpx.Response:
         headers = self._token.headers(target)
         try:
-            answer = self._http.get(target.url, headers=headers)
+            return self._http.get(target.url, headers=headers)
         except (TooMuch, ForbiddenAddress) as error:
             raise _image_refused(f"{error}") from error
         except httpx.HTTPError as error:
             if target.is_studio:
                 raise _away(error) from error
             raise _image_refused(f"its server can't be read ({type(error).__name__})") from error
-        if answer.status_code != 200:
-            raise _image_refused(f"its server answered {answer.status_code}{redirect_hint(answer.status_code)}")
-        return BytesIO(answer.content)
 
     def _target(self, address: str) -> Target:
         try:

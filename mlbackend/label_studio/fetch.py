@@ -21,7 +21,7 @@ from toolbox.checked_http import (
     TooSlow,
     client_within,
 )
-from toolbox.studio_images import AddressRefused, AddressRules, Target, Token, redirect_hint
+from toolbox.studio_images import REDIRECTS, AddressRefused, AddressRules, Target, Token, redirect_hint
 
 TIMEOUT_S = 10.0
 DEADLINE_S = 30.0
@@ -30,6 +30,8 @@ REFUSED = {
     "invalid": "the address is not valid",
     "not_plain": "only plain http and https addresses are fetched",
     "unlisted": "'{host}' is not among ROOST_LS_HOSTS",
+    "downgrade": "it leads from https to http at '{host}'",
+    "log_in": "Label Studio asks for a log-in: set ROOST_LS_TOKEN to a token of it",
 }
 
 
@@ -48,6 +50,15 @@ class FetchRules:
     max_bytes: int = 64 * 1024 * 1024
 
 
+@dataclass(frozen=True)
+class _Answer:
+    """`location`: where a redirect leads; else empty."""
+
+    status: int
+    body: bytes
+    location: str
+
+
 class Fetcher:
     """Thread-safe."""
 
@@ -62,10 +73,23 @@ class Fetcher:
     def fetch(self, url: str) -> bytes:
         """The image's bytes; ApiError `unreachable_image` with the reason."""
         target = self._target(url)
-        status, body = self._request("GET", target, self._token.headers(target))
-        if status != 200:
-            raise refused(f"{_shown(target)} answered {status}" + _hint(status))
-        return body
+        answer = self._request("GET", target, self._token.headers(target))
+        if answer.location:
+            target = self._redirected(target, answer)
+            answer = self._request("GET", target, self._token.headers(target))
+        if answer.status != 200:
+            raise refused(f"{_shown(target)} answered {answer.status}" + _hint(answer.status))
+        return answer.body
+
+    def _redirected(self, target: Target, answer: _Answer) -> Target:
+        """One step, as Label Studio presigns the storage it leads to; the second is an error like any other."""
+        try:
+            return self._addresses.redirected(target, answer.location)
+        except AddressRefused as error:
+            why = REFUSED[error.fault].format(host=error.host)
+            raise refused(
+                f"{_shown(target)} answered {answer.status}, a redirect that is not followed: {why}"
+            ) from None
 
     def _target(self, url: str) -> Target:
         try:
@@ -76,20 +100,19 @@ class Fetcher:
     def _exchanged(self, token: str) -> str:
         target = self._target("/api/token/refresh")
         body = json.dumps({"refresh": token}).encode()
-        status, answer = self._request("POST", target, {"Content-Type": "application/json"}, body)
+        answer = self._request("POST", target, {"Content-Type": "application/json"}, body)
         try:
-            if status == 200:
-                return str(json.loads(answer)["access"])
+            if answer.status == 200:
+                return str(json.loads(answer.body)["access"])
         except (ValueError, KeyError, TypeError):
             pass
-        raise refused(f"Label Studio did not accept ROOST_LS_TOKEN ({status})")
+        raise refused(f"Label Studio did not accept ROOST_LS_TOKEN ({answer.status})")
 
-    def _request(
-        self, method: str, target: Target, headers: dict[str, str], body: bytes | None = None
-    ) -> tuple[int, bytes]:
+    def _request(self, method: str, target: Target, headers: dict[str, str], body: bytes | None = None) -> _Answer:
         try:
             with self._client.stream(method, target.url, headers=headers, content=body) as answer:
-                return answer.status_code, _whole(answer)
+                location = answer.headers.get("Location", "") if answer.status_code in REDIRECTS else ""
+                return _Answer(answer.status_code, _whole(answer), location)
         except httpx.HTTPError as error:
             raise refused(self._reason(target, error)) from None
 

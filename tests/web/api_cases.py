@@ -11,9 +11,8 @@ from typing import Any
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import override_settings
 
-from annotator.models import Feed, Image, Job, Task
 from annotator.data.snapshots import snapshot_create
-from annotator.models import Image, Job, Task
+from annotator.models import Feed, Image, Job, Task
 from tests import factories
 from tests.web.api_farm import BARN, POINT, V1, Farm, post
 from tests.web.test_promotion import judged

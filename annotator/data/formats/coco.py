@@ -5,6 +5,7 @@ from "not looked at". Source: cocodataset.org "Data format"; lvisdataset.org for
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -66,7 +67,7 @@ class CocoDocument:
         ids = [ids_of(packed) for packed in tables.annotations]
         used = {pair[1] for pair in ids if pair}
         self._by_id = self._categories_of(tables.categories, used)
-        self.categories: list[Category] = list({one.name: one for one in self._by_id.values()}.values())
+        self.categories: Sequence[Category] = list({one.name: one for one in self._by_id.values()}.values())
         self._rows: dict[str, dict] = {}
         self.images = self._listed(tables.images, split)
         self._count(ids)

@@ -5,7 +5,7 @@ Tags and attributes are not about masks: they are counted and left out. Source: 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from xml.etree.ElementTree import Element, ParseError, fromstring, tostring
 
@@ -43,7 +43,7 @@ class CvatXml:
             else:
                 labels.update(dict.fromkeys(_label_names(element)))
         labels.update(dict.fromkeys(sorted(self.counts.keys() - {NO_LABEL})))
-        self.categories = [Category(number, name) for number, name in enumerate(labels, start=1)]
+        self.categories: Sequence[Category] = [Category(number, name) for number, name in enumerate(labels, start=1)]
         for what, count in self._left_out.items():
             self.problems.append(Problem(where, f"{count} {what} were left out: they tell no outline."))
 

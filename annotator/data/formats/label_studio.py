@@ -13,8 +13,11 @@ from .label_studio_tasks import image_address, labels_of, region_size, regions_o
 from .records import ImageRecord, Instance, Problem
 from .shapes import NO_LABEL
 
-BRUSH, ABSENT, IMAGE = "brush", "absent", "image"
-WRONG_SIZE = "It was drawn on {} x {} px, the image has {} x {}; if the sides are swapped, EXIF orientation turns it."
+BRUSH, ABSENT, INCOMPLETE, IMAGE = "brush", "absent", "incomplete", "image"
+WRONG_SIZE = (
+    "Its size is not the image's: drawn on {} x {} px, the image has {} x {}. If the sides are swapped, EXIF "
+    "orientation turns it."
+)
 
 
 def read(task: Any, *, size_px: Size | None = None) -> tuple[ImageRecord, list[Problem]]:
@@ -43,6 +46,8 @@ def _read_result(result: dict, image: ImageRecord) -> None:
     value, kind = result.get("value"), str(result.get("type"))
     if kind == "choices" and result.get("from_name") == ABSENT:
         image.absent += [name for name in labels_of(result) if name not in image.absent]
+    if kind == "choices" and result.get("from_name") == INCOMPLETE:
+        image.incomplete |= set(labels_of(result))
     if kind in SHAPES:
         raise MaskError("It has no label.")
     if not kind.endswith("labels") or kind == "keypointlabels":

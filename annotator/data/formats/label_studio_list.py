@@ -2,7 +2,7 @@
 are lists of bytes, which as Python numbers take many times their text."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -26,15 +26,15 @@ class TaskList:
 
     def __init__(self, where: str, content: bytes) -> None:
         self.where, self.problems, self.counts = where, list[Problem](), Counter[str]()
-        self._absent: set[str] = set()
+        self._named: set[str] = set()
         self.images: list[Listed] = []
         for number, packed in enumerate(_rows(content), start=1):
             try:
                 self.images.append(self._listed(packed))
             except ImportRefusedError as error:
                 self.problems.append(Problem(f"task no. {number}", str(error)))
-        names = sorted({*self.counts, *self._absent})
-        self.categories = [Category(number, name) for number, name in enumerate(names, start=1)]
+        names = sorted({*self.counts, *self._named})
+        self.categories: Sequence[Category] = [Category(number, name) for number, name in enumerate(names, start=1)]
 
     def read(self, listed: Listed, size_px: Size) -> tuple[ImageRecord, list[Problem]]:
         task = msgspec.json.decode(listed.key)
@@ -56,8 +56,8 @@ class TaskList:
 
     def _count(self, result: dict[str, Any]) -> None:
         kind = str(result.get("type"))
-        if kind == "choices" and result.get("from_name") == label_studio.ABSENT:
-            self._absent |= set(labels_of(result))
+        if kind == "choices" and result.get("from_name") in (label_studio.ABSENT, label_studio.INCOMPLETE):
+            self._named |= set(labels_of(result))
         elif kind.endswith("labels") and kind != "keypointlabels":
             self.counts.update(labels_of(result))
 

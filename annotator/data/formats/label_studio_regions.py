@@ -43,14 +43,15 @@ def _polygon(value: dict, size_px: Size) -> Rle:
     points = value.get("points")
     if not isinstance(points, list) or not all(isinstance(point, list) and len(point) == 2 for point in points):
         raise MaskError("Its points must be a list of [x, y].")
-    if not all(type(number) in (int, float) for point in points for number in point):
-        raise MaskError("Its points must be numbers.")
+    finite(number for point in points for number in point)
     flat = [share for x, y in points for share in (x * size_px[0] / 100, y * size_px[1] / 100)]
     return polygons_to_rle([flat], height_px=size_px[1], width_px=size_px[0])
 
 
 def _rectangle(value: dict, size_px: Size) -> Rle:
     """Turned about its first corner."""
+    if not {"x", "y", "width", "height"} <= set(value):
+        raise MaskError("It has no sides and no mask.")
     x, y, width, height = _pixels(value, ("x", "y", "width", "height"), size_px)
     if width <= 0 or height <= 0:
         raise MaskError("Its width and height must be more than 0.")

@@ -1,7 +1,7 @@
-"""LabelMe's JSON, one file an image. Masks are written as its shape `mask`: the box's corners and the crop as PNG.
+"""LabelMe's JSON, one file an image. Its shapes are read in labelme_shapes.py; it is written in writers/labelme.py.
 
-Verified negatives become image flags, `"no duck": true`. Source: labelme's label_file.py and shape.py, read for facts.
-Its shapes are read in labelme_shapes.py.
+Image flags tell what its shapes can't: `"no duck": true` a verified negative, `"not all duck": true` that not every
+duck is outlined. Source: labelme's label_file.py and shape.py, read for facts.
 """
 
 from collections import Counter
@@ -18,8 +18,7 @@ from .shapes import NO_LABEL, unfit
 from .texts import Texts
 from .values import whole_of
 
-VERSION = "5.4.1"
-NO = "no "
+NO, NOT_ALL = "no ", "not all "
 # A file may carry its picture as base64, too.
 MAX_FILE_BYTES = 128 * 1024 * 1024
 
@@ -41,7 +40,7 @@ def read(document: Any, *, size_px: Size | None = None) -> tuple[ImageRecord, li
     if why_not := unfit(said, size, [point for one in document["shapes"] for point in points_of(one)]):
         image.unsure |= set(labels_of(document))
         return image, [Problem(name, why_not)]
-    image.absent = negatives_of(document)
+    image.absent, image.incomplete = flagged(document, NO), set(flagged(document, NOT_ALL))
     return image, [Problem(f"{name}, shape {number}", why) for number, why in objects_read(groups, image)]
 
 
@@ -54,12 +53,12 @@ class LabelMeFolder:
         """`names`: the folder's LabelMe files; `beside`: the last parts of all names in it."""
         self.where = f"{folder}/*.json" if folder else "*.json"
         self._texts, self._beside = texts, {name.lower(): name for name in beside}
-        self._negatives: set[str] = set()
+        self._flagged: set[str] = set()
         self.counts: Counter[str] = Counter()
         self.problems: list[Problem] = []
         self.images = [listed for name in names if (listed := self._listed(name))]
-        labels = sorted({*self.counts, *self._negatives} - {NO_LABEL})
-        self.categories = [Category(number, label) for number, label in enumerate(labels, start=1)]
+        labels = sorted({*self.counts, *self._flagged} - {NO_LABEL})
+        self.categories: Sequence[Category] = [Category(number, label) for number, label in enumerate(labels, start=1)]
 
     def read(self, listed: Listed, size_px: Size) -> tuple[ImageRecord, list[Problem]]:
         record, problems = read(self._document(listed.key), size_px=size_px)
@@ -75,7 +74,7 @@ class LabelMeFolder:
             self.problems.append(Problem(name, str(error)))
             return None
         self.counts.update(label for label, _ in objects_of(document["shapes"]))
-        self._negatives |= set(negatives_of(document))
+        self._flagged |= {*flagged(document, NO), *flagged(document, NOT_ALL)}
         said = image_name(document)
         split = split_named(name.rpartition("/")[0].rsplit("/", 1)[-1])
         path = said if said.lower() in self._beside else self._picture(name, document["imagePath"])
@@ -118,7 +117,8 @@ def labels_of(document: Any) -> list[str]:
     return [label for label, _ in objects_of(document["shapes"])]
 
 
-def negatives_of(document: Any) -> list[str]:
+def flagged(document: Any, words: str) -> list[str]:
+    """The classes of image flags such as `no duck`, that are set."""
     flags = document.get("flags")
     flags = flags if isinstance(flags, dict) else {}
-    return [key.removeprefix(NO) for key, value in flags.items() if value is True and key.startswith(NO)]
+    return [key.removeprefix(words) for key, value in flags.items() if value is True and key.startswith(words)]

@@ -4,6 +4,7 @@ Boxes and areas are shares of the image's size, masks compressed COCO RLE. Sourc
 """
 
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 from annotator.common.errors import MaskError
@@ -38,7 +39,7 @@ class SacoDocument:
         for number, packed in enumerate(tables.annotations):
             self._add_annotation(packed, number)
         phrases = dict.fromkeys(self._phrases.values())
-        self.categories = [Category(number, name) for number, name in enumerate(phrases, start=1)]
+        self.categories: Sequence[Category] = [Category(number, name) for number, name in enumerate(phrases, start=1)]
         self.images = [
             Listed(name, name, split, name, size_of(rows[0]), covered=False) for name, rows in self._pairs.items()
         ]

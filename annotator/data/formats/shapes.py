@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 from pycocotools import mask as coco
@@ -12,6 +13,7 @@ from annotator.common.masks import Rle, encode_mask, polygons_to_rle, rle_area
 from .documents import Size
 
 NO_LABEL = "(no label)"  # stands for any class among those that are unsure
+MAX_NUMBER = 1e30
 NOT_ON_THE_PICTURE = "It covers no pixel of the picture."
 
 
@@ -74,12 +76,13 @@ def covering(mask: Rle) -> Rle:
     return mask
 
 
-def finite(values: Iterable[object]) -> list[float]:
+def finite(values: Iterable[Any]) -> list[float]:
+    """MaskError for what is no number, or none that a coordinate can be: JSON may hold whole numbers of any length."""
     found = list(values)
-    numbers = [float(value) for value in found if isinstance(value, int | float) and not isinstance(value, bool)]
-    if len(numbers) != len(found) or not all(math.isfinite(value) for value in numbers):
+    numbers = [value for value in found if type(value) in (int, float) and abs(value) < MAX_NUMBER]
+    if len(numbers) != len(found):
         raise MaskError("Its coordinates must be finite numbers.")
-    return numbers
+    return [float(value) for value in numbers]
 
 
 def unfit(said: Size | None, found: Size, points: Iterable[Sequence[float]]) -> str:

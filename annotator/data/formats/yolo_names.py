@@ -19,7 +19,13 @@ NO_DATA_FILE = "data.yaml is no YOLO data file: "
 
 
 class _AsWritten(yaml.SafeLoader):
-    """Builds lists, maps and text alone."""
+    """Builds lists, maps and text alone. A key that is there twice is an error: 0 twice would be two classes in one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if len(set(keys)) < len(keys):
+            raise yaml.constructor.ConstructorError(None, None, "a key is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 _AsWritten.yaml_implicit_resolvers = {}
@@ -47,9 +53,9 @@ def data_file_read(text: str) -> DataFile:
     try:
         document = yaml.load(text, Loader=_AsWritten)
     except (yaml.YAMLError, ValueError, RecursionError):
-        raise ImportRefusedError(f"{NO_DATA_FILE}it must be plain YAML with `names`.") from None
+        raise ImportRefusedError(f"{NO_DATA_FILE}it must be plain YAML with `names`, each key once.") from None
     if not isinstance(document, dict) or "names" not in document:
-        raise ImportRefusedError(f"{NO_DATA_FILE}it must be plain YAML with `names`.")
+        raise ImportRefusedError(f"{NO_DATA_FILE}it must be plain YAML with `names`, each key once.")
     found = DataFile(_names(document["names"]), path=_text(document.get("path")))
     for key, split in SPLIT_KEYS.items():
         found.folders.setdefault(split, []).extend(_texts(document.get(key)))

@@ -58,7 +58,9 @@ class YoloTree:
         self.where, self._names, self._texts = source.where, source.data.names, texts
         self.problems = list(source.data.problems)
         unique = {name: number for number, name in sorted(source.data.names.items(), reverse=True)}
-        self.categories = [Category(number, name) for name, number in sorted(unique.items(), key=lambda pair: pair[1])]
+        self.categories: Sequence[Category] = [
+            Category(number, name) for name, number in sorted(unique.items(), key=lambda pair: pair[1])
+        ]
         self.counts: Counter[str] = Counter()
         self.images = [self._listed(picture, label, splits) for picture, label in sorted(pictures.items())]
 
