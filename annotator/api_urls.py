@@ -6,6 +6,7 @@ from drf_spectacular.views import SpectacularAPIView
 from annotator.common.api import unknown
 from annotator.concepts import api as concepts
 from annotator.data import api as data
+from annotator.data import feed_api as feeds
 from annotator.home import api as projects
 from annotator.jobs import api as jobs
 from annotator.predict import api as predict
@@ -30,6 +31,8 @@ urlpatterns = [
     path("projects/<slug:slug>/mine", tasks.mine, name="api-mine"),
     path("projects/<slug:slug>/suspects", tasks.suspected_labels, name="api-suspects"),
     path("projects/<slug:slug>/snapshots", data.snapshots, name="api-snapshots"),
+    path("projects/<slug:slug>/images", feeds.images, name="api-images"),
+    path("projects/<slug:slug>/feeds", feeds.feeds, name="api-feeds"),
     path("projects/<slug:slug>/splits", data.splits, name="api-splits"),
     path("projects/<slug:slug>/splits/mend", data.mend, name="api-splits-mend"),
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),

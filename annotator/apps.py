@@ -10,6 +10,8 @@ REGISTERING = (
     "annotator.queue.mining",
     "annotator.data.imports",
     "annotator.data.scenes_job",
+    "annotator.data.feed_import",
+    "annotator.data.feed_looks",
     "annotator.data.exports",
     "annotator.data.snapshots",
     "annotator.registry.training_runs",

@@ -4,6 +4,7 @@ from django.contrib.auth import views as auth_views
 from django.urls import include, path, reverse_lazy
 
 from annotator.concepts import views as concepts
+from annotator.data import feed_views as feeds
 from annotator.data import splits_views as splits
 from annotator.data import views as images
 from annotator.home import public, settings
@@ -21,6 +22,8 @@ PROJECT = [
     path("", projects.project_home, name="project"),
     path("images/", images.images, name="images"),
     path("images/<str:sha256>/", images.image, name="image"),
+    path("feeds/", feeds.feeds, name="feeds"),
+    path("feeds/<int:feed_id>/", feeds.switch, name="feed-switch"),
     path("splits/", splits.splits, name="splits"),
     path("splits/find/", splits.find, name="scenes-find"),
     path("splits/mend/", splits.mend, name="splits-mend"),

@@ -23,7 +23,7 @@ from .errors import RoostError
 # (label, address, least role, further addresses that light the same tab)
 TABS = (
     ("Home", "project", ANNOTATOR, ()),
-    ("Images", "images", ANNOTATOR, ("image", "splits")),
+    ("Images", "images", ANNOTATOR, ("image", "splits", "feeds")),
     ("Queue", "queue", ANNOTATOR, ()),
     ("Desk", "desk", ANNOTATOR, ("desk-task",)),
     ("Review", "reviews", REVIEWER, ("review", "reviews-certain")),

@@ -59,7 +59,7 @@ class NearLooks:
     """Looks by position, for finding those near to another; more may be added at any time."""
 
     def __init__(self) -> None:
-        self._looks = np.zeros(0, np.uint64)
+        self._looks: np.ndarray = np.zeros(0, np.uint64)
         self._pending: list[int] = []
         self._bands: list[tuple[np.ndarray, np.ndarray]] = []
 

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
@@ -85,7 +86,8 @@ def scene_mates(*, project: Project, images: QuerySet[Image] | Sequence[Image]) 
 
 def uses_of(*, project: Project, sha256s: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """{hash: what has read the image's split}, for those that something has."""
-    wanted, found = set(sha256s), {}
+    wanted = set(sha256s)
+    found: dict[str, tuple[str, ...]] = {}
     if not wanted:
         return {}
     for names, hashes in _reads(project):
@@ -158,7 +160,7 @@ def _audit(
     )
 
 
-def scenes_crossing(*, project: Project) -> QuerySet[Image, dict]:
+def scenes_crossing(*, project: Project) -> QuerySet[Image, Any]:
     """{scene, splits} of the scenes that lie in more than one split, by name."""
     grouped = project.images.exclude(scene="").order_by().values("scene")
     return grouped.annotate(splits=Count("split", distinct=True)).filter(splits__gt=1).order_by("scene")

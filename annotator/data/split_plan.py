@@ -51,11 +51,18 @@ class SplitPlan:
     `holdout_share`: of the scenes that are new and not for val, test or holdout, so many are drawn for the holdout.
     """
 
-    def __init__(self, *, project: Project, shares: Shares = DEFAULT, holdout_share: float = 0.0) -> None:
+    def __init__(
+        self,
+        *,
+        project: Project,
+        shares: Shares = DEFAULT,
+        holdout_share: float = 0.0,
+        index: SceneIndex | None = None,
+    ) -> None:
         if not 0 <= holdout_share < 1:
             raise ImportRefusedError("The holdout's share must be at least 0 and below 1.")
         self._project, self._shares, self._holdout_share = project, shares, holdout_share
-        self._index = SceneIndex(project=project)
+        self._index = index or SceneIndex(project=project)
         self._tally: Tally | None = None
         self._crossings: list[Crossing] = []
 
@@ -68,7 +75,7 @@ class SplitPlan:
         drawn = {match.scene for match in matches if self._is_drawn(match)}
         fresh = [match for match in matches if not (match.older or _asked(match) or match.scene in drawn)]
         by_share = self._shared_out(fresh)
-        placed = {}
+        placed: dict[str, Placed] = {}
         for match in matches:
             older, asked = known.get(match.scene, set()), _asked(match)
             if match.scene in drawn:

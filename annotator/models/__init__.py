@@ -1,6 +1,7 @@
 """Roost's data, one file a subject. What a row means is in docs/data.md; what may happen to it is in the rooms."""
 
 from .annotations import Annotation, Draft, Review
+from .feeds import Feed, FeedFile
 from .images import Image, Pair, Prediction
 from .jobs import AuditEvent, Job
 from .label_studio import LabelStudioAnswer, LabelStudioBell, LabelStudioLink, LabelStudioTask
@@ -17,6 +18,8 @@ __all__ = [
     "Deployment",
     "Draft",
     "Evaluation",
+    "Feed",
+    "FeedFile",
     "GateDecision",
     "Image",
     "Invitation",

@@ -20,6 +20,7 @@ class Job(models.Model):
         LABEL_STUDIO = "label_studio", "Pull from Label Studio"
         PREDICT = "predict", "Predict"
         SCENES = "scenes", "Find scenes"
+        FEED = "feed", "Take in from a feed"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotator.common.active import pairs_active
 from annotator.common.masks import rle_iou
-from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Project, Task
+from annotator.models import Draft, FeedFile, Image, ModelVersion, Pair, Prediction, Project, Task
 
 from .acquisition import Candidate
 
@@ -34,7 +34,14 @@ def pairs_to_mine(*, project: Project) -> QuerySet[Pair]:
     waiting = tasks_withdrawable(project=project).values("pk")
     kept = Task.objects.filter(pair=OuterRef("pk"), state__in=Task.OPEN_STATES).exclude(pk__in=waiting)
     unseen = pairs_active(project=project).filter(truth=Pair.Truth.UNSEEN)
+    unseen = unseen.filter(~Exists(set_aside(project=project)))
     return unseen.exclude(image__split=Image.Split.HOLDOUT).filter(~Exists(kept))
+
+
+def set_aside(*, project: Project) -> QuerySet[FeedFile]:
+    """Of the pair's image: a feed's file that the serving model was sure shows nothing; another model looks anew."""
+    aside = FeedFile.objects.filter(image=OuterRef("image"), set_aside=True)
+    return aside.filter(judged_by=project.serving_version_id)
 
 
 def pairs_to_review(*, project: Project) -> QuerySet[Pair]:

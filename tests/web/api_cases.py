@@ -5,9 +5,13 @@ A case makes at least one call that succeeds and, but for the lists that anybody
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from annotator.models import Image, Job, Task
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import override_settings
+
+from annotator.models import Feed, Image, Job, Task
 from tests import factories
 from tests.web.api_farm import BARN, POINT, V1, Farm, post
 from tests.web.test_promotion import judged
@@ -189,6 +193,37 @@ def to_mine(farm) -> None:
 case("POST /projects/{slug}/mine")(partial(admin_call, verb="mine", prepare=to_mine, settled=True))
 case("POST /projects/{slug}/suspects")(partial(admin_call, verb="suspects", prepare=doubted))
 case("POST /projects/{slug}/holdout")(partial(admin_call, verb="holdout", prepare=held_out, count=1))
+
+
+@case("POST /projects/{slug}/images")
+def post_images(farm):
+    def files(*contents: bytes) -> dict[str, Any]:
+        return {
+            "images": [SimpleUploadedFile(f"{n}.png", data) for n, data in enumerate(contents)],
+            "source": "camera 1",
+        }
+
+    yield farm.annotator.post(f"{BARN}/images", files(factories.image_bytes()))
+    yield farm.admin.post(f"{BARN}/images", {"source": "camera 1"})
+    good = factories.image_bytes()
+    told = farm.admin.post(f"{BARN}/images", files(good, good, b"no image"))
+    assert [row["state"] for row in told.json()["files"]] == ["added", "already_there", "refused"]
+    yield told
+
+
+@case("GET /projects/{slug}/feeds")
+def feeds(farm):
+    Feed.objects.create(project=farm.project, source="posted")
+    yield farm.annotator.get(f"{BARN}/feeds")
+    yield farm.outsider.get(f"{BARN}/feeds")
+
+
+@case("POST /projects/{slug}/feeds")
+def feed_new(farm):
+    yield post(farm.admin, f"{BARN}/feeds", {"place": "/etc"})  # opened by nobody
+    with TemporaryDirectory() as folder, override_settings(SOURCES=[folder]):
+        yield post(farm.admin, f"{BARN}/feeds", {"place": folder, "source": "camera 2"})
+        yield post(farm.admin, f"{BARN}/feeds", {"place": folder, "source": "camera 2"})
 
 
 @case("GET /projects/{slug}/splits")

@@ -4,7 +4,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from annotator.models import AuditEvent, Concept, Job, Membership, Project, Task
+from annotator.models import AuditEvent, Concept, Feed, Job, Membership, Project, Task
 from annotator.page_urls import PROJECT, urlpatterns
 from tests import factories
 
@@ -14,6 +14,8 @@ POLICY = {
     "project": ("annotator", GET),
     "images": ("annotator", BOTH),  # posting is the admins'
     "image": ("annotator", GET),
+    "feeds": ("annotator", BOTH),  # posting is the admins'
+    "feed-switch": ("admin", POST),
     "splits": ("annotator", GET),
     "scenes-find": ("admin", POST),
     "splits-mend": ("admin", POST),
@@ -104,6 +106,7 @@ def ids(barn, settings) -> dict[str, object]:
         "sha256": task.pair.image.sha256,
         "invitation_id": factories.make_invitation(barn.project, barn.admin).pk,
         "name": "train.json",
+        "feed_id": Feed.objects.create(project=barn.project, source="posted").pk,
     }
 
 
@@ -169,7 +172,7 @@ def test_wrong_method_is_405(barn, ids, signed_in, name):
 
 @pytest.mark.parametrize("name", ACTIONS)
 def test_action_is_403_for_lower_roles_and_changes_nothing(barn, ids, signed_in, name):
-    least = "admin" if name in ("images", "people", "predictions") else POLICY[name][0]
+    least = "admin" if name in ("images", "people", "predictions", "feeds") else POLICY[name][0]
     before = rows()
     for role in RANK[: RANK.index(least)]:
         assert signed_in(getattr(barn, role)).post(address(name, ids)).status_code == 403
