@@ -1,10 +1,8 @@
 """Files of feeds become images, each once: a file's state is written in the transaction of its image."""
 
 import hashlib
-import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from django.db import transaction
@@ -17,7 +15,7 @@ from annotator.models import Feed, FeedFile, Job, Project
 
 from .image_store import NewImage, Readable, StoredFile, image_file_store, image_rows_add
 from .named_sources import source_of_job
-from .scenes import SceneIndex
+from .scenes import scene_index
 from .sources import ImportSource
 from .split_plan import SplitPlan
 
@@ -102,15 +100,14 @@ def images_post(*, project: Project, files: Iterable[tuple[str, Readable]], sour
     """Take in images that a script sends; from then on they go the way of a feed's."""
     feed, _ = Feed.objects.get_or_create(project=project, place="", source=source[:80] or "posted")
     answers: list[Posted] = []
-    with _lock:
-        plan = SplitPlan(project=project, index=_index(project.pk, project.created_at))
-        for name, stream in files:
-            try:
-                stored = image_file_store(stream=stream)
-            except ImportRefusedError as error:
-                answers.append(Posted(name, "refused", why=str(error)))
-                continue
-            answers.append(_posted(feed, name, stored, plan))
+    plan = SplitPlan(project=project, index=scene_index(project=project))
+    for name, stream in files:
+        try:
+            stored = image_file_store(stream=stream)
+        except ImportRefusedError as error:
+            answers.append(Posted(name, "refused", why=str(error)))
+            continue
+        answers.append(_posted(feed, name, stored, plan))
     return answers
 
 
@@ -126,12 +123,3 @@ def _posted(feed: Feed, name: str, stored: StoredFile, plan: SplitPlan) -> Poste
         )
         Feed.objects.filter(pk=feed.pk).update(needs_mining=True)
     return Posted(name, "added" if is_new else "already_there", row.sha256, row.split)
-
-
-_lock = threading.Lock()
-
-
-@lru_cache(maxsize=2)
-def _index(pk: int, created_at: object) -> SceneIndex:
-    """A script may post one image at a time: the index is kept, and reads only what was added since."""
-    return SceneIndex(project=Project.objects.get(pk=pk))

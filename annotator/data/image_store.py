@@ -29,7 +29,7 @@ from . import buckets
 from .decoders import decoders
 from .image_files import CHUNK_BYTES, bucket_object, image_path, incoming_path
 from .image_restore import images_restore
-from .scenes import Newcomer
+from .scenes import Newcomer, scene_index
 from .split_plan import Placed, SplitPlan
 
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -230,8 +230,8 @@ def image_add(
     """Store one image and its row; (row, False) when the project has these very bytes already."""
     stored = image_file_store(stream=stream)
     new = NewImage(stored=stored, name=name, source=source, split=split)
-    rows = image_rows_add(project=project, images=[new])
-    return rows[stored.sha256]
+    plan = SplitPlan(project=project, index=scene_index(project=project))
+    return image_rows_add(project=project, images=[new], plan=plan)[stored.sha256]
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,16 @@ Near in look, or fairly alike and taken by the same source within seconds; and w
 called by the hash of its first image. Why these figures: docs/decisions/0019-groups-and-splits.md.
 """
 
+import threading
 from bisect import bisect_left, insort
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 
 import numpy as np
+from django.db import connection
 
 from annotator.models import Project
 
@@ -51,6 +54,7 @@ class SceneIndex:
 
     def __init__(self, *, project: Project) -> None:
         self._project = project
+        self._turn = threading.Lock()
         self._last = 0
         self._looks = NearLooks()
         self._pks: list[int] = []
@@ -58,8 +62,9 @@ class SceneIndex:
 
     def matches(self, newcomers: Sequence[Newcomer]) -> list[SceneMatch]:
         """Each newcomer in one of them. Equal hashes must be one newcomer."""
-        self._refresh()
-        near = {one.sha256: self._near(one) for one in newcomers}
+        with self._turn:
+            self._refresh()
+            near = {one.sha256: self._near(one) for one in newcomers}
         older = _scenes_by_pk(self._project, {pk for pks in near.values() for pk in pks})
         union: Union[tuple[str, str]] = Union()
         for one in newcomers:
@@ -93,6 +98,21 @@ class SceneIndex:
         at, taken = one.captured_at.timestamp(), self._taken[one.source]
         window = taken[bisect_left(taken, (at - SECONDS_APART,)) : bisect_left(taken, (at + SECONDS_APART, 2**63))]
         return [pk for _, pk, look in window if bits_apart(look, one.look) <= ALIKE_BITS]
+
+
+def scene_index(*, project: Project) -> SceneIndex:
+    """This process's index, kept for whoever adds one image at a time.
+
+    Within somebody else's transaction a new one: should that be undone, its rows' numbers may come again.
+    """
+    if connection.in_atomic_block:
+        return SceneIndex(project=project)
+    return _index_kept(project.pk, project.created_at)
+
+
+@lru_cache(maxsize=4)
+def _index_kept(pk: int, created_at: datetime) -> SceneIndex:
+    return SceneIndex(project=Project.objects.get(pk=pk, created_at=created_at))
 
 
 def _scenes_by_pk(project: Project, pks: set[int]) -> dict[int, str]:

@@ -18,6 +18,7 @@ from annotator.jobs.runner import job_run
 from annotator.models import Feed, FeedFile, Image, Job, ModelVersion, Task
 from annotator.queue.candidates import pairs_to_mine
 from tests import factories
+from tests.web.test_scenes import jpeg, scene
 
 
 def watched(barn, folder: Path, **fields) -> Feed:
@@ -261,6 +262,20 @@ def test_posted_images_are_answered_file_by_file_and_go_the_same_way(barn, api):
     assert feed.needs_mining
     look(feed)
     assert Job.objects.filter(kind=Job.Kind.MINE).count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_images_posted_one_by_one_find_their_scene(barn, api):
+    def send(name: str, data: bytes) -> dict:
+        body = {"images": [SimpleUploadedFile(name, data)]}
+        return api(barn.admin).post("/api/v1/projects/barn/images", body).json()["files"][0]
+
+    for number in range(3):
+        send(f"{number}.jpg", jpeg(scene(number), 95))
+    Image.objects.filter(original_name="1.jpg").update(split="holdout")
+    assert [send(f"again {number}.jpg", jpeg(scene(number), 50))["state"] for number in range(3)] == ["added"] * 3
+    assert Image.objects.get(original_name="again 1.jpg").split == "holdout"
+    assert Image.objects.values("scene").distinct().count() == 3
 
 
 def test_command_adds_looks_and_lists(barn, tmp_path, capsys):

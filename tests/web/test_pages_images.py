@@ -104,6 +104,7 @@ def test_zip_becomes_an_import_job_with_the_chosen_options(barn, signed_in):
         "exhaustive": True,
         "create_concepts": False,
         "holdout_share": 0.1,
+        "shares": "85/15",
     }
 
 
