@@ -10,11 +10,12 @@ from PIL import Image as Pixels
 
 from annotator.models import Image, Task
 from tests import factories
+from tests.browser.test_axe import axe, findings
 from tests.browser.test_pages import stage
 
 pytestmark = pytest.mark.browser
 
-__all__ = ["stage"]
+__all__ = ["axe", "stage"]
 
 
 def drawn(barn, number: int) -> Image:
@@ -46,7 +47,7 @@ def herd(barn):
     return barn
 
 
-def test_selected_by_keys_queued_by_a_key_and_taken_back(stage, herd):
+def test_selected_by_keys_queued_by_a_key_and_taken_back(stage, herd, axe):
     page = stage.page_for(herd.reviewer, "images/?truth=unseen")
     ticks = page.locator("#gallery-form input[name=image]")
     ticks.first.focus()
@@ -61,6 +62,7 @@ def test_selected_by_keys_queued_by_a_key_and_taken_back(stage, herd):
     assert set(Task.objects.values_list("state", "lane")) == {("queued", "manual")}
     assert Task.objects.count() == 2
     shown(page, "gallery-done")
+    assert findings(page, axe, "images", dark_too=True) == []
     page.get_by_role("button", name="Undo").click()
     page.get_by_text("Taken back: 2.").wait_for()
     assert set(Task.objects.values_list("state", flat=True)) == {"withdrawn"}
@@ -78,7 +80,7 @@ def test_click_with_shift_selects_all_between_and_enter_opens(stage, herd):
     shown(page, "image")
 
 
-def test_deleted_after_a_question_and_brought_back_from_the_trash(stage, herd):
+def test_deleted_after_a_question_and_brought_back_from_the_trash(stage, herd, axe):
     page = stage.page_for(herd.admin, "images/")
     page.locator("#gallery-form input[name=image]").first.click()
     page.get_by_role("button", name="Delete", exact=True).click()
@@ -92,6 +94,7 @@ def test_deleted_after_a_question_and_brought_back_from_the_trash(stage, herd):
     page.get_by_role("link", name="Trash").click()
     page.locator("input[name=image]").first.click()
     shown(page, "trash")
+    assert findings(page, axe, "trash", dark_too=True) == []
     page.get_by_role("button", name="Bring back").click()
     page.get_by_text("Brought back: 1.").wait_for()
     assert herd.project.images.count() == 12
