@@ -30,6 +30,7 @@ from .trash import act_delete, undo_delete
 AT_ONCE = 500
 A_BATCH = 100
 MOST_NAMED = 5000
+WITHOUT_CONCEPT = (Kind.SPLIT, Kind.DELETE)
 
 Act = Callable[[Asked, Sequence[int]], Outcome]
 Undo = Callable[[BulkAction, AbstractBaseUser], tuple[int, int]]
@@ -54,6 +55,8 @@ def bulk_act(
     split: str = "",
 ) -> BulkAction | Job:
     """Do it to the images named, or to all that `wanted` finds; a job where these are more than AT_ONCE."""
+    # A form sends both fields along, whichever button is pressed.
+    concept, split = (None if kind in WITHOUT_CONCEPT else concept), (split if kind == Kind.SPLIT else "")
     _check(project, user, kind, concept, split)
     asked = Asked(project, user, seen_at, concept, split)
     if wanted is None:

@@ -49,7 +49,8 @@ class Walk:
 
     def found(self, *, at: int | None, most: int, seconds: float | None = SECONDS) -> Walked:
         """At most `most` ids beyond `at`; `seconds` None: for as long as it takes."""
-        began, ids, stretch = time.monotonic(), [], FIRST_STRETCH
+        ids: list[int] = []
+        began, stretch = time.monotonic(), FIRST_STRETCH
         start = self._first(at)
         while (here := self._stretch(start, stretch)) is not None:
             looked = time.monotonic()

@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
@@ -75,10 +76,10 @@ def _put_back(task: Task, state: str) -> None:
 
 
 def trash_page(*, project: Project, before: int | None = None) -> tuple[list[Image], int | None]:
-    """By id, newest first; and the id to go on from."""
+    """By id, newest first, each with `.gone_at`, when it may go for good; and the id to go on from."""
     rows = images_removed(project=project)
     rows = rows.filter(pk__lt=before) if before else rows
-    found = list(rows.order_by("-id")[: PAGE + 1])
+    found: list[Any] = list(rows.order_by("-id")[: PAGE + 1])
     for row in found:
         row.gone_at = row.removed_at + KEPT
     return found[:PAGE], found[PAGE - 1].pk if len(found) > PAGE else None

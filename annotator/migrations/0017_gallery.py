@@ -147,4 +147,20 @@ class Migration(migrations.Migration):
             model_name='bulkaction',
             index=models.Index(fields=['project', 'user'], name='bulk_action_of_person'),
         ),
+        migrations.RemoveIndex(
+            model_name='image',
+            name='annotator_i_project_17c40a_idx',
+        ),
+        migrations.RemoveIndex(
+            model_name='image',
+            name='annotator_i_project_de7a32_idx',
+        ),
+        migrations.AddIndex(
+            model_name='image',
+            index=models.Index(condition=models.Q(('removed_at', None)), fields=['project', 'split'], name='image_splits'),
+        ),
+        migrations.AddIndex(
+            model_name='image',
+            index=models.Index(condition=models.Q(('removed_at', None)), fields=['project', 'source'], name='image_sources'),
+        ),
     ]

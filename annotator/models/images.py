@@ -53,9 +53,10 @@ class Image(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["project", "sha256"], name="image_once_a_project")]
         indexes = [
-            models.Index(fields=["project", "split"]),
-            models.Index(fields=["project", "source"]),
             models.Index(fields=["project", "scene"], name="images_of_a_scene"),
+            # Partial, so that counts and lists of what is not in the trash read an index alone.
+            models.Index(fields=["project", "split"], condition=Q(removed_at=None), name="image_splits"),
+            models.Index(fields=["project", "source"], condition=Q(removed_at=None), name="image_sources"),
             models.Index(fields=["project", "added_at"], name="image_by_date"),
             models.Index(
                 fields=["project", "id", "original_name"], condition=Q(removed_at=None), name="image_names_in_order"

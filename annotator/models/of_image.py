@@ -14,8 +14,8 @@ def image_filled_in(rows: Iterable[Any]) -> None:
     """Give rows without an image that of their pair; one query for those whose pair was not read."""
     bare = [row for row in rows if row.image_id is None]
     unread = {row.pair_id for row in bare if "pair" not in row._state.fields_cache}
-    pairs = apps.get_model("annotator", "Pair").objects.filter(pk__in=unread) if unread else ()
-    images = dict(pairs.values_list("pk", "image_id")) if unread else {}
+    pairs = apps.get_model("annotator", "Pair").objects.filter(pk__in=unread)
+    images: dict[int, int] = dict(pairs.values_list("pk", "image_id")) if unread else {}
     for row in bare:
         read = images.get(row.pair_id)
         row.image_id = row.pair.image_id if read is None else read
