@@ -67,7 +67,8 @@ class SettledNow:
             columns = ("pk", "sha256", "width", "height", "split", "original_name")
             for place, row in enumerate(Image.objects.filter(pk__in=some).order_by("sha256").values_list(*columns)):
                 on_image(start + place, len(ids))
-                yield _settled(*row[1:], pairs[row[0]])
+                image, sha256, width, height, split, name = row
+                yield _settled(sha256, width, height, split, name, pairs[image])
 
     def _pairs(self, images: Sequence[int]) -> dict[int, list[_Judged]]:
         found: dict[int, list[_Judged]] = {image: [] for image in images}
@@ -83,8 +84,9 @@ class SettledThen:
     """A snapshot, read from its documents; of its images only the names are asked for in the database."""
 
     def __init__(self, snapshot: Snapshot, *, concepts: Sequence[str] = ()) -> None:
-        self._snapshot, self.unsettled = snapshot, []
-        self._count, found = 0, {}
+        self._snapshot = snapshot
+        self.unsettled: list[str] = []
+        found: dict[str, int] = {}
         for row in self._rows():
             found[str(row["text_input"])] = int(row["queried_category"])
         wanted = set(concepts) or set(found)

@@ -19,8 +19,8 @@ LONGEST = 1 << 16
 def brush_rle(mask: Rle) -> list[int]:
     """The bytes of one mask, as the list of numbers that a task holds."""
     height, width = mask["size"]
-    borders = _borders(mask, width)
-    borders = np.concatenate([[0], borders * CHANNELS, [height * width * CHANNELS]])
+    turns = _borders(mask, width)
+    borders = np.concatenate([[0], turns * CHANNELS, [height * width * CHANNELS]])
     lengths, values = np.diff(borders), np.arange(borders.size - 1) % 2 * 255
     lengths, values = lengths[lengths > 0], values[lengths > 0]
     pieces = -(-lengths // LONGEST)

@@ -1,7 +1,6 @@
 """What every writer is given and writes to. Plain values and files: no Django."""
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from annotator.data.formats.records import Category, ImageRecord
 
 # Roboflow calls the validation split's folder so.
 FOLDERS = {"val": "valid"}
+CHUNK_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,5 +129,5 @@ def numbers_of(categories: Sequence[Category]) -> Mapping[str, int]:
 def _read(file: IO[bytes]) -> Iterator[bytes]:
     with file:
         file.seek(0)
-        while chunk := file.read(shutil.COPY_BUFSIZE):
+        while chunk := file.read(CHUNK_BYTES):
             yield chunk

@@ -68,7 +68,9 @@ class YoloDetectWriter(YoloWriter):
 
 def split_folders(splits: set[str]) -> tuple[dict[str, str], list[str]]:
     """Each split's folder, with `train` and `val` always among them, as YOLO asks for; and what that took."""
-    folders = {split: f"images/{split}" for split in ("train", "val", "test", "holdout") if split in splits}
+    folders: dict[str, str] = {
+        split: f"images/{split}" for split in ("train", "val", "test", "holdout") if split in splits
+    }
     told = []
     for needed, others in (("train", ("val", "test", "holdout")), ("val", ("train",))):
         if needed not in folders:
