@@ -13,6 +13,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("label_studio") is not None)
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings_xdist_suffix():
+    """Side by side every worker has a folder, hence a database, of its own (tests/settings.py): it keeps its name."""
+
+
 @pytest.fixture
 def barn(db) -> factories.Barn:
     """A project with the concept "chicken", an annotator, a reviewer and an admin."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Exists, OuterRef
@@ -94,14 +95,15 @@ def truth_write(*, verdicts: Mapping[int, Mapping[Concept, Verdict]], job: Job) 
     return outcome
 
 
-def _pairs(verdicts: Mapping[int, Mapping[Concept, Verdict]]) -> dict[tuple[int, int], Pair]:
+def _pairs(verdicts: Mapping[int, Mapping[Concept, Verdict]]) -> dict[tuple[int, int], Any]:
+    """The pairs spoken of, by image and concept, each with `.in_hand`: whether it has an open task."""
     concepts = {concept.pk for of_image in verdicts.values() for concept in of_image}
     open_task = Task.objects.filter(pair=OuterRef("pk"), state__in=Task.OPEN_STATES)
     rows = Pair.objects.filter(image__in=list(verdicts), concept__in=concepts).annotate(in_hand=Exists(open_task))
     return {(row.image_id, row.concept_id): row for row in rows}
 
 
-def _settle(pair: Pair, verdict: Verdict, job: Job, outcome: TruthOutcome) -> None:
+def _settle(pair: Any, verdict: Verdict, job: Job, outcome: TruthOutcome) -> None:
     """`in_hand` and `truth` are looked at again by the update itself: somebody may have come between."""
     own = pair.settled_by_import_id == job.pk
     if pair.truth == Pair.Truth.UNSEEN or own:
@@ -142,7 +144,7 @@ def _is_same(pair: Pair, verdict: Verdict) -> bool:
     return pair.truth == verdict.truth and sorted(one["mask"]["counts"] for one in pair.instances) == said
 
 
-def _sketch(pair: Pair, verdict: Verdict, job: Job, outcome: TruthOutcome) -> list[tuple[Pair, str]]:
+def _sketch(pair: Any, verdict: Verdict, job: Job, outcome: TruthOutcome) -> list[tuple[Pair, str]]:
     """What is known of a pair that stays open is kept for the person who settles it; the pair and why to ask."""
     if verdict.why == UNDECIDED:
         outcome.withheld += 1
@@ -194,7 +196,7 @@ def unknown_in(record: ImageRecord, concepts: ConceptMap) -> list[str]:
 
 def instance_row(instance: Instance) -> dict:
     """As pairs keep it. `coarse`: a box that stands for a mask until somebody draws one."""
-    row = {
+    row: dict[str, Any] = {
         "mask": dict(instance.mask),
         "origin": "imported",
         "prompts": [],

@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
 from annotator.common.errors import ImportRefusedError
-from annotator.data.formats.records import ImageRecord, unique_names
+from annotator.data.formats.records import UniqueNames
 from annotator.data.image_files import image_path
 from annotator.data.image_store import StoredFile, image_add, image_file_store
 from annotator.data.previews import preview_path
@@ -258,7 +258,8 @@ def test_I06_twins_in_composed_and_decomposed_letters_are_two_images_with_names_
         image_add(project=barn.project, stream=stream, name=unicodedata.normalize(form, "Hühner.png"))
     names = [image.original_name for image in barn.project.images.all()]
     assert names == [unicodedata.normalize("NFC", "Hühner.png")] * 2
-    assert len(set(unique_names([ImageRecord(str(n), 1, 1, name=name) for n, name in enumerate(names)]))) == 2
+    given = UniqueNames()
+    assert len({given.taken(name) for name in names}) == 2
 
 
 @pytest.mark.parametrize("ending", [".jfif", ".jpe", ".JPG", ".mpo", ".dib"])

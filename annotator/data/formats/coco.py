@@ -220,8 +220,9 @@ def _extent(row: dict) -> tuple[float, float]:
     segmentation = row.get("segmentation")
     if isinstance(segmentation, dict):
         size = segmentation.get("size")
-        good = isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size)
-        return (size[1], size[0]) if good else (0.0, 0.0)
+        if isinstance(size, list) and len(size) == 2 and all(type(side) is int for side in size):
+            return size[1], size[0]
+        return 0.0, 0.0
     try:
         parts = [np.asarray(part).reshape(-1, 2) for part in polygons_of(segmentation)]
     except MaskError:

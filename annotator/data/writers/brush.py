@@ -21,8 +21,8 @@ def brush_rle(mask: Rle) -> list[int]:
     height, width = mask["size"]
     turns = _borders(mask, width)
     borders = np.concatenate([[0], turns * CHANNELS, [height * width * CHANNELS]])
-    lengths, values = np.diff(borders), np.arange(borders.size - 1) % 2 * 255
-    lengths, values = lengths[lengths > 0], values[lengths > 0]
+    runs, shades = np.diff(borders), np.arange(borders.size - 1) % 2 * 255
+    lengths, values = runs[runs > 0], shades[runs > 0]
     pieces = -(-lengths // LONGEST)
     run = np.repeat(np.arange(lengths.size), pieces)
     sizes = np.full(run.size, LONGEST)
