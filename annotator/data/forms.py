@@ -186,6 +186,6 @@ class ExportForm(PlainForm):
     def clean(self) -> dict[str, Any]:
         """A choice of the format's own, such as `coco masks polygon`, is apart from its name."""
         data = super().clean() or self.cleaned_data
-        name, *choice = data.get("format", "").split()
+        name, *choice = data.get("format", "").split() or [""]
         more = {choice[0]: choice[1]} if choice else {}
         return {**data, "format": name, **more}

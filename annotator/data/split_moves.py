@@ -115,7 +115,7 @@ def _reads(project: Project) -> Iterable[tuple[_Reader, frozenset[str] | None]]:
 def _hashes(snapshot: Snapshot) -> frozenset[str] | None:
     try:
         return _hashes_kept(snapshot.content_hash, snapshot.pk)
-    except (OSError, ValueError, KeyError):
+    except (RoostError, OSError, ValueError, KeyError):
         log.warning("The documents of snapshot %s can't be read; older images count as used.", snapshot.number)
         return None
 

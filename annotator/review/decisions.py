@@ -103,7 +103,8 @@ def _store(review: Review, fixed: Annotation | None) -> Review:
         review.fixed = fixed
         pair_answers_compare(annotation=fixed)
     review.save(force_insert=True)
-    if review.decision != Decision.APPROVE:
+    # What was said of a pair whose answer is known tells of the person, not of the pair.
+    if review.decision != Decision.APPROVE and review.annotation.task.lane != Task.Reason.KNOWN_ANSWER:
         Pair.objects.filter(pk=review.annotation.pair_id).update(was_corrected=True)
     if state == Task.State.APPROVED:
         pair_settle(annotation=fixed or review.annotation)

@@ -7,7 +7,7 @@ from django.urls import URLPattern, get_resolver, reverse
 
 from annotator.api_urls import urlpatterns
 from annotator.common.errors import RoostError
-from annotator.models import Membership, Task
+from annotator.models import BulkAction, Membership, Task
 from annotator.people.services import member_set
 from annotator.people.tokens import token_create
 from tests import factories
@@ -16,7 +16,9 @@ OPEN = {"api-schema", "api-unknown"}
 METHODS = {"api-projects": ("get",), "api-project": ("get",), "api-reviews": ("get",), "api-task": ("get",)}
 METHODS |= dict.fromkeys(("api-certain", "api-concepts", "api-progress", "api-annotation", "api-job"), ("get",))
 METHODS |= {"api-draft": ("put", "delete")}
-METHODS |= {"api-job-file": ("get",)}
+METHODS |= {"api-job-file": ("get",), "api-splits": ("get",), "api-snapshot": ("get", "patch")}
+METHODS |= {"api-snapshot-diff": ("get",)}
+METHODS |= dict.fromkeys(("api-images", "api-feeds", "api-snapshots"), ("get", "post"))
 # The least role that is not told 403. Everything else of a stranger's project is 404.
 POLICY = {
     "api-projects": "anybody",
@@ -41,7 +43,7 @@ POLICY = {
     "api-review": "reviewer",
     "api-job": "annotator",
     "api-job-cancel": "admin",
-    "api-job-file": "annotator",
+    "api-job-file": "reviewer",  # an export's; a prediction's is any member's
     "api-concepts": "annotator",
     "api-concept-rename": "admin",
     "api-concept-merge": "admin",
@@ -50,13 +52,29 @@ POLICY = {
     "api-mine": "admin",
     "api-suspects": "admin",
     "api-incomplete": "admin",
-    "api-snapshots": "admin",
+    "api-snapshots": "annotator",
+    "api-snapshot": "annotator",
+    "api-snapshot-publish": "admin",
+    "api-snapshot-diff": "annotator",  # unless they may be asked what is in it
+    "api-images": "annotator",
+    "api-images-act": "reviewer",
+    "api-change-undo": "admin",  # or the reviewer who did it
+    "api-imports": "admin",
+    "api-import-undo": "admin",
+    "api-exports": "reviewer",
+    "api-feeds": "annotator",
+    "api-splits": "annotator",
+    "api-splits-mend": "admin",
     "api-holdout": "admin",
     "api-retrain": "admin",
     "api-predict": "admin",
     "api-promote": "admin",
     "api-rollback": "admin",
 }
+# Where writing wants more than reading.
+WRITES = dict.fromkeys(("api-snapshots", "api-snapshot", "api-images", "api-feeds"), "admin")
+# What the rows of these tests can't do for the address, though the role may: there is nothing to undo, diff or send.
+NOTHING_THERE = {"no_previous", "no_export", "absent_package", "snapshot_gone"}
 RANK = ["anybody", "annotator", "reviewer", "admin"]
 ROUTES = [pattern.name for pattern in urlpatterns if isinstance(pattern, URLPattern) and pattern.name not in OPEN]
 OPERATIONS = [(name, method) for name in ROUTES for method in METHODS.get(name, ("post",))]
@@ -69,7 +87,14 @@ def rows(barn) -> dict[str, object]:
     done = factories.make_annotation(factories.make_task(barn.project), barn.admin)
     job = factories.make_job(barn.project, state="succeeded")
     ids = {"task_id": task.pk, "annotation_id": done.pk, "job_id": job.pk, "concept_id": barn.chicken.pk}
-    return {"slug": barn.project.slug, **ids}
+    snapshot = factories.make_snapshot(barn.project)
+    change = BulkAction.objects.create(project=barn.project, user=barn.admin, kind="queue", done=1)
+    more = {"number": snapshot.number, "other": str(snapshot.number), "change_id": change.pk}
+    return {"slug": barn.project.slug, **ids, **more}
+
+
+def least_role(name: str, method: str) -> str:
+    return POLICY[name] if method == "get" else WRITES.get(name, POLICY[name])
 
 
 def call(client, name: str, method: str, ids: dict):
@@ -89,7 +114,7 @@ def test_signed_out_is_401(rows, api, name, method):
 
 @pytest.mark.parametrize(("name", "method"), [one for one in OPERATIONS if one[0] != "api-projects"])
 def test_outsider_gets_404_for_a_row_that_exists_and_for_one_that_does_not(barn, rows, api, name, method):
-    missing = dict.fromkeys(("task_id", "annotation_id", "job_id", "concept_id"), 10**6) | {"slug": "nowhere"}
+    missing = dict.fromkeys((*rows, "number"), 10**6) | {"slug": "nowhere", "other": "1000000"}
     foreign, absent = (call(api(barn.outsider), name, method, ids) for ids in (rows, missing))
     assert (foreign.status_code, absent.status_code) == (404, 404)
     assert foreign.json() == absent.json()
@@ -104,9 +129,9 @@ def test_outsider_sees_no_projects(barn, api):
 def test_role_below_the_policy_is_403_and_from_it_on_is_not(barn, rows, api, no_backend, name, method, role):
     user = factories.make_member(barn.project, role=role)
     answer = call(api(user), name, method, rows)
-    allowed = RANK.index(role) >= RANK.index(POLICY[name])
+    allowed = RANK.index(role) >= RANK.index(least_role(name, method))
     assert (answer.status_code != 403) == allowed, answer.content
-    assert answer.status_code not in (404, 405, 500) or answer.json()["error"]["code"] == "no_previous"
+    assert answer.status_code not in (404, 405, 500) or answer.json()["error"]["code"] in NOTHING_THERE
 
 
 @pytest.mark.parametrize(("name", "method"), OPERATIONS)

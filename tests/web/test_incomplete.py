@@ -52,11 +52,13 @@ def wire(rle: dict, **fields) -> dict:
 def test_snapshot_says_what_is_not_all_outlined_and_the_trainer_reads_it(barn):
     pair, whole = half_outlined(barn), factories.make_pair(barn.project, truth="present")
     folder = snapshot_folder(snapshot_create(project=barn.project, user=barn.admin))
-    rows = {row["id"]: row for row in json.loads((folder / "train.json").read_text())["images"]}
-    assert {pk: row["is_instance_exhaustive"] for pk, row in rows.items()} == {pair.pk: 0, whole.pk: 1}
+    rows = json.loads((folder / "train.json").read_text())["images"]
+    ids = {row["file_name"]: row["id"] for row in rows}
+    told = {row["file_name"]: row["is_instance_exhaustive"] for row in rows}
+    assert told == {pair.image.sha256: 0, whole.image.sha256: 1}
     split = TrainerSnapshot(folder).split("train")
-    assert {one.id for one in split.trainable} == {pair.pk, whole.pk}
-    assert [one.id for one in split.judged] == [whole.pk]
+    assert {one.id for one in split.trainable} == set(ids.values())
+    assert [one.id for one in split.judged] == [ids[whole.image.sha256]]
 
 
 def test_holdout_counts_only_what_can_judge(barn):

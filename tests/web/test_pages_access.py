@@ -4,6 +4,8 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from annotator.data.import_look import samples_folder
+from annotator.data.import_report import problems_path
 from annotator.models import AuditEvent, BulkAction, Concept, Feed, Job, Membership, Project, Task
 from annotator.page_urls import PROJECT, urlpatterns
 from tests import factories
@@ -106,12 +108,17 @@ def ids(barn, settings) -> dict[str, object]:
     predicted = factories.make_job(barn.project, kind=Job.Kind.PREDICT, **done_job)
     settings.EXPORTS_DIR.mkdir(parents=True, exist_ok=True)
     (settings.EXPORTS_DIR / "barn.zip").write_bytes(b"PK")
+    imported = factories.make_job(barn.project, kind=Job.Kind.IMPORT, state=Job.State.SUCCEEDED)
+    for path in (problems_path(imported), samples_folder(imported) / "1.webp"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
     return {
         "slug": barn.project.slug,
         "task_id": task.pk,
         "annotation_id": done.pk,
         "job_id": run.job_id,
         "export_id": export.pk,
+        "import_id": imported.pk,
         "predicted_id": predicted.pk,
         "number": run.number,
         "other": run.snapshot.number,
@@ -128,6 +135,8 @@ def ids(barn, settings) -> dict[str, object]:
 def address(name: str, ids: dict) -> str:
     # Most numbers are a run's; a snapshot's is 1 as well.
     wanted = next(pattern for pattern in PROJECT if pattern.name == name).pattern.converters
+    if name.startswith("import-"):
+        ids = ids | {"job_id": ids["import_id"]}
     return reverse(name, kwargs={"slug": ids["slug"], **{key: ids[key] for key in wanted}})
 
 
