@@ -72,7 +72,7 @@ def test_one_button_imports_what_was_looked_at_with_the_classes_decided(barn, ex
     page = client.get(reverse("job", args=["barn", looked.pk])).content.decode()
     assert "called nearly so" in page
     assert samples_folder(looked).is_dir()
-    assert client.get(reverse("import-sample", args=["barn", looked.pk, 0]))["Content-Type"] == "image/webp"
+    assert client.get(reverse("import-sample-download", args=["barn", looked.pk, 0]))["Content-Type"] == "image/webp"
     answers = {"class-0": "chicken", "class-1": "-", "class-2": ""}
     answer = client.post(reverse("import-go", args=["barn", looked.pk]), answers)
     job = Job.objects.order_by("-pk").first()
@@ -98,5 +98,5 @@ def test_problems_come_in_groups_and_whole_as_a_file(barn, tmp_path, signed_in):
     job.refresh_from_db()
     [group] = job.report["problem_groups"]
     assert (group["count"], group["files"]) == (30, [f"{number:02}.jpg" for number in range(5)])
-    told = signed_in(barn.admin).get(reverse("import-problems", args=["barn", job.pk]))
+    told = signed_in(barn.admin).get(reverse("import-problems-download", args=["barn", job.pk]))
     assert len(b"".join(told.streaming_content).splitlines()) == 30

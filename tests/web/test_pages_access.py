@@ -17,8 +17,8 @@ POLICY = {
     "images": ("annotator", BOTH),  # posting is the admins'
     "import-go": ("admin", POST),
     "import-undo": ("admin", POST),
-    "import-problems": ("admin", GET),
-    "import-sample": ("admin", GET),
+    "import-problems-download": ("admin", GET),
+    "import-sample-download": ("admin", GET),
     "images-act": ("reviewer", POST),
     "changes": ("reviewer", GET),
     "change-undo": ("reviewer", POST),
