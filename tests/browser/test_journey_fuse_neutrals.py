@@ -52,7 +52,8 @@ def make_project(stack: Stack, page: Page) -> None:
 
 def import_export(stack: Stack, page: Page) -> None:
     page.goto(f"{stack.url}/p/panels/images/")
-    page.get_by_label("Roboflow or COCO export").check()
+    page.get_by_label("Pictures, and whatever annotations lie beside them").check()
+    page.get_by_label("Of each class that is outlined in a picture, every object is").check()
     page.locator("input[type=file]").set_input_files(
         {"name": "fuse neutrals.zip", "mimeType": "application/zip", "buffer": zipped(EXPORT)}
     )

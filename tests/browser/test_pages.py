@@ -149,16 +149,26 @@ def test_question_before_a_big_action_can_be_answered_no(stage):
 
 def test_wrong_upload_shows_its_sentence_and_a_right_one_becomes_a_job(stage):
     page = stage.page_for(stage.barn.admin, "images/")
-    page.get_by_label("Roboflow or COCO export").check()
     hen = {"name": "hen.png", "mimeType": "image/png", "buffer": factories.image_bytes()}
-    page.locator("input[type=file]").set_input_files(hen)
+    zipped = {"name": "hens.zip", "mimeType": "application/zip", "buffer": b"PK"}
+    page.locator("input[type=file]").set_input_files([hen, zipped])
     page.get_by_role("button", name="Import", exact=True).click()
-    page.get_by_text("An export comes as one zip").wait_for()
-    page.get_by_label("Images: files, one zip of them").check()
+    page.get_by_text("Send one zip by itself").wait_for()
+    page.get_by_label("Pictures alone").check()
     page.locator("input[type=file]").set_input_files(hen)
     page.get_by_role("button", name="Import", exact=True).click()
     page.get_by_role("heading", name="Import #").wait_for()
-    assert Job.objects.get().kind == Job.Kind.IMPORT
+    job = Job.objects.get()
+    assert (job.kind, job.params["dry_run"]) == (Job.Kind.IMPORT, False)
+
+
+def test_look_first_sends_the_look_and_no_import(stage):
+    page = stage.page_for(stage.barn.admin, "images/")
+    hen = {"name": "hen.png", "mimeType": "image/png", "buffer": factories.image_bytes()}
+    page.locator("input[type=file]").set_input_files(hen)
+    page.get_by_role("button", name="Look first").click()
+    page.get_by_role("heading", name="Import #").wait_for()
+    assert Job.objects.get().params["dry_run"] is True
 
 
 def test_filter_applies_when_chosen(stage, busy_barn):

@@ -1,7 +1,7 @@
 // The import form with a bar that moves: a large zip takes a while to arrive.
 import { showToast } from "./page.js";
 
-function send(form) {
+function send(form, button) {
   const bar = form.querySelector(".upload-progress");
   const state = form.querySelector("[data-upload-state]");
   const request = new XMLHttpRequest();
@@ -14,7 +14,7 @@ function send(form) {
   });
   request.addEventListener("load", () => finish(form, request));
   request.addEventListener("error", () => giveUp(form, "The upload broke off. Nothing was imported; try again."));
-  request.send(new FormData(form));
+  request.send(new FormData(form, button)); // which of the two buttons: look first, or import
 }
 
 // A refused form comes back as the whole page: show it with its sentences beside the fields.
@@ -34,15 +34,19 @@ function finish(form, request) {
 function giveUp(form, sentence) {
   form.querySelector(".upload-progress").hidden = true;
   form.querySelector("[data-upload-state]").textContent = "";
-  form.querySelector("button[type=submit]").disabled = false;
+  setDisabled(form, false);
   showToast(sentence);
+}
+
+function setDisabled(form, isDisabled) {
+  for (const button of form.querySelectorAll("button[type=submit]")) button.disabled = isDisabled;
 }
 
 function watch(form) {
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    form.querySelector("button[type=submit]").disabled = true;
-    send(form);
+    send(form, event.submitter);
+    setDisabled(form, true);
   });
 }
 
