@@ -88,8 +88,9 @@ def _singular(plain: str) -> str:
 
 
 def look_classes(rows: Sequence[Mapping[str, Any]], documents: Sequence[Document]) -> Classes[str]:
-    """As the import would match them now: a proposal that nobody has taken up is undecided."""
-    mapped = {row["name"]: row["concept"] for row in rows if row["how"] in ("decided", "concept", "synonym", "new")}
+    """As the page offers them: proposals are taken, since its button takes them up."""
+    taken = ("decided", "concept", "synonym", "new", "alike")
+    mapped = {row["name"]: row["concept"] for row in rows if row["how"] in taken}
     left_out = {row["name"] for row in rows if row["how"] == "left out"}
     undecided = [row["name"] for row in rows if row["name"] not in mapped and row["name"] not in left_out]
     below = below_of(one for document in documents for one in document.categories)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -253,17 +254,28 @@ def test_killed_command_goes_on_and_leaves_nothing_in_the_store(tmp_path, backen
     before = _stored()
     command = [sys.executable, "manage.py", "predict", str(folder), "--out", str(tmp_path / "out")]
     words = ["--version", "tiny", "--concepts", "chicken,duck", "--threshold", "0"]
-    first, is_dead = threading.Lock(), threading.Event()
+    journal = tmp_path / "out" / ".journal.jsonl"
+    one_at_a_time, is_dead, written = threading.Lock(), threading.Event(), [-1]
 
-    def first_alone(_: int) -> int:
-        return 200 if first.acquire(blocking=False) or is_dead.wait(PATIENCE_S) else 503
+    def lines() -> int:
+        return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
-    with backend_door(backend.base_url, status=first_alone) as door:
+    def until_some_are_written(_: int) -> int:
+        """Let calls through one after the other, until the journal has three lines."""
+        with one_at_a_time:
+            while lines() <= 2 and not is_dead.is_set():
+                if lines() > written[-1]:
+                    written.append(lines())
+                    return 200
+                time.sleep(0.05)
+        is_dead.wait(PATIENCE_S)
+        return 503
+
+    with backend_door(backend.base_url, status=until_some_are_written) as door:
         env = {**os.environ, "DJANGO_SETTINGS_MODULE": "annotator.settings", "ROOST_MLBACKEND_URL": door.url}
         child = subprocess.Popen([*command, *words], cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
-        journal = tmp_path / "out" / ".journal.jsonl"
-        wait_until(lambda: journal.exists() and journal.read_bytes().count(b"\n") > 2)
-        wait_until(lambda: len(door.calls) > 1)
+        wait_until(lambda: lines() > 2)
+        wait_until(lambda: len(door.calls) > len(written) - 1)
         child.send_signal(signal.SIGKILL)
         child.wait()
         is_dead.set()
