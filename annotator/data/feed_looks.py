@@ -22,11 +22,11 @@ from annotator.jobs.kinds import sweep
 from annotator.jobs.services import job_enqueue
 from annotator.models import Feed, FeedFile, Job
 from annotator.queue.mining import mining_start
+from toolbox.pixels import IMAGE_ENDINGS
 
 from .buckets import is_bucket
 from .feed_import import key_of
 from .feed_judging import feed_judge
-from .formats.records import IMAGE_ENDINGS
 from .named_sources import source_of_job
 
 log = logging.getLogger(__name__)

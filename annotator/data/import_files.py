@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
-from .formats.records import IMAGE_ENDINGS, Problem
+from toolbox.pixels import IMAGE_ENDINGS
+
+from .formats.records import Problem
 from .import_documents import Gathered, documents_gathered
 from .sources import ImportSource
 

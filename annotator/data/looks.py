@@ -33,10 +33,6 @@ def as_numbers(looks: Sequence[str]) -> np.ndarray:
     return np.array([int(look, 16) for look in looks], dtype=np.uint64)
 
 
-def bits_apart(one: str, other: str) -> int:
-    return (int(one, 16) ^ int(other, 16)).bit_count()
-
-
 class Union(Generic[Key]):
     """Sets that grow together; `root` names a set by one of its members."""
 

@@ -16,8 +16,9 @@ import numpy as np
 from django.db import connection
 
 from annotator.models import Project
+from toolbox.look import looks_apart
 
-from .looks import ALIKE_BITS, NearLooks, Union, alike_sets, as_numbers, bits_apart, is_telling
+from .looks import ALIKE_BITS, NearLooks, Union, alike_sets, as_numbers, is_telling
 
 SECONDS_APART = 10.0
 # Of a burst each is compared with so many after it: a chain is enough.
@@ -97,7 +98,7 @@ class SceneIndex:
         assert one.captured_at is not None
         at, taken = one.captured_at.timestamp(), self._taken[one.source]
         window = taken[bisect_left(taken, (at - SECONDS_APART,)) : bisect_left(taken, (at + SECONDS_APART, 2**63))]
-        return [pk for _, pk, look in window if bits_apart(look, one.look) <= ALIKE_BITS]
+        return [pk for _, pk, look in window if looks_apart(look, one.look) <= ALIKE_BITS]
 
 
 def scene_index(*, project: Project) -> SceneIndex:
@@ -174,7 +175,7 @@ def _taken_together(rows: Sequence[Row], telling: Sequence[int]) -> Iterator[tup
         for other_source, later, other in timed[start + 1 : start + 1 + NEXT_COMPARED]:
             if other_source != source or later - at > SECONDS_APART:
                 break
-            if bits_apart(rows[place].look, rows[other].look) <= ALIKE_BITS:
+            if looks_apart(rows[place].look, rows[other].look) <= ALIKE_BITS:
                 yield place, other
 
 

@@ -14,10 +14,10 @@ from annotator.common.batches import batched
 from annotator.common.errors import BackendError, ImportRefusedError, JobCancelled
 from annotator.common.masks import rle_box_xyxy
 from annotator.common.patience import asked_patiently
-from annotator.data.formats.records import IMAGE_ENDINGS
 from annotator.data.image_store import StoredFile
 from annotator.data.sources import ImportSource
 from annotator.ml_client import ImagePrediction
+from toolbox.pixels import IMAGE_ENDINGS
 
 from .journal import Journal, JournalHeader, documents_write, names_hash
 from .temporary_images import TemporaryImages, temporary_images_opened

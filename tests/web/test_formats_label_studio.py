@@ -131,7 +131,7 @@ def test_region_without_a_label_leaves_every_class_open(tmp_path):
 @pytest.mark.parametrize(
     ("data", "address"),
     [
-        ({"image": "s3://bucket/farm/a 1.jpg"}, "s3://bucket/farm/a 1.jpg"),
+        ({"image": "s3://bucket/barn/a 1.jpg"}, "s3://bucket/barn/a 1.jpg"),
         ({"photo_of_hen": "https://x.example/h/a.jpg?sig=1", "note": "brown"}, "https://x.example/h/a.jpg?sig=1"),
         ({"url": "/data/local-files/?d=farm%2Fa.jpg"}, "/data/local-files/?d=farm%2Fa.jpg"),
         ({"img": "/tasks/4/resolve/?fileuri=czM6Ly9i"}, "/tasks/4/resolve/?fileuri=czM6Ly9i"),

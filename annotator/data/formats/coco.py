@@ -14,6 +14,7 @@ import numpy as np
 from annotator.common.errors import MaskError
 from annotator.common.masks import Rle, polygons_to_rle, rle_area, rle_checked
 
+from . import shapes
 from .documents import Document, Listed, Size
 from .records import Category, Dataset, ImageRecord, Instance, Problem
 from .tables import Tables, ids_of, row_of, tables_of
@@ -194,25 +195,8 @@ def _original_name(row: dict, file_name: str) -> str:
 
 
 def unfit(said: Size | None, found: Size, annotations: list[dict]) -> str:
-    """Why masks made for a picture of the size that the document says can't be laid on this one; else empty.
-
-    Swapped sides: the document was made for the picture as the sensor saw it, before EXIF turned it. Its outlines may
-    be upright all the same; that is certain only where one would not fit otherwise.
-    """
-    if said is None or said == found:
-        return ""
-    if said != found[::-1]:
-        says, has = f"{said[0]} x {said[1]}", f"{found[0]} x {found[1]}"
-        return f"The document says {says} px, the image has {has}. Its masks were left out."
-    extents = [_extent(row) for row in annotations]
-    fits_upright = all(x <= found[0] and y <= found[1] for x, y in extents)
-    fits_sensor = all(x <= said[0] and y <= said[1] for x, y in extents)
-    if fits_upright and not fits_sensor:
-        return ""
-    return (
-        f"The document says {said[0]} x {said[1]} px, the picture is {found[0]} x {found[1]} px: its EXIF orientation "
-        "turns it. Which way up the masks were drawn can't be told, so they were left out; export with upright sizes."
-    )
+    """Why masks made for a picture of the size `said` can't be laid on this one; else empty (shapes.unfit)."""
+    return shapes.unfit(said, found, (_extent(row) for row in annotations))
 
 
 def _extent(row: dict) -> tuple[float, float]:

@@ -9,11 +9,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from annotator.common.errors import ImportRefusedError
+from toolbox.pixels import IMAGE_ENDINGS
 
 from .coco import split_named
 from .documents import Listed, Size
 from .labelme_shapes import objects_of, objects_read, points_of
-from .records import IMAGE_ENDINGS, Category, ImageRecord, Problem, json_read
+from .records import Category, ImageRecord, Problem, json_read
 from .shapes import NO_LABEL, unfit
 from .texts import Texts
 from .values import whole_of

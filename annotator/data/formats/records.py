@@ -8,7 +8,6 @@ from annotator.common.errors import ImportRefusedError
 from annotator.common.masks import Rle
 
 MAX_JSON_BYTES = 512 * 1024 * 1024
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".jfif", ".jpe", ".mpo")
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from annotator.common.errors import ImportRefusedError
+from toolbox.pixels import IMAGE_ENDINGS
 
 from . import yolo
 from .coco import split_named
 from .documents import Listed, Refused, Size
-from .records import IMAGE_ENDINGS, Category, ImageRecord, Problem
+from .records import Category, ImageRecord, Problem
 from .texts import Texts
 from .yolo_names import MAX_BYTES, DataFile, data_file_read, is_data_file, plain_names
 from .yolo_splits import splits_of
