@@ -116,7 +116,7 @@ class _Intake:
         self._incoming.append(incoming)
         try:
             with opener() as stream:
-                sha256, size = _copied(stream, incoming)
+                sha256, size = stream_copied(stream, incoming)
         except ImportRefusedError as refused:
             incoming.unlink(missing_ok=True)
             self._entries.append(refused)
@@ -303,7 +303,7 @@ def printable(name: str) -> str:
     return "".join(character if character.isprintable() else "�" for character in composed).strip()
 
 
-def _copied(stream: Readable, target: Path) -> tuple[str, int]:
+def stream_copied(stream: Readable, target: Path) -> tuple[str, int]:
     """Copy while hashing; refuses before the first byte is written what cannot be an image at all."""
     digest, size = hashlib.sha256(), 0
     with target.open("wb") as file:

@@ -5,7 +5,8 @@ Nothing is stored but sample pictures for the page; sizes are the documents' own
 
 import shutil
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,13 @@ from annotator.common.masks import decode_rle
 from annotator.concepts.selectors import concepts_by_name, plain_name
 from annotator.jobs.services import JobContext
 from annotator.models import Concept, Job
-from toolbox.pixels import PixelsError, pixels_read
+from toolbox.pixels import pixels_read
 
+from .decoders import decoders
 from .formats.documents import Document, Size
 from .formats.records import ImageRecord, Problem
+from .image_files import incoming_path
+from .image_store import stream_copied
 from .import_documents import Word
 from .import_files import files_gathered
 from .import_report import Tally
@@ -30,7 +34,6 @@ from .sources import ImportSource
 from .verdicts import ONLY_BOXES, UNDECIDED, Classes, Mention, Verdict, Vouch, below_of, verdicts_of
 
 SAMPLES, SAMPLE_SIDE_PX = 8, 480
-READ_BYTES = 1024 * 1024
 TINTS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
 
 
@@ -141,18 +144,30 @@ class _Look:
         return mentions
 
     def _size(self, file: str) -> Size | None:
-        pixels = self._pixels(file)
-        return None if pixels is None else (pixels.shape[1], pixels.shape[0])
+        with self._probed(file) as (_, found):
+            return (found["width"], found["height"]) if found else None
 
-    def _pixels(self, file: str) -> np.ndarray | None:
-        content = bytearray()
+    @contextmanager
+    def _probed(self, file: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """A copy of the file, and what the decoding child says of it; nothing where the import would refuse it.
+
+        The import itself says what is wrong with such a file.
+        """
+        incoming = incoming_path()
         try:
             with self._source.open(file) as stream:
-                while chunk := stream.read(READ_BYTES):
-                    content += chunk
-            return pixels_read(bytes(content), max_pixels=settings.MAX_IMAGE_PIXELS)
-        except (PixelsError, ImportRefusedError, KeyError, OSError):
-            return None  # the import itself says what is wrong with it
+                stream_copied(stream, incoming)
+            found = decoders.probe_started(incoming).result()
+        except (ImportRefusedError, KeyError, OSError):
+            found = {"refused": ""}
+        try:
+            yield incoming, {} if "refused" in found else found
+        finally:
+            incoming.unlink(missing_ok=True)
+
+    def _pixels(self, file: str) -> np.ndarray | None:
+        with self._probed(file) as (path, found):
+            return pixels_read(path, max_pixels=settings.MAX_IMAGE_PIXELS) if found else None
 
     def _sample(self, file: str, records: Sequence[ImageRecord], folder: Path, number: int) -> list[dict[str, Any]]:
         pixels = self._pixels(file)

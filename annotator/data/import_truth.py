@@ -165,6 +165,7 @@ def _sketch(pair: Any, verdict: Verdict, job: Job, outcome: TruthOutcome) -> lis
 
 def _queue(sketched: Iterable[tuple[Pair, str]], project: Project) -> None:
     """By hand, so that mining leaves it; the model's proposals would stand beside the ones that the import brought."""
+    number = round_current(project=project)
     tasks = [
         Task(
             project=project,
@@ -172,7 +173,7 @@ def _queue(sketched: Iterable[tuple[Pair, str]], project: Project) -> None:
             lane=Task.Reason.MANUAL,
             reasons=[{"kind": "import", "value": 0.0, "words": f"Imported, and open: {why}"}],
             priority=1.0,
-            round=round_current(project=project),
+            round=number,
         )
         for pair, why in sketched
     ]
