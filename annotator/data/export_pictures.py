@@ -18,6 +18,8 @@ def upright_bytes(path: Path) -> bytes | None:
     """The picture written anew, upright and without its metadata; None where no flag turns it."""
     try:
         with Image.open(path) as picture:
+            if picture.format == "PNG":
+                picture.load()  # its EXIF may follow the pixels
             if picture.getexif().get(ORIENTATION, 1) in (0, 1):
                 return None
             kind = "JPEG" if picture.format == "MPO" else str(picture.format)

@@ -7,12 +7,11 @@ from django.conf import settings
 from PIL import Image as Pixels
 
 from toolbox.files import written_whole
-from toolbox.pixels import ORIENTATION, is_shown_alike, orientation_of, picture_opened, rgb_upright
+from toolbox.pixels import is_shown_alike, picture_opened, rgb_upright
 
 from .image_files import image_file
 
 PNG_EFFORT = 1  # of 9: twice as fast as usual, a tenth larger
-JPEG_QUALITY = 95
 
 
 def full_picture(sha256: str) -> tuple[Path, str]:
@@ -28,45 +27,11 @@ def full_picture(sha256: str) -> tuple[Path, str]:
     return path, "image/png"
 
 
-def exported_picture(sha256: str) -> tuple[Path, str]:
-    """For other tools, of which many don't know EXIF's orientation: a file with the row's size that is not turned.
-
-    And how its name must end, or "" where the file is the original: it is, byte for byte, unless it has to be turned.
-    A JPEG stays one (quality 95, colours at full size) with its EXIF but for the orientation; others become PNG.
-    """
-    original = image_file(sha256)
-    if not (form := _turned_form(sha256)):
-        return original, ""
-    path = _kept("upright", sha256, form)
-    if not path.exists():
-        with picture_opened(original, max_pixels=settings.MAX_IMAGE_PIXELS) as image:
-            upright = rgb_upright(image)
-            upright.info = {}
-            exif = image.getexif()
-            exif.pop(ORIENTATION, None)  # after the turning, which reads it
-            if form == ".jpg":
-                _write(upright, path, "JPEG", quality=JPEG_QUALITY, subsampling=0, exif=exif)
-            else:
-                _write(upright, path, "PNG", compress_level=PNG_EFFORT)
-    return path, form
-
-
 # A picture never changes under its hash, so the answers never do.
 @lru_cache(maxsize=100_000)
 def _is_shown_alike(sha256: str) -> bool:
     with picture_opened(image_file(sha256), max_pixels=settings.MAX_IMAGE_PIXELS, at_least_px=1) as image:
         return is_shown_alike(image)
-
-
-@lru_cache(maxsize=100_000)
-def _turned_form(sha256: str) -> str:
-    """The ending of its upright copy; "" when it needs none."""
-    with Pixels.open(image_file(sha256)) as image:
-        if image.format == "PNG":
-            image.load()  # its EXIF may follow the pixels
-        if orientation_of(image) == 1:
-            return ""
-        return ".jpg" if image.format in ("JPEG", "MPO") else ".png"
 
 
 def _kept(kind: str, sha256: str, ending: str) -> Path:
