@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import zipfile
 from pathlib import Path
 
@@ -255,30 +254,28 @@ def test_killed_command_goes_on_and_leaves_nothing_in_the_store(tmp_path, backen
     command = [sys.executable, "manage.py", "predict", str(folder), "--out", str(tmp_path / "out")]
     words = ["--version", "tiny", "--concepts", "chicken,duck", "--threshold", "0"]
     journal = tmp_path / "out" / ".journal.jsonl"
-    one_at_a_time, is_dead, written = threading.Lock(), threading.Event(), [-1]
+    is_held, is_dead = threading.Event(), threading.Event()
 
     def lines() -> int:
         return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
-    def until_some_are_written(_: int) -> int:
-        """Let calls through one after the other, until the journal has three lines."""
-        with one_at_a_time:
-            while lines() <= 2 and not is_dead.is_set():
-                if lines() > written[-1]:
-                    written.append(lines())
-                    return 200
-                time.sleep(0.05)
+    def first_two_only(call: int) -> int:
+        """Two are under way at once and come in either order; every later one waits for the kill."""
+        if call <= 2:
+            return 200
+        is_held.set()
         is_dead.wait(PATIENCE_S)
         return 503
 
-    with backend_door(backend.base_url, status=until_some_are_written) as door:
+    with backend_door(backend.base_url, status=first_two_only) as door:
         env = {**os.environ, "DJANGO_SETTINGS_MODULE": "annotator.settings", "ROOST_MLBACKEND_URL": door.url}
         child = subprocess.Popen([*command, *words], cwd=ROOT, env=env, stdout=subprocess.DEVNULL)
-        wait_until(lambda: lines() > 2)
-        wait_until(lambda: len(door.calls) > len(written) - 1)
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        is_dead.set()
+        try:
+            wait_until(lambda: lines() > 1 and is_held.is_set())
+        finally:
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            is_dead.set()
     assert set(_stored()) > set(before)
     _predict(folder, "--out", tmp_path / "out")
     assert _documents(tmp_path / "out") == _documents(tmp_path / "whole")
