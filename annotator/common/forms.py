@@ -16,3 +16,12 @@ def names_in(text: str) -> list[str]:
     """«chicken, duck» -> ["chicken", "duck"]; commas or lines between, each name once."""
     names = [" ".join(part.split()) for part in text.replace("\n", ",").split(",")]
     return list(dict.fromkeys(name for name in names if name))
+
+
+def fraction_in(text: str | None) -> float | None:
+    """0..1, or None for anything else."""
+    try:
+        value = float(text or "")
+    except ValueError:
+        return None
+    return value if 0 <= value <= 1 else None

@@ -35,7 +35,16 @@ Twice: TypeAlias = tuple[Pair, Pair]
 # From this overlap on two masks are one object that was drawn under both names.
 SAME_OBJECT_IOU = 0.9
 ROWS_A_WRITE = 500
-MOVED = ("truth", "truth_source", "instances", "is_exhaustive", "round", "settled_at", "hard_negative")
+MOVED = (
+    "truth",
+    "truth_source",
+    "instances",
+    "is_exhaustive",
+    "round",
+    "settled_at",
+    "hard_negative",
+    "settled_by_import",  # so that its undo takes it back here too
+)
 
 
 @transaction.atomic

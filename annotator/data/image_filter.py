@@ -12,6 +12,7 @@ from django.http import QueryDict
 from django.utils import timezone
 
 from annotator.common.access import REVIEWER, Person, has_role
+from annotator.common.forms import fraction_in
 from annotator.common.shell import whole_number
 from annotator.models import Image, Pair, Prediction, Project, Task
 from annotator.queue.model_errors import SURE_OF_INSTANCE, SURE_OF_NONE
@@ -100,8 +101,8 @@ def filter_parsed(asked: QueryDict) -> ImageFilter:
         origin=_one_of(asked, "origin", dict(ORIGINS)),
         state=_one_of(asked, "state", dict(STATES)),
         reason=_one_of(asked, "reason", reasons_shown()),
-        presence_low=_fraction(asked.get("presence_low")),
-        presence_high=_fraction(asked.get("presence_high")),
+        presence_low=fraction_in(asked.get("presence_low")),
+        presence_high=fraction_in(asked.get("presence_high")),
         person=whole_number(asked.get("person")),
         disagreement=_one_of(asked, "disagreement", dict(DISAGREEMENTS)),
         name=asked.get("name", "")[:NAME_LENGTH].replace("\x00", "").strip(),
@@ -115,14 +116,6 @@ def filter_parsed(asked: QueryDict) -> ImageFilter:
 def _one_of(asked: QueryDict, name: str, known: object) -> str:
     value = asked.get(name, "")
     return value if value in known else ""  # type: ignore[operator]
-
-
-def _fraction(text: str | None) -> float | None:
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if 0 <= value <= 1 else None
 
 
 def _day(text: str | None) -> date | None:

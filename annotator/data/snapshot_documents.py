@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from annotator.common.masks import Rle, rle_area, rle_box_xyxy
+from annotator.common.masks import Rle
 from annotator.models import Image, Pair
+
+from .writers.saco import annotation_row
 
 CATEGORIES = [{"id": 1, "name": "object"}]
 PAIRS_FILE = "pairs.jsonl"
@@ -124,7 +126,7 @@ def documents_write(*, folder: Path, pairs: Iterable[SettledPair]) -> Written:
                 document.counts["without_masks"] += 1
                 continue
             pair_id += 1
-            rows = [_annotation_row(annotation_id + n, pair_id, pair, mask) for n, mask in enumerate(pair.masks, 1)]
+            rows = [annotation_row(annotation_id + n, pair_id, mask) for n, mask in enumerate(pair.masks, 1)]
             annotation_id += len(rows)
             document.add(_image_row(pair_id, pair), rows)
             lines.write(canonical(_line_of(pair)) + b"\n")
@@ -219,19 +221,4 @@ def _image_row(pair_id: int, pair: SettledPair) -> dict[str, Any]:
         "source": pair.source,
         "truth": pair.truth_source,
         "round": pair.round,
-    }
-
-
-def _annotation_row(number: int, pair_id: int, pair: SettledPair, mask: Rle) -> dict[str, Any]:
-    """Box and area normalised, as the published format has them."""
-    x0, y0, x1, y1 = rle_box_xyxy(mask)
-    width, height = pair.width, pair.height
-    return {
-        "id": number,
-        "image_id": pair_id,
-        "category_id": 1,
-        "iscrowd": 0,
-        "bbox": [x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height],
-        "area": rle_area(mask) / (width * height),
-        "segmentation": {"size": mask["size"], "counts": mask["counts"]},
     }

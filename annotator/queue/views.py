@@ -6,6 +6,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from annotator.common.access import has_role, members_active
+from annotator.common.forms import fraction_in
 from annotator.common.project_settings import project_settings_update
 from annotator.common.shell import ADMIN, desk_urls, errors_told, page, project_page, refusals_told, whole_number
 from annotator.jobs.selectors import newest_job
@@ -96,19 +97,10 @@ def _filter(request: HttpRequest) -> QueueFilter:
         reason=reason if reason in reasons_shown() else "",
         concept=whole_number(asked.get("concept")),
         person=whole_number(asked.get("person")),
-        presence_low=_fraction(asked.get("presence_low")),
-        presence_high=_fraction(asked.get("presence_high")),
+        presence_low=fraction_in(asked.get("presence_low")),
+        presence_high=fraction_in(asked.get("presence_high")),
         after=parse_cursor(asked.get("after", "")),
     )
-
-
-def _fraction(text: str | None) -> float | None:
-    """0..1, or None for anything else."""
-    try:
-        value = float(text or "")
-    except ValueError:
-        return None
-    return value if 0 <= value <= 1 else None
 
 
 @require_POST

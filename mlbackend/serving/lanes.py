@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from mlbackend.errors import overloaded
 
@@ -30,6 +30,22 @@ class Urgency(IntEnum):
     CLICK = 0
     PREDICT = 1
     WARM = 2
+
+
+class _Job(Protocol):
+    future: Future[Any]
+
+
+def _hand_out(batch: Sequence[_Job], results: Sequence[Any]) -> None:
+    for job, result in zip(batch, results, strict=True):
+        job.future.set_result(result)
+
+
+def _fail(batch: Sequence[_Job], error: BaseException) -> None:
+    """Those that have no answer yet learn why."""
+    for job in batch:
+        if not job.future.done():
+            job.future.set_exception(error)
 
 
 @dataclass
@@ -140,12 +156,9 @@ class HeavyLane:
                     results = batch[0].run([job.item for job in batch])
                 finally:  # whoever has an answer finds it counted
                     self._count(len(batch), time.monotonic() - start)
-                for job, result in zip(batch, results, strict=True):
-                    job.future.set_result(result)
+                _hand_out(batch, results)
             except BaseException as error:
-                for job in batch:
-                    if not job.future.done():
-                        job.future.set_exception(error)
+                _fail(batch, error)
 
     def _count(self, jobs: int, seconds: float) -> None:
         self.mean_s += 0.2 * (seconds / jobs - self.mean_s)
@@ -223,12 +236,8 @@ class ClickLane(Generic[T, R]):
                 continue
             start = time.monotonic()
             try:
-                results = self._decode([job.item for job in batch])
-                for job, result in zip(batch, results, strict=True):
-                    job.future.set_result(result)
+                _hand_out(batch, self._decode([job.item for job in batch]))
             except BaseException as error:
-                for job in batch:
-                    if not job.future.done():
-                        job.future.set_exception(error)
+                _fail(batch, error)
             self.batches += 1
             self.mean_s += 0.2 * (time.monotonic() - start - self.mean_s)

@@ -6,6 +6,8 @@ import uuid
 import pytest
 
 from annotator.common.errors import ConflictError, RoostError
+from annotator.concepts.merge import concept_merge
+from annotator.concepts.services import concept_add
 from annotator.data.image_files import image_path
 from annotator.data.import_undo import import_undo_counts, import_undo_start
 from annotator.data.imports import import_start
@@ -73,6 +75,16 @@ def test_pictures_that_were_here_before_stay_with_their_pairs_open_again(barn, i
     Image.objects.update(added_by_import=None)
     report = _undo(barn, imported).report
     assert (report["images_removed"], report["pairs_open_again"]) == (0, 4)
+    assert set(Pair.objects.values_list("truth", flat=True)) == {"unseen"}
+
+
+def test_verdicts_that_a_merge_has_moved_are_taken_back_too(barn, imported):
+    Image.objects.update(added_by_import=None)
+    machine = concept_add(project=barn.project, name="machine", user=barn.admin)
+    tractor = barn.project.concepts.get(name="tractor")
+    concept_merge(concept=tractor, into=machine, user=barn.admin)
+    assert set(Pair.objects.filter(concept=machine).values_list("truth", flat=True)) == {"absent"}
+    _undo(barn, imported)
     assert set(Pair.objects.values_list("truth", flat=True)) == {"unseen"}
 
 

@@ -270,9 +270,6 @@ def box_mask(box_xywh: Any, image: ImageRecord) -> Rle:
     if not isinstance(box_xywh, list) or len(box_xywh) != 4 or not _all_numbers(box_xywh):
         raise MaskError("It has no outline and no box; such a pair is left to be annotated.")
     x, y, w, h = box_xywh
-    mask = polygons_to_rle(
-        [[x, y, x + w, y, x + w, y + h, x, y + h]], height_px=image.height_px, width_px=image.width_px
-    )
-    if w <= 0 or h <= 0 or rle_area(mask) == 0:
-        raise MaskError("Its box covers no pixel of the image.")
-    return mask
+    if w <= 0 or h <= 0:
+        raise MaskError(shapes.NOT_ON_THE_PICTURE)
+    return shapes.box_mask((x, y, x + w, y + h), (image.width_px, image.height_px))

@@ -49,7 +49,7 @@ class SacoWriter:
         whole = int(category.name not in row.record.incomplete)
         document.add("images", _pair_row(pair, row, category, whole))
         for number, one in masks:
-            document.add("annotations", _annotation(number, pair, one.mask, self._wishes.boxes == "px"))
+            document.add("annotations", annotation_row(number, pair, one.mask, in_px=self._wishes.boxes == "px"))
 
 
 def _pair_row(pair: int, row: Row, category: Category, whole: int) -> dict:
@@ -66,7 +66,8 @@ def _pair_row(pair: int, row: Row, category: Category, whole: int) -> dict:
     }
 
 
-def _annotation(number: int, pair: int, mask: Rle, in_px: bool) -> dict:
+def annotation_row(number: int, pair: int, mask: Rle, *, in_px: bool = False) -> dict:
+    """Box [x, y, w, h] and area as shares of the picture's size, as the published format has them, or in pixels."""
     height, width = (1, 1) if in_px else mask["size"]
     x0, y0, x1, y1 = rle_box_xyxy(mask)
     return {
