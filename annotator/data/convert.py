@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from annotator.common.errors import ImportRefusedError, RoostError
-from toolbox.pixels import MEDIA_TYPES, size_upright
+from toolbox.pixels import FORMATS, size_upright
 
 from .export_layouts import LAYOUTS
 from .export_pictures import upright_bytes
@@ -266,16 +266,16 @@ def _size(source: ImportSource, name: str) -> Size:
     with source.open(name) as stream:
         head = stream.read(HEAD_BYTES)
         try:
-            return _size_of(head, ["JPEG"])
+            return _size_of(head, ("JPEG",))
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             pieces = [head, *iter(lambda: stream.read(1024 * 1024), b"")]
     try:
-        return _size_of(b"".join(pieces), list(MEDIA_TYPES))
+        return _size_of(b"".join(pieces), FORMATS)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImportRefusedError(f"It is no picture that can be read: {error}.") from None
 
 
-def _size_of(content: bytes, formats: list[str]) -> Size:
+def _size_of(content: bytes, formats: tuple[str, ...]) -> Size:
     with Image.open(io.BytesIO(content), formats=formats) as image:
         return size_upright(image)
 

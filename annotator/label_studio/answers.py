@@ -92,6 +92,7 @@ def answers_read(
     """{pair id: answer}; what can't be read leaves its pair open and is told in `outcome`."""
     task = {"data": {"image": image.original_name}, "annotations": [annotation]}
     record, problems = label_studio.read(task, size_px=(image.width, image.height))
+    record.incomplete &= {*link.labels}  # choices name other things than classes, too
     outcome.left += [f"Region {problem.where.rpartition(' ')[2]}: {problem.why}" for problem in problems]
     empty = {one.category for one in record.instances if not rle_area(one.mask)}
     record.instances = [one for one in record.instances if one.category not in empty]

@@ -5,7 +5,7 @@ from "not looked at". Source: cocodataset.org "Data format"; lvisdataset.org for
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +18,13 @@ from . import shapes
 from .documents import Document, Listed, Size
 from .records import Category, Dataset, ImageRecord, Instance, Problem
 from .tables import Tables, ids_of, row_of, tables_of
-from .values import flag_of, key_of, size_of
+from .values import flag_of, key_of, numbers_of, size_of
 
+Reader = Callable[[dict, str, ImageRecord], Instance]
+
+CROWD = "It marks a crowd and not one object; such a pair is left to be annotated."
+SAYS_NOTHING = "It has no list of annotations: nothing is absent because of it."
+NONE_FITS = "None of them finds its picture and its class in this file: nothing is absent because of it."
 NEGATIVE, INCOMPLETE = "neg_category_ids", "not_exhaustive_category_ids"
 
 SPLIT_NAMES = {
@@ -72,6 +77,9 @@ class CocoDocument:
         self._rows: dict[str, dict] = {}
         self.images = self._listed(tables.images, split)
         self._count(ids)
+        if why := self._why_silent(tables, ids):
+            self.problems.append(Problem("annotations", why))
+            self.images = [replace(one, covered=False) for one in self.images]
 
     def read(self, listed: Listed, size_px: Size) -> tuple[ImageRecord, list[Problem]]:
         """Its objects; a document that was made for the picture as the sensor saw it is told by name."""
@@ -98,7 +106,7 @@ class CocoDocument:
             return
         name = self._by_id[key].name
         try:
-            record.instances.append(_instance(row, name, record))
+            record.instances.append(read_twice(_instance, row, name, record))
         except MaskError as error:
             record.unsure.add(name)
             problems.append(Problem(where, str(error)))
@@ -169,6 +177,13 @@ class CocoDocument:
         if bad:
             self.problems.append(Problem("annotations", f"{bad} entries are no objects."))
 
+    def _why_silent(self, tables: Tables, ids: list[tuple[str | None, str | None] | None]) -> str:
+        """Why the document says nothing of what is not there; empty where it does."""
+        if not tables.has_annotations:
+            return SAYS_NOTHING
+        found = any(pair and pair[0] in self._rows and pair[1] in self._by_id for pair in ids)
+        return NONE_FITS if ids and not found else ""
+
 
 def _parents(category: Category, key: str | None, found: dict[str | None, Category]) -> set[str | None]:
     """Ids of the other categories that it names as its parent; to be one's own parent says nothing."""
@@ -217,11 +232,20 @@ def _extent(row: dict) -> tuple[float, float]:
     )
 
 
+def read_twice(read: Reader, row: dict, name: str, image: ImageRecord) -> Instance:
+    """As it is written, else with the numbers that its text and floats mean; few files need that, and it takes time."""
+    try:
+        return read(row, name, image)
+    except MaskError:
+        plain = {key: numbers_of(row.get(key)) for key in ("segmentation", "bbox")}
+        return read({**row, **plain}, name, image)
+
+
 def _instance(row: dict, name: str, image: ImageRecord) -> Instance:
     segmentation = row.get("segmentation")
     size = {"height_px": image.height_px, "width_px": image.width_px}
     if flag_of(row.get("iscrowd")):
-        raise MaskError("It marks a crowd and not one object; such a pair is left to be annotated.")
+        raise MaskError(CROWD)
     if not segmentation:
         return Instance(name, box_mask(row.get("bbox"), image), coarse=True)
     mask = rle_checked(segmentation, **size) if isinstance(segmentation, dict) else _filled(segmentation, size)

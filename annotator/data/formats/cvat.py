@@ -49,7 +49,8 @@ class CvatXml:
 
     def read(self, listed: Listed, size_px: Size) -> tuple[ImageRecord, list[Problem]]:
         record = ImageRecord(listed.file_name, *size_px, split=listed.split, name=listed.name)
-        shapes = [shape for shape in fromstring(listed.key) if shape.tag in AREAS + NO_AREAS]
+        image = fromstring(listed.key)
+        shapes = [shape for shape in image if shape.tag in AREAS + NO_AREAS]
         everything = {category.name for category in self.categories}
         if why_not := unfit(listed.size_px, size_px, [point for shape in shapes for point in _reach(shape)]):
             record.unsure |= everything
@@ -57,6 +58,7 @@ class CvatXml:
         problems = [Problem(f"{listed.file_name}, shape {number}", why) for number, why in _add_objects(shapes, record)]
         if NO_LABEL in record.unsure:
             record.unsure |= everything
+        record.only_named({tag.get("label", "") for tag in image.findall("tag")} & everything)
         return record, problems
 
     def _add(self, image: Element) -> None:

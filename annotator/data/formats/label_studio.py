@@ -3,13 +3,23 @@
 Verified negatives are a second control, choices named `absent`. `label_config` is the labelling interface to match.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from annotator.common.errors import MaskError
 
 from .documents import Size
 from .label_studio_regions import READ, SHAPES
-from .label_studio_tasks import image_address, labels_of, region_size, regions_of, results_of, size_said
+from .label_studio_tasks import (
+    image_address,
+    labels_of,
+    other_results,
+    region_size,
+    regions_of,
+    results_of,
+    size_said,
+    words_of,
+)
 from .records import ImageRecord, Instance, Problem
 from .shapes import NO_LABEL
 
@@ -25,7 +35,8 @@ def read(task: Any, *, size_px: Size | None = None) -> tuple[ImageRecord, list[P
 
     `size_px`: the image's width and height, where they are known; else Label Studio's word for them is taken. That
     annotation is the one called ground truth, else the newest; skipped ones are none. Keypoints are prompts and no
-    objects. What further controls say (texts, ratings, relations) is not about masks and is left out.
+    objects. Of further controls (choices, taxonomies, texts, relations) no object comes; but a class that a keypoint, a
+    choice or another annotator names is not absent.
     """
     address, results = image_address(task), results_of(task)
     size = size_px or size_said(results) or (0, 0)
@@ -38,7 +49,14 @@ def read(task: Any, *, size_px: Size | None = None) -> tuple[ImageRecord, list[P
         except MaskError as error:
             image.unsure.update(labels_of(result) or [NO_LABEL])
             problems.append(Problem(f"{name}, result {number}", str(error)))
+    image.only_named(named_without_outline(task, results))
     return image, problems
+
+
+def named_without_outline(task: Any, results: Sequence[dict]) -> set[str]:
+    """Words that may be classes in this picture, but for what the counting annotation says by its own masks."""
+    aside = [one for one in results if one.get("from_name") not in (ABSENT, INCOMPLETE)]
+    return set().union(*(words_of(one) for one in [*aside, *other_results(task)]))
 
 
 def _read_result(result: dict, image: ImageRecord) -> None:

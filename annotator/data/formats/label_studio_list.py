@@ -14,6 +14,7 @@ from .documents import Listed, Size
 from .label_studio_tasks import annotations_of, image_address, labels_of, regions_of, results_of, size_said
 from .records import MAX_JSON_BYTES, Category, ImageRecord, Problem
 from .shapes import NO_LABEL
+from .values import why_no_json
 
 MORE_ANNOTATIONS = "It has {} annotations; the one called ground truth, else the newest, counts."
 
@@ -40,8 +41,10 @@ class TaskList:
         task = msgspec.json.decode(listed.key)
         record, problems = label_studio.read(task, size_px=size_px)
         record.file_name, record.split, record.name = listed.file_name, listed.split, listed.name
+        everything = {category.name for category in self.categories}
+        record.incomplete &= everything  # choices and flags name other things than classes, too
         if NO_LABEL in record.unsure:  # it may be anything
-            record.unsure |= {category.name for category in self.categories}
+            record.unsure |= everything
         if (count := len(annotations_of(task))) > 1:
             problems.append(Problem(listed.name, MORE_ANNOTATIONS.format(count)))
         return record, problems
@@ -72,4 +75,4 @@ def _rows(content: bytes) -> Iterator[msgspec.Raw]:
     except msgspec.ValidationError:
         yield msgspec.json.decode(text, type=msgspec.Raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ImportRefusedError(f"It is not valid JSON: {error}.") from None
+        raise ImportRefusedError(f"It {why_no_json(error, text)}") from None

@@ -44,6 +44,15 @@ def results_of(task: Any) -> list[dict]:
     return [one for one in results if isinstance(one, dict)]
 
 
+def other_results(task: Any) -> list[dict]:
+    """What other annotators say of the task; none where one annotation was called ground truth."""
+    counts = annotation_of(task)
+    if counts is None or flag_of(counts.get("ground_truth")):
+        return []
+    found = [one.get("result") for one in annotations_of(task) if one is not counts]
+    return [row for rows in found if isinstance(rows, list) for row in rows if isinstance(row, dict)]
+
+
 def annotation_of(task: Any) -> dict | None:
     """The one called ground truth, else the newest that was not skipped."""
     usable = annotations_of(task)
@@ -83,6 +92,14 @@ def regions_of(results: list[dict]) -> Iterator[tuple[int, dict]]:
 def labels_of(result: dict) -> list[str]:
     """The names on a labelled shape; Label Studio keeps them under the name of its type."""
     return strings_of(result.get("value"), str(result.get("type")))
+
+
+def words_of(result: dict) -> set[str]:
+    """Every name that a result gives: labels of any kind, choices, the paths of a taxonomy."""
+    value = result.get("value")
+    lists = [one for one in value.values() if isinstance(one, list)] if isinstance(value, dict) else []
+    flat = [one for row in lists for item in row for one in (item if isinstance(item, list) else [item])]
+    return {one for one in flat if isinstance(one, str)}
 
 
 def strings_of(value: Any, key: str) -> list[str]:

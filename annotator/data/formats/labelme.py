@@ -42,7 +42,9 @@ def read(document: Any, *, size_px: Size | None = None) -> tuple[ImageRecord, li
         image.unsure |= set(labels_of(document))
         return image, [Problem(name, why_not)]
     image.absent, image.incomplete = flagged(document, NO), set(flagged(document, NOT_ALL))
-    return image, [Problem(f"{name}, shape {number}", why) for number, why in objects_read(groups, image)]
+    problems = [Problem(f"{name}, shape {number}", why) for number, why in objects_read(groups, image)]
+    image.only_named(flagged(document, ""))
+    return image, problems
 
 
 class LabelMeFolder:
@@ -64,19 +66,21 @@ class LabelMeFolder:
     def read(self, listed: Listed, size_px: Size) -> tuple[ImageRecord, list[Problem]]:
         record, problems = read(self._document(listed.key), size_px=size_px)
         record.file_name, record.name, record.split = listed.file_name, listed.name, listed.split
+        everything = {category.name for category in self.categories}
+        record.incomplete &= everything  # flags name other things than classes, too
         if NO_LABEL in record.unsure:  # it may be anything
-            record.unsure |= {category.name for category in self.categories}
+            record.unsure |= everything
         return record, problems
 
     def _listed(self, name: str) -> Listed | None:
         try:
             document = self._document(name)
+            said = image_name(document)
         except ImportRefusedError as error:
             self.problems.append(Problem(name, str(error)))
             return None
         self.counts.update(label for label, _ in objects_of(document["shapes"]))
         self._flagged |= {*flagged(document, NO), *flagged(document, NOT_ALL)}
-        said = image_name(document)
         split = split_named(name.rpartition("/")[0].rsplit("/", 1)[-1])
         path = said if said.lower() in self._beside else self._picture(name, document["imagePath"])
         return Listed(path, name, split, said, size_said(document))

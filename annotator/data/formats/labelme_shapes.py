@@ -19,6 +19,7 @@ from annotator.common.masks import Rle, encode_mask
 from .documents import Size
 from .records import ImageRecord, Instance
 from .shapes import NO_LABEL, box_mask, covering, ellipse_mask, finite, polygon_mask, united
+from .values import key_of
 
 MAX_CROP_BYTES = 50 * 1024 * 1024
 BOXES = ("rectangle", "rotation")
@@ -33,9 +34,8 @@ def objects_of(shapes: Sequence[Any]) -> list[tuple[str, Shapes]]:
     for number, shape in enumerate(shapes, start=1):
         label = shape.get("label") if isinstance(shape, dict) else None
         label = label if isinstance(label, str) and label else NO_LABEL
-        group = shape.get("group_id") if isinstance(shape, dict) else None
-        grouped = isinstance(group, int | str) and group != "" and label != NO_LABEL
-        key = (label, str(group)) if grouped else number
+        group = key_of(shape.get("group_id")) if isinstance(shape, dict) else None
+        key = (label, group) if group is not None and label != NO_LABEL else number
         found.setdefault(key, (label, []))[1].append((number, shape))
     return list(found.values())
 

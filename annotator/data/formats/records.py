@@ -1,6 +1,7 @@
 """What every format is read into and written from. Plain values: no Django, no files."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -41,6 +42,10 @@ class ImageRecord:
     unsure: set[str] = field(default_factory=set)
     complete: set[str] = field(default_factory=set)
     incomplete: set[str] = field(default_factory=set)
+
+    def only_named(self, names: Iterable[str]) -> None:
+        """Something other than an outline says that these are in the picture: a tag, a point, another annotator."""
+        self.incomplete |= set(names) - {instance.category for instance in self.instances}
 
     def masks_of(self, category: str) -> list[Rle]:
         return [instance.mask for instance in self.instances if instance.category == category]

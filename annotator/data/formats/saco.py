@@ -10,7 +10,7 @@ from typing import Any
 from annotator.common.errors import MaskError
 from annotator.common.masks import polygons_to_rle, rle_area, rle_checked
 
-from .coco import box_mask, dataset_of, polygons_of, unfit
+from .coco import CROWD, NONE_FITS, SAYS_NOTHING, box_mask, dataset_of, polygons_of, read_twice, unfit
 from .documents import Listed, Size
 from .records import Category, Dataset, ImageRecord, Instance, Problem
 from .tables import Tables, ids_of, row_of, tables_of
@@ -38,6 +38,9 @@ class SacoDocument:
             self._add_pair(row, number)
         for number, packed in enumerate(tables.annotations):
             self._add_annotation(packed, number)
+        self._why_silent = self._silent(tables)
+        if self._why_silent:
+            self.problems.append(Problem("annotations", self._why_silent))
         phrases = dict.fromkeys(self._phrases.values())
         self.categories: Sequence[Category] = [Category(number, name) for number, name in enumerate(phrases, start=1)]
         self.images = [
@@ -63,6 +66,12 @@ class SacoDocument:
             self.counts[self._phrases[ids[0]]] += 1
             self._of_pair[ids[0]].append(number)
 
+    def _silent(self, tables: Tables) -> str:
+        """Why its pairs without annotations are no negatives; empty where they are."""
+        if not tables.has_annotations:
+            return SAYS_NOTHING
+        return NONE_FITS if tables.annotations and not self._of_pair else ""
+
     def read(self, listed: Listed, size_px: Size) -> tuple[ImageRecord, list[Problem]]:
         """Its pairs; one that is there twice is present if either says so, and complete if both say so."""
         record = ImageRecord(listed.file_name, *size_px, split=listed.split, name=listed.name)
@@ -84,7 +93,7 @@ class SacoDocument:
     def _read_pair(self, row: dict, record: ImageRecord, problems: list[Problem]) -> None:
         name, numbers = _phrase(row), self._numbers(row)
         said = flag_of(row["is_instance_exhaustive"]) if row.get("is_instance_exhaustive") is not None else None
-        if said is False:
+        if said is False or (self._why_silent and not numbers):
             record.incomplete.add(name)
         elif not numbers:
             record.absent = [*dict.fromkeys([*record.absent, name])]
@@ -93,7 +102,7 @@ class SacoDocument:
         known = {(one.category, one.mask["counts"]) for one in record.instances}
         for number in numbers:
             try:
-                instance = _instance(row_of(self._annotations[number]), name, record)
+                instance = read_twice(_instance, row_of(self._annotations[number]), name, record)
             except MaskError as error:
                 record.unsure.add(name)
                 problems.append(Problem(f"{record.file_name}, annotation no. {number + 1}", str(error)))
@@ -109,6 +118,8 @@ def _phrase(row: dict) -> str:
 
 def _instance(row: dict, name: str, record: ImageRecord) -> Instance:
     size = {"height_px": record.height_px, "width_px": record.width_px}
+    if flag_of(row.get("iscrowd")):
+        raise MaskError(CROWD)
     if segmentation := row.get("segmentation"):
         if isinstance(segmentation, dict):
             mask = rle_checked(segmentation, **size)

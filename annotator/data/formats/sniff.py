@@ -10,6 +10,8 @@ import msgspec
 
 from annotator.common.errors import ImportRefusedError
 
+from .values import why_no_json
+
 Raw = msgspec.Raw
 SNIFFED = 20
 HEAD_BYTES = 64 * 1024
@@ -46,7 +48,7 @@ def json_kind(content: bytes) -> tuple[str, str]:
     except RecursionError:
         raise ImportRefusedError("It is nested too deeply to be an export.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ImportRefusedError(f"It is not valid JSON: {error}.") from None
+        raise ImportRefusedError(f"It {why_no_json(error, text)}") from None
     if text[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\0" in text[:HEAD_BYTES]:
         raise ImportRefusedError("It is not UTF-8 text; export it again as UTF-8 JSON.")
     if not start:
@@ -98,7 +100,7 @@ def xml_kind(content: bytes) -> tuple[str, str]:
     root = re.search(rb"<\s*([A-Za-z_][\w.-]*)", re.sub(rb"<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*>", b"", head))
     name = root[1].lower() if root else b""
     if name == b"annotations":
-        if b"<track" in content and b"<image" not in content:
+        if b"<track" in content:
             return "refused", CVAT_VIDEO
         return "cvat", ""
     if name == b"annotation":

@@ -13,18 +13,22 @@ import msgspec
 from annotator.common.errors import ImportRefusedError
 
 from .records import MAX_JSON_BYTES
-from .values import key_of
+from .values import key_of, why_no_json
 
 SNIFFED = 20
 
 
 @dataclass
 class Tables:
-    """The lists of one document. `annotations`: packed rows, or plain ones where it was parsed already."""
+    """The lists of one document. `annotations`: packed rows, or plain ones where it was parsed already.
+
+    `has_annotations`: off where there is no such list (image_info_test2017.json); an empty one is another thing.
+    """
 
     images: list[Any]
     annotations: Sequence[Any]
     categories: list[Any]
+    has_annotations: bool = True
 
 
 class _Document(msgspec.Struct):
@@ -46,22 +50,23 @@ def tables_of(document: Any) -> Tables:
     for key, value in lists.items():
         if not isinstance(value, list):
             raise ImportRefusedError(f"This is no COCO document: `{key}` is not a list.")
-    return Tables(document["images"], lists["annotations"], lists["categories"])
+    return Tables(document["images"], **lists, has_annotations=document.get("annotations") is not None)
 
 
 def tables_read(content: bytes, *, where: str) -> Tables:
     """Of a file's bytes: strict JSON in UTF-8; ImportRefusedError names the file."""
     if len(content) > MAX_JSON_BYTES:
         raise ImportRefusedError(f"{where} has more than {MAX_JSON_BYTES // 2**20} MB; split the export into parts.")
+    text = content.removeprefix(b"\xef\xbb\xbf")
     try:
-        found = msgspec.json.decode(content.removeprefix(b"\xef\xbb\xbf"), type=_Document)
+        found = msgspec.json.decode(text, type=_Document)
     except msgspec.ValidationError as error:
         raise ImportRefusedError(f"{where} is no COCO document: {error}.") from None
     except RecursionError:
         raise ImportRefusedError(f"{where} is nested too deeply to be an export.") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise ImportRefusedError(f"{where} is not valid JSON: {error}.") from None
-    return Tables(found.images, found.annotations or [], found.categories or [])
+        raise ImportRefusedError(f"{where} {why_no_json(error, text)}") from None
+    return Tables(found.images, found.annotations or [], found.categories or [], found.annotations is not None)
 
 
 def row_of(packed: Any) -> dict[str, Any]:
