@@ -60,6 +60,12 @@ def boxes_draw_start(*, project: Project, user: AbstractBaseUser | None, importe
     return job_enqueue(project=project, kind=Job.Kind.BOXES, params=params, created_by=user)
 
 
+def boxes_askable(*, imported: Job) -> bool:
+    """Whether a page offers to draw in what is left of this import's boxes."""
+    project = imported.project
+    return not _under_way(project, imported).exists() and boxes_drawable(project=project, imported=imported).exists()
+
+
 def boxes_draw_after(*, imported: Job) -> dict[str, int]:
     """What an import that asked for it does at its end, once however often it runs: {"drawing": the job that draws}."""
     project = imported.project

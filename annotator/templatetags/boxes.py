@@ -5,7 +5,7 @@ from typing import Any
 
 from django import template
 
-from annotator.data.box_drawing import boxes_drawable
+from annotator.data.box_drawing import boxes_askable
 from annotator.models import Job
 
 register = template.Library()
@@ -13,8 +13,8 @@ register = template.Library()
 
 @register.simple_tag
 def boxes_wait(imported: Job) -> bool:
-    """Whether the model could draw in some box of this import."""
-    return boxes_drawable(project=imported.project, imported=imported).exists()
+    """Whether the model could draw in some box of this import, and does not already."""
+    return boxes_askable(imported=imported)
 
 
 @register.simple_tag

@@ -295,9 +295,11 @@ def test_button_asks_again_and_goes_once_every_box_has_a_mask(backend, barn, fol
     answer = browser.post(address)
     job = Job.objects.get(kind="boxes")
     assert answer["Location"] == reverse("job", args=["barn", job.pk])
+    shown = reverse("job", args=["barn", imported.pk])
+    assert address not in browser.get(shown).content.decode()  # it is under way
     _run(job)
     Pair.objects.filter(image__original_name="two.png").update(truth="absent")
-    page = browser.get(reverse("job", args=["barn", imported.pk])).content.decode()
+    page = browser.get(shown).content.decode()
     assert ("They wait for a person as boxes." in page, address in page) == (True, False)
     told = browser.post(address, follow=True).content.decode()
     assert "No box waits here any more" in told
