@@ -43,7 +43,13 @@ def as_box(instance: dict) -> dict:
     """What an import brought of an instance in whose box a model drew since (its `sketch`); others as they are."""
     if "sketch" not in instance:
         return instance
-    imported = {"origin": "imported", "prompts": [], "model_version": None, "score": None, "edited": False}
+    imported: dict[str, Any] = {
+        "origin": "imported",
+        "prompts": [],
+        "model_version": None,
+        "score": None,
+        "edited": False,
+    }
     return {"mask": instance["sketch"], **imported, "coarse": True}
 
 
