@@ -17,9 +17,8 @@ from django.urls import reverse
 from PIL import Image as PillowImage
 
 from annotator.common.errors import ConflictError, RoostError
-from annotator.common.instances import boxes_refused
 from annotator.common.masks import Rle, encode_mask, rle_box_xyxy, rle_iou
-from annotator.data.box_drawing import boxes_draw_start, boxes_open, mask_fits
+from annotator.data.box_drawing import boxes_draw_start, boxes_open
 from annotator.data.exports import export_file, export_start
 from annotator.data.import_undo import import_undo_start
 from annotator.data.imports import import_start
@@ -211,23 +210,6 @@ def test_desk_that_showed_the_box_before_can_not_submit_it_after(backend, barn, 
     claimed, address = _claimed(api, barn, "one.png")
     refused = api(barn.annotator).post(address, _answer(claimed, shown), format="json")
     assert refused.json()["error"]["code"] == "still_a_box"
-
-
-def test_mask_that_fills_its_box_is_a_mask():
-    """A door, say: the model rightly draws the box's own pixels."""
-    box = factories.box_rle()
-    drawn = {**factories.make_instance(box), "origin": "box", "sketch": box}
-    boxes_refused([factories.make_instance(box)], boxes=[drawn])
-    with pytest.raises(RoostError, match="still the imported box"):
-        boxes_refused([factories.make_instance(box)], boxes=[{**drawn, "mask": factories.box_rle(3, 3, 8, 9)}])
-
-
-def test_fit_is_the_overlap_of_the_two_boxes():
-    box = (2, 2, 12, 12)  # 100 px
-    assert mask_fits(factories.box_rle(2, 2, 12, 7), box)  # 50 of 100
-    assert not mask_fits(factories.box_rle(2, 2, 12, 6), box)  # 40 of 100
-    assert not mask_fits(factories.box_rle(0, 0, 16, 16), box)  # 100 of 256
-    assert not mask_fits(factories.box_rle(0, 0, 0, 0), box)
 
 
 def test_what_somebody_holds_or_has_begun_is_left_alone(backend, barn, folder, api):
