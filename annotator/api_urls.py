@@ -33,6 +33,7 @@ urlpatterns = [
     path("projects/<slug:slug>/mine", tasks.mine, name="api-mine"),
     path("projects/<slug:slug>/suspects", tasks.suspected_labels, name="api-suspects"),
     path("projects/<slug:slug>/imports", imports.imports, name="api-imports"),
+    path("projects/<slug:slug>/boxes", imports.boxes, name="api-boxes"),
     path("jobs/<int:job_id>/undo", imports.import_undo, name="api-import-undo"),
     path("projects/<slug:slug>/images", gallery.images, name="api-images"),
     path("projects/<slug:slug>/images/act", gallery.images_act, name="api-images-act"),

@@ -10,6 +10,7 @@ REGISTERING = (
     "annotator.queue.mining",
     "annotator.data.imports",
     "annotator.data.import_undo",
+    "annotator.data.box_drawing",
     "annotator.data.scenes_job",
     "annotator.data.feed_import",
     "annotator.data.feed_looks",

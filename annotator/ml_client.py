@@ -73,6 +73,22 @@ class ImagePrediction:
 
 
 @dataclass(frozen=True)
+class DrawnMask:
+    """What the model drew in a box; `score` is the IoU that it predicts itself, the mask may be empty."""
+
+    score: float
+    mask: Rle
+
+
+@dataclass(frozen=True)
+class DrawnImage:
+    """One image's masks in the order of its boxes; with `failure` set, a sentence, there are none."""
+
+    masks: list[DrawnMask] = field(default_factory=list)
+    failure: str = ""
+
+
+@dataclass(frozen=True)
 class BackendStatus:
     """`state`: ready, loading, failed or away; `reason` is a sentence for the page."""
 
@@ -170,6 +186,30 @@ def similar(
     return found.concepts[concept]
 
 
+def boxes(*, model_version: str, boxed: Sequence[tuple[ImageRef, Sequence[Sequence[float]]]]) -> list[DrawnImage]:
+    """A mask in each box [x0, y0, x1, y1] of each image: at most 16 images a call, and 64 boxes an image."""
+    asked = [{"image": image.sha256, "boxes": [list(box) for box in given]} for image, given in boxed]
+    answer = _request("POST", "/v1/boxes", {"model_version": model_version, "boxed": asked}, seconds=PREDICT_SECONDS)
+    rows = answer.get("results")
+    if answer.get("model_version") != model_version or not isinstance(rows, list) or len(rows) != len(asked):
+        _wrong("the masks name another version or miss images")
+    return [_drawn_image(row, image, len(given)) for row, (image, given) in zip(rows, boxed, strict=True)]
+
+
+def _drawn_image(row: Any, image: ImageRef, count: int) -> DrawnImage:
+    if not isinstance(row, dict) or row.get("image") != image.sha256:
+        _wrong("the results are not in the order of the images")
+    if "error" in row:
+        return DrawnImage(failure=_sentence(row, "The image could not be read."))
+    masks = row.get("masks")
+    try:
+        if not isinstance(masks, list) or len(masks) != count:
+            _wrong("there is not a mask for each box")
+        return DrawnImage([DrawnMask(_fraction(one, "score"), _rle(one, image)) for one in masks])
+    except BackendError as error:
+        return DrawnImage(failure=str(error))
+
+
 def mask_at(*, image: ImageRef, mask_id: str, threshold: float) -> dict[str, Any]:
     """A mask that the model drew, cut at another logit than 0: below 0 looser, above 0 tighter. 404 `unknown_mask`
     once the model has forgotten it."""
@@ -231,12 +271,16 @@ def _instance(answer: Any, image: ImageRef) -> Instance:
     box = answer.get("box")
     if not isinstance(box, list) or len(box) != 4 or not all(_finite(value) for value in box):
         _wrong("an instance's box is not four finite numbers")
-    try:
-        mask = wire_to_rle(answer.get("mask"), height_px=image.height, width_px=image.width)
-    except MaskError as error:
-        _wrong(str(error))
+    mask = _rle(answer, image)
     score, query_score, stability = (_fraction(answer, name) for name in ("score", "query_score", "stability"))
     return Instance(score, query_score, stability, [float(value) for value in box], mask)
+
+
+def _rle(answer: dict, image: ImageRef) -> Rle:
+    try:
+        return wire_to_rle(answer.get("mask"), height_px=image.height, width_px=image.width)
+    except MaskError as error:
+        _wrong(str(error))
 
 
 def _feature(value: Any) -> bytes:

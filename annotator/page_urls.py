@@ -26,6 +26,7 @@ PROJECT = [
     path("images/", images.images, name="images"),
     path("imports/<int:job_id>/go/", imports.go_ahead, name="import-go"),
     path("imports/<int:job_id>/undo/", imports.undo, name="import-undo"),
+    path("imports/<int:job_id>/boxes/", imports.draw_boxes, name="import-boxes"),
     path("imports/<int:job_id>/problems/", imports.problems, name="import-problems-download"),
     path("imports/<int:job_id>/samples/<int:number>/", imports.sample, name="import-sample-download"),
     path("images/act/", gallery.act, name="images-act"),

@@ -11,7 +11,8 @@ from .errors import MaskError, RoostError
 from .masks import rle_area, wire_to_rle
 
 # exemplar: the model found it when it was shown examples; their boxes are its prompts
-ORIGINS = ("proposal", "click", "drawn", "exemplar")
+# box: the model drew it in a box that an import brought, which is its prompt
+ORIGINS = ("proposal", "click", "drawn", "exemplar", "box")
 MAX_INSTANCES = 500
 MAX_PROMPTS = 200
 
@@ -26,13 +27,30 @@ def instances_from_wire(instances: Sequence[dict], *, image: Image) -> list[dict
 def boxes_refused(instances: Sequence[dict], *, boxes: Sequence[dict]) -> None:
     """An import's box is shown to go on from; as an answer it would teach that the object is a rectangle.
 
-    `boxes`: the pair's instances, of which the coarse ones count; RoostError names the instance, from 1.
+    `boxes`: the pair's instances, of which the coarse ones count, and those that were so until a model drew in them: a
+    desk may still show the box. RoostError names the instance, from 1.
     """
-    coarse = {one["mask"]["counts"] for one in boxes if one.get("coarse")}
+    as_imported = [as_box(one) for one in boxes]
+    coarse = {one["mask"]["counts"] for one in as_imported if one.get("coarse")}
+    masks = {one["mask"]["counts"] for one in boxes if not one.get("coarse")}  # a model may rightly fill a box
     for number, instance in enumerate(instances, start=1):
-        if instance["mask"]["counts"] in coarse:
+        if instance["mask"]["counts"] in coarse - masks:
             words = "is still the imported box: click on the object to have its outline drawn, or take the box away."
             raise RoostError(f"Instance {number} {words}", code="still_a_box")
+
+
+def as_box(instance: dict) -> dict:
+    """What an import brought of an instance in whose box a model drew since (its `sketch`); others as they are."""
+    if "sketch" not in instance:
+        return instance
+    imported: dict[str, Any] = {
+        "origin": "imported",
+        "prompts": [],
+        "model_version": None,
+        "score": None,
+        "edited": False,
+    }
+    return {"mask": instance["sketch"], **imported, "coarse": True}
 
 
 def verdict_checked(verdict: str, instances: Sequence[dict]) -> str:

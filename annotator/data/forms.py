@@ -62,6 +62,11 @@ class ImportForm(PlainForm):
         ("exhaustive", "Besides, what is not outlined is not there: every picture was checked for every class"),
     ]
 
+    BOXES = [
+        ("sketch", "Keep the boxes as sketches: a person outlines each object, beginning with its box"),
+        ("draw", "Let the model draw masks in them: a person takes or corrects each"),
+    ]
+
     kind = forms.ChoiceField(choices=KINDS, label="What it is", widget=forms.RadioSelect, initial="auto")
     files = ManyFilesField(
         label="Files",
@@ -106,6 +111,15 @@ class ImportForm(PlainForm):
         label="What you vouch for",
         widget=forms.RadioSelect,
         help_text="No file tells what its makers looked for. What nobody vouches for is never a negative.",
+    )
+
+    boxes = forms.ChoiceField(
+        choices=BOXES,
+        required=False,
+        initial="sketch",
+        label="Objects with a box and no outline",
+        widget=forms.RadioSelect,
+        help_text="Either way the queue asks a person: neither a box nor a mask that nobody looked at is the truth.",
     )
 
     def __init__(self, *args: Any, opened: Sequence[str] = (), **more: Any) -> None:

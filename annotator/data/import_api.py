@@ -10,7 +10,8 @@ from annotator.common.access import ADMIN, job_for, project_for
 from annotator.common.api.bodies import answers, checked
 from annotator.jobs.serializers import Job
 
-from .import_serializers import Import
+from .box_drawing import boxes_draw_start
+from .import_serializers import Boxes, Import
 from .import_undo import import_undo_start
 from .imports import import_start
 from .named_sources import source_allowed
@@ -35,3 +36,14 @@ def import_undo(request: Request, job_id: int) -> Response:
     project_for(request.user, job.project.slug, ADMIN)
     undoing = import_undo_start(job=job, user=request.user)
     return Response(Job(undoing).data, status=status.HTTP_202_ACCEPTED)
+
+
+@extend_schema(request=Boxes, responses=answers(202, Job))
+@api_view(["POST"])
+def boxes(request: Request, slug: str) -> Response:
+    """Have the model draw masks in the boxes that an import brought, for people to take or to correct."""
+    project = project_for(request.user, slug, ADMIN)
+    number = checked(request, Boxes)["job"]
+    imported = job_for(request.user, number) if number is not None else None
+    job = boxes_draw_start(project=project, user=request.user, imported=imported)
+    return Response(Job(job).data, status=status.HTTP_202_ACCEPTED)

@@ -69,6 +69,7 @@ class Tally:
             "pairs_not_exhaustive": truth.not_exhaustive,
             "pairs_left_open": truth.left_open,
             "pairs_sketched": truth.sketched,
+            "boxes": truth.boxes,
             "pairs_kept": truth.kept,
             "pairs_as_before": truth.as_before,
             "pairs_differ": truth.differ,

@@ -35,6 +35,7 @@ class TruthOutcome:
     withheld: int = 0
     not_exhaustive: int = 0
     sketched: int = 0
+    boxes: int = 0
     left_open: int = 0
     kept: int = 0
     as_before: int = 0
@@ -160,6 +161,7 @@ def _sketch(pair: Any, verdict: Verdict, job: Job, outcome: TruthOutcome) -> lis
     if not open_still.update(instances=rows, settled_by_import=job):
         return []
     outcome.sketched += 1
+    outcome.boxes += sum(one.coarse for one in verdict.instances)
     return [(pair, verdict.why)]
 
 

@@ -9,6 +9,7 @@ from annotator.common.shell import ADMIN, project_page, refusals_told
 from annotator.jobs.views import project_job
 from annotator.models import Job, Project
 
+from .box_drawing import boxes_draw_start
 from .import_look import samples_folder
 from .import_report import problems_path
 from .import_undo import import_undo_start
@@ -40,6 +41,18 @@ def undo(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
     with refusals_told(request):
         job = import_undo_start(job=imported, user=request.user)
         messages.success(request, "The import is being undone.")
+        return redirect("job", project.slug, job.pk)
+    return redirect("job", project.slug, imported.pk)
+
+
+@require_POST
+@project_page(ADMIN)
+def draw_boxes(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
+    """Have the model draw masks in this import's boxes: those that came as sketches, or have none yet."""
+    imported = _import(request, project, job_id)
+    with refusals_told(request):
+        job = boxes_draw_start(project=project, user=request.user, imported=imported)
+        messages.success(request, "The model draws masks in the boxes.")
         return redirect("job", project.slug, job.pk)
     return redirect("job", project.slug, imported.pk)
 

@@ -15,6 +15,7 @@ from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Concept, Image, Job, Project
 
+from .box_drawing import BOXES, boxes_draw_after
 from .formats.documents import Document, Size
 from .formats.records import ImageRecord, Problem
 from .image_store import NewImage, StoredFile, image_files_store, image_rows_add
@@ -48,6 +49,7 @@ def import_start(
     classes: Mapping[str, str] | None = None,
     holdout_share: float = 0.0,
     dry_run: bool = False,
+    boxes: str = "sketch",
     shares: str = str(DEFAULT),
     named_by_person: bool = False,
 ) -> Job:
@@ -60,12 +62,16 @@ def import_start(
     `create_concepts`: classes that no concept is called by become concepts; else they are reported. `classes`: what is
     decided about some, {class: concept, or "" for none of ours}. `dry_run`: only look, and report (import_look.py). An
     upload below UPLOADS_DIR is deleted afterwards, but for a dry run's, which waits for the import itself.
+    `boxes`: of objects without outlines; sketch: the box waits for a person; draw: the model draws a mask in it, which
+    waits for a person (box_drawing.py).
     `named_by_person`: the path comes from named_sources.source_allowed, and is looked at again by the job.
     """
     if kind not in KINDS:
         raise RoostError(f"An import is one of {', '.join(KINDS)}, not {kind!r}.", fields={"kind": ["Unknown."]})
     if split and split not in Image.Split.values:
         raise RoostError(f"There is no split {split!r}.", fields={"split": ["train, val, test or holdout."]})
+    if boxes not in BOXES:
+        raise RoostError(f"Boxes are one of {', '.join(BOXES)}, not {boxes!r}.", fields={"boxes": ["Unknown."]})
     holdout_draw(sha256s=(), share=holdout_share)
     shares_named(shares)
     params = {
@@ -79,6 +85,7 @@ def import_start(
         "classes": dict(classes or {}),
         "holdout_share": holdout_share,
         "dry_run": dry_run,
+        "boxes": boxes,
         "shares": shares,
     } | ({"named_by_person": True} if named_by_person else {})
     return job_enqueue(project=project, kind=Job.Kind.IMPORT, params=params, created_by=user)
@@ -107,7 +114,8 @@ def import_run(context: JobContext) -> dict[str, Any]:
     path = problems_path(context.job)
     path.parent.mkdir(parents=True, exist_ok=True)
     with source_of_job(context.job.params) as source, path.open("w", encoding="utf-8") as file:
-        return _Import(context, source, Tally(file)).run()
+        report = _Import(context, source, Tally(file)).run()
+    return report | boxes_draw_after(imported=context.job)
 
 
 @dataclass

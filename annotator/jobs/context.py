@@ -64,6 +64,13 @@ class JobContext:
         eta_seconds = elapsed * (total - done) / done if done else None
         self.progress(done / max(total, 1), f"{done} of {total} {what}", eta_seconds)
 
+    def pause(self, seconds: float, show: Callable[[], None]) -> None:
+        """Wait, as whatever `show` says by `progress` meanwhile; JobCancelled once the job should stop."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            show()
+            time.sleep(0.5)
+
     def report(self, **entries: Any) -> None:
         """Add to what came of the job; shown while it runs, kept when it ends."""
         self.job.report = {**self.job.report, **entries}

@@ -23,6 +23,7 @@ class Job(models.Model):
         PUBLISH = "publish", "Publish a data version"
         SCENES = "scenes", "Find scenes"
         FEED = "feed", "Take in from a feed"
+        BOXES = "boxes", "Draw masks in boxes"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

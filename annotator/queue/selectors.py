@@ -5,9 +5,9 @@ from typing import Any
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from annotator.common.access import Person
-from annotator.common.instances import ORIGINS
+from annotator.common.instances import ORIGINS, as_box
 from annotator.common.masks import rle_box_xyxy
-from annotator.models import Annotation, Draft, Pair, Prediction, Project, Review, Task
+from annotator.models import Annotation, Draft, Image, Pair, Prediction, Project, Review, Task
 
 # What the model would draw, however unsure it is that the thing is there at all: the query's own score decides.
 PROPOSED_QUERY_SCORE = 0.5
@@ -87,14 +87,17 @@ def proposed_instances(prediction: Prediction | None) -> list[dict]:
 def begun_with(task: Task) -> list[dict]:
     """What the desk shows of a pair that is open, or not wholly outlined, as instances of an answer to go on from.
 
-    Nothing of a pair whose truth is whole: a task may ask for it as a test.
+    Nothing of a pair whose truth is whole: a task may ask for it as a test. In the holdout no mask that a model drew in
+    an imported box: it would judge that model.
     """
     pair = task.pair
     if task.lane in (Task.Reason.KNOWN_ANSWER, Task.Reason.INCOMPLETE) or (
         pair.truth != Pair.Truth.UNSEEN and pair.is_exhaustive
     ):
         return []
-    return [{**one, "origin": one["origin"] if one["origin"] in ORIGINS else "drawn"} for one in pair.instances]
+    held_out = pair.image.split == Image.Split.HOLDOUT
+    known = [as_box(one) for one in pair.instances] if held_out else pair.instances
+    return [{**one, "origin": one["origin"] if one["origin"] in ORIGINS else "drawn"} for one in known]
 
 
 def proposals_of(task: Task) -> list[dict]:

@@ -60,6 +60,7 @@ def _routes() -> list[Route | Mount]:
         Route("/v1/predict", predict, methods=["POST"]),
         Route("/v1/click", click, methods=["POST"]),
         Route("/v1/mask", mask, methods=["POST"]),
+        Route("/v1/boxes", boxes, methods=["POST"]),
         Route("/v1/warm", warm, methods=["POST"]),
         *label_studio_routes(),
     ]
@@ -149,6 +150,13 @@ async def click(request: Request) -> Response:
 async def mask(request: Request) -> Response:
     parsed = wire.parse_mask(await _json_body(request))
     return JSONResponse(await get_core(request).engine.cut(parsed))
+
+
+async def boxes(request: Request) -> Response:
+    parsed = wire.parse_boxes(await _json_body(request))
+    core = get_core(request)
+    predictor = await core.registry.get(parsed.model_version)
+    return await json_behind(await unless_gone(request, core.engine.boxes(predictor, parsed)))
 
 
 async def warm(request: Request) -> Response:

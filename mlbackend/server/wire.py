@@ -14,9 +14,12 @@ from typing_extensions import TypedDict
 from mlbackend.errors import ApiError, bad_request
 from mlbackend.model.prompts import ExemplarBox, Point
 from mlbackend.serving.requests import (
+    MAX_BOXES,
     MAX_CONCEPTS,
     MAX_POINTS,
     VERSION,
+    BoxedImage,
+    BoxesRequest,
     ClickRequest,
     MaskRequest,
     PredictRequest,
@@ -127,6 +130,16 @@ class PredictBody(BaseModel):
     exemplar_boxes: Annotated[list[Exemplars], Field(strict=True, min_length=1, max_length=MAX_CONCEPTS)] | None = None
 
 
+class BoxedBody(BaseModel):
+    image: Sha256
+    boxes: Annotated[list[Box], Field(strict=True, min_length=1, max_length=MAX_BOXES)]
+
+
+class BoxesBody(BaseModel):
+    model_version: Version
+    boxed: Annotated[list[BoxedBody], Field(strict=True, min_length=1, max_length=16)]
+
+
 class WarmBody(BaseModel):
     model_version: Version
     images: Annotated[list[Sha256], Field(strict=True, min_length=1, max_length=64)]
@@ -151,6 +164,11 @@ RULES = {
     "model_version": VERSIONED,
     "image": HASHED,
     "images[]": HASHED,
+    "boxed": "be a list of 1 to 16 items",
+    "boxed[]": "be an object with image and boxes",
+    "boxed[].image": HASHED,
+    "boxed[].boxes": f"be a list of 1 to {MAX_BOXES} boxes",
+    "boxed[].boxes[]": FINITE,
     "concepts": f"be a list of 1 to {MAX_CONCEPTS} items",
     "concepts[]": f"be a phrase of 1 to {MAX_CONCEPT_CHARS} characters",
     "score_threshold": FINITE,
@@ -197,6 +215,12 @@ def parse_predict(body: dict[str, Any], *, default_concepts: tuple[str, ...] = (
     )
 
 
+def parse_boxes(body: dict[str, Any]) -> BoxesRequest:
+    sent = _checked(BoxesBody, body)
+    boxed = tuple(BoxedImage(one.image, tuple(one.boxes)) for one in sent.boxed)
+    return BoxesRequest(sent.model_version, boxed)
+
+
 def parse_warm(body: dict[str, Any]) -> WarmRequest:
     sent = _checked(WarmBody, body)
     return WarmRequest(sent.model_version, tuple(sent.images))
@@ -214,6 +238,8 @@ def _refusal(error: ErrorDetails, kind: type[BaseModel]) -> ApiError:
     loc = error["loc"]
     if "box" in loc:
         loc = loc[: loc.index("box") or 1]
+    if "boxes" in loc:
+        loc = loc[: loc.index("boxes") + 2]
     name = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)[1:]
     return bad_request(f"{name} must {_rule(name, error, kind)}.", re.sub(r"^(exemplar.*)\.label$", r"\1", name))
 

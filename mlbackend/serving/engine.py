@@ -8,7 +8,7 @@ import functools
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -23,13 +23,22 @@ from mlbackend.serving.desks import Desks
 from mlbackend.serving.encoding import Encoder, Found, encode_batch
 from mlbackend.serving.lanes import ClickLane, HeavyLane, Urgency
 from mlbackend.serving.metrics import Metrics
-from mlbackend.serving.requests import ClickRequest, MaskRequest, PredictRequest, check_box_inside, check_inside
+from mlbackend.serving.requests import (
+    BoxedImage,
+    BoxesRequest,
+    ClickRequest,
+    MaskRequest,
+    PredictRequest,
+    check_box_inside,
+    check_inside,
+)
 from mlbackend.serving.stages import spare_memory, stages_ms, timed, timed_shares
 from mlbackend.settings import MIB, Settings
 from mlbackend.store.embeddings import Embedding
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
+Work = Callable[[], Awaitable[dict[str, Any]]]
 BULK_THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))  # a GPU reads images faster than two threads decode them
 
 
@@ -87,15 +96,16 @@ class Engine:
             predictor.check_concepts(request.concepts)
         except PromptTooLong as error:
             raise ApiError(400, "too_many_tokens", f"{error}.", fields={"concepts": str(error)}) from None
-        if self._predicting + len(request.images) > self.settings.predict_queue:
-            raise overloaded("images", self.heavy.mean_s * self._predicting)
-        self._predicting += len(request.images)
-        try:
-            results = await asyncio.gather(
-                *(self._predict_or_error(predictor, image, request) for image in request.images)
-            )
-        finally:
-            self._predicting -= len(request.images)
+        results = await self._for_each(
+            [(image, functools.partial(self._predict_one, predictor, image, request)) for image in request.images]
+        )
+        return {"model_version": request.model_version, "results": results}
+
+    async def boxes(self, predictor: Predictor, request: BoxesRequest) -> dict[str, Any]:
+        """A mask for each box, as a click with that box alone draws it; with mining's patience, behind every click."""
+        results = await self._for_each(
+            [(asked.image, functools.partial(self._boxes_of_one, predictor, asked)) for asked in request.boxed]
+        )
         return {"model_version": request.model_version, "results": results}
 
     async def warm(self, predictor: Predictor, images: Sequence[str]) -> int:
@@ -185,12 +195,48 @@ class Engine:
             CachedMask(request.image, request.model_version, logits, embedding.height_px, embedding.width_px)
         )
 
-    async def _predict_or_error(self, predictor: Predictor, image: str, request: PredictRequest) -> dict[str, Any]:
+    async def _for_each(self, work: Sequence[tuple[str, Work]]) -> list[dict[str, Any]]:
+        """What the work on each image answers, in order; one that can't be read fails alone. 429 when too many wait."""
+        if self._predicting + len(work) > self.settings.predict_queue:
+            raise overloaded("images", self.heavy.mean_s * self._predicting)
+        self._predicting += len(work)
+        try:
+            return await asyncio.gather(*(self._or_error(image, ask) for image, ask in work))
+        finally:
+            self._predicting -= len(work)
+
+    async def _or_error(self, image: str, ask: Work) -> dict[str, Any]:
         try:
             async with self._mining:
-                return await self._predict_one(predictor, image, request)
+                return await ask()
         except ApiError as error:
             return {"image": image, "error": error.body()}
+
+    async def _boxes_of_one(self, predictor: Predictor, asked: BoxedImage) -> dict[str, Any]:
+        start = time.perf_counter()
+        found, how, encode_ms = await self.encoder.embedding("click", predictor, asked.image, Urgency.PREDICT)
+        for i, box in enumerate(asked.boxes_xyxy):
+            check_box_inside(box, f"boxes[{i}]", width_px=found.width_px, height_px=found.height_px)
+        candidates, decode_ms = await self._decode_boxes(
+            predictor, [Prompt(found, (), box) for box in asked.boxes_xyxy]
+        )
+        masks, mask_ms = await self._run(self._bulk, timed, wire_candidates, candidates, found)
+        stages = stages_ms(start, encode=encode_ms, decode=decode_ms, mask=mask_ms)
+        self._observe("boxes", stages, how)
+        size = {"width": found.width_px, "height": found.height_px}
+        return {"image": asked.image, **size, "embedding": how, "masks": masks, "stages_ms": stages}
+
+    async def _decode_boxes(self, predictor: Predictor, prompts: Sequence[Prompt]) -> tuple[list[Candidate], float]:
+        """In the heavy lane, few at a time: no click waits for its decoder behind them, nor long for its encode."""
+        work = functools.partial(timed_shares, lambda chunks: [predictor.click(chunk) for chunk in chunks])
+        candidates: list[Candidate] = []
+        spent_ms = 0.0
+        for start in range(0, len(prompts), self.settings.click_batch):
+            job = self.heavy.submit(work, prompts[start : start + self.settings.click_batch], Urgency.PREDICT)
+            answers, ms = await asyncio.wrap_future(job.future)
+            candidates += [answer[0] for answer in answers]
+            spent_ms += ms
+        return candidates, spent_ms
 
     async def _predict_one(self, predictor: Predictor, image: str, request: PredictRequest) -> dict[str, Any]:
         start = time.perf_counter()

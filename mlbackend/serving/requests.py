@@ -11,6 +11,7 @@ from mlbackend.model.prompts import ExemplarBox, Point
 VERSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 MAX_POINTS = 64
 MAX_CONCEPTS = 64
+MAX_BOXES = 64
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,20 @@ class PredictRequest:
     concepts: tuple[str, ...]
     score_threshold: float = 0.3
     exemplars: tuple[tuple[ExemplarBox, ...], ...] = ()  # one tuple a concept, or none at all
+
+
+@dataclass(frozen=True)
+class BoxedImage:
+    """One image and a box around each object that is wanted, in original pixels."""
+
+    image: str
+    boxes_xyxy: tuple[tuple[float, float, float, float], ...]
+
+
+@dataclass(frozen=True)
+class BoxesRequest:
+    model_version: str
+    boxed: tuple[BoxedImage, ...]
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 
 from mlbackend.model.masks import decode_wire_mask
 from tests.backend.conftest import Served
+from tests.backend.support import iou
 
 ABSENT = "0" * 64
 
@@ -275,3 +276,53 @@ def test_oversized_body_is_refused(server: Served) -> None:
 def test_unknown_path_and_wrong_method_have_the_error_shape(server: Served) -> None:
     assert server.client.call("/v1/nothing")[1]["error"]["code"] == "not_found"
     assert server.client.call("/v1/click")[1]["error"]["code"] == "method_not_allowed"
+
+
+def boxes(server: Served, *boxed: dict[str, Any]) -> list[dict[str, Any]]:
+    return server.client.post("/v1/boxes", {"model_version": "tiny", "boxed": list(boxed)})["results"]
+
+
+BOX, OTHER_BOX = [10, 10, 90, 80], [60, 30, 150, 110]
+
+
+def test_boxes_answer_the_masks_that_clicks_with_these_boxes_draw(server: Served) -> None:
+    images = [server.pictures[2], server.pictures[0]]
+    many = [[5 * n, 4 * n, 5 * n + 60, 4 * n + 40] for n in range(1, 19)]  # more than a decoder call takes
+    results = boxes(server, {"image": images[0], "boxes": [OTHER_BOX]}, {"image": images[1], "boxes": many})
+    assert [(row["image"], len(row["masks"])) for row in results] == [(images[0], 1), (images[1], 18)]
+    assert (results[0]["width"], results[0]["height"]) == (160, 120)
+    assert set(results[0]["stages_ms"]) == {"wait", "encode", "decode", "mask", "total"}
+    asked = [(images[0], OTHER_BOX, results[0]["masks"][0]), (images[1], many[17], results[1]["masks"][17])]
+    for image, box, found in asked:
+        alone = click(server, image=image, points=[], box=box)
+        assert found["score"] == pytest.approx(alone["score"], abs=1e-4)
+        assert iou(decode_wire_mask(found["mask"]), decode_wire_mask(alone["mask"])) > 0.999
+
+
+def test_image_whose_boxes_can_not_be_drawn_fails_alone(server: Served) -> None:
+    good, absent = {"image": server.pictures[0], "boxes": [BOX]}, {"image": ABSENT, "boxes": [BOX]}
+    outside = {"image": server.pictures[1], "boxes": [[0, 0, 20, 20], [0, 0, 98, 20]]}  # it is 97 px wide
+    results = boxes(server, absent, good, outside)
+    assert [row.get("error", {}).get("code") for row in results] == ["absent_image", None, "outside_image"]
+    assert results[2]["error"]["fields"].keys() == {"boxes[1]"}
+
+
+@pytest.mark.parametrize(
+    ("boxed", "named"),
+    [
+        (None, "boxed"),
+        ([], "boxed"),
+        ([{"image": "a" * 64, "boxes": [BOX]}] * 17, "boxed"),
+        (["a" * 64], "boxed[0]"),
+        ([{"image": "A" * 64, "boxes": [BOX]}], "boxed[0].image"),
+        ([{"image": "a" * 64, "boxes": []}], "boxed[0].boxes"),
+        ([{"image": "a" * 64, "boxes": [BOX] * 65}], "boxed[0].boxes"),
+        ([{"image": "a" * 64, "boxes": [BOX, [1, 2, 3]]}], "boxed[0].boxes[1]"),
+        ([{"image": "a" * 64, "boxes": [[9, 2, 3, 4]]}], "boxed[0].boxes[0]"),
+        ([{"image": "a" * 64, "boxes": [[1, 2, "3", 4]]}], "boxed[0].boxes[0]"),
+    ],
+)
+def test_boxes_that_can_not_be_asked_are_named(server: Served, boxed: Any, named: str) -> None:
+    error = refused(server, "/v1/boxes", 400, model_version="tiny", boxed=boxed)
+    assert error["fields"].keys() == {named}
+    assert error["message"].startswith(f"{named} must ")

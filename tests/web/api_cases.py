@@ -261,6 +261,17 @@ def imports(farm):
         yield post(farm.admin, f"{BARN}/imports", {"place": folder, "dry_run": True, "classes": classes})
 
 
+@case("POST /projects/{slug}/boxes")
+def boxes(farm):
+    imported = factories.make_job(farm.project, kind="import", state="succeeded")
+    yield post(farm.annotator, f"{BARN}/boxes")
+    yield post(farm.admin, f"{BARN}/boxes", {"job": imported.pk})  # it brought none
+    instances = [factories.make_instance(coarse=True)]
+    factories.make_pair(farm.project, instances=instances, settled_by_import=imported)
+    yield post(farm.admin, f"{BARN}/boxes", {"job": imported.pk})
+    yield post(farm.admin, f"{BARN}/boxes", {"job": imported.pk})  # under way
+
+
 @case("POST /jobs/{job_id}/undo")
 def import_undo(farm):
     imported = factories.make_job(farm.project, kind="import", state="succeeded")

@@ -61,6 +61,7 @@ POLICY = {
     "api-change-undo": "admin",  # or the reviewer who did it
     "api-imports": "admin",
     "api-import-undo": "admin",
+    "api-boxes": "admin",
     "api-exports": "reviewer",
     "api-feeds": "annotator",
     "api-splits": "annotator",

@@ -17,6 +17,7 @@ POLICY = {
     "images": ("annotator", BOTH),  # posting is the admins'
     "import-go": ("admin", POST),
     "import-undo": ("admin", POST),
+    "import-boxes": ("admin", POST),
     "import-problems-download": ("admin", GET),
     "import-sample-download": ("admin", GET),
     "images-act": ("reviewer", POST),

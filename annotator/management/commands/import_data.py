@@ -6,12 +6,13 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.management.base import CommandError, CommandParser
 
+from annotator.data.box_drawing import BOXES
 from annotator.data.import_undo import import_undo_start
 from annotator.data.imports import KINDS, import_start
 from annotator.data.named_sources import source_full
 from annotator.data.splits import DEFAULT
 from annotator.management.following import JobCommand
-from annotator.models import Image, Project
+from annotator.models import Image, Job, Project
 
 PASSED_ON = (
     "kind",
@@ -20,6 +21,7 @@ PASSED_ON = (
     "complete",
     "exhaustive",
     "create_concepts",
+    "boxes",
     "holdout_share",
     "shares",
     "dry_run",
@@ -52,6 +54,12 @@ class Command(JobCommand):
             help="which concept a class is; nothing after the = leaves it out as none of ours",
         )
         parser.add_argument(
+            "--boxes",
+            choices=BOXES,
+            default="sketch",
+            help="objects with a box and no outline: keep the boxes as sketches, or let the model draw masks in them",
+        )
+        parser.add_argument(
             "--complete", action="store_true", help="you vouch: of what is outlined in a picture, all is"
         )
         parser.add_argument(
@@ -71,8 +79,18 @@ class Command(JobCommand):
             job = self.run(options, lambda: import_undo_start(job=imported, user=user))
         else:
             job = self.run(options, self._import(project, user, options))
+            if "drawing" in job.report:
+                self._follow_drawing(project.jobs.get(pk=job.report["drawing"]), options)
         if options["json"]:
             told.write(json.dumps(job.report, ensure_ascii=False, indent=1))
+
+    def _follow_drawing(self, drawing: Job, options: dict[str, Any]) -> None:
+        """The import itself is done, whatever becomes of this."""
+        try:
+            self.run(options, lambda: drawing)
+        except CommandError as error:
+            again = f"manage.py draw_boxes {drawing.project.slug} --import {drawing.params['import']}"
+            self.stderr.write(f"The import is done; its boxes are not all drawn. {error} To ask again: {again}")
 
     def _import(self, project: Project, user: AbstractBaseUser, options: dict[str, Any]) -> Any:
         if not options["path"]:

@@ -2,7 +2,13 @@
 
 import { proposalStatus } from "../work/work.js";
 
-const ORIGINS = { proposal: "proposal", click: "clicked", drawn: "drawn", exemplar: "by example" };
+const ORIGINS = {
+  proposal: "proposal",
+  click: "clicked",
+  drawn: "drawn",
+  exemplar: "by example",
+  box: "by the model in a box",
+};
 const PENDING = { merge: "to merge", copy: "to copy", move: "to move" };
 const STATUS = { open: "", rejected: "false positive", covered: "replaced by yours" };
 

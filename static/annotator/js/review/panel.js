@@ -7,6 +7,7 @@ const ORIGINS = {
   click: "clicked",
   drawn: "drawn by hand",
   exemplar: "found by example",
+  box: "drawn by the model in an imported box",
 };
 
 export class ReviewPanel {
