@@ -48,24 +48,35 @@ def is_through_pixels(points_N2: np.ndarray) -> bool:
     return bool((_near(points_N2, WITHIN_PX) | _near(points_N2, BRIDGE_PX)).all())
 
 
-def pixels_outlined(points_N2: np.ndarray, *, height_px: int, width_px: int) -> np.ndarray:
-    """The mask of a line through pixels: what it encloses by the even-odd rule, and the line but for its bridges."""
+def pixels_outlined(points_N2: np.ndarray, *, height_px: int, width_px: int) -> tuple[np.ndarray, int, int]:
+    """The mask of a line through pixels, within its box, and the box's left and upper end: what the line encloses by
+    the even-odd rule, and the line but for its bridges."""
     corners = np.clip(np.floor(points_N2).astype(int), 0, (width_px - 1, height_px - 1))
+    origin = corners.min(axis=0)
+    corners -= origin
     following = np.roll(corners, -1, axis=0)
     bridge_end = _near(points_N2, BRIDGE_PX).all(axis=1)
     straight = (corners == following).any(axis=1) & ~(bridge_end & np.roll(bridge_end, -1))
+    left, top = np.minimum(corners, following)[straight].T
+    right, bottom = np.maximum(corners, following)[straight].T
+    width, height = corners.max(axis=0) + 1
+    down = left == right
     # Even-odd: each vertical stretch flips everything on its right; a bridge is walked twice and flips nothing.
-    flips = np.zeros((height_px, width_px), dtype=np.int64)
-    drawn_down, drawn_right = np.zeros((height_px + 1, width_px), int), np.zeros((height_px, width_px + 1), int)
-    for (x0, y0), (x1, y1) in zip(corners[straight].tolist(), following[straight].tolist(), strict=True):
-        (left, right), (top, bottom) = sorted((x0, x1)), sorted((y0, y1))
-        if left == right:
-            flips[top:bottom, left] += 1
-            drawn_down[top, left] += 1
-            drawn_down[bottom + 1, left] -= 1
-        drawn_right[top, left] += 1
-        drawn_right[top, right + 1] -= 1
-    return (flips.cumsum(axis=1) % 2 > 0) | (drawn_down.cumsum(0)[:-1] > 0) | (drawn_right.cumsum(1)[:, :-1] > 0)
+    flips = _stretches(left[down], top[down], left[down], bottom[down], height, width).cumsum(axis=0)
+    drawn_down = _stretches(left[down], top[down], left[down], bottom[down] + 1, height, width).cumsum(axis=0)
+    drawn_right = _stretches(left, top, right + 1, top, height, width).cumsum(axis=1)
+    mask = (flips.cumsum(axis=1) % 2 > 0) | (drawn_down > 0) | (drawn_right > 0)
+    return mask[:-1, :-1], *origin.tolist()
+
+
+def _stretches(
+    x0_N: np.ndarray, y0_N: np.ndarray, x1_N: np.ndarray, y1_N: np.ndarray, height: int, width: int
+) -> np.ndarray:
+    """1 where a stretch begins and -1 past its end, to be summed along it; one row and column more than the mask."""
+    found = np.zeros((height + 1, width + 1), dtype=np.int32)
+    np.add.at(found, (y0_N, x0_N), 1)
+    np.add.at(found, (y1_N, x1_N), -1)
+    return found
 
 
 def _near(points_N2: np.ndarray, share: float) -> np.ndarray:

@@ -30,7 +30,8 @@ class LabelStudioWriter:
         return f"images/{row.name}"
 
     def add(self, row: Row) -> None:
-        self._tasks.add(task(row, url=f"/data/local-files/?d={quote(f'images/{row.name}')}"))
+        # Label Studio numbers tasks anew, but its SDK's converter asks for a number.
+        self._tasks.add({"id": row.number, **task(row, url=f"/data/local-files/?d={quote(f'images/{row.name}')}")})
 
     def finish(self) -> list[str]:
         self._out.text("label_config.xml", label_config([category.name for category in self._categories]))
