@@ -93,13 +93,12 @@ class LabelStudioPush(models.Model):
 class LabelStudioPushed(models.Model):
     """What one image's task was sent: by it a second push knows what changed here, and what somebody changed there.
 
-    `number`: Label Studio's id of the task, `said`: of its annotation, or of its prediction where `is_prediction`.
+    `number`: Label Studio's id of the task. What it was told is known again by its hash, wherever it stands there.
     """
 
     push = models.ForeignKey(LabelStudioPush, models.CASCADE, related_name="tasks")
     image = models.ForeignKey(Image, models.CASCADE, related_name="+")
     number = models.PositiveBigIntegerField()
-    said = models.PositiveBigIntegerField()
     is_prediction = models.BooleanField()
     address = models.TextField(help_text="Where Label Studio has the picture")
     result_hash = models.CharField(max_length=64)
