@@ -21,8 +21,6 @@ from annotator.common.masks import encode_mask
 from annotator.data.image_store import image_add
 from annotator.data.snapshots import snapshot_create
 from annotator.jobs.runner import job_run
-from annotator.jobs.services import job_cancel
-from annotator.label_studio import push as pushing
 from annotator.label_studio.links import link_create, pull_start
 from annotator.label_studio.push import push_start
 from annotator.models import Annotation, Image, Job, Pair, Project
@@ -259,33 +257,6 @@ def test_predictions_are_proposals_and_no_annotation(flock: Barn, lent: LabelStu
     # The same tasks take annotations beside them.
     assert counts(pushed(flock, number=number)) == (4, 0, 0, 0, 0)
     assert len(lent.call("GET", f"/api/tasks?project={number}&fields=all")["tasks"]) == 4
-
-
-def test_push_that_is_cancelled_half_way_is_gone_on_with(
-    flock: Barn, lent: LabelStudio, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pushing, "BATCH_IMAGES", 1)
-    job = push_start(project=flock.project, user=flock.admin, title="Cut off")
-    monkeypatch.setattr("annotator.jobs.context.PROGRESS_EVERY_SECONDS", 0.0)
-    number = flock.project.label_studio_pushes.get().number
-
-    def cancel(sender: Any, batch: Any) -> None:
-        send(sender, batch)
-        if len(sender.sent.outcomes) == 2:
-            job_cancel(job=Job.objects.get(pk=job.pk), user=flock.admin)
-            sender._client.project  # noqa: B018 - a look that takes a moment
-            import time
-
-            time.sleep(5)
-
-    send = pushing.Sender.send
-    with monkeypatch.context() as patched:
-        patched.setattr(pushing.Sender, "send", cancel)
-        job_run(job_id=job.pk)
-    job.refresh_from_db()
-    assert (job.state, job.report["added"]) == ("cancelled", 2)
-    assert counts(pushed(flock, number=number)) == (2, 0, 2, 0, 2)
-    assert set(exported(lent, number)) == set(SIZES)
 
 
 def test_snapshot_is_sent_as_it_was(flock: Barn, lent: LabelStudio) -> None:
