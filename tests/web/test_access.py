@@ -62,6 +62,7 @@ POLICY = {
     "api-imports": "admin",
     "api-import-undo": "admin",
     "api-exports": "reviewer",
+    "api-label-studio-pushes": "admin",
     "api-feeds": "annotator",
     "api-splits": "annotator",
     "api-splits-mend": "admin",
