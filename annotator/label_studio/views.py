@@ -1,5 +1,7 @@
 """The bond to a project in Label Studio: what it is, how it is made, undone and used."""
 
+from typing import Any
+
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -29,8 +31,8 @@ def label_studio(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 def _page(request: HttpRequest, project: Project, form: LabelStudioForm, push_form: PushForm) -> HttpResponse:
-    context = {"form": form, "push_form": push_form, "card": link_card(project=project)}
-    context |= {"pushes": push_card(project=project), "is_set_up": is_set_up()}
+    context: dict[str, Any] = {"form": form, "push_form": push_form, "is_set_up": is_set_up()}
+    context |= {"card": link_card(project=project), "pushes": push_card(project=project)}
     status = 400 if form.errors or push_form.errors else 200
     return page(request, "label_studio/label_studio.html", context, project=project, status=status)
 
