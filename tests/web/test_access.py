@@ -63,6 +63,7 @@ POLICY = {
     "api-import-undo": "admin",
     "api-boxes": "admin",
     "api-exports": "reviewer",
+    "api-label-studio-pushes": "admin",
     "api-feeds": "annotator",
     "api-splits": "annotator",
     "api-splits-mend": "admin",
