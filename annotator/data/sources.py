@@ -90,7 +90,7 @@ class FolderSource:
         self.names.sort()
 
     def open(self, name: str) -> BinaryIO:
-        path = f"{self._root}/{name}"
+        path = os.path.join(self._root, name)
         if os.path.realpath(path) != path:  # swapped since the walk
             raise ImportRefusedError("It is a link or lies behind one; links are not followed.")
         return open(path, "rb")
