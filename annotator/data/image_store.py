@@ -9,7 +9,7 @@ import hashlib
 import os
 import unicodedata
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -93,7 +93,7 @@ def image_batches_store(
     batches: Iterable[Sequence[Callable[[], AbstractContextManager[Readable]]]],
     announce: Announce = lambda sha256: None,
     on_read: Callable[[int], object] = lambda done: None,
-) -> Iterator[list[StoredFile | ImportRefusedError]]:
+) -> Generator[list[StoredFile | ImportRefusedError], None, None]:
     """Batch after batch, in their order: each file stored, or why not. A batch is what one commit of rows will hold.
 
     While one file is copied, those before it are decoded by several children; the disk is asked to hold all of a batch.
