@@ -3,7 +3,7 @@
 A project of so many images, five outlined objects each; each step runs in a process of its own, whose CPU time and
 largest memory are told: taking a snapshot (read, hashed, written), taking it again after one pair in a hundred changed,
 the difference of the two, and a COCO document of the same size through an import's gathering and verdicts. Of its
-pictures one in ten is read to its objects: they are read one by one and not kept, so the memory is the same.
+pictures one in fifty is read to its objects: they are read one by one and not kept, so the memory is the same.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 RESULT = Path(__file__).parent / "results" / "snapshots.json"
-WIDTH_PX, HEIGHT_PX, OBJECTS, READ_EVERY = 640, 480, 5, 10
+WIDTH_PX, HEIGHT_PX, OBJECTS, READ_EVERY = 640, 480, 5, 50
 OUTLINE = [100, 100, 160, 90, 220, 130, 230, 200, 190, 260, 120, 250, 90, 200, 80, 140]
 DOCUMENT = "_annotations.coco.json"
 
