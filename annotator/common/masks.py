@@ -137,7 +137,8 @@ def polygons_to_rle(polygons: Any, *, height_px: int, width_px: int) -> Rle:
         raise MaskError("A polygon mask must be a list of at least one polygon.")
     outlines = [polygon_clipped(_points(polygon), height_px=height_px, width_px=width_px) for polygon in polygons]
     outlines = [points for points in outlines if len(points) >= 3]
-    if sum(_outline_px(points) for points in outlines) > MAX_OUTLINE_PX:
+    longest_px = max(height_px, width_px) * sum(len(points) for points in outlines)  # no edge leaves the image
+    if longest_px > MAX_OUTLINE_PX and sum(_outline_px(points) for points in outlines) > MAX_OUTLINE_PX:
         raise MaskError(f"The polygon's outline is longer than {MAX_OUTLINE_PX} px; simplify it.")
     if not outlines:
         return encode_mask(np.zeros((height_px, width_px), dtype=np.uint8))
@@ -147,6 +148,8 @@ def polygons_to_rle(polygons: Any, *, height_px: int, width_px: int) -> Rle:
 
 def polygon_clipped(points_N2: np.ndarray, *, height_px: int, width_px: int) -> np.ndarray:
     """Cut a polygon at the image's four edges, one edge after the other (Sutherland and Hodgman, 1974)."""
+    if points_N2.min() >= 0 and (points_N2.max(axis=0) <= (width_px, height_px)).all():
+        return points_N2
     points = np.clip(points_N2, -FAR_PX, FAR_PX)
     for axis, limit, sign in ((0, 0.0, 1.0), (0, float(width_px), -1.0), (1, 0.0, 1.0), (1, float(height_px), -1.0)):
         depth = sign * (points[:, axis] - limit)

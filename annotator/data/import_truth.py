@@ -96,6 +96,13 @@ def truth_write(*, verdicts: Mapping[int, Mapping[Concept, Verdict]], job: Job) 
     return outcome
 
 
+def settled_columns(*, verdicts: Mapping[Concept, Verdict], job: Job) -> dict[int, dict[str, Any]]:
+    """What is settled of an image that comes in new, by concept, for its pairs as they are made: nobody has seen them
+    yet, so nothing is asked of each. What stays open is truth_write's."""
+    settled = {one: verdict for one, verdict in verdicts.items() if verdict.truth != Pair.Truth.UNSEEN}
+    return {concept.pk: _columns(verdict, job) for concept, verdict in settled.items()}
+
+
 def _pairs(verdicts: Mapping[int, Mapping[Concept, Verdict]]) -> dict[tuple[int, int], Any]:
     """The pairs spoken of, by image and concept, each with `.in_hand`: whether it has an open task."""
     concepts = {concept.pk for of_image in verdicts.values() for concept in of_image}
@@ -121,16 +128,23 @@ def _settle(pair: Any, verdict: Verdict, job: Job, outcome: TruthOutcome) -> Non
 
 def _written(pair: Pair, verdict: Verdict, job: Job) -> TruthOutcome:
     untouched = Pair.objects.filter(pk=pair.pk, truth=pair.truth, settled_by_import=pair.settled_by_import_id)
-    changed = untouched.exclude(tasks__state__in=Task.OPEN_STATES).update(
-        truth=verdict.truth,
-        truth_source=Pair.TruthSource.IMPORTED,
-        instances=[instance_row(one) for one in verdict.instances],
-        is_exhaustive=verdict.is_exhaustive,
-        settled_by_import=job,
-        settled_at=Now(),
-    )
-    if not changed:
-        return TruthOutcome(kept=1)
+    changed = untouched.exclude(tasks__state__in=Task.OPEN_STATES).update(**_columns(verdict, job))
+    return counted(verdict) if changed else TruthOutcome(kept=1)
+
+
+def _columns(verdict: Verdict, job: Job) -> dict[str, Any]:
+    return {
+        "truth": verdict.truth,
+        "truth_source": Pair.TruthSource.IMPORTED,
+        "instances": [instance_row(one) for one in verdict.instances],
+        "is_exhaustive": verdict.is_exhaustive,
+        "settled_by_import": job,
+        "settled_at": Now(),
+    }
+
+
+def counted(verdict: Verdict) -> TruthOutcome:
+    """Of a pair that it has settled."""
     present = verdict.truth == Pair.Truth.PRESENT
     return TruthOutcome(
         instances=len(verdict.instances),

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,29 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
+from annotator.common.active import concepts_active
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
-from annotator.models import Concept, Image, Job, Project
+from annotator.models import Concept, Image, Job, Pair, Project
 
 from .box_drawing import BOXES, boxes_draw_after
 from .formats.documents import Document, Size
 from .formats.records import ImageRecord, Problem
-from .image_store import NewImage, StoredFile, image_files_store, image_rows_add
+from .image_store import NewImage, StoredFile, image_batches_store, image_rows_add
 from .import_documents import Gathered, Word
 from .import_files import files_gathered
 from .import_look import import_look
 from .import_report import Tally, problems_path
-from .import_truth import ConceptMap, concept_map, images_known, truth_write
+from .import_truth import (
+    ConceptMap,
+    TruthOutcome,
+    concept_map,
+    counted,
+    images_known,
+    settled_columns,
+    truth_write,
+)
 from .named_sources import source_name, source_of_job, upload_delete, upload_forget
 from .sources import ImportSource
 from .split_plan import SplitPlan, strata_of
@@ -32,7 +42,8 @@ from .verdicts import Mention, Verdict, Vouch, below_of, verdicts_of
 
 # auto: documents are read, every picture comes in. coco: only what documents list. images: no document is read.
 KINDS = ("auto", "images", "coco")
-ROWS_A_COMMIT = 200
+# Images and pairs together; people's own writes wait for a commit, so it is kept to a fraction of a second.
+ROWS_A_COMMIT = 600
 
 
 def import_start(
@@ -167,16 +178,16 @@ class _Import:
 
     def _import_files(self, files: Sequence[str], gathered: Gathered) -> None:
         size = max(ROWS_A_COMMIT // (1 + max(self._project.concepts.count(), 1)), 1)
-        for start in range(0, len(files), size):
-            batch = files[start : start + size]
-            openers = [partial(self._source.open, file) for file in batch]
-            stored = image_files_store(openers=openers, on_read=partial(self._tell_stored, start, len(files)))
-            pending = [self._pending(*one, gathered.words) for one in zip(batch, stored, strict=True)]
-            self._write([one for one in pending if one])
-            self._context.report(**self._tally.as_report())
+        batches = [files[start : start + size] for start in range(0, len(files), size)]
+        openers = ([partial(self._source.open, file) for file in batch] for batch in batches)
+        with closing(image_batches_store(batches=openers, on_read=partial(self._tell_stored, len(files)))) as stored:
+            for batch, some in zip(batches, stored, strict=True):
+                pending = [self._pending(*one, gathered.words) for one in zip(batch, some, strict=True)]
+                self._write([one for one in pending if one])
+                self._context.report(**self._tally.as_report())
 
-    def _tell_stored(self, before: int, total: int, done: int) -> None:
-        self._context.progress_of(before + done, total, "images")
+    def _tell_stored(self, total: int, done: int) -> None:
+        self._context.progress_of(done, total, "images")
 
     def _pending(
         self, file: str, stored: StoredFile | ImportRefusedError, words: Mapping[str, list[Word]]
@@ -204,14 +215,28 @@ class _Import:
     @transaction.atomic
     def _write(self, batch: Sequence[_Pending]) -> None:
         """One commit: rows of images and pairs, and what is known of them."""
-        rows = image_rows_add(project=self._project, images=[one.new for one in batch], plan=self._plan)
-        self._tally.add_problems(Problem(one.name, one.words) for one in self._plan.crossings())
-        added = [image.pk for image, is_new in rows.values() if is_new]
-        Image.objects.filter(pk__in=added).update(added_by_import=self._job)
-        self._count(batch, rows)
         # Two files of the same bytes are one picture; the later one's verdicts are by the words about both.
-        verdicts = {rows[one.new.stored.sha256][0].pk: one.verdicts for one in batch}
-        self._tally.truth.add(truth_write(verdicts=verdicts, job=self._job))
+        verdicts = {one.new.stored.sha256: one.verdicts for one in batch}
+        settled = {sha256: settled_columns(verdicts=said, job=self._job) for sha256, said in verdicts.items()}
+        news = [replace(one.new, settled=settled[one.new.stored.sha256], job=self._job) for one in batch]
+        rows = image_rows_add(project=self._project, images=news, plan=self._plan)
+        self._tally.add_problems(Problem(one.name, one.words) for one in self._plan.crossings())
+        self._count(batch, rows)
+        self._write_truth(verdicts, rows)
+
+    def _write_truth(
+        self, verdicts: Mapping[str, Mapping[Concept, Verdict]], rows: Mapping[str, tuple[Image, bool]]
+    ) -> None:
+        """What is settled of an image that came in new, its pairs were made with; that is only counted here."""
+        active = set(concepts_active(project=self._project).values_list("pk", flat=True))
+        left: dict[int, dict[Concept, Verdict]] = {}
+        for sha256, said in verdicts.items():
+            image, is_new = rows[sha256]
+            made = [one for one, verdict in said.items() if is_new and verdict.truth != Pair.Truth.UNSEEN]
+            for concept in made:
+                self._tally.truth.add(counted(said[concept]) if concept.pk in active else TruthOutcome())
+            left[image.pk] = {one: verdict for one, verdict in said.items() if one not in made}
+        self._tally.truth.add(truth_write(verdicts=left, job=self._job))
 
     def _count(self, batch: Sequence[_Pending], rows: Mapping[str, tuple[Image, bool]]) -> None:
         counted: set[str] = set()

@@ -90,10 +90,10 @@ class FolderSource:
         self.names.sort()
 
     def open(self, name: str) -> BinaryIO:
-        path = self._root / name
-        if path.resolve() != path:  # swapped since the walk
+        path = os.path.join(self._root, name)
+        if os.path.realpath(path) != path:  # swapped since the walk
             raise ImportRefusedError("It is a link or lies behind one; links are not followed.")
-        return path.open("rb")
+        return open(path, "rb")
 
 
 class ZipSource:

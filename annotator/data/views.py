@@ -84,6 +84,7 @@ def _page(request: HttpRequest, project: Project, form: ImportForm, status: int 
         "form": form,
         "found": images_page(project=project, wanted=wanted, user=request.user),
         "wanted": wanted,
+        "opened_with": f"?{wanted.address}" if wanted.is_narrowed else "",
         "splits": split_counts(project=project),
         "choices": _choices(project),
         "change": last_change(project=project, user=request.user),
