@@ -37,6 +37,13 @@ def projects(farm):
     yield farm.annotator.get(f"{V1}/projects/")
 
 
+@case("POST /projects/")
+def project_new(farm):
+    yield post(farm.annotator, f"{V1}/projects/", {"name": "Coop", "concepts": ["hen"]})
+    yield post(farm.admin, f"{V1}/projects/", {"name": "Coop", "concepts": []})
+    yield post(farm.admin, f"{V1}/projects/", {"name": "Coop", "concepts": ["hen", "goose"]})
+
+
 @case("GET /projects/{slug}/")
 def project(farm):
     factories.make_training_run(farm.project)
