@@ -5,6 +5,7 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
+from annotator.common.errors import RoostError
 from annotator.common.shell import ADMIN, project_page, refusals_told
 from annotator.jobs.views import project_job
 from annotator.models import Job, Project
@@ -29,8 +30,8 @@ def go_ahead(request: HttpRequest, project: Project, job_id: int) -> HttpRespons
     answers = [(row["name"], request.POST.get(f"class-{number}", UNDECIDED)) for number, row in enumerate(rows)]
     classes = {name: name if answer == NEW else answer for name, answer in answers if answer != UNDECIDED}
     classes = {name: "" if answer == LEAVE_OUT else answer for name, answer in classes.items()}
-    negatives = _vouched(request, looked, classes)
     with refusals_told(request):
+        negatives = _vouched(request, looked, classes)
         job = import_after_look(looked=looked, user=request.user, classes=classes, negatives=negatives)
         messages.success(request, "The import runs in the background.")
         return redirect("job", project.slug, job.pk)
@@ -47,6 +48,8 @@ def _vouched(request: HttpRequest, looked: Job, classes: dict[str, str]) -> dict
         if concept == NEW:
             concept = row["name"]
             classes[concept] = concept
+        if not concept and not row["concepts"]:
+            raise RoostError(f"Say of which concept {row['where']} holds verified negatives.")
         found[row["where"]] = [concept] if concept else []
     return found
 

@@ -266,6 +266,9 @@ def imports(farm):
     with TemporaryDirectory() as folder, override_settings(SOURCES=[folder]):
         classes = {"hen": "chicken", "goose": ""}
         yield post(farm.admin, f"{BARN}/imports", {"place": folder, "dry_run": True, "classes": classes})
+        yield post(farm.admin, f"{BARN}/imports", {"place": folder, "negative_of": ["tractor"]})  # no concept here
+        negatives = {"negative_of": ["chicken"], "negatives": {"not-chicken": ["chicken"], "negatives.csv": []}}
+        yield post(farm.admin, f"{BARN}/imports", {"place": folder, **negatives})
 
 
 @case("POST /jobs/{job_id}/undo")

@@ -4,11 +4,15 @@ import json
 from io import StringIO
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.core.management import CommandError, call_command
+from django.urls import reverse
 
 from annotator.common.errors import RoostError
+from annotator.data.hard_negatives import hard_negatives_hold, hard_negatives_state
 from annotator.data.import_undo import import_undo_start
 from annotator.data.imports import import_start
+from annotator.data.snapshots import snapshot_create
 from annotator.jobs.runner import job_run
 from annotator.models import Image, Job, Pair
 from tests import factories
@@ -358,3 +362,97 @@ def test_by_api(barn, tmp_path, api, settings):
     )
     assert (refused.status_code, refused.json()["error"]["code"]) == (400, "unknown_concept")
     assert "negative_of" in refused.json()["error"]["fields"]
+
+
+def _upload(client, files: dict[str, bytes], **fields):
+    sent = [SimpleUploadedFile(name, content) for name, content in files.items()]
+    return client.post(reverse("images", args=["barn"]), {"kind": "auto", "vouch": "some", "files": sent, **fields})
+
+
+def test_by_page(barn, signed_in):
+    client = signed_in(barn.admin)
+    assert "None of these pictures shows" in client.get(reverse("images", args=["barn"])).content.decode()
+    _upload(client, {"1.png": _picture(1), "2.png": _picture(2)}, negative_of="chicken")
+    job = _run(Job.objects.get())
+    assert _truths(barn) == {"1.png": "absent", "2.png": "absent"}
+    page = client.get(reverse("job", args=["barn", job.pk])).content.decode()
+    assert "2 of the settled pairs are negatives" in " ".join(page.split())
+
+
+def test_page_refuses_a_concept_that_is_none_here_and_keeps_what_was_typed(barn, signed_in):
+    answer = _upload(signed_in(barn.admin), {"1.png": _picture(1)}, negative_of="chickens")
+    assert answer.status_code == 400
+    page = answer.content.decode()
+    assert "Did you mean «chicken»?" in page
+    assert 'value="chickens"' in page
+    assert not Job.objects.exists()
+
+
+def test_list_is_uploaded_for_pictures_that_are_here(barn, tmp_path, signed_in):
+    _settled_before(barn, tmp_path, 1, "unseen", "")
+    _upload(signed_in(barn.admin), {"not-chicken.txt": b"1.png\n"}, negative_of="chicken")
+    report = _run(Job.objects.order_by("-pk").first()).report
+    assert (report["negatives"], _truths(barn)) == (1, {"1.png": "absent"})
+
+
+def _go(client, looked: Job, answers: dict) -> dict:
+    client.post(reverse("import-go", args=["barn", looked.pk]), answers)
+    return _run(Job.objects.order_by("-pk").first()).report
+
+
+@pytest.fixture
+def offered(barn, tmp_path) -> Job:
+    factories.make_concept(barn.project, "duck")
+    rows = "file_name,concept\n2.png,duck\n"
+    files = {"not-chicken/1.png": _picture(1), "not-goose/2.png": _picture(2), "verified.csv": rows}
+    root = tree(tmp_path, files)
+    return _run(import_start(project=barn.project, user=barn.admin, upload_path=root, dry_run=True))
+
+
+def test_page_of_a_look_offers_what_names_hint_at_and_ticks_nothing(barn, offered, signed_in):
+    client = signed_in(barn.admin)
+    page = client.get(reverse("job", args=["barn", offered.pk])).content.decode()
+    assert "Are these verified negatives?" in page
+    assert 'name="offer-2"' in page
+    assert "checked" not in page[page.index("Are these verified") :]
+    assert _go(client, offered, {"offer-0-of": "chicken", "offer-1-of": "+"})["negatives"] == 0
+
+
+def test_what_is_ticked_is_vouched_for_and_nothing_else(barn, offered, signed_in):
+    answers = {"offer-0": "on", "offer-0-of": "chicken", "offer-1-of": "+", "offer-2": "on"}
+    assert _go(signed_in(barn.admin), offered, answers)["negatives"] == 2
+    assert _truths(barn) == {"1.png": "absent", "2.png": "unseen"}
+    assert _truths(barn, "duck") == {"1.png": "unseen", "2.png": "absent"}
+    assert not barn.project.concepts.filter(name="goose").exists()
+
+
+def test_ticked_new_concept_is_made(barn, offered, signed_in):
+    assert _go(signed_in(barn.admin), offered, {"offer-1": "on", "offer-1-of": "+"})["negatives"] == 1
+    assert _truths(barn, "goose")["2.png"] == "absent"
+
+
+def test_ticked_without_a_concept_is_refused_by_name(barn, tmp_path, signed_in):
+    factories.make_concept(barn.project, "duck")
+    root = tree(tmp_path, {"negatives/1.png": _picture(1)})
+    looked = _run(import_start(project=barn.project, user=barn.admin, upload_path=root, dry_run=True))
+    answer = signed_in(barn.admin).post(reverse("import-go", args=["barn", looked.pk]), {"offer-0": "on"}, follow=True)
+    assert "Say of which concept negatives holds verified negatives" in answer.content.decode()
+    assert Job.objects.count() == 1
+
+
+def test_imported_negative_on_which_a_model_fires_may_judge(barn, tmp_path):
+    _imported(barn, tree(tmp_path, {"1.png": _picture(1)}), negative_of=["chicken"], split="train")
+    pair = Pair.objects.get()
+    seen = {"mask": factories.box_rle(), "box": [2, 3, 9, 10], "score": 0.9, "query_score": 0.95, "stability": 0.9}
+    factories.make_prediction(pair, 0.95, [seen])
+    assert hard_negatives_state(project=barn.project).free == 1
+    hard_negatives_hold(project=barn.project, user=barn.admin, count=1)
+    assert Image.objects.get().split == "holdout"
+
+
+def test_snapshot_has_them_as_negatives_to_train_on(barn, tmp_path):
+    files = {"1.png": _picture(1), "2.png": _picture(2), "all.json": _coco(["1.png"])}
+    _imported(barn, tree(tmp_path, files), negative_of=["chicken"], split="train")
+    snapshot = snapshot_create(project=barn.project, user=barn.admin)
+    counts = snapshot.counts["train"]
+    assert (counts["positives"], counts["negatives"]) == (1, 1)
