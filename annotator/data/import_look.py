@@ -15,6 +15,7 @@ from annotator.jobs.services import JobContext
 from annotator.models import Concept, Image, Job
 
 from .formats.documents import Document, Size
+from .formats.negatives import Negatives
 from .formats.records import ImageRecord, Problem
 from .import_documents import Gathered, Word, names_elsewhere
 from .import_files import files_gathered
@@ -67,7 +68,9 @@ def classes_proposed(documents: Sequence[Document], job: Job) -> list[dict[str, 
     known = concepts_by_name(project=job.project)
     counts: Counter[str] = sum((document.counts for document in documents), Counter())
     names = dict.fromkeys(one.name for document in documents for one in document.categories)
-    return [{"name": name, "count": counts[name], **_matched(name, known, decided, create)} for name in names]
+    said = sum((one.statements for one in documents if isinstance(one, Negatives)), Counter[str]())
+    shown = {name: {"name": name, "count": counts[name], "negatives": said[name]} for name in names}
+    return [{**shown[name], **_matched(name, known, decided, create)} for name in names]
 
 
 def negatives_shown(gathered: Gathered) -> list[dict[str, Any]]:

@@ -53,6 +53,11 @@ class Offer:
     concept: str = ""
     concepts: tuple[str, ...] = ()
 
+    @property
+    def left_out(self) -> Problem:
+        """How an import tells it that nobody took up."""
+        return Problem(self.where, OFFERED if self.kind == "folder" else OFFERED_LIST)
+
 
 def negatives_gathered(
     source: ImportSource, gathered: Gathered, wishes: NegativeWishes, *, only_listed: bool = False
@@ -153,7 +158,7 @@ def _called(part: str, wanted: Mapping[str, str]) -> list[str]:
 def _offers(
     pictures: list[str], lists: Sequence[PictureList], said: Mapping[str, Sequence[str]], gathered: Gathered
 ) -> list[Offer]:
-    """Folders and lists that nobody has said anything about yet; each is told as left out, too."""
+    """Folders and lists that nobody has said anything about yet."""
     members: dict[str, list[str]] = {}
     named = {where: told for where, told in folders_proposed(pictures).items() if not _is_said(where, told, said)}
     for picture in pictures:
@@ -163,12 +168,11 @@ def _offers(
                 members.setdefault(folder, []).append(picture)
                 break
     found = [Offer(folder, "folder", tuple(inside), named[folder]) for folder, inside in members.items()]
-    gathered.problems += [Problem(one.where, OFFERED) for one in found]
     for one in lists:
         names = tuple(dict.fromkeys(name for name, _ in one.rows))
         concepts = tuple(dict.fromkeys(concept for _, concept in one.rows if concept))
         found.append(Offer(one.where, "list", names, one.named, concepts))
-        gathered.problems += [Problem(one.where, OFFERED_LIST), *one.problems]
+        gathered.problems += one.problems
     return found
 
 

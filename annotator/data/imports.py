@@ -152,8 +152,8 @@ class _Import:
     def run(self) -> dict[str, Any]:
         self._tally.add_problems(self._source.problems)
         wishes = NegativeWishes.of(self._params)
-        gathered, files, _ = files_gathered(self._source, self._params["kind"], wishes, self._tell_reading)
-        self._tally.add_problems(gathered.problems)
+        gathered, files, offers = files_gathered(self._source, self._params["kind"], wishes, self._tell_reading)
+        self._tally.add_problems([*gathered.problems, *(offer.left_out for offer in offers)])
         here = images_known(project=self._project, documents=names_elsewhere(gathered))
         self._tell_absent(gathered, here)
         if not files and not here:

@@ -241,6 +241,13 @@ def test_list_alone_speaks_of_pictures_that_the_project_has(barn, tmp_path):
     assert "['other/7.png'] It is said to be a negative, and neither these files nor the project" in _whys(report)
 
 
+def test_list_by_itself_is_a_source(barn, tmp_path):
+    _settled_before(barn, tmp_path, 1, "unseen", "")
+    (tmp_path / "went-through.txt").write_text("1.png\n")
+    assert _command(str(tmp_path / "went-through.txt"), "--negative-of", "chicken")["negatives"] == 1
+    assert _truths(barn) == {"1.png": "absent"}
+
+
 def test_document_and_list_about_a_picture_that_is_here_are_read_together(barn, tmp_path):
     _settled_before(barn, tmp_path, 1, "unseen", "")
     files = {"negatives.csv": "file_name,concept\n1.png,chicken\n", "old.json": _coco(["old/1.png"])}
