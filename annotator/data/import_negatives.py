@@ -15,7 +15,15 @@ from toolbox.pixels import IMAGE_ENDINGS
 from .file_lookup import FileLookup
 from .formats.documents import Document, Listed
 from .formats.negative_names import folders_proposed, negative_name
-from .formats.negatives import MAX_LIST_BYTES, NamedFolders, Negatives, PictureList, document_of, list_read
+from .formats.negatives import (
+    MAX_LIST_BYTES,
+    OFFERED_LIST,
+    NamedFolders,
+    Negatives,
+    PictureList,
+    document_of,
+    list_read,
+)
 from .formats.records import Problem
 from .formats.texts import Texts
 from .import_documents import Gathered, Word, document_located
@@ -23,9 +31,6 @@ from .sources import ImportSource
 
 WHOLE = "all pictures"
 OFFERED = "Its name says that it holds negatives. Nobody vouched for it, so nothing was made of that."
-OFFERED_LIST = (
-    "It lists pictures. If they are verified negatives, say so, and of which concept; nothing was made of it."
-)
 NOT_THERE = "There is no folder and no list «{}» among these files, so it can't be negatives of anything."
 
 

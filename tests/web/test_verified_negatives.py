@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from annotator.common.errors import RoostError
+from annotator.data.convert import Wish, files_checked, files_converted
 from annotator.data.hard_negatives import hard_negatives_hold, hard_negatives_state
 from annotator.data.import_undo import import_undo_start
 from annotator.data.imports import import_start
@@ -220,6 +221,23 @@ def test_table_that_may_say_what_is_there_makes_no_negative_and_is_refused_by_na
     job_run(job_id=job.pk)
     job.refresh_from_db()
     assert (job.state, job.reason.startswith(f"{name}: ")) == ("failed", True)
+
+
+def test_table_called_negatives_that_can_not_be_understood_says_why(barn, tmp_path):
+    files = {"1.png": _picture(1), "negatives.csv": "file_name,concept,present\n1.png,chicken,1\n"}
+    told = _whys(_imported(barn, tree(tmp_path, files)))
+    assert "['negatives.csv'] Its columns file name, concept, present could say anything." in told
+
+
+def test_check_and_convert_know_lists_without_a_database(tmp_path):
+    files = {"1.png": _picture(1), "negatives.csv": "file_name,concept\n1.png,chicken\n", "l.txt": "1.png\n"}
+    root = str(tree(tmp_path / "in", files))
+    report = files_checked(root, wish=Wish()).as_dict()
+    assert [(row["format"], row["classes"]) for row in report["documents"]] == [("negatives", {"no chicken": 1})]
+    assert [row["where"] for row in report["problems"]] == [["l.txt"]]
+    files_converted(root, tmp_path / "out", to="coco", wish=Wish())
+    written = json.loads(next((tmp_path / "out").rglob("*coco*.json")).read_text())
+    assert written["images"][0]["neg_category_ids"] == [1]
 
 
 def test_yes_or_no_in_a_column_called_absent_is_no_concept(barn, tmp_path):

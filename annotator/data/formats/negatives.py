@@ -31,6 +31,9 @@ CONCEPT_COLUMNS = {"concept", "concepts", "noun phrase"}
 OTHER_COLUMNS = {"note", "notes", "comment", "by", "verified by", "date", "verified at"}
 YES_OR_NO = {"0", "1", "true", "false", "yes", "no", "y", "n", "0.0", "1.0"}
 NOT_A_LIST = "It is no list of verified negatives: a picture's name a line, or the columns file_name and concept."
+OFFERED_LIST = (
+    "It lists pictures. If they are verified negatives, say so, and of which concept; nothing was made of it."
+)
 UNKNOWN_COLUMNS = (
     "Its columns {} could say anything. A list of verified negatives has file_name and concept, and nothing else."
 )
@@ -101,15 +104,20 @@ def document_of(found: PictureList, names: Sequence[str] = ()) -> Negatives:
 
 
 def list_found(where: str, text: str) -> PictureList | None:
-    """The list that this file seems to be; None where it is something else."""
+    """The list that this file seems to be; None where it is something else.
+
+    ImportRefusedError where its name says negatives and the rest of it can't be understood.
+    """
     path = PurePosixPath(where)
     if path.name.lower() in SPLIT_LISTS:
         return None
+    named = negative_name(path.stem)
     try:
         found = list_read(where, text)
     except ImportRefusedError:
+        if named is not None:
+            raise
         return None
-    named = negative_name(path.stem)
     if not found.has_concepts and named is None and not _are_pictures(name for name, _ in found.rows[:SNIFFED]):
         return None
     return found
