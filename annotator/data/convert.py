@@ -17,7 +17,7 @@ from typing import Any
 from PIL import Image
 
 from annotator.common.errors import ImportRefusedError, RoostError
-from toolbox.pixels import MEDIA_TYPES, size_upright
+from toolbox.pixels import FORMATS, size_upright
 
 from .export_layouts import LAYOUTS
 from .export_pictures import upright_bytes
@@ -274,7 +274,7 @@ def _size(source: ImportSource, name: str) -> Size:
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             pieces = [head, *iter(lambda: stream.read(1024 * 1024), b"")]
     try:
-        return _size_of(b"".join(pieces), list(MEDIA_TYPES))
+        return _size_of(b"".join(pieces), list(FORMATS))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ImportRefusedError(f"It is no picture that can be read: {error}.") from None
 
