@@ -21,9 +21,10 @@ from .box_drawing import BOXES, boxes_draw_after
 from .formats.documents import Document, Size
 from .formats.records import ImageRecord, Problem
 from .image_store import NewImage, StoredFile, image_batches_store, image_rows_add
-from .import_documents import Gathered, Word
+from .import_documents import Gathered, Word, names_elsewhere
 from .import_files import files_gathered
 from .import_look import import_look
+from .import_negatives import NegativeWishes, negatives_of
 from .import_report import Tally, problems_path
 from .import_truth import (
     ConceptMap,
@@ -31,6 +32,7 @@ from .import_truth import (
     concept_map,
     counted,
     images_known,
+    negatives_known,
     settled_columns,
     truth_write,
 )
@@ -38,7 +40,7 @@ from .named_sources import source_name, source_of_job, upload_delete, upload_for
 from .sources import ImportSource
 from .split_plan import SplitPlan, strata_of
 from .splits import DEFAULT, holdout_draw, most_protected, shares_named
-from .verdicts import Mention, Verdict, Vouch, below_of, verdicts_of
+from .verdicts import Mention, Verdict, Vouch, below_of, disputed_words, verdicts_of
 
 # auto: documents are read, every picture comes in. coco: only what documents list. images: no document is read.
 KINDS = ("auto", "images", "coco")
@@ -58,6 +60,8 @@ def import_start(
     exhaustive: bool = False,
     create_concepts: bool = False,
     classes: Mapping[str, str] | None = None,
+    negative_of: Sequence[str] = (),
+    negatives: Mapping[str, Sequence[str]] | None = None,
     holdout_share: float = 0.0,
     dry_run: bool = False,
     boxes: str = "sketch",
@@ -71,10 +75,11 @@ def import_start(
     for every class of its document, so that what is not annotated is absent. Without either, what is there teaches,
     and the gate leaves it out.
     `create_concepts`: classes that no concept is called by become concepts; else they are reported. `classes`: what is
-    decided about some, {class: concept, or "" for none of ours}. `dry_run`: only look, and report (import_look.py). An
-    upload below UPLOADS_DIR is deleted afterwards, but for a dry run's, which waits for the import itself.
-    `boxes`: of objects without outlines; sketch: the box waits for a person; draw: the model draws a mask in it, which
-    waits for a person (box_drawing.py).
+    decided about some, {class: concept, or "" for none of ours}. `negative_of`, `negatives`: what a person vouches not
+    to be in the pictures, all of them or those of a folder or list (import_negatives.py). `dry_run`: only look, and
+    report (import_look.py). An upload below UPLOADS_DIR is deleted afterwards, but for a dry run's, which waits for the
+    import itself. `boxes`: of objects without outlines; sketch: the box waits for a person; draw: the model draws a
+    mask in it, which waits for a person (box_drawing.py).
     `named_by_person`: the path comes from named_sources.source_allowed, and is looked at again by the job.
     """
     if kind not in KINDS:
@@ -85,6 +90,8 @@ def import_start(
         raise RoostError(f"Boxes are one of {', '.join(BOXES)}, not {boxes!r}.", fields={"boxes": ["Unknown."]})
     holdout_draw(sha256s=(), share=holdout_share)
     shares_named(shares)
+    if not dry_run:
+        negatives_known(project=project, names=negative_of, decided=classes or {}, create=create_concepts)
     params = {
         "path": str(upload_path),
         "kind": kind,
@@ -94,6 +101,8 @@ def import_start(
         "exhaustive": exhaustive,
         "create_concepts": create_concepts,
         "classes": dict(classes or {}),
+        "negative_of": list(negative_of),
+        "negatives": {where: list(names) for where, names in (negatives or {}).items()},
         "holdout_share": holdout_share,
         "dry_run": dry_run,
         "boxes": boxes,
@@ -102,12 +111,19 @@ def import_start(
     return job_enqueue(project=project, kind=Job.Kind.IMPORT, params=params, created_by=user)
 
 
-def import_after_look(*, looked: Job, user: AbstractBaseUser | None, classes: Mapping[str, str]) -> Job:
-    """The import that a dry run looked at, with what was decided about its classes since."""
+def import_after_look(
+    *,
+    looked: Job,
+    user: AbstractBaseUser | None,
+    classes: Mapping[str, str],
+    negatives: Mapping[str, Sequence[str]] | None = None,
+) -> Job:
+    """The import that a dry run looked at, with what was decided since about its classes and offered negatives."""
     if looked.kind != Job.Kind.IMPORT or not looked.params.get("dry_run") or looked.state != Job.State.SUCCEEDED:
         raise RoostError("Only what was looked at can be imported so; look first.", code="not_looked_at")
     decided = {**looked.params["classes"], **classes}
-    params = {**looked.params, "dry_run": False, "classes": decided}
+    said = {**looked.params.get("negatives", {}), **(negatives or {})}
+    params = {**looked.params, "dry_run": False, "classes": decided, "negatives": said}
     return job_enqueue(project=looked.project, kind=Job.Kind.IMPORT, params=params, created_by=user)
 
 
@@ -154,9 +170,10 @@ class _Import:
 
     def run(self) -> dict[str, Any]:
         self._tally.add_problems(self._source.problems)
-        gathered, files = files_gathered(self._source, self._params["kind"], self._tell_reading)
-        self._tally.add_problems(gathered.problems)
-        here = images_known(project=self._project, names=[word.listed.file_name for word in gathered.elsewhere])
+        wishes = NegativeWishes.of(self._params)
+        gathered, files, offers = files_gathered(self._source, self._params["kind"], wishes, self._tell_reading)
+        self._tally.add_problems([*gathered.problems, *(offer.left_out for offer in offers)])
+        here = images_known(project=self._project, documents=names_elsewhere(gathered))
         self._tell_absent(gathered, here)
         if not files and not here:
             name = source_name(self._params["path"])
@@ -165,6 +182,7 @@ class _Import:
         self._classes = classes_of(gathered.documents, self._job)
         self._tally.concepts_made = sorted({one.pk for one in self._classes.by_category.values()} - known)
         self._tally.unknown_categories = unknown_counts(gathered.documents, self._classes)
+        self._tally.unknown_negatives = unknown_negatives(gathered, self._classes)
         self._import_files(files, gathered)
         self._annotate(gathered.elsewhere, here)
         return self._tally.as_report()
@@ -199,6 +217,7 @@ class _Import:
         said = words.get(file, [])
         self._words[stored.sha256] += said
         verdicts = self._verdicts(stored.sha256, (stored.width, stored.height), said)
+        self._tell_disputed(file, verdicts)
         told = sorted((one.name, verdict.truth) for one, verdict in verdicts.items())
         source = self._params["source"]
         new = NewImage(
@@ -222,11 +241,12 @@ class _Import:
         rows = image_rows_add(project=self._project, images=news, plan=self._plan)
         self._tally.add_problems(Problem(one.name, one.words) for one in self._plan.crossings())
         self._count(batch, rows)
-        self._write_truth(verdicts, rows)
+        names = {rows[one.new.stored.sha256][0].pk: one.file for one in batch}
+        self._write_truth(self._left_to_write(verdicts, rows), names)
 
-    def _write_truth(
+    def _left_to_write(
         self, verdicts: Mapping[str, Mapping[Concept, Verdict]], rows: Mapping[str, tuple[Image, bool]]
-    ) -> None:
+    ) -> dict[int, dict[Concept, Verdict]]:
         """What is settled of an image that came in new, its pairs were made with; that is only counted here."""
         active = set(concepts_active(project=self._project).values_list("pk", flat=True))
         left: dict[int, dict[Concept, Verdict]] = {}
@@ -236,7 +256,17 @@ class _Import:
             for concept in made:
                 self._tally.truth.add(counted(said[concept]) if concept.pk in active else TruthOutcome())
             left[image.pk] = {one: verdict for one, verdict in said.items() if one not in made}
-        self._tally.truth.add(truth_write(verdicts=left, job=self._job))
+        return left
+
+    def _write_truth(self, verdicts: Mapping[int, Mapping[Concept, Verdict]], names: Mapping[int, str]) -> None:
+        outcome = truth_write(verdicts=verdicts, job=self._job)
+        self._tally.truth.add(outcome)
+        self._tally.add_problems(Problem(names[image_id], why) for image_id, why in outcome.contradicted)
+
+    def _tell_disputed(self, file: str, verdicts: Mapping[Concept, Verdict]) -> None:
+        disputed = [concept.name for concept, verdict in verdicts.items() if verdict.disputed]
+        self._tally.disputed += len(disputed)
+        self._tally.add_problems(Problem(file, disputed_words(name)) for name in disputed)
 
     def _count(self, batch: Sequence[_Pending], rows: Mapping[str, tuple[Image, bool]]) -> None:
         counted: set[str] = set()
@@ -284,7 +314,8 @@ class _Import:
                     self._words[images[pk].sha256] += by_image[pk]
                     image = images[pk]
                     verdicts[pk] = self._verdicts(image.sha256, (image.width, image.height), by_image[pk])
-                self._tally.truth.add(truth_write(verdicts=verdicts, job=self._job))
+                    self._tell_disputed(image.original_name, verdicts[pk])
+                self._write_truth(verdicts, {pk: images[pk].original_name for pk in batch})
             self._tally.already_there += len(batch)
 
 
@@ -306,7 +337,15 @@ def classes_of(documents: Sequence[Document], job: Job) -> ConceptMap:
 def unknown_counts(documents: Sequence[Document], classes: ConceptMap) -> dict[str, int]:
     """Annotations of each class that was left out, whether decided or for want of a concept."""
     left_out = [*classes.undecided, *sorted(classes.left_out)]
-    return {name: sum(document.counts[name] for document in documents) for name in left_out}
+    annotated = {one.name for document in documents if document.format != "negatives" for one in document.categories}
+    return {name: sum(document.counts[name] for document in documents) for name in left_out if name in annotated}
+
+
+def unknown_negatives(gathered: Gathered, classes: ConceptMap) -> dict[str, int]:
+    """Negatives of each class that was left out: how many pictures were said not to show it."""
+    said = negatives_of(gathered)
+    names = {name for document in said for name in document.statements} - set(classes.by_category)
+    return {name: sum(document.statements[name] for document in said) for name in sorted(names)}
 
 
 def shown_name(file: str, words: Sequence[Word]) -> str:

@@ -60,6 +60,7 @@ def bring_in(request: HttpRequest, project: Project) -> HttpResponse:
                 dry_run="look" in request.POST,
                 create_concepts=data["create_concepts"],
                 boxes=data["boxes"] or "sketch",
+                negative_of=data["negative_of"],
                 holdout_share=data["holdout_share"] or 0.0,
                 shares=data["shares"] or str(DEFAULT),
             )

@@ -38,6 +38,13 @@ def projects(farm):
     yield farm.annotator.get(f"{V1}/projects/")
 
 
+@case("POST /projects/")
+def project_new(farm):
+    yield post(farm.annotator, f"{V1}/projects/", {"name": "Coop", "concepts": ["hen"]})
+    yield post(farm.admin, f"{V1}/projects/", {"name": "Coop", "concepts": []})
+    yield post(farm.admin, f"{V1}/projects/", {"name": "Coop", "concepts": ["hen", "goose"]})
+
+
 @case("GET /projects/{slug}/")
 def project(farm):
     factories.make_training_run(farm.project)
@@ -260,6 +267,9 @@ def imports(farm):
     with TemporaryDirectory() as folder, override_settings(SOURCES=[folder]):
         classes = {"hen": "chicken", "goose": ""}
         yield post(farm.admin, f"{BARN}/imports", {"place": folder, "dry_run": True, "classes": classes})
+        yield post(farm.admin, f"{BARN}/imports", {"place": folder, "negative_of": ["tractor"]})  # no concept here
+        negatives = {"negative_of": ["chicken"], "negatives": {"not-chicken": ["chicken"], "negatives.csv": []}}
+        yield post(farm.admin, f"{BARN}/imports", {"place": folder, **negatives})
 
 
 @case("POST /projects/{slug}/boxes")
