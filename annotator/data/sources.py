@@ -49,14 +49,14 @@ class ImportSource(Protocol):
 
 
 @contextmanager
-def source_opened(where: Path | str) -> Iterator[ImportSource]:
+def source_opened(where: Path | str, *, may_be_empty: bool = False) -> Iterator[ImportSource]:
     """A folder, a zip file or `s3://bucket/prefix`; ImportRefusedError for anything else, and for a zip that is a trap
     as a whole."""
     path = Path(where)
     if str(where).startswith("s3://"):
         from .buckets import BucketSource
 
-        yield BucketSource(str(where))
+        yield BucketSource(str(where), may_be_empty=may_be_empty)
     elif path.is_dir():
         yield FolderSource(path)
     elif not path.is_file():
