@@ -10,7 +10,10 @@ JOB = re.compile(r"job (\d+)")
 
 
 def audit_page(*, project: Project, before: int | None = None) -> tuple[list[AuditEvent], int | None]:
-    """One page, and the id to go on from; None at the end. `.job`: the job that a row is about, whose page undoes it."""
+    """One page, and the id to go on from; None at the end.
+
+    `.job` of a row: the job that it is about; an import's page can undo it.
+    """
     events = project.audit_events.select_related("actor")
     events = events.filter(id__lt=before) if before else events
     rows: list[Any] = list(events.order_by("-id")[: PAGE + 1])
