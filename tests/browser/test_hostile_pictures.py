@@ -17,13 +17,9 @@ pytestmark = pytest.mark.browser
 
 __all__ = ["chromium", "stage"]
 
-SCRIPT = b"<script>document.title = 'ran'; new Image().src = '/ran'</script>"
+SCRIPT = b"<script>document.title = 'ran'; fetch('/ran')</script>"
 HTML = b"<!doctype html><html><body>" + SCRIPT + b"</body></html>"
-SVG = (
-    b"<svg xmlns='http://www.w3.org/2000/svg' onload=\"document.title='ran'; new Image().src='/ran'\">"
-    + SCRIPT
-    + b"</svg>"
-)
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg' onload=\"document.title='ran'; fetch('/ran')\">" + SCRIPT + b"</svg>"
 CALLED_LIKE_MARKUP = "<img src=x onerror=document.title='ran'>.png"
 
 
@@ -59,14 +55,12 @@ def opened(page: Page, url: str) -> None:
 
 
 def test_I04_control_same_bytes_would_run_where_they_are_served_as_a_page(stage: Stage):
-    page, asked = stage.page_for(stage.barn.admin, ""), []
-    page.route("**/ran", lambda route: (asked.append(1), route.fulfill(status=204)))
+    page = stage.page_for(stage.barn.admin, "")
+    page.route("**/ran", lambda route: route.fulfill(status=204))
     for path, kind, body in (("/as-html", "text/html", HTML), ("/as-svg", "image/svg+xml", SVG)):
         page.route(f"**{path}", lambda route, kind=kind, body=body: route.fulfill(content_type=kind, body=body))
-        before = len(asked)
-        page.goto(stage.url + path)
-        page.wait_for_timeout(300)
-        assert len(asked) > before, path
+        with page.expect_request("**/ran"):
+            page.goto(stage.url + path)
 
 
 def test_I04_nothing_that_poses_as_a_picture_runs_as_a_script_of_ours(stage: Stage, hostile):
@@ -83,6 +77,9 @@ def test_I04_nothing_that_poses_as_a_picture_runs_as_a_script_of_ours(stage: Sta
     for url in urls:
         opened(page, stage.url + url)
         assert (page.title() == "ran", ran) == (False, []), url
+    # Chromium's own way to show a lone picture wants a style, which our policy refuses; of scripts it must say nothing.
+    stage.troubles[:] = [said for said in stage.troubles if "inline style" not in said]
+    assert stage.troubles == []
 
 
 @pytest.mark.parametrize("query", ["", "?original=1", "?preview=320"])

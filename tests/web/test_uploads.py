@@ -22,6 +22,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 DAY_SECONDS = 86400
 
 
+@pytest.fixture(autouse=True)
+def uploads_of_its_own(settings, tmp_path) -> None:
+    settings.UPLOADS_DIR = tmp_path / "uploads"
+
+
 def sent(name: str, content: bytes) -> SimpleUploadedFile:
     return SimpleUploadedFile(name, content)
 
@@ -56,9 +61,10 @@ def aged(where: Path, uploads: Path, days: float) -> Path:
         ("notes.txt", b"hello", "There is no image in what was sent. notes.txt: It is not named like an image"),
     ],
 )
-def test_refusal_calls_what_was_sent_by_its_own_name(barn, name, content, reason):
+def test_refusal_calls_what_was_sent_by_its_own_name(barn, settings, name, content, reason):
     job = run(barn, upload_keep([sent(name, content)]))
     assert (job.state, job.reason[: len(reason)]) == ("failed", reason)
+    assert list(settings.UPLOADS_DIR.iterdir()) == []
 
 
 def test_empty_file_among_good_ones_is_refused_by_name_and_the_others_come_in(barn, signed_in):
@@ -115,12 +121,14 @@ def test_look_is_not_called_the_last_import(barn, signed_in):
     assert "Last import" not in words
 
 
-def test_folder_that_somebody_named_is_never_swept(barn, settings, tmp_path):
-    (tmp_path / "hen.png").write_bytes(factories.image_bytes())
-    os.utime(tmp_path, (0, 0))
-    run(barn, tmp_path)
+def test_folder_that_somebody_named_is_never_swept(barn, tmp_path):
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    (folder / "hen.png").write_bytes(factories.image_bytes())
+    os.utime(folder, (0, 0))
+    run(barn, folder)
     uploads_expire()
-    assert (tmp_path / "hen.png").exists()
+    assert (folder / "hen.png").exists()
 
 
 def test_doctor_tells_of_uploads_that_nobody_imported(barn, settings):
