@@ -85,6 +85,8 @@ def uploads_expire() -> int:
     """Remove what is due; how many uploads that were."""
     oldest = time.time() - KEPT.total_seconds()
     due = [upload for upload, came_at in uploads_waiting() if came_at < oldest]
+    # An import that was asked for since has touched its upload.
+    due = [upload for upload in due if _came_at(upload) < oldest]
     for upload in due:
         _remove(upload)
     return len(due)
@@ -95,10 +97,17 @@ def uploads_waiting() -> list[tuple[Path, float]]:
     if not settings.UPLOADS_DIR.is_dir():
         return []
     # Listed before the jobs are: what a job is made for meanwhile is not in the list.
-    there = [(entry, entry.lstat().st_mtime) for entry in settings.UPLOADS_DIR.iterdir()]
+    there = [(entry, _came_at(entry)) for entry in settings.UPLOADS_DIR.iterdir()]
     params = Job.objects.filter(state__in=Job.IN_FLIGHT).values_list("params__path", flat=True)
     read = {_kept_in(Path(path)) for path in params if isinstance(path, str) and is_upload(path)}
     return [(entry, came_at) for entry, came_at in there if entry.resolve() not in read]
+
+
+def _came_at(entry: Path) -> float:
+    try:
+        return entry.lstat().st_mtime
+    except FileNotFoundError:  # its job has ended since it was listed
+        return time.time()
 
 
 def _kept_in(where: Path) -> Path:
