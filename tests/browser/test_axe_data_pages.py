@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from annotator.data.import_undo import import_undo_start
 from annotator.data.imports import import_start
+from annotator.data.snapshot_names import snapshot_describe
 from annotator.data.snapshots import snapshot_create
 from annotator.jobs.runner import job_run
 from annotator.models import Feed, FeedFile, Image, Job, Membership
@@ -57,7 +58,8 @@ def pages(barn, tmp_path) -> dict[str, tuple[str, str]]:
     import_folder(tmp_path)
     looked = imported(barn, tmp_path, dry_run=True)
     kept = imported(barn, tmp_path, classes={"Chickens": "chicken"}, exhaustive=True)
-    first = snapshot_create(project=barn.project, user=barn.admin, tag="v1.0-baseline", notes="Before.")
+    first = snapshot_create(project=barn.project, user=barn.admin)
+    snapshot_describe(snapshot=first, user=barn.admin, name="Baseline", tag="v1.0-baseline", notes="Before.")
     factories.make_pair(barn.project, truth="absent")
     second = snapshot_create(project=barn.project, user=barn.admin)
     (tmp_path / "9.png").write_bytes(factories.image_bytes(64, 48, seed=99))
