@@ -42,6 +42,7 @@ def import_folder(folder) -> None:
 def imported(barn, folder, **options) -> Job:
     job = import_start(project=barn.project, user=barn.admin, upload_path=folder, **options)
     job_run(job_id=job.pk)
+    job.refresh_from_db()
     return job
 
 
