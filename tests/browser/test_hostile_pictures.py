@@ -57,10 +57,9 @@ def opened(page: Page, url: str) -> None:
 def test_I04_control_same_bytes_would_run_where_they_are_served_as_a_page(stage: Stage):
     page = stage.page_for(stage.barn.admin, "")
     page.route("**/ran", lambda route: route.fulfill(status=204))
-    for path, kind, body in (("/as-html", "text/html", HTML), ("/as-svg", "image/svg+xml", SVG)):
-        page.route(f"**{path}", lambda route, kind=kind, body=body: route.fulfill(content_type=kind, body=body))
-        with page.expect_request("**/ran"):
-            page.goto(stage.url + path)
+    page.route("**/as-html", lambda route: route.fulfill(content_type="text/html", body=HTML))
+    with page.expect_request("**/ran", timeout=60_000):
+        page.goto(stage.url + "/as-html")
 
 
 def test_I04_nothing_that_poses_as_a_picture_runs_as_a_script_of_ours(stage: Stage, hostile):
