@@ -22,9 +22,12 @@ class ManyFilesInput(forms.ClearableFileInput):
 
 
 class ManyFilesField(forms.FileField):
-    """One or more files; cleans to a list."""
+    """One or more files; cleans to a list. An empty one among them is the import's to refuse: it tells which."""
 
     widget = ManyFilesInput
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(allow_empty_file=True, **more)
 
     def clean(self, data: Any, initial: Any = None) -> list:
         files = data if isinstance(data, list | tuple) else [data] if data else []

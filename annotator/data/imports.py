@@ -36,16 +36,21 @@ from .import_truth import (
     settled_columns,
     truth_write,
 )
-from .named_sources import source_name, source_of_job, upload_delete, upload_forget
+from .named_sources import source_name, source_of_job, source_shown
 from .sources import ImportSource
 from .split_plan import SplitPlan, strata_of
 from .splits import DEFAULT, holdout_draw, most_protected, shares_named
+from .uploads import upload_delete, upload_forget, upload_used
 from .verdicts import Mention, Verdict, Vouch, below_of, disputed_words, verdicts_of
 
 # auto: documents are read, every picture comes in. coco: only what documents list. images: no document is read.
 KINDS = ("auto", "images", "coco")
 # Images and pairs together; people's own writes wait for a commit, so it is kept to a fraction of a second.
 ROWS_A_COMMIT = 600
+ALREADY_HERE = "These bytes are here already."
+LOOKED_AT_GONE = (
+    "What was sent for this look is here no more: it was imported since, or waited too long. Send it again."
+)
 
 
 def import_start(
@@ -121,10 +126,15 @@ def import_after_look(
     """The import that a dry run looked at, with what was decided since about its classes and offered negatives."""
     if looked.kind != Job.Kind.IMPORT or not looked.params.get("dry_run") or looked.state != Job.State.SUCCEEDED:
         raise RoostError("Only what was looked at can be imported so; look first.", code="not_looked_at")
+    if not upload_used(looked.params["path"]):
+        raise RoostError(LOOKED_AT_GONE, code="upload_gone")
     decided = {**looked.params["classes"], **classes}
     said = {**looked.params.get("negatives", {}), **(negatives or {})}
     params = {**looked.params, "dry_run": False, "classes": decided, "negatives": said}
-    return job_enqueue(project=looked.project, kind=Job.Kind.IMPORT, params=params, created_by=user)
+    with transaction.atomic():
+        job = job_enqueue(project=looked.project, kind=Job.Kind.IMPORT, params=params, created_by=user)
+        Job.objects.filter(pk=looked.pk).update(report={**looked.report, "imported_by": job.pk})
+    return job
 
 
 @job_kind(Job.Kind.IMPORT, forget=upload_forget)
@@ -164,6 +174,7 @@ class _Import:
         self._vouch = Vouch(self._params["complete"], self._params["exhaustive"])
         self._words: dict[str, list[Word]] = defaultdict(list)
         self._judged: dict[int, frozenset[str]] = {}
+        self._brought: set[str] = set()
         shares = shares_named(self._params.get("shares", str(DEFAULT)))
         share = self._params["holdout_share"]
         self._plan = SplitPlan(project=self._project, shares=shares, holdout_share=share)
@@ -176,7 +187,7 @@ class _Import:
         here = images_known(project=self._project, documents=names_elsewhere(gathered))
         self._tell_absent(gathered, here)
         if not files and not here:
-            name = source_name(self._params["path"])
+            name = source_shown(self._params["path"])
             raise ImportRefusedError(f"There is no image in {name}. {self._tally.first_reasons()}".strip())
         known = set(self._project.concepts.values_list("pk", flat=True))
         self._classes = classes_of(gathered.documents, self._job)
@@ -269,17 +280,18 @@ class _Import:
         self._tally.add_problems(Problem(file, disputed_words(name)) for name in disputed)
 
     def _count(self, batch: Sequence[_Pending], rows: Mapping[str, tuple[Image, bool]]) -> None:
-        counted: set[str] = set()
+        """A picture that an attempt before this one had brought in is this import's own, and told as new."""
         for one in batch:
             image, is_new = rows[one.new.stored.sha256]
-            if is_new and image.sha256 not in counted:
-                counted.add(image.sha256)
+            is_ours = is_new or image.added_by_import_id == self._job.pk
+            if is_ours and image.sha256 not in self._brought:
+                self._brought.add(image.sha256)
                 self._tally.added += 1
                 self._tally.by_split[image.split] = self._tally.by_split.get(image.split, 0) + 1
             else:
                 self._tally.already_there += 1
-                why = f"These bytes are here already, as {image.original_name}."
-                self._tally.add_problems([Problem(one.file, why)])
+                where = one.file if one.file.endswith(image.original_name) else f"{one.file} = {image.original_name}"
+                self._tally.add_problems([Problem(where, ALREADY_HERE)])
 
     def _verdicts(self, sha256: str, size_px: Size, words: Sequence[Word]) -> dict[Concept, Verdict]:
         """By all that this import has met of these bytes so far; only what `words` say is told as a problem."""

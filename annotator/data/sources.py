@@ -50,7 +50,7 @@ class ImportSource(Protocol):
 
 
 @contextmanager
-def source_opened(where: Path | str) -> Iterator[ImportSource]:
+def source_opened(where: Path | str, *, may_be_empty: bool = False) -> Iterator[ImportSource]:
     """A folder, a zip file, one annotation file or `s3://bucket/prefix`; ImportRefusedError for anything else.
 
     So for a zip that is a trap as a whole.
@@ -59,7 +59,7 @@ def source_opened(where: Path | str) -> Iterator[ImportSource]:
     if str(where).startswith("s3://"):
         from .buckets import BucketSource
 
-        yield BucketSource(str(where))
+        yield BucketSource(str(where), may_be_empty=may_be_empty)
     elif path.is_dir():
         yield FolderSource(path)
     elif not path.is_file():

@@ -173,6 +173,17 @@ def test_bucket_prefix_is_watched_as_well(barn, s3):
     assert set(Image.objects.values_list("source", flat=True)) == {"one"}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_bucket_prefix_in_which_nothing_lies_yet_is_watched_and_no_error(barn, s3):
+    s3.bucket("morning", {"elsewhere/a.png": factories.image_bytes()})
+    feed = feed_add(project=barn.project, user=None, place="s3://morning/yard", named_by_person=False)
+    assert look(feed).error == ""
+    s3.client.put_object(Bucket="morning", Key="yard/a.png", Body=factories.image_bytes())
+    assert look(feed).error == ""
+    run_jobs()
+    assert states(feed) == {"a.png": "imported"}
+
+
 def mined(barn, presence: dict[str, float], version=None) -> None:
     """The serving model has looked at every image, by name."""
     Job.objects.filter(kind=Job.Kind.MINE).update(state=Job.State.SUCCEEDED)
