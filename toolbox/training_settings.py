@@ -192,6 +192,17 @@ class TrainerConfig:
         can_be_set=True,
     )
 
+    one_to_many: bool = _flag(
+        False,
+        "also learn from a second copy of the queries, of which several may answer for one object (official: on)",
+        can_be_set=True,
+    )
+    semantic: bool = _flag(
+        False,
+        "also learn the concept's pixels as a whole, where masks are learned from (official with masks: on)",
+        can_be_set=True,
+    )
+
     positive_share: float = _number(0.4, "of a batch", 0.05, 0.95, can_be_set=True, heading="data")
     newer_weight: float = _number(
         2.0,

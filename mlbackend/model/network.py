@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from mlbackend.model.checkpoint import (
     tracker_config_for,
 )
 from mlbackend.model.geometry import cls_tokens
+from mlbackend.model.one_to_many import without_self_attention
 from toolbox.files import write_json, written_whole
 
 __all__ = [
@@ -79,11 +80,14 @@ class LayerOutput:
 class Detections:
     """The last layer's answer, its masks, and every layer (last included) for auxiliary losses.
 
-    mask_logits holds one row for each of mask_rows (all prompts unless the caller chose some).
+    mask_logits holds one row for each of mask_rows (all prompts unless the caller chose some), semantic_logits too: the
+    concept's pixels, whichever object they belong to. many is the one-to-many branch's answer, for training alone.
     """
 
     layers: list[LayerOutput]
     mask_logits_PQHW: torch.Tensor | None
+    semantic_logits_PHW: torch.Tensor | None = None
+    many: Detections | None = None
 
     @property
     def presence_logits_P(self) -> torch.Tensor:
@@ -248,11 +252,13 @@ class Sam3Network(nn.Module):
         image_rows_P: torch.Tensor | None = None,
         mask_rows: torch.Tensor | None = None,
         with_masks: bool = True,
+        one_to_many: bool = False,
     ) -> Detections:
         """Find every instance of each phrase; prompt p is asked of image image_rows_P[p].
 
         Without image_rows_P there is one image for all prompts, or one for each. mask_rows limits the mask decoder
         (the costly part in training) to some prompts. Where prompt_has_cls, each prompt gets its image's CLS token.
+        one_to_many adds the branch that training learns from.
         """
         prompts, model = text.mask_PT.shape[0], self.detector
         levels, positions = _rows_for_prompts(vision, prompts, image_rows_P)
@@ -265,25 +271,37 @@ class Sam3Network(nn.Module):
             vision_pos_embeds=[positions[-1]],
             text_mask=text.mask_PT,
         )
-        decoded = model.detr_decoder(
-            vision_features=encoded.last_hidden_state,
-            text_features=encoded.text_features,
-            vision_pos_encoding=encoded.pos_embeds_flattened,
-            text_mask=text.mask_PT,
-            spatial_shapes=encoded.spatial_shapes,
-        )
-        layers = self._read_layers(decoded, text)
-        if not with_masks:
-            return Detections(layers, None)
-        rows = slice(None) if mask_rows is None else mask_rows
-        masks = model.mask_decoder(
-            decoder_queries=decoded.intermediate_hidden_states[-1][rows],
-            backbone_features=[level[rows] for level in levels],
-            encoder_hidden_states=encoded.last_hidden_state[rows],
-            prompt_features=text.features_PTC[rows],
-            prompt_mask=text.mask_PT[rows],
-        )
-        return Detections(layers, masks.pred_masks)
+        decoders = [model.detr_decoder]
+        if one_to_many:
+            decoders.append(without_self_attention(model.detr_decoder))
+        branches = [
+            decoder(
+                vision_features=encoded.last_hidden_state,
+                text_features=encoded.text_features,
+                vision_pos_encoding=encoded.pos_embeds_flattened,
+                text_mask=text.mask_PT,
+                spatial_shapes=encoded.spatial_shapes,
+            )
+            for decoder in decoders
+        ]
+        answers = [Detections(self._read_layers(decoded, text), None) for decoded in branches]
+        if with_masks:
+            rows = slice(None) if mask_rows is None else mask_rows
+            queries = torch.cat([decoded.intermediate_hidden_states[-1] for decoded in branches], dim=1)
+            masks = model.mask_decoder(
+                decoder_queries=queries[rows],
+                backbone_features=[level[rows] for level in levels],
+                encoder_hidden_states=encoded.last_hidden_state[rows],
+                prompt_features=text.features_PTC[rows],
+                prompt_mask=text.mask_PT[rows],
+            )
+            drawn = masks.pred_masks.chunk(len(branches), dim=1)
+            semantic = masks.semantic_seg[:, 0]
+            answers = [
+                replace(answer, mask_logits_PQHW=own, semantic_logits_PHW=semantic)
+                for answer, own in zip(answers, drawn, strict=True)
+            ]
+        return replace(answers[0], many=answers[1]) if one_to_many else answers[0]
 
     def click(
         self,

@@ -89,6 +89,21 @@ def test_the_prompt_changes_what_is_learned(world: dict[str, str], tmp_path: Pat
     assert abs(losses[0] - losses[1]) > 1e-3
 
 
+def test_one_to_many_and_semantic_terms_are_told_and_change_what_is_learned(
+    world: dict[str, str], tmp_path: Path
+) -> None:
+    moved = []
+    for on in (False, True):
+        heard = Heard()
+        train(world, tmp_path / str(on), heard, one_to_many=on, semantic=on, steps=2)
+        [loss] = [row for row in heard.rows if row["event"] == "loss"]
+        assert ({"many", "semantic"} <= loss.keys()) is on
+        state = load_file(max((tmp_path / str(on) / "checkpoints").glob("step-*.safetensors")))
+        moved.append(state["weights|mask_decoder.semantic_projection.weight"])
+    start = tensors(world["base_model"])["detector_model.mask_decoder.semantic_projection.weight"]
+    assert [torch.equal(weight, start) for weight in moved] == [True, False]
+
+
 class Heard(Events):
     def __init__(self) -> None:
         super().__init__([])
