@@ -130,7 +130,7 @@ def detection_loss(
         terms |= _mask_terms(detections.mask_logits_PQHW, targets, pairs, rows, weights, drawn)
     if weights.one_to_many:
         terms["many"] = weights.one_to_many * _many_loss(detections, targets, boxes, whole_P, rows, weights, drawn)
-    if weights.semantic_focal or weights.semantic_dice:
+    if (weights.semantic_focal or weights.semantic_dice) and detections.mask_logits_PQHW is not None:
         terms["semantic"] = _semantic_loss(detections, targets, rows, weights, drawn)
     return terms | {"total": torch.stack(list(terms.values())).sum()}
 
