@@ -285,7 +285,7 @@ def take_snapshot(journey: Journey, admin: Page) -> None:
     admin.get_by_role("button", name="Take a snapshot").click()
     journey.wait_for_job("snapshot")
     content_hash = journey.one("select content_hash from annotator_snapshot")[0]
-    folder: Path = journey.roost.var / "snapshots" / content_hash
+    folder: Path = journey.roost.var / "snapshots" / "barn" / content_hash
     train = json.loads((folder / "train.json").read_text())
     with_objects = {row["image_id"] for row in train["annotations"]}
     assert {row["truth"] for row in train["images"]} >= {"annotated", "drawn"}
