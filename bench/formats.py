@@ -221,7 +221,7 @@ def _measured(folder: str, images: int, formats: Sequence[str], documents: bool)
         _apart(folder, images, "build")
     converters = [_apart(folder, images, "convert")]
     for name in formats:
-        written = _apart(folder, images, f"write {name}" if documents else name)
+        written = _apart(folder, images, f"{'write' if documents else 'export'} {name}")
         result[name] = {"write": written, "read": _apart(folder, images, f"read {name}")}
         print(name, result[name], file=sys.stderr, flush=True)
     converters.append(_apart(folder, images, "convert"))
@@ -244,9 +244,9 @@ def _one(what: str, images: int, folder: str) -> dict[str, float]:
         return convert()
     act, _, name = what.partition(" ")
     documents = Path(folder, "documents", name.replace(" ", "-"))
-    if act == "write":
-        return write_documents(name, images, documents)
-    return read_documents(documents) if act == "read" else export(what, documents)
+    if act == "read":
+        return read_documents(documents)
+    return write_documents(name, images, documents) if act == "write" else export(name, documents)
 
 
 if __name__ == "__main__":

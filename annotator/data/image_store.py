@@ -164,8 +164,9 @@ class _Intake:
                 refused[n] = ImportRefusedError(found["refused"])
         good = {entry.sha256: entry for n, entry in reversed(entries.items()) if n not in refused}
         new = _put_in_place({sha256: entry.incoming for sha256, entry in good.items()}, self._announce)
+        firsts = {good[sha256] for sha256 in new}
         return [
-            refused[n] if n in refused else entries[n].stored(is_new=entries[n] in _firsts(good, new))
+            refused[n] if n in refused else entries[n].stored(is_new=entries[n] in firsts)
             for n in range(len(self._entries))
         ]
 
@@ -197,10 +198,6 @@ def _room_told() -> Iterator[None]:
         if error.errno in NO_ROOM:
             raise DiskFullError(f"There is no room left in {settings.VAR_DIR}; free some, then start again.") from error
         raise
-
-
-def _firsts(good: dict[str, _Entry], new: set[str]) -> set[_Entry]:
-    return {good[sha256] for sha256 in new}
 
 
 def _put_in_place(files: dict[str, Path], announce: Announce) -> set[str]:

@@ -145,29 +145,38 @@ class _Line:
         back = int(through_pixels)
         self.x = (corners.x - back * (corners.inward_x < 0) + self._within).tolist()
         self.y = (corners.y - back * (corners.inward_y < 0) + self._within).tolist()
+        rings = list(corners.rings())
+        self._objects = [ring for ring in rings if corners.starts_object[ring[0]]]
+        self._holes = [ring for ring in rings if not corners.starts_object[ring[0]]]
         self.following = [0] * len(self.x)
-        self._firsts: list[int] = []
-        self._holes: list[int] = []
-        for ring in corners.rings():
-            for node, after in zip(ring, [*ring[1:], ring[0]], strict=True):
-                self.following[node] = after
-            (self._firsts if corners.starts_object[ring[0]] else self._holes).append(ring[0])
-        self._join_holes()
+        if self._holes or len(self._objects) > 1:
+            self._link(rings)
 
     def parts(self) -> list[np.ndarray]:
-        return [self._walked(first) for first in self._firsts]
+        outlines = [self._nodes(ring[0]) for ring in self._objects] if self._holes else self._objects
+        points = self._points()
+        return [points[outline] for outline in outlines]
 
     def whole(self) -> np.ndarray:
         """Each part joined to the nearest corner of those before it."""
-        if not self._firsts:
+        if not self._objects:
             return np.zeros((0, 2))
-        nodes = self._nodes(self._firsts[0])
-        for first in self._firsts[1:]:
-            more = self._nodes(first)
+        if len(self._objects) == 1:
+            return self.parts()[0]
+        first = self._objects[0][0]
+        nodes = self._nodes(first)
+        for ring in self._objects[1:]:
+            more = self._nodes(ring[0])
             here, there = self._nearest(nodes, more)
             self._bridge(nodes[here], more[there])
             nodes += more
-        return self._walked(self._firsts[0])
+        return self._points()[self._nodes(first)]
+
+    def _link(self, rings: list[list[int]]) -> None:
+        for ring in rings:
+            for node, after in zip(ring, [*ring[1:], ring[0]], strict=True):
+                self.following[node] = after
+        self._join_holes()
 
     def _join_holes(self) -> None:
         """From its upper edge each hole is joined straight up with the edge that the object ends at there."""
@@ -175,7 +184,7 @@ class _Line:
         width = self._mask.shape[1] + 2
         keys = y[0::2] * width + x[0::2]
         waiting: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-        for hole in self._holes:
+        for hole, *_ in self._holes:
             column = int(x[hole])
             empty = np.flatnonzero(~self._mask[: y[hole], column])
             top = int(empty[-1]) + 1 if empty.size else 0
@@ -237,5 +246,5 @@ class _Line:
             node = self.following[node]
         return found
 
-    def _walked(self, first: int) -> np.ndarray:
-        return np.array([(self.x[node], self.y[node]) for node in self._nodes(first)])
+    def _points(self) -> np.ndarray:
+        return np.array([self.x, self.y]).T
