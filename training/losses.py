@@ -68,6 +68,18 @@ class LossWeights:
     presence_smoothing: float = 0.0
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What the terms are means over. A batch that is learned part by part gives each part the whole batch's counts."""
+
+    prompts: int
+    objects: int
+
+    @classmethod
+    def of(cls, targets: Sequence[Target]) -> Counts:
+        return cls(len(targets), sum(len(target.boxes_xyxy_M4) for target in targets))
+
+
 def detection_loss(
     detections: Detections,
     targets: Sequence[Target],
@@ -75,34 +87,43 @@ def detection_loss(
     mask_rows: torch.Tensor | None = None,
     weights: LossWeights | None = None,
     costs: MatchCosts | None = None,
+    counts: Counts | None = None,
 ) -> dict[str, torch.Tensor]:
     """Weighted terms, which add up to "total": presence, score, box_l1, giou of all layers, masks of the last one.
 
-    mask_rows are the prompts that detections.mask_logits_PQHW holds, as given to Sam3Network.detect().
+    mask_rows are the prompts that detections.mask_logits_PQHW holds, as given to Sam3Network.detect(). counts are those
+    of the whole batch where these are some of its prompts: the parts' terms then add up to the batch's.
     """
-    weights = weights or LossWeights()
+    weights, counts = weights or LossWeights(), counts or Counts.of(targets)
     boxes = [target.boxes_xyxy_M4.to(detections.presence_logits_P.device) for target in targets]
     whole_P = torch.tensor([t.is_exhaustive for t in targets], device=detections.presence_logits_P.device)
     terms: dict[str, torch.Tensor] = {}
     for layer in detections.layers:
         pairs = match(layer.query_logits_PQ, layer.boxes_xyxy_PQ4, boxes, costs)
-        for name, value in _layer_terms(layer, boxes, pairs, whole_P, weights).items():
+        for name, value in _layer_terms(layer, boxes, pairs, whole_P, weights, counts).items():
             terms[name] = terms[name] + value if name in terms else value
     if detections.mask_logits_PQHW is not None:
-        terms |= _mask_terms(detections.mask_logits_PQHW, targets, pairs, mask_rows, weights)
+        terms |= _mask_terms(detections.mask_logits_PQHW, targets, pairs, mask_rows, weights, counts)
     return terms | {"total": torch.stack(list(terms.values())).sum()}
 
 
 def _layer_terms(
-    layer: LayerOutput, boxes: Sequence[torch.Tensor], pairs: Pairs, whole_P: torch.Tensor, weights: LossWeights
+    layer: LayerOutput,
+    boxes: Sequence[torch.Tensor],
+    pairs: Pairs,
+    whole_P: torch.Tensor,
+    weights: LossWeights,
+    counts: Counts,
 ) -> dict[str, torch.Tensor]:
     predicted = torch.cat([row[q] for row, (q, _) in zip(layer.boxes_xyxy_PQ4.float(), pairs, strict=True)])
     truth = torch.cat([row[m] for row, (_, m) in zip(boxes, pairs, strict=True)]).to(predicted)
-    count = max(1, sum(len(row) for row in boxes))
+    count, share = max(1, counts.objects), len(boxes) / counts.prompts
     present = torch.tensor([len(row) > 0 for row in boxes], device=predicted.device)
     return {
-        "presence": weights.presence * presence_loss(layer.presence_logits_P, present, weights.presence_smoothing),
-        "score": weights.score * score_loss(layer.query_logits_PQ, pairs, predicted, truth, whole_P, weights),
+        "presence": share
+        * weights.presence
+        * presence_loss(layer.presence_logits_P, present, weights.presence_smoothing),
+        "score": share * weights.score * score_loss(layer.query_logits_PQ, pairs, predicted, truth, whole_P, weights),
         "box_l1": weights.box_l1 * (to_cxcywh(predicted) - to_cxcywh(truth)).abs().sum() / count,
         "giou": weights.giou * (1 - generalised_iou(predicted, truth)).sum() / count,
     }
@@ -152,6 +173,7 @@ def _mask_terms(
     pairs: Pairs,
     mask_rows: torch.Tensor | None,
     weights: LossWeights,
+    counts: Counts,
 ) -> dict[str, torch.Tensor]:
     rows = range(len(targets)) if mask_rows is None else mask_rows.tolist()
     focal = dice = mask_logits_RQHW.new_zeros((), dtype=torch.float32)
@@ -162,7 +184,7 @@ def _mask_terms(
             logits = _resize(logits_QHW[queries].float(), truth.shape[-2:])
             focal = focal + focal_loss(logits, truth, weights.alpha, weights.gamma).mean((1, 2)).sum()
             dice = dice + dice_loss(logits, truth).sum()
-    count = max(1, sum(len(target.boxes_xyxy_M4) for target in targets))
+    count = max(1, counts.objects)
     return {"mask_focal": weights.mask_focal * focal / count, "mask_dice": weights.mask_dice * dice / count}
 
 

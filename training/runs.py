@@ -15,11 +15,13 @@ from training.errors import Refused
 from training.evaluate import Evaluation, evaluate_model
 from training.events import Events
 from training.features import FeatureStore
+from training.fit import asked_fit
 from training.gate import Judged, check_holdout, decide
 from training.heads import use_quick_attention
 from training.launch import StopRequest
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
 from training.trainer import Trainer
+from training.vit import choose_vit_dtype
 
 
 def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
@@ -82,7 +84,7 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
             "only be judged where every instance is known. Have some completed, then freeze again.",
         )
     judge = Judge(config, out, split, events, stop)
-    model, evaluation = judge.evaluate(config.model)
+    weights_hash, evaluation = judge.evaluate(config.model)
     summary = evaluation.summary()
     _write(out / "predictions.json", evaluation.coco_results())
     _write(out / "pairs.json", evaluation.pair_rows())
@@ -94,7 +96,7 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
         "by_concept": summary["by_concept"],
         "raw": evaluation.result.raw,
         "model": str(Path(config.model).resolve()),
-        "weights_hash": model.network.weights_hash(),
+        "weights_hash": weights_hash,
         "split": config.split,
         "pairs": len(evaluation.result.pairs),
         "left_out_not_exhaustive": split.left_out_not_exhaustive,
@@ -119,7 +121,7 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
     manifest["holdout"]["left_out_not_exhaustive"] = split.left_out_not_exhaustive
     manifest |= {role: evaluation.summary() for role, evaluation in evaluations.items()}
     manifest |= {
-        "weights": {role: model.network.weights_hash() for role, (model, _) in judged.items()},
+        "weights": {role: weights_hash for role, (weights_hash, _) in judged.items()},
         "snapshot_hash": snapshot.hash,
         "policy": config.plain()["policy"],
         "seed": config.seed,
@@ -142,20 +144,22 @@ def _series(evaluation: Evaluation, config: Config) -> dict[str, Any]:
 
 
 class Judge:
-    """Evaluates models on one split; a model that was judged already, under whatever name, is not judged again."""
+    """Evaluates models on one split, one of them in memory at a time; equal weights are not judged twice."""
 
     def __init__(self, config: Config, out: Path, split: Split, events: Events, stop: StopRequest) -> None:
         self._config, self._out, self._split, self._events, self._stop = config, out, split, events, stop
         self._device = choose_device(config.device)
-        self._known: dict[str, tuple[Model, Evaluation]] = {}
+        self._fit = asked_fit(config, self._device)
+        self._known: dict[str, Evaluation] = {}
 
-    def evaluate(self, folder: str) -> tuple[Model, Evaluation]:
+    def evaluate(self, folder: str) -> tuple[str, Evaluation]:
+        """The model's weights_hash, and how it did."""
         self._stop.check()
         model = load_model(folder, device=self._device)
-        weights = model.network.weights_hash()
-        if weights not in self._known:
-            self._known[weights] = model, self._evaluate(model)
-        return self._known[weights]
+        weights_hash = model.network.weights_hash()
+        if weights_hash not in self._known:
+            self._known[weights_hash] = self._evaluate(model)
+        return weights_hash, self._known[weights_hash]
 
     def _evaluate(self, model: Model) -> Evaluation:
         config = self._config
@@ -167,11 +171,20 @@ class Judge:
             config.features or self._out / "features",
             read_also=config.features_read_also,
             memory_mib=config.memory_mib,
+            disk_mib=config.features_mib,
             max_pixels=config.max_pixels,
+            vit_dtype=choose_vit_dtype(config.vit_dtype, self._device),
+            encode_images=self._fit.encode_images,
         )
         features.prepare({pair.image for pair in self._split.judged}, progress=self._reporter("features"))
         return evaluate_model(
-            model, features, self._split, keep_score=config.keep_score, progress=self._reporter("evaluate")
+            model,
+            features,
+            self._split,
+            keep_score=config.keep_score,
+            progress=self._reporter("evaluate"),
+            at_once=self._fit.judge_pairs,
+            precision=self._fit.precision,
         )
 
     def _reporter(self, phase: str) -> Any:

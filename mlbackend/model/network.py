@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from transformers.models.sam3.modeling_sam3 import Sam3Model, Sam3VisionEncoderO
 from transformers.models.sam3_tracker.configuration_sam3_tracker import Sam3TrackerConfig
 from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
 
+from mlbackend.model.rows import rows_for_prompts
 from toolbox.files import write_json, written_whole
 
 TRACKER_SCALES = [4.0, 2.0, 1.0]
@@ -67,11 +69,13 @@ class LayerOutput:
 class Detections:
     """The last layer's answer, its masks, and every layer (last included) for auxiliary losses.
 
-    mask_logits holds one row for each of mask_rows (all prompts unless the caller chose some).
+    mask_logits holds one row for each of mask_rows (all prompts unless the caller chose some). Others can be had
+    afterwards: draw(fine, rows, queries) for some prompts and queries, fine being each row's fine_features().
     """
 
     layers: list[LayerOutput]
     mask_logits_PQHW: torch.Tensor | None
+    draw: Callable[..., torch.Tensor] | None = None
 
     @property
     def presence_logits_P(self) -> torch.Tensor:
@@ -211,6 +215,19 @@ class Sam3Network(nn.Module):
             last_hidden_state=tokens_BNC, fpn_hidden_states=levels, fpn_position_encoding=positions
         )
 
+    def coarse_features(self, tokens_BNC: torch.Tensor) -> Sam3VisionEncoderOutput:
+        """As much of detector_features() as finding needs without drawing: a thirtieth of its memory."""
+        neck = self.detector.vision_encoder.neck
+        level = neck.fpn_layers[-2](self._grid(tokens_BNC))
+        position = neck.position_encoding(level.shape, level.device, level.dtype)
+        return Sam3VisionEncoderOutput(
+            last_hidden_state=tokens_BNC, fpn_hidden_states=(level, None), fpn_position_encoding=(position, None)
+        )
+
+    def fine_features(self, tokens_BNC: torch.Tensor) -> list[torch.Tensor]:
+        """The levels that masks are drawn from, fine to coarse, without the one that coarse_features() has."""
+        return [layer(self._grid(tokens_BNC)) for layer in self.detector.vision_encoder.neck.fpn_layers[:-2]]
+
     def tracker_features(self, tokens_BNC: torch.Tensor) -> list[torch.Tensor]:
         """Three levels, fine to coarse, ready for click(): the official order of convolutions and embedding."""
         fine, middle, coarse = self.tracker.vision_encoder.neck(self._grid(tokens_BNC))[0][:3]
@@ -242,12 +259,13 @@ class Sam3Network(nn.Module):
         Without image_rows_P there is one image for all prompts, or one for each. mask_rows limits the mask decoder
         (the costly part in training) to some prompts.
         """
-        levels, positions = _rows_for_prompts(vision, text.mask_PT.shape[0], image_rows_P)
+        pick = rows_for_prompts(vision, text.mask_PT.shape[0], image_rows_P)
+        coarse = pick(vision.fpn_hidden_states[-2])
         model = self.detector
         encoded = model.detr_encoder(
-            vision_features=[levels[-1]],
+            vision_features=[coarse],
             text_features=text.features_PTC,
-            vision_pos_embeds=[positions[-1]],
+            vision_pos_embeds=[pick(vision.fpn_position_encoding[-2])],
             text_mask=text.mask_PT,
         )
         decoded = model.detr_decoder(
@@ -258,17 +276,32 @@ class Sam3Network(nn.Module):
             spatial_shapes=encoded.spatial_shapes,
         )
         layers = self._read_layers(decoded, text)
+        draw = partial(self._draw, coarse, encoded.last_hidden_state, decoded.intermediate_hidden_states[-1], text)
         if not with_masks:
-            return Detections(layers, None)
+            return Detections(layers, None, draw)
         rows = slice(None) if mask_rows is None else mask_rows
-        masks = model.mask_decoder(
-            decoder_queries=decoded.intermediate_hidden_states[-1][rows],
-            backbone_features=[level[rows] for level in levels],
-            encoder_hidden_states=encoded.last_hidden_state[rows],
+        fine = [pick(level)[rows] for level in vision.fpn_hidden_states[:-2]]
+        return Detections(layers, draw(fine, rows), draw)
+
+    def _draw(
+        self,
+        coarse_PCHW: torch.Tensor,
+        encoded_PNC: torch.Tensor,
+        queries_PQC: torch.Tensor,
+        text: TextFeatures,
+        fine: Sequence[torch.Tensor],
+        rows: torch.Tensor | slice,
+        queries: torch.Tensor | slice = slice(None),
+    ) -> torch.Tensor:
+        """Mask logits (R, Q, H, W) of some prompts, of all their queries or some. fine has one row for each of rows."""
+        masks = self.detector.mask_decoder(
+            decoder_queries=queries_PQC[rows][:, queries],
+            backbone_features=[*fine, coarse_PCHW[rows]],
+            encoder_hidden_states=encoded_PNC[rows],
             prompt_features=text.features_PTC[rows],
             prompt_mask=text.mask_PT[rows],
         )
-        return Detections(layers, masks.pred_masks)
+        return masks.pred_masks
 
     def click(
         self,
@@ -356,22 +389,6 @@ def _load_part(model_class, folder: Path, config):
 
 def _is_unused(key: str) -> bool:
     return key.removeprefix("tracker_model.").startswith(UNUSED_KEYS)
-
-
-def _rows_for_prompts(vision, prompts: int, image_rows_P: torch.Tensor | None):
-    """FPN levels and positions with one row a prompt; the coarsest of four levels is unused, as in Sam3Model."""
-    levels, positions = vision.fpn_hidden_states[:-1], vision.fpn_position_encoding[:-1]
-    images = levels[0].shape[0]
-    if image_rows_P is not None:
-        return [level[image_rows_P] for level in levels], [position[image_rows_P] for position in positions]
-    if images == prompts:
-        return list(levels), list(positions)
-    if images != 1:
-        raise ValueError(f"{prompts} prompts over {images} images: say which with image_rows_P")
-    return (
-        [level.expand(prompts, -1, -1, -1) for level in levels],
-        [position.expand(prompts, -1, -1, -1) for position in positions],
-    )
 
 
 def _hash_tensors(items: Iterable[tuple[str, torch.Tensor]]) -> str:
