@@ -73,6 +73,7 @@ class Learner:
         torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)  # or they would lie there while the weights are judged
         return {LOSS_NAMES.get(name, name): value for name, value in sums.items()}
 
     def _learn_part(self, part: Part, counts: Counts, mixed: int, step: int) -> dict[str, float]:

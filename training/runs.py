@@ -1,9 +1,10 @@
-"""The three verbs: train, evaluate, gate. Files in, files out."""
+"""The verbs: train, evaluate, gate, and plan before them. Files in, files out."""
 
 from __future__ import annotations
 
 import shutil
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from training.errors import Refused
 from training.evaluate import Evaluation, evaluate_model
 from training.events import Events
 from training.features import FeatureStore
-from training.fit import asked_fit
+from training.fit import Fit, memory_told
 from training.gate import Judged, check_holdout, decide
 from training.heads import use_quick_attention
 from training.launch import StopRequest
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
+from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, planned_fit
 from training.trainer import Trainer
 from training.vit import choose_vit_dtype
 
@@ -28,9 +30,12 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
     """DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path."""
     assert config.base_model is not None
     began = time.monotonic()
-    model = load_model(config.base_model, device=choose_device(config.device))
-    trainer = Trainer(config, model, out, events, stop)
-    trainer.run()
+    device = choose_device(config.device)
+    fit = planned_fit(config, config.base_model, device)
+    with memory_told(fit, config):
+        model = load_model(config.base_model, device=device)
+        trainer = Trainer(config, model, out, events, stop, fit)
+        trainer.run()
     weights_hash = save_model(trainer, out / "model")
     best = next(row for row in trainer.progress.validations if row["step"] == trainer.progress.best_step)
     manifest = {
@@ -44,8 +49,18 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
         "seconds": round(time.monotonic() - began, 1),
         "steps": trainer.progress.step,
         "device": str(model.device),
+        "fit": asdict(fit) | {"precision": fit.precision.name},
     }
     return _write(out / "manifest.json", manifest)
+
+
+def run_plan(config: Config, card: str | None, out: Path | None) -> Plan:
+    """What the run would need of the card here, or of one named by its size; DIR/plan.json where a folder is given."""
+    assert config.base_model is not None
+    plan = Planner(config, config.base_model, card_bytes_of(card) if card else free_card_bytes()).train()
+    if out is not None:
+        _write(out / "plan.json", plan.plain())
+    return plan
 
 
 def save_model(trainer: Trainer, folder: Path) -> str:
@@ -149,19 +164,21 @@ class Judge:
     def __init__(self, config: Config, out: Path, split: Split, events: Events, stop: StopRequest) -> None:
         self._config, self._out, self._split, self._events, self._stop = config, out, split, events, stop
         self._device = choose_device(config.device)
-        self._fit = asked_fit(config, self._device)
+        self._fit: Fit | None = None
         self._known: dict[str, Evaluation] = {}
 
     def evaluate(self, folder: str) -> tuple[str, Evaluation]:
         """The model's weights_hash, and how it did."""
         self._stop.check()
-        model = load_model(folder, device=self._device)
-        weights_hash = model.network.weights_hash()
-        if weights_hash not in self._known:
-            self._known[weights_hash] = self._evaluate(model)
-        return weights_hash, self._known[weights_hash]
+        self._fit = self._fit or planned_fit(self._config, folder, self._device, judges=True)
+        with memory_told(self._fit, self._config):
+            model = load_model(folder, device=self._device)
+            weights_hash = model.network.weights_hash()
+            if weights_hash not in self._known:
+                self._known[weights_hash] = self._evaluate(model, self._fit)
+            return weights_hash, self._known[weights_hash]
 
-    def _evaluate(self, model: Model) -> Evaluation:
+    def _evaluate(self, model: Model, fit: Fit) -> Evaluation:
         config = self._config
         use_quick_attention(model.network, model.device)
         model.check_phrases({pair.phrase for pair in self._split.judged})
@@ -174,7 +191,7 @@ class Judge:
             disk_mib=config.features_mib,
             max_pixels=config.max_pixels,
             vit_dtype=choose_vit_dtype(config.vit_dtype, self._device),
-            encode_images=self._fit.encode_images,
+            encode_images=fit.encode_images,
         )
         features.prepare({pair.image for pair in self._split.judged}, progress=self._reporter("features"))
         return evaluate_model(
@@ -183,8 +200,8 @@ class Judge:
             self._split,
             keep_score=config.keep_score,
             progress=self._reporter("evaluate"),
-            at_once=self._fit.judge_pairs,
-            precision=self._fit.precision,
+            at_once=fit.judge_pairs,
+            precision=fit.precision,
         )
 
     def _reporter(self, phase: str) -> Any:

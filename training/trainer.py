@@ -26,7 +26,7 @@ from training.errors import Refused, Stopped, TrainingError
 from training.evaluate import evaluate_model, ignore, predict
 from training.events import Events
 from training.features import FeatureStore
-from training.fit import asked_fit
+from training.fit import Fit, asked_fit
 from training.heads import (
     Average,
     build_optimiser,
@@ -87,14 +87,16 @@ class Progress:
 class Trainer:
     """One run. Build it, call run(), read best_state and progress."""
 
-    def __init__(self, config: Config, model: Model, out: Path, events: Events, stop: StopRequest) -> None:
+    def __init__(
+        self, config: Config, model: Model, out: Path, events: Events, stop: StopRequest, fit: Fit | None = None
+    ) -> None:
         self.config, self.model, self.events, self.stop = config, model, events, stop
         snapshot = Snapshot(config.snapshot)
         self.snapshot_hash = snapshot.hash
         self.material = choose_material(snapshot, config, events)
         self.train_pairs, self.val = self.material.train, self.material.val
         model.check_phrases({pair.phrase for pair in [*self.train_pairs, *self.val.pairs]})
-        self.fit = asked_fit(config, model.device)
+        self.fit = fit or asked_fit(config, model.device)
         self.features = FeatureStore(
             model,
             config.images,
