@@ -1,4 +1,4 @@
-"""What a run needs on a card, before the card is touched: by phase and part, and what to change where it is too much."""
+"""What a run needs on a card, before the card is touched: by phase and part, and what to change if it is too much."""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ Held against a card: docs/training.md, "What fits".
 
 from __future__ import annotations
 
-import copy
 import json
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -134,7 +133,9 @@ class Rehearsal:
 
     def encode(self, dtype: torch.dtype, *, images: int) -> int:
         """The ViT's own pass, without its weights."""
-        vit = copy.deepcopy(self._network.detector.vision_encoder.backbone)
+        own = self._network.detector.vision_encoder.backbone
+        with torch.device("meta"):
+            vit = type(own)(own.config).eval()
         with self._fake:
             _refill(vit, dtype)
         side = self._network.image_size_px
