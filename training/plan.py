@@ -108,18 +108,24 @@ class Planner:
 
     def train(self) -> Plan:
         """Of a training run: what fits of what the config leaves open, else the change that would make it fit."""
-        first = _as_on_a_card(self.config)
-        for fit in self._choices(first, self.config):
-            phases = self.phases(fit, self.config)
-            if self._holds(phases):
-                return self._plan(phases, fit, {})
+        fit = self._cut(self.config)
+        if fit is not None:
+            return self._plan(self.phases(fit, self.config), fit, {})
+        least = list(_choices(self.config))[-1]
+        phases = self.phases(least, self.config)
         for change in _changes(self.config):
-            changed = replace(self.config, **change)
-            for fit in self._choices(_as_on_a_card(changed), changed):
-                if self._holds(self.phases(fit, changed)):
-                    found = {"micro_pairs": fit.micro_pairs, "judge_pairs": fit.judge_pairs}
-                    return self._plan(phases, first, {k: found.get(k, value) for k, value in change.items()})
-        return self._plan(phases, first, {})
+            fit = self._cut(replace(self.config, **change))
+            if fit is not None:
+                found = {"micro_pairs": fit.micro_pairs, "judge_pairs": fit.judge_pairs}
+                return self._plan(phases, least, {name: found.get(name, value) for name, value in change.items()})
+        return self._plan(phases, least, {})
+
+    def _cut(self, config: Config) -> Fit | None:
+        """As little as a run has to be cut to fit; None where even pair by pair is too much. Few rehearsals."""
+        choices = list(_choices(config))
+        if not any(self._holds(self.phases(fit, config)) for fit in (choices[0], choices[-1])):
+            return None
+        return next(fit for fit in choices if self._holds(self.phases(fit, config)))
 
     def judge(self) -> Plan:
         """Of an evaluation or the gate, which has one model on the card at a time."""
@@ -130,19 +136,6 @@ class Planner:
 
     def phases(self, fit: Fit, config: Config) -> list[Phase]:
         return [self._loading(), self._encoding(fit), self._training(fit, config), self._validating(fit, config)]
-
-    def _choices(self, fit: Fit, config: Config) -> Iterator[Fit]:
-        """From everything at once down to pair by pair, as far as the config leaves it open."""
-        while True:
-            yield fit
-            smaller = fit
-            if not config.micro_pairs and fit.micro_pairs > 1:
-                smaller = replace(smaller, micro_pairs=math.ceil(fit.micro_pairs / 2))
-            if not config.judge_pairs and fit.judge_pairs > 1:
-                smaller = replace(smaller, judge_pairs=fit.judge_pairs // 2)
-            if smaller == fit:
-                return
-            fit = smaller
 
     def _holds(self, phases: list[Phase]) -> bool:
         return self.card_bytes is None or all(_with_spare(phase.bytes) <= self.card_bytes for phase in phases)
@@ -256,6 +249,21 @@ def as_words(plan: Plan) -> str:
     if plan.features_bytes:
         lines.append(f"  features on disk: {plan.features_bytes / GB:.2f} GB")
     return "\n".join(lines)
+
+
+def _choices(config: Config) -> Iterator[Fit]:
+    """From everything at once down to pair by pair, as far as the config leaves it open."""
+    fit = _as_on_a_card(config)
+    while True:
+        yield fit
+        smaller = fit
+        if not config.micro_pairs and fit.micro_pairs > 1:
+            smaller = replace(smaller, micro_pairs=math.ceil(fit.micro_pairs / 2))
+        if not config.judge_pairs and fit.judge_pairs > 1:
+            smaller = replace(smaller, judge_pairs=fit.judge_pairs // 2)
+        if smaller == fit:
+            return
+        fit = smaller
 
 
 def _changes(config: Config) -> Iterator[dict[str, Any]]:
