@@ -98,13 +98,15 @@ def free_card_bytes() -> int | None:
 class Planner:
     """Plans for one config and model folder, with a card's arithmetic wherever the plan itself is made."""
 
-    def __init__(self, config: Config, folder: str | Path, card_bytes: int | None) -> None:
+    def __init__(
+        self, config: Config, folder: str | Path, card_bytes: int | None, rehearsal: Rehearsal | None = None
+    ) -> None:
+        """A rehearsal that other plans for the folder were made with spares what it has rehearsed already."""
         self.config, self.card_bytes = config, card_bytes
-        self.rehearsal = Rehearsal(folder)
+        self.rehearsal = rehearsal or Rehearsal(folder)
         self.pairs = _pairs(config)
         largest = max((len(pair.instances) for pair in self.pairs), default=USUAL_OBJECTS)
         self.objects = max(1, min(largest, 200))
-        self._known: dict[tuple[Any, ...], int] = {}
 
     def train(self) -> Plan:
         """Of a training run: what fits of what the config leaves open, else the change that would make it fit."""
@@ -113,7 +115,7 @@ class Planner:
             return self._plan(self.phases(fit, self.config), fit, {})
         least = list(_choices(self.config))[-1]
         phases = self.phases(least, self.config)
-        for change in _changes(self.config):
+        for change in _changes(self.config) if self._holds([self._loading()]) else ():
             fit = self._cut(replace(self.config, **change))
             if fit is not None:
                 found = {"micro_pairs": fit.micro_pairs, "judge_pairs": fit.judge_pairs}
@@ -176,7 +178,7 @@ class Planner:
     ) -> int:
         if not pairs and not mixed:
             return 0
-        key = ("learn", fit.recompute, fit.precision, pairs, drawn, mixed, learns_text, has_gradients)
+        key = ("learn", fit.recompute, fit.precision, pairs, drawn, mixed, learns_text, has_gradients, self.objects)
         return self._once(
             key,
             lambda: self.rehearsal.learn(
@@ -215,9 +217,10 @@ class Planner:
         return {"optimiser": 2 * trained, "average": trained}
 
     def _once(self, key: tuple[Any, ...], work: Any, *arguments: Any) -> int:
-        if key not in self._known:
-            self._known[key] = work(*arguments)
-        return self._known[key]
+        known = self.rehearsal.known
+        if key not in known:
+            known[key] = work(*arguments)
+        return known[key]
 
     def _plan(self, phases: list[Phase], fit: Fit, change: dict[str, Any]) -> Plan:
         images = {pair.image for pair in self.pairs}

@@ -98,7 +98,7 @@ class Rehearsal:
         layers = whole.vision_config.backbone_config.num_hidden_layers
         self._network = self._build(_thinned(_config(Path(folder))))
         self.sizes = _sizes(self._network, layers)
-        self._is_learning_text: bool | None = None
+        self.known: dict[tuple[Any, ...], int] = {}  # for whoever asks the same again
 
     def learn(
         self, fit: Fit, *, pairs: int, drawn: int, mixed: int, learns_text: bool, objects: int, has_gradients: bool

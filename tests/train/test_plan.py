@@ -36,6 +36,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_model(tmp_path_factory.mktemp("model"))
 
 
+@pytest.fixture(scope="module")
+def rehearsal(folder: Path) -> Rehearsal:
+    return Rehearsal(folder)
+
+
 def config(**changes: object) -> Config:
     return replace(Config(snapshot="", images="", base_model=""), **changes)  # type: ignore[arg-type]
 
@@ -90,8 +95,8 @@ def test_rehearsal_leaves_nothing_behind_for_a_real_run(folder: Path) -> None:
     assert all(type(position) is torch.Tensor for position in vision.fpn_position_encoding)
 
 
-def test_forgetting_layers_and_smaller_parts_need_less(folder: Path) -> None:
-    planner = Planner(config(), folder, None)
+def test_forgetting_layers_and_smaller_parts_need_less(folder: Path, rehearsal: Rehearsal) -> None:
+    planner = Planner(config(), folder, None, rehearsal)
     plain = planner.phases(Fit(16), config())
     forgetting = planner.phases(Fit(16, recompute=True), config())
     parts = planner.phases(Fit(4, recompute=True), config())
@@ -99,38 +104,42 @@ def test_forgetting_layers_and_smaller_parts_need_less(folder: Path) -> None:
     assert active[0] > active[1] > active[2] > 0
 
 
-def test_frozen_text_tower_costs_neither_gradients_nor_moments_nor_an_average(folder: Path) -> None:
+def test_frozen_text_tower_costs_neither_gradients_nor_moments_nor_an_average(
+    folder: Path, rehearsal: Rehearsal
+) -> None:
     learning, frozen = (
-        Planner(config(), folder, None).phases(Fit(4), config(text_rate=rate))[2].parts for rate in (0.3, 0.0)
+        Planner(config(), folder, None, rehearsal).phases(Fit(4), config(text_rate=rate))[2].parts
+        for rate in (0.3, 0.0)
     )
-    text = 4 * Rehearsal(folder).sizes.text
+    text = 4 * rehearsal.sizes.text
     assert learning["gradients"] - frozen["gradients"] == text
     assert learning["optimiser"] - frozen["optimiser"] == 2 * text
     assert learning["average"] - frozen["average"] == text
     assert learning["weights"] - frozen["weights"] == text
 
 
-def test_run_is_cut_to_the_card_or_told_what_to_change(folder: Path) -> None:
-    """Whatever a refusal says to set, with that set the run fits."""
-    asked = config(micro_pairs=16, judge_pairs=16, recompute="never", precision="float32")
-    roomy = Planner(asked, folder, 80 * GB).train()
+def test_run_that_does_not_fit_is_told_what_to_set_and_fits_with_that(folder: Path, rehearsal: Rehearsal) -> None:
+    asked = config(micro_pairs=16, judge_pairs=4, batch_pairs=16)
+    roomy = Planner(asked, folder, 80 * GB, rehearsal).train()
+    card = int((roomy.needed_bytes - CONTEXT_BYTES) * 0.9) + CONTEXT_BYTES
+    plan = Planner(asked, folder, card, rehearsal).train()
     assert (roomy.fits, roomy.change) == (True, {})
-    told = 0
-    for more_kib in (2000, 1000, 700):
-        card = CONTEXT_BYTES + more_kib * 1024
-        plan = Planner(asked, folder, card).train()
-        if plan.change:
-            told += 1
-            assert not plan.fits
-            assert f"set {next(iter(plan.change))} to" in plan.sentence
-            assert Planner(replace(asked, **plan.change), folder, card).train().fits
-    assert told > 0
-    assert "it takes a card with more" in Planner(asked, folder, CONTEXT_BYTES).train().sentence
+    assert plan.fits is False
+    assert "set micro_pairs to" in plan.sentence
+    assert Planner(replace(asked, **plan.change), folder, card, rehearsal).train().fits
 
 
-def test_parts_are_chosen_where_the_config_leaves_them_open(folder: Path) -> None:
-    roomy = Planner(config(), folder, 80 * GB).train()
-    tight = Planner(config(), folder, int((roomy.needed_bytes - CONTEXT_BYTES) * 0.8) + CONTEXT_BYTES).train()
+def test_card_that_cannot_even_load_the_model_is_too_small_whatever_is_set(folder: Path, rehearsal: Rehearsal) -> None:
+    plan = Planner(config(micro_pairs=16, judge_pairs=4), folder, CONTEXT_BYTES, rehearsal).train()
+    assert (plan.fits, plan.change) == (False, {})
+    assert "it takes a card with more" in plan.sentence
+
+
+def test_parts_are_chosen_where_the_config_leaves_them_open(folder: Path, rehearsal: Rehearsal) -> None:
+    asked = config(judge_pairs=4)
+    roomy = Planner(asked, folder, 80 * GB, rehearsal).train()
+    card = int((roomy.needed_bytes - CONTEXT_BYTES) * 0.9) + CONTEXT_BYTES
+    tight = Planner(asked, folder, card, rehearsal).train()
     assert (roomy.fits, tight.fits) == (True, True)
     assert roomy.fit.micro_pairs == 16 > tight.fit.micro_pairs
 
@@ -191,9 +200,8 @@ def test_what_is_given_up_ends_with_the_text_tower() -> None:
 def test_sam3_heads_fit_12_gb_and_its_text_tower_too_24(tmp_path: Path) -> None:
     """The real network at its real size, from its config alone: the targets of docs/training.md."""
     (tmp_path / "config.json").write_text(json.dumps({"detector_config": Sam3Config().to_dict()}))
-    heads = Planner(config(text_rate=0.0), tmp_path, 12 * GB).train()
-    assert heads.fits
-    assert heads.fit.micro_pairs == 16
-    text = Planner(config(micro_pairs=2), tmp_path, 24 * GB).train()
-    assert text.fits
-    assert text.needed_bytes > heads.needed_bytes
+    rehearsal, both = Rehearsal(tmp_path), config(batch_pairs=2, blend_pairs=0, mask_pairs=1, judge_pairs=2)
+    heads = Planner(replace(both, text_rate=0.0), tmp_path, 12 * GB, rehearsal).train()
+    text = Planner(both, tmp_path, 24 * GB, rehearsal).train()
+    assert (heads.fits, text.fits) == (True, True)
+    assert text.needed_bytes > heads.needed_bytes > 4 * GB
