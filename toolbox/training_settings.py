@@ -153,6 +153,7 @@ class TrainerConfig:
         0.0,
         10.0,
         can_be_set=True,
+        form_help="Empty: as usual. 0 leaves the text tower as it is, which needs the least memory.",
     )
     weight_decay: float = _number(0.05, "none on biases, norms and embeddings", 0.0, 10.0, can_be_set=True)
     warmup: float = _number(0.1, "share of the run", 0.0, 0.9, can_be_set=True)
@@ -229,6 +230,7 @@ class TrainerConfig:
         "of the heads' products; auto: float32 on a CPU, bfloat16 on a GPU, float16 where it has no bfloat16",
         *("auto", "float32", "bfloat16", "float16"),
         can_be_set=True,
+        form_help="Empty: whole on a CPU, half as many bits on a GPU.",
     )
     vit_dtype: str = _choice(
         "auto",
@@ -241,16 +243,24 @@ class TrainerConfig:
         1,
         4096,
         can_be_set=True,
+        form_help="Pairs learned from together. Empty: as many as fit the card. Fewer need less memory.",
         changes_result=False,
     )
     judge_pairs: int | None = _number(
-        None, "pairs judged together. null: as many as fit the card", 1, 4096, can_be_set=True, changes_result=False
+        None,
+        "pairs judged together. null: as many as fit the card",
+        1,
+        4096,
+        can_be_set=True,
+        form_help="Pairs judged together. Empty: as many as fit the card.",
+        changes_result=False,
     )
     recompute: str = _choice(
         "auto",
         "DETR layers are computed again in the backward pass: a third slower, a third of the memory; auto: on a GPU",
         *("auto", "always", "never"),
         can_be_set=True,
+        form_help="Compute layers again instead of keeping them: less memory, a third slower.",
         changes_result=False,
     )
     threads: int = _number(1, "", 1, 1024, changes_result=False)

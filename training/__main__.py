@@ -40,13 +40,17 @@ def perform(arguments: list[str]) -> int:
 
 
 def _perform(asked: argparse.Namespace, stop: StopRequest) -> int:
-    if asked.verb == "plan":
+    if asked.verb == "plan" and not asked.out:
         return _guarded(lambda: _plan(asked), Events([sys.stdout]))
     with open_events(Path(asked.out)) as events:
         return _guarded(lambda: _run(asked, events, stop), events)
 
 
 def _run(asked: argparse.Namespace, events: Events, stop: StopRequest) -> None:
+    if asked.verb == "plan":
+        _plan(asked)
+        events("done", manifest=str((Path(asked.out) / "plan.json").resolve()))
+        return
     from training.config import read_config
 
     config = read_config(asked.verb, asked.config, asked.overrides)

@@ -28,6 +28,8 @@ from training.targets import Targets
 from training.texts import Texts
 
 LOSS_NAMES = {"score": "class", "box_l1": "box", "mask_focal": "mask", "mask_dice": "dice"}
+# The losses begin near 60: torch's own 65,536 overflows at once, and every overflow is a step not made.
+FIRST_SCALE, SCALE_GROWS_AFTER = 256.0, 200
 Terms = dict[str, torch.Tensor]
 
 
@@ -58,7 +60,12 @@ class Learner:
         self.parameters, self.optimiser = parameters, optimiser
         self.weights = LossWeights.of(config)
         self.targets = Targets(model.network.grid_size)
-        self.scaler = torch.amp.GradScaler(model.device.type, enabled=fit.precision.wants_scaling)
+        self.scaler = torch.amp.GradScaler(
+            model.device.type,
+            init_scale=FIRST_SCALE,
+            growth_interval=SCALE_GROWS_AFTER,
+            enabled=fit.precision.wants_scaling,
+        )
 
     def learn(self, batch: Batch, step: int) -> dict[str, float]:
         """Move the weights by one step; the loss terms as numbers."""
@@ -74,7 +81,6 @@ class Learner:
         torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        self.optimiser.zero_grad(set_to_none=True)  # or they would lie there while the weights are judged
         return {LOSS_NAMES.get(name, name): value for name, value in sums.items()}
 
     def _learn_part(self, part: Part, counts: Counts, drawn: Drawn, mixed: int, step: int) -> dict[str, float]:

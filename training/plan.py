@@ -1,4 +1,4 @@
-"""What a run needs on a card, before the card is touched: by phase and part, and what to change where it is too much."""
+"""What a run needs on a card, before the card is touched: by phase and part, and what to change if it is too much."""
 
 from __future__ import annotations
 
@@ -98,28 +98,36 @@ def free_card_bytes() -> int | None:
 class Planner:
     """Plans for one config and model folder, with a card's arithmetic wherever the plan itself is made."""
 
-    def __init__(self, config: Config, folder: str | Path, card_bytes: int | None) -> None:
+    def __init__(
+        self, config: Config, folder: str | Path, card_bytes: int | None, rehearsal: Rehearsal | None = None
+    ) -> None:
+        """A rehearsal that other plans for the folder were made with spares what it has rehearsed already."""
         self.config, self.card_bytes = config, card_bytes
-        self.rehearsal = Rehearsal(folder)
+        self.rehearsal = rehearsal or Rehearsal(folder)
         self.pairs = _pairs(config)
         largest = max((len(pair.instances) for pair in self.pairs), default=USUAL_OBJECTS)
         self.objects = max(1, min(largest, 200))
-        self._known: dict[tuple[Any, ...], int] = {}
 
     def train(self) -> Plan:
         """Of a training run: what fits of what the config leaves open, else the change that would make it fit."""
-        first = _as_on_a_card(self.config)
-        for fit in self._choices(first, self.config):
-            phases = self.phases(fit, self.config)
-            if self._holds(phases):
-                return self._plan(phases, fit, {})
-        for change in _changes(self.config):
-            changed = replace(self.config, **change)
-            for fit in self._choices(_as_on_a_card(changed), changed):
-                if self._holds(self.phases(fit, changed)):
-                    found = {"micro_pairs": fit.micro_pairs, "judge_pairs": fit.judge_pairs}
-                    return self._plan(phases, first, {k: found.get(k, value) for k, value in change.items()})
-        return self._plan(phases, first, {})
+        fit = self._cut(self.config)
+        if fit is not None:
+            return self._plan(self.phases(fit, self.config), fit, {})
+        least = list(_choices(self.config))[-1]
+        phases = self.phases(least, self.config)
+        for change in _changes(self.config) if self._holds([self._loading()]) else ():
+            fit = self._cut(replace(self.config, **change))
+            if fit is not None:
+                found = {"micro_pairs": fit.micro_pairs, "judge_pairs": fit.judge_pairs}
+                return self._plan(phases, least, {name: found.get(name, value) for name, value in change.items()})
+        return self._plan(phases, least, {})
+
+    def _cut(self, config: Config) -> Fit | None:
+        """As little as a run has to be cut to fit; None where even pair by pair is too much. Few rehearsals."""
+        choices = list(_choices(config))
+        if not any(self._holds(self.phases(fit, config)) for fit in (choices[0], choices[-1])):
+            return None
+        return next(fit for fit in choices if self._holds(self.phases(fit, config)))
 
     def judge(self) -> Plan:
         """Of an evaluation or the gate, which has one model on the card at a time."""
@@ -130,19 +138,6 @@ class Planner:
 
     def phases(self, fit: Fit, config: Config) -> list[Phase]:
         return [self._loading(), self._encoding(fit), self._training(fit, config), self._validating(fit, config)]
-
-    def _choices(self, fit: Fit, config: Config) -> Iterator[Fit]:
-        """From everything at once down to pair by pair, as far as the config leaves it open."""
-        while True:
-            yield fit
-            smaller = fit
-            if not config.micro_pairs and fit.micro_pairs > 1:
-                smaller = replace(smaller, micro_pairs=math.ceil(fit.micro_pairs / 2))
-            if not config.judge_pairs and fit.judge_pairs > 1:
-                smaller = replace(smaller, judge_pairs=fit.judge_pairs // 2)
-            if smaller == fit:
-                return
-            fit = smaller
 
     def _holds(self, phases: list[Phase]) -> bool:
         return self.card_bytes is None or all(_with_spare(phase.bytes) <= self.card_bytes for phase in phases)
@@ -183,7 +178,7 @@ class Planner:
     ) -> int:
         if not pairs and not mixed:
             return 0
-        key = ("learn", fit.recompute, fit.precision, pairs, drawn, mixed, learns_text, has_gradients)
+        key = ("learn", fit.recompute, fit.precision, pairs, drawn, mixed, learns_text, has_gradients, self.objects)
         return self._once(
             key,
             lambda: self.rehearsal.learn(
@@ -222,9 +217,10 @@ class Planner:
         return {"optimiser": 2 * trained, "average": trained}
 
     def _once(self, key: tuple[Any, ...], work: Any, *arguments: Any) -> int:
-        if key not in self._known:
-            self._known[key] = work(*arguments)
-        return self._known[key]
+        known = self.rehearsal.known
+        if key not in known:
+            known[key] = work(*arguments)
+        return known[key]
 
     def _plan(self, phases: list[Phase], fit: Fit, change: dict[str, Any]) -> Plan:
         images = {pair.image for pair in self.pairs}
@@ -256,6 +252,21 @@ def as_words(plan: Plan) -> str:
     if plan.features_bytes:
         lines.append(f"  features on disk: {plan.features_bytes / GB:.2f} GB")
     return "\n".join(lines)
+
+
+def _choices(config: Config) -> Iterator[Fit]:
+    """From everything at once down to pair by pair, as far as the config leaves it open."""
+    fit = _as_on_a_card(config)
+    while True:
+        yield fit
+        smaller = fit
+        if not config.micro_pairs and fit.micro_pairs > 1:
+            smaller = replace(smaller, micro_pairs=math.ceil(fit.micro_pairs / 2))
+        if not config.judge_pairs and fit.judge_pairs > 1:
+            smaller = replace(smaller, judge_pairs=fit.judge_pairs // 2)
+        if smaller == fit:
+            return
+        fit = smaller
 
 
 def _changes(config: Config) -> Iterator[dict[str, Any]]:

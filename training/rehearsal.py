@@ -8,7 +8,6 @@ Held against a card: docs/training.md, "What fits".
 
 from __future__ import annotations
 
-import copy
 import json
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -99,7 +98,7 @@ class Rehearsal:
         layers = whole.vision_config.backbone_config.num_hidden_layers
         self._network = self._build(_thinned(_config(Path(folder))))
         self.sizes = _sizes(self._network, layers)
-        self._is_learning_text: bool | None = None
+        self.known: dict[tuple[Any, ...], int] = {}  # for whoever asks the same again
 
     def learn(
         self, fit: Fit, *, pairs: int, drawn: int, mixed: int, learns_text: bool, objects: int, has_gradients: bool
@@ -134,7 +133,9 @@ class Rehearsal:
 
     def encode(self, dtype: torch.dtype, *, images: int) -> int:
         """The ViT's own pass, without its weights."""
-        vit = copy.deepcopy(self._network.detector.vision_encoder.backbone)
+        own = self._network.detector.vision_encoder.backbone
+        with torch.device("meta"):
+            vit = type(own)(own.config).eval()
         with self._fake:
             _refill(vit, dtype)
         side = self._network.image_size_px

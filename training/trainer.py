@@ -248,6 +248,7 @@ class Trainer:
     def _validate(self) -> None:
         """Judge the average on `val`; a strictly better CGF1 becomes the best checkpoint."""
         began, done = time.monotonic(), self.progress
+        self.optimiser.zero_grad(set_to_none=True)  # the step's gradients are of no more use
         use_training_mode(self.model.network, False)
         with self.average.in_network() as state:
             checked = self.stop.checked(ignore) if done.step == 0 else ignore
