@@ -205,13 +205,19 @@ def find_pairs(
 
 
 def draw_masks(
-    model: Model, found: Detections, tokens: Tokens, rows: Sequence[int], queries: torch.Tensor | slice | None = None
+    model: Model,
+    found: Detections,
+    tokens: Tokens,
+    rows: Sequence[int],
+    queries: torch.Tensor | slice = slice(None),
+    *,
+    semantic: bool = False,
 ) -> torch.Tensor:
     """Mask logits of some of the pairs, with the fine features of their images alone: see Sam3Network._draw()."""
     assert found.draw is not None
     images_BNC, place_R = tokens.of(rows)
     fine = [level[place_R] for level in model.network.fine_features(images_BNC)]
-    return found.draw(fine, torch.tensor(list(rows), device=model.device), queries)
+    return found.draw(fine, torch.tensor(list(rows), device=model.device), queries, semantic=semantic)
 
 
 def _read(

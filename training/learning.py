@@ -121,12 +121,18 @@ class Learner:
         )
         if not part.mask_rows:
             return found
-        return found.with_drawn(self._draw(found, tokens, part.mask_rows))
+        drawn = self._draw(found, tokens, part.mask_rows)
+        return found.with_drawn(drawn[:, :-1], drawn[:, -1]) if self._is_semantic else found.with_drawn(drawn, None)
+
+    @property
+    def _is_semantic(self) -> bool:
+        return self.weights.semantic_focal > 0 or self.weights.semantic_dice > 0
 
     def _draw(self, found: Detections, tokens: Tokens, rows: Sequence[int]) -> torch.Tensor:
+        semantic = self._is_semantic
         if not self.fit.recompute:
-            return draw_masks(self.model, found, tokens, rows)
-        drawn = [recomputed(draw_masks, self.model, found, tokens, [row]) for row in rows]
+            return draw_masks(self.model, found, tokens, rows, semantic=semantic)
+        drawn = [recomputed(draw_masks, self.model, found, tokens, [row], semantic=semantic) for row in rows]
         return torch.cat(drawn)
 
     def _blend(self, part: Part) -> torch.Tensor:

@@ -94,11 +94,11 @@ class Detections:
     many: Detections | None = None
     draw: Callable[..., torch.Tensor] | None = None
 
-    def with_drawn(self, drawn_RQHW: torch.Tensor) -> Detections:
-        """With what draw() made of all queries: the ordinary ones' masks, the branch's, and the semantic logits."""
-        own, semantic = self.query_logits_PQ.shape[1], drawn_RQHW[:, -1]
-        many = self.many and replace(self.many, mask_logits_PQHW=drawn_RQHW[:, own:-1])
-        return replace(self, mask_logits_PQHW=drawn_RQHW[:, :own], semantic_logits_PHW=semantic, many=many)
+    def with_drawn(self, masks_RQHW: torch.Tensor, semantic_RHW: torch.Tensor | None) -> Detections:
+        """With the masks of all queries, those of the branch behind the ordinary ones, and the semantic logits."""
+        own = self.query_logits_PQ.shape[1]
+        many = self.many and replace(self.many, mask_logits_PQHW=masks_RQHW[:, own:])
+        return replace(self, mask_logits_PQHW=masks_RQHW[:, :own], semantic_logits_PHW=semantic_RHW, many=many)
 
     @property
     def presence_logits_P(self) -> torch.Tensor:
@@ -316,9 +316,17 @@ class Sam3Network(nn.Module):
         if not with_masks:
             return found
         rows = slice(None) if mask_rows is None else mask_rows
-        return found.with_drawn(draw([pick(level)[rows] for level in vision.fpn_hidden_states[:-2]], rows))
+        fine = [pick(level)[rows] for level in vision.fpn_hidden_states[:-2]]
+        masks = self._decode_masks(coarse, encoded.last_hidden_state, queries, text, fine, rows)
+        return found.with_drawn(masks.pred_masks, masks.semantic_seg[:, 0])
 
-    def _draw(
+    def _draw(self, *arguments: Any, semantic: bool = False, **named: Any) -> torch.Tensor:
+        """Mask logits (R, Q, H, W): see _decode_masks(). semantic puts the semantic logits behind them as one more row;
+        without it the semantic head gets no gradient, not one of zeros."""
+        masks = self._decode_masks(*arguments, **named)
+        return torch.cat([masks.pred_masks, masks.semantic_seg], dim=1) if semantic else masks.pred_masks
+
+    def _decode_masks(
         self,
         coarse_PCHW: torch.Tensor,
         encoded_PNC: torch.Tensor,
@@ -326,21 +334,16 @@ class Sam3Network(nn.Module):
         text: TextFeatures,
         fine: Sequence[torch.Tensor],
         rows: torch.Tensor | slice,
-        queries: torch.Tensor | slice | None = None,
-    ) -> torch.Tensor:
-        """Mask logits (R, Q, H, W) of some prompts. fine has one row for each of rows.
-
-        Of the queries that were asked for; else of all, those of the one-to-many branch behind the ordinary ones, and
-        behind them one more row, the semantic logits: what with_drawn() takes apart.
-        """
-        masks = self.detector.mask_decoder(
-            decoder_queries=queries_PQC[rows] if queries is None else queries_PQC[rows][:, queries],
+        queries: torch.Tensor | slice = slice(None),
+    ) -> Any:
+        """Masks of some prompts, of all their queries or some. fine has one row for each of rows."""
+        return self.detector.mask_decoder(
+            decoder_queries=queries_PQC[rows][:, queries],
             backbone_features=[*fine, coarse_PCHW[rows]],
             encoder_hidden_states=encoded_PNC[rows],
             prompt_features=text.features_PTC[rows],
             prompt_mask=text.mask_PT[rows],
         )
-        return masks.pred_masks if queries is not None else torch.cat([masks.pred_masks, masks.semantic_seg], dim=1)
 
     def click(
         self,
