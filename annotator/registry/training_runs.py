@@ -31,7 +31,7 @@ def retrain_start(
     """Pin a snapshot (`config["snapshot"]`, a number, or a fresh one) and enqueue; every refusal says what to do."""
     config = dict(config or {})
     number = config.pop("snapshot", None)
-    _check_config(config)
+    check_config(config)
     _check_idle(project)
     snapshot = _snapshot(project, user, number)
     _check_trainable(snapshot)
@@ -63,7 +63,7 @@ def retrain_run(context: JobContext) -> dict:
     return {"run": run.number, "version": version.name, "decision": gate.decision, "gate": gate.report}
 
 
-def _check_config(config: dict[str, Any]) -> None:
+def check_config(config: dict[str, Any]) -> None:
     if unknown := sorted(set(config) - set(SETTABLE)):
         allowed = ", ".join(sorted(SETTABLE))
         raise RoostError(f"These can't be set for a run: {', '.join(unknown)}. What can: {allowed}.")
