@@ -272,12 +272,9 @@ class TrainerConfig:
         "the folder's budget; what was not used longest goes first. null: as much as the disk has",
         1,
         100_000_000,
-        can_be_set=True,
         changes_result=False,
     )
-    memory_mib: int = _number(
-        1024, "backbone features held in memory", 1, 10_000_000, can_be_set=True, changes_result=False
-    )
+    memory_mib: int = _number(1024, "backbone features held in memory", 1, 10_000_000, changes_result=False)
     max_pixels: int = _number(100_000_000, "", 1, 400_000_000)
 
     keep_score: float = _number(

@@ -48,8 +48,7 @@ def _perform(asked: argparse.Namespace, stop: StopRequest) -> int:
 
 def _run(asked: argparse.Namespace, events: Events, stop: StopRequest) -> None:
     if asked.verb == "plan":
-        _plan(asked)
-        events("done", manifest=str((Path(asked.out) / "plan.json").resolve()))
+        events("done", manifest=_plan(asked))
         return
     from training.config import read_config
 
@@ -63,7 +62,7 @@ def _run(asked: argparse.Namespace, events: Events, stop: StopRequest) -> None:
     events("done", manifest=str(verb(config, Path(asked.out), events, stop).resolve()))
 
 
-def _plan(asked: argparse.Namespace) -> None:
+def _plan(asked: argparse.Namespace) -> dict[str, Any]:
     from training.config import read_config
 
     config = read_config("plan", asked.config, asked.overrides)
@@ -74,9 +73,10 @@ def _plan(asked: argparse.Namespace) -> None:
     print(plan.as_words(made))
     if made.fits is False:
         raise Refused("too_little_memory", made.sentence, settings=made.change)
+    return made.plain()
 
 
-def _guarded(work: Callable[[], None], events: Events) -> int:
+def _guarded(work: Callable[[], Any], events: Events) -> int:
     """How the work ended, as an event and an exit status; a traceback goes to the log, a sentence to the event."""
     try:
         work()

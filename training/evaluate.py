@@ -229,7 +229,8 @@ def _read(
     for p, pair in enumerate(pairs):
         scores_Q = query_PQ[p] * presence_P[p]
         kept = [int(q) for q in scores_Q.argsort(descending=True, stable=True) if float(scores_Q[q]) >= keep_score]
-        logits = draw_masks(model, found, tokens, [p], torch.tensor(kept, device=model.device))[0] if kept else []
+        queries = torch.tensor(kept, dtype=torch.long, device=model.device)
+        logits = list(draw_masks(model, found, tokens, [p], queries)[0]) if kept else []
         instances = tuple(
             _found(pair, float(scores_Q[q]), float(query_PQ[p, q]), boxes_PQ4[p, q], logits_hw)
             for q, logits_hw in zip(kept, logits, strict=True)

@@ -27,7 +27,8 @@ class RetrainForm(PlainForm):
 
     def fill(self, asked: dict[str, Any]) -> None:
         """Begin with settings that a link names, such as those that a plan or a run without memory advised."""
-        self.initial |= {name: value for name, value in asked.items() if name in self.fields and name in SETTABLE}
+        known = {name: value for name, value in asked.items() if name in self.fields and name in SETTABLE}
+        self.initial = {**self.initial, **known}
 
     def config(self) -> dict[str, Any]:
         """Only what was asked for; what a run may be told, toolbox/training_settings.py says."""

@@ -69,7 +69,7 @@ def test_trainer_takes_every_setting_at_both_ends_of_its_range():
     [
         ({"steps": 0}, "The config's key 'steps' must be between 1 and 10000000, it is 0."),
         ({"warmup": 0.95}, "The config's key 'warmup' must be between 0.0 and 0.9, it is 0.95."),
-        ({"precision": "int8"}, "The config's key 'precision' is one of float32, bfloat16."),
+        ({"precision": "int8"}, "The config's key 'precision' is one of auto, float32, bfloat16, float16."),
     ],
 )
 def test_value_out_of_range_is_refused_before_a_run_is_begun_in_the_trainer_s_words(barn, api, config, sentence):
