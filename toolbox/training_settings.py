@@ -263,6 +263,13 @@ class TrainerConfig:
         form_help="Compute layers again instead of keeping them: less memory, a third slower.",
         changes_result=False,
     )
+    kept_free_mib: int = _number(
+        0,
+        "of the card's memory, for others that use it too, such as the ML backend (ROOST_GPU_MB)",
+        0,
+        10_000_000,
+        changes_result=False,
+    )
     threads: int = _number(1, "", 1, 1024, changes_result=False)
     nice: int = _number(10, "the process's niceness, unless it is higher already", 0, 19, changes_result=False)
     features: str | None = _path(None, "folder of cached backbone features; null: features/ beside the run")

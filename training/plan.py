@@ -21,7 +21,8 @@ from training.vit import choose_vit_dtype
 
 log = logging.getLogger(__name__)
 GB = 10**9
-UNITS = {"GB": GB, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
+MIB = 2**20
+UNITS = {"GB": GB, "GIB": 2**30, "MB": 10**6, "MIB": MIB}
 # Of CUDA itself and of what torch's allocator cannot reuse; the second figure is also what a rehearsal is wrong by.
 CONTEXT_BYTES = 700 * 2**20
 SPARE = 1.08
@@ -88,11 +89,17 @@ def card_bytes_of(words: str) -> int:
         raise Refused("bad_card", f"--card is a size such as 24GB or 22.5GiB, not {words!r}.") from None
 
 
-def free_card_bytes() -> int | None:
-    """Of the card here, as things stand: whatever else runs on it has its share already."""
+def free_card_bytes(kept_free_mib: int = 0) -> int | None:
+    """Of the card here: what nobody has now, and no more than what is not kept for others, who may take it later."""
     if not torch.cuda.is_available():
         return None
-    return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() + CONTEXT_BYTES
+    free, total = torch.cuda.mem_get_info()
+    return left_for_us(free + torch.cuda.memory_reserved() + CONTEXT_BYTES, total, kept_free_mib)
+
+
+def left_for_us(free: int, total: int, kept_free_mib: int) -> int:
+    """Bytes of a card that a run may take. What the others have of their share already, is not taken off twice."""
+    return max(0, min(free, total - kept_free_mib * MIB))
 
 
 class Planner:
@@ -226,14 +233,14 @@ class Planner:
         images = {pair.image for pair in self.pairs}
         features = 2 * self.rehearsal.sizes.tokens_an_image * len(images) * (2 if self.config.mirror else 1)
         plan = Plan(phases, fit, self.card_bytes, "", change, features)
-        return replace(plan, sentence=_sentence(plan))
+        return replace(plan, sentence=_sentence(plan, self.config.kept_free_mib))
 
 
 def planned_fit(config: Config, folder: str | Path, device: torch.device, *, judges: bool = False) -> Fit:
     """How a run is cut to the card that it is about to use; Refused in one sentence where it cannot be."""
     if device.type != "cuda":
         return asked_fit(config, device)
-    planner = Planner(config, folder, free_card_bytes())
+    planner = Planner(config, folder, free_card_bytes(config.kept_free_mib))
     plan = planner.judge() if judges else planner.train()
     log.info(plan.sentence)
     if not plan.fits:
@@ -285,7 +292,7 @@ def _changes(config: Config) -> Iterator[dict[str, Any]]:
             yield dict(given)
 
 
-def _sentence(plan: Plan) -> str:
+def _sentence(plan: Plan, kept_free_mib: int) -> str:
     largest = max(plan.phases, key=lambda phase: phase.bytes)
     doing = {"load": "to load", "encode": "to encode images", "train": "for a step", "validate": "to validate"}
     needs = (
@@ -293,12 +300,14 @@ def _sentence(plan: Plan) -> str:
     )
     if plan.card_bytes is None:
         return f"{needs}; no card is here."
+    kept = f" beside the {kept_free_mib * MIB / GB:.1f} GB kept for the ML backend" if kept_free_mib else ""
+    there = f"{plan.card_bytes / GB:.1f} GB are there{kept}"
     if plan.fits:
-        return f"{needs}; {plan.card_bytes / GB:.1f} GB are there: it fits."
+        return f"{needs}; {there}: it fits."
     if not plan.change:
-        return f"{needs}; {plan.card_bytes / GB:.1f} GB are there: it takes a card with more, or a smaller batch_pairs."
+        return f"{needs}; {there}: it takes a card with more, or a smaller batch_pairs."
     words = ", ".join(f"{name} to {value}" for name, value in plan.change.items())
-    return f"{needs}; {plan.card_bytes / GB:.1f} GB are there: set {words}, then it fits."
+    return f"{needs}; {there}: set {words}, then it fits."
 
 
 def _with_spare(size: int) -> int:

@@ -23,7 +23,7 @@ from training.gate import Judged, check_holdout, decide
 from training.heads import use_quick_attention
 from training.launch import StopRequest
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
-from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, planned_fit
+from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, left_for_us, planned_fit
 from training.trainer import Trainer
 from training.vit import choose_vit_dtype
 
@@ -70,7 +70,9 @@ def _save_or_say_why(trainer: Trainer, folder: Path) -> str:
 def run_plan(config: Config, card: str | None, out: Path | None) -> Plan:
     """What the run would need of the card here, or of one named by its size; DIR/plan.json where a folder is given."""
     assert config.base_model is not None
-    plan = Planner(config, config.base_model, card_bytes_of(card) if card else free_card_bytes()).train()
+    kept = config.kept_free_mib
+    size = left_for_us(card_bytes_of(card), card_bytes_of(card), kept) if card else free_card_bytes(kept)
+    plan = Planner(config, config.base_model, size).train()
     if out is not None:
         _write(out / "plan.json", plan.plain())
     return plan

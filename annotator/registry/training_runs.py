@@ -141,13 +141,14 @@ def run_folder(run: TrainingRun) -> Path:
     return settings.RUNS_DIR / f"{run.project.slug}-{run.number}"
 
 
-def _data(run: TrainingRun) -> dict[str, str]:
+def _data(run: TrainingRun) -> dict[str, Any]:
     """What both verbs read; backbone features are made once for all runs, and read where mining has made them."""
     return {
         "snapshot": str(snapshot_folder(run.snapshot)),
         "images": str(settings.IMAGES_DIR),
         "features": str(settings.RUNS_DIR / "features"),
         "features_read_also": str(settings.VAR_DIR / "embeddings"),
+        "kept_free_mib": settings.SERVING_GPU_MB,
     }
 
 

@@ -22,7 +22,7 @@ from training.features import FeatureStore
 from training.fit import Fit, memory_told, smaller
 from training.heads import trainable, use_training_mode
 from training.models import load_model
-from training.plan import CONTEXT_BYTES, GB, Planner, card_bytes_of
+from training.plan import CONTEXT_BYTES, GB, Planner, card_bytes_of, left_for_us
 from training.recompute import recompute_layers
 from training.rehearsal import Meter, Rehearsal
 from training.texts import Texts
@@ -153,6 +153,20 @@ def test_parts_are_chosen_where_the_config_leaves_them_open(folder: Path, rehear
 )
 def test_card_is_named_by_its_size(words: str, size: int) -> None:
     assert card_bytes_of(words) == size
+
+
+def test_what_is_kept_for_the_backend_is_taken_off_once() -> None:
+    gib = 2**30
+    assert left_for_us(free=23 * gib, total=24 * gib, kept_free_mib=8192) == 16 * gib
+    assert left_for_us(free=15 * gib, total=24 * gib, kept_free_mib=8192) == 15 * gib  # it has its share and more
+    assert left_for_us(free=23 * gib, total=24 * gib, kept_free_mib=0) == 23 * gib
+    assert left_for_us(free=3 * gib, total=4 * gib, kept_free_mib=8192) == 0
+
+
+def test_plan_says_what_it_left_to_the_backend(folder: Path, tmp_path: Path) -> None:
+    status, words = plan(folder, tmp_path, "--card", "24GB", "kept_free_mib=8192")
+    assert status == 0
+    assert "15.4 GB are there beside the 8.6 GB kept for the ML backend: it fits." in words
 
 
 def test_what_is_no_size_of_a_card_is_refused() -> None:
