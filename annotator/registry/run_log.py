@@ -35,6 +35,9 @@ class RunLog:
             self._add(kind, {name: value for name, value in event.items() if name not in ("event", "at")})
         elif kind == Event.PROGRESS:
             self._progress(event)
+        elif kind == Event.ERROR and event.get("settings"):
+            self.series["advice"] = event["settings"]  # what to set for the next run; nobody saves after an error
+            self.save()
         if time.monotonic() - self._saved_at >= SAVE_EVERY_SECONDS:
             self.save()
 

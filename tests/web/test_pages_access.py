@@ -56,6 +56,7 @@ POLICY = {
     "export-download": ("reviewer", GET),
     "training": ("annotator", GET),
     "retrain": ("admin", POST),
+    "memory-plan": ("admin", POST),
     "run": ("annotator", GET),
     "run-series": ("annotator", GET),
     "run-promote": ("admin", POST),
