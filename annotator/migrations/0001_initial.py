@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,443 +15,1167 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Concept',
+            name="Concept",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80)),
-                ('synonyms', models.JSONField(blank=True, default=list)),
-                ('category_id', models.PositiveIntegerField(help_text='The id in exports; never changes')),
-                ('colour', models.CharField(default='#0072b2', max_length=7, validators=[django.core.validators.RegexValidator('^#[0-9a-f]{6}$')])),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=80)),
+                ("synonyms", models.JSONField(blank=True, default=list)),
+                ("category_id", models.PositiveIntegerField(help_text="The id in exports; never changes")),
+                (
+                    "colour",
+                    models.CharField(
+                        default="#0072b2",
+                        max_length=7,
+                        validators=[django.core.validators.RegexValidator("^#[0-9a-f]{6}$")],
+                    ),
+                ),
             ],
             options={
-                'ordering': ['category_id'],
+                "ordering": ["category_id"],
             },
         ),
         migrations.CreateModel(
-            name='Image',
+            name="Image",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('sha256', models.CharField(max_length=64)),
-                ('width', models.PositiveIntegerField()),
-                ('height', models.PositiveIntegerField()),
-                ('media_type', models.CharField(max_length=16)),
-                ('bytes', models.PositiveBigIntegerField()),
-                ('original_name', models.CharField(max_length=255)),
-                ('source', models.CharField(blank=True, help_text='Where it came from: an import, a camera, a drawn domain', max_length=80)),
-                ('split', models.CharField(choices=[('train', 'Train'), ('val', 'Validation'), ('test', 'Test'), ('holdout', 'Holdout')], default='train', max_length=8)),
-                ('added_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("sha256", models.CharField(max_length=64)),
+                ("width", models.PositiveIntegerField()),
+                ("height", models.PositiveIntegerField()),
+                ("media_type", models.CharField(max_length=16)),
+                ("bytes", models.PositiveBigIntegerField()),
+                ("original_name", models.CharField(max_length=255)),
+                (
+                    "source",
+                    models.CharField(
+                        blank=True, help_text="Where it came from: an import, a camera, a drawn domain", max_length=80
+                    ),
+                ),
+                (
+                    "split",
+                    models.CharField(
+                        choices=[("train", "Train"), ("val", "Validation"), ("test", "Test"), ("holdout", "Holdout")],
+                        default="train",
+                        max_length=8,
+                    ),
+                ),
+                ("added_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='ApiToken',
+            name="ApiToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80)),
-                ('prefix', models.CharField(max_length=8)),
-                ('token_sha256', models.CharField(max_length=64, unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('last_used_at', models.DateTimeField(blank=True, null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='api_tokens', to=settings.AUTH_USER_MODEL)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=80)),
+                ("prefix", models.CharField(max_length=8)),
+                ("token_sha256", models.CharField(max_length=64, unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                ("last_used_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="api_tokens",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='ModelVersion',
+            name="ModelVersion",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=64, unique=True, validators=[django.core.validators.RegexValidator('^[a-z0-9][a-z0-9._-]{0,63}$')])),
-                ('stage', models.CharField(choices=[('candidate', 'Candidate'), ('production-candidate', 'Passed the gate'), ('staging', 'Staging'), ('production', 'Production'), ('archived', 'Archived')], default='candidate', max_length=24)),
-                ('weights_hash', models.CharField(blank=True, max_length=64)),
-                ('backbone_hash', models.CharField(blank=True, max_length=64)),
-                ('metrics', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('parent', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='annotator.modelversion')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        max_length=64,
+                        unique=True,
+                        validators=[django.core.validators.RegexValidator("^[a-z0-9][a-z0-9._-]{0,63}$")],
+                    ),
+                ),
+                (
+                    "stage",
+                    models.CharField(
+                        choices=[
+                            ("candidate", "Candidate"),
+                            ("production-candidate", "Passed the gate"),
+                            ("staging", "Staging"),
+                            ("production", "Production"),
+                            ("archived", "Archived"),
+                        ],
+                        default="candidate",
+                        max_length=24,
+                    ),
+                ),
+                ("weights_hash", models.CharField(blank=True, max_length=64)),
+                ("backbone_hash", models.CharField(blank=True, max_length=64)),
+                ("metrics", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "parent",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="children",
+                        to="annotator.modelversion",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Pair',
+            name="Pair",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('truth', models.CharField(choices=[('unseen', 'Not looked at'), ('absent', 'Verified absent'), ('present', 'Present, every instance annotated')], default='unseen', max_length=8)),
-                ('truth_source', models.CharField(blank=True, choices=[('annotated', 'Annotated by a person'), ('imported', 'Imported with the images'), ('drawn', 'Known from the drawing')], max_length=12)),
-                ('instances', models.JSONField(blank=True, default=list, help_text='Approved instances: [{mask: {size, counts}, …}]')),
-                ('round', models.PositiveIntegerField(default=0, help_text='Round of the loop that settled it; 0 = the start')),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
-                ('hard_negative', models.BooleanField(default=False, help_text='Absent, though a model fired on it')),
-                ('concept', models.ForeignKey(on_delete=django.db.models.deletion.RESTRICT, related_name='pairs', to='annotator.concept')),
-                ('image', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='pairs', to='annotator.image')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "truth",
+                    models.CharField(
+                        choices=[
+                            ("unseen", "Not looked at"),
+                            ("absent", "Verified absent"),
+                            ("present", "Present, every instance annotated"),
+                        ],
+                        default="unseen",
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "truth_source",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("annotated", "Annotated by a person"),
+                            ("imported", "Imported with the images"),
+                            ("drawn", "Known from the drawing"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "instances",
+                    models.JSONField(
+                        blank=True, default=list, help_text="Approved instances: [{mask: {size, counts}, …}]"
+                    ),
+                ),
+                (
+                    "round",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Round of the loop that settled it; 0 = the start"
+                    ),
+                ),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                ("hard_negative", models.BooleanField(default=False, help_text="Absent, though a model fired on it")),
+                (
+                    "concept",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.RESTRICT, related_name="pairs", to="annotator.concept"
+                    ),
+                ),
+                (
+                    "image",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="pairs", to="annotator.image"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Annotation',
+            name="Annotation",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('revision', models.PositiveIntegerField()),
-                ('client_uuid', models.UUIDField()),
-                ('verdict', models.CharField(choices=[('present', 'In the image'), ('absent', 'Not in the image')], max_length=8)),
-                ('instances', models.JSONField(default=list)),
-                ('rejected_proposals', models.JSONField(default=list, help_text='Indices of proposals called false positives')),
-                ('active_seconds', models.FloatField(default=0.0)),
-                ('scored', models.JSONField(blank=True, help_text='{verdict_right, iou} where the answer was known before', null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('author', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='annotations', to=settings.AUTH_USER_MODEL)),
-                ('pair', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='annotations', to='annotator.pair')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("revision", models.PositiveIntegerField()),
+                ("client_uuid", models.UUIDField()),
+                (
+                    "verdict",
+                    models.CharField(
+                        choices=[("present", "In the image"), ("absent", "Not in the image")], max_length=8
+                    ),
+                ),
+                ("instances", models.JSONField(default=list)),
+                (
+                    "rejected_proposals",
+                    models.JSONField(default=list, help_text="Indices of proposals called false positives"),
+                ),
+                ("active_seconds", models.FloatField(default=0.0)),
+                (
+                    "scored",
+                    models.JSONField(
+                        blank=True, help_text="{verdict_right, iou} where the answer was known before", null=True
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "author",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="annotations",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "pair",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="annotations", to="annotator.pair"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['task_id', 'revision'],
+                "ordering": ["task_id", "revision"],
             },
         ),
         migrations.CreateModel(
-            name='Project',
+            name="Project",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=80)),
-                ('slug', models.SlugField(unique=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('is_demo', models.BooleanField(default=False)),
-                ('presence_low', models.FloatField(default=0.4, validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('presence_high', models.FloatField(default=0.6, validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('stability_below', models.FloatField(default=0.75, help_text='A mask less stable than this is borderline', validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('audit_share', models.FloatField(default=0.1, help_text='Share of a batch drawn at random', validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('mine_batch', models.PositiveIntegerField(default=50, help_text='Tasks one round of mining queues', validators=[django.core.validators.MinValueValidator(1)])),
-                ('weight_band', models.FloatField(default=1.0, validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('weight_disagreement', models.FloatField(default=0.5, validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('weight_borderline', models.FloatField(default=0.5, validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('weight_fill', models.FloatField(default=0.0, validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('double_share', models.FloatField(default=0.0, help_text='Share of a batch that two people label without seeing each other', validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('honeypot_share', models.FloatField(default=0.0, help_text='Tasks with a known answer, as a share of a batch, beside it', validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('honeypot_feedback', models.BooleanField(default=False)),
-                ('review_policy', models.CharField(choices=[('all', 'Review every annotation'), ('sample', 'Review a random share'), ('disagreements', "Review only what differs from the model's proposal")], default='all', max_length=16)),
-                ('review_share', models.FloatField(default=0.2, validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('self_review_allowed', models.BooleanField(default=False)),
-                ('gate_min_gain_points', models.FloatField(default=1.0, help_text='CGF1 points a challenger must gain', validators=[django.core.validators.MinValueValidator(0.0)])),
-                ('gate_bootstrap_rounds', models.PositiveIntegerField(default=1000, validators=[django.core.validators.MinValueValidator(100), django.core.validators.MaxValueValidator(100000)])),
-                ('gate_confidence', models.FloatField(default=0.95, validators=[django.core.validators.MinValueValidator(0.51), django.core.validators.MaxValueValidator(0.999)])),
-                ('gate_max_fpr_rise', models.FloatField(default=0.0, validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('created_by', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('serving_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='serving_projects', to='annotator.modelversion')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=80)),
+                ("slug", models.SlugField(unique=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("is_demo", models.BooleanField(default=False)),
+                (
+                    "presence_low",
+                    models.FloatField(
+                        default=0.4,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                (
+                    "presence_high",
+                    models.FloatField(
+                        default=0.6,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                (
+                    "stability_below",
+                    models.FloatField(
+                        default=0.75,
+                        help_text="A mask less stable than this is borderline",
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                (
+                    "audit_share",
+                    models.FloatField(
+                        default=0.1,
+                        help_text="Share of a batch drawn at random",
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                (
+                    "mine_batch",
+                    models.PositiveIntegerField(
+                        default=50,
+                        help_text="Tasks one round of mining queues",
+                        validators=[django.core.validators.MinValueValidator(1)],
+                    ),
+                ),
+                (
+                    "weight_band",
+                    models.FloatField(
+                        default=1.0,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                (
+                    "weight_disagreement",
+                    models.FloatField(
+                        default=0.5,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                (
+                    "weight_borderline",
+                    models.FloatField(
+                        default=0.5,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                (
+                    "weight_fill",
+                    models.FloatField(
+                        default=0.0,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                (
+                    "double_share",
+                    models.FloatField(
+                        default=0.0,
+                        help_text="Share of a batch that two people label without seeing each other",
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                (
+                    "honeypot_share",
+                    models.FloatField(
+                        default=0.0,
+                        help_text="Tasks with a known answer, as a share of a batch, beside it",
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                ("honeypot_feedback", models.BooleanField(default=False)),
+                (
+                    "review_policy",
+                    models.CharField(
+                        choices=[
+                            ("all", "Review every annotation"),
+                            ("sample", "Review a random share"),
+                            ("disagreements", "Review only what differs from the model's proposal"),
+                        ],
+                        default="all",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "review_share",
+                    models.FloatField(
+                        default=0.2,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                ("self_review_allowed", models.BooleanField(default=False)),
+                (
+                    "gate_min_gain_points",
+                    models.FloatField(
+                        default=1.0,
+                        help_text="CGF1 points a challenger must gain",
+                        validators=[django.core.validators.MinValueValidator(0.0)],
+                    ),
+                ),
+                (
+                    "gate_bootstrap_rounds",
+                    models.PositiveIntegerField(
+                        default=1000,
+                        validators=[
+                            django.core.validators.MinValueValidator(100),
+                            django.core.validators.MaxValueValidator(100000),
+                        ],
+                    ),
+                ),
+                (
+                    "gate_confidence",
+                    models.FloatField(
+                        default=0.95,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.51),
+                            django.core.validators.MaxValueValidator(0.999),
+                        ],
+                    ),
+                ),
+                (
+                    "gate_max_fpr_rise",
+                    models.FloatField(
+                        default=0.0,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "serving_version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="serving_projects",
+                        to="annotator.modelversion",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.AddField(
-            model_name='pair',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='pairs', to='annotator.project'),
+            model_name="pair",
+            name="project",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="pairs", to="annotator.project"
+            ),
         ),
         migrations.AddField(
-            model_name='modelversion',
-            name='project',
-            field=models.ForeignKey(blank=True, help_text='Null: shipped', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='model_versions', to='annotator.project'),
+            model_name="modelversion",
+            name="project",
+            field=models.ForeignKey(
+                blank=True,
+                help_text="Null: shipped",
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="model_versions",
+                to="annotator.project",
+            ),
         ),
         migrations.CreateModel(
-            name='Membership',
+            name="Membership",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('role', models.CharField(choices=[('annotator', 'Annotator'), ('reviewer', 'Reviewer'), ('admin', 'Admin')], max_length=16)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='memberships', to='annotator.project')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "role",
+                    models.CharField(
+                        choices=[("annotator", "Annotator"), ("reviewer", "Reviewer"), ("admin", "Admin")],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="memberships",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="memberships", to="annotator.project"
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Job',
+            name="Job",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('import', 'Import'), ('mine', 'Mine'), ('snapshot', 'Snapshot'), ('retrain', 'Retrain and gate'), ('export', 'Export')], max_length=10)),
-                ('state', models.CharField(choices=[('queued', 'Waiting'), ('running', 'Running'), ('succeeded', 'Done'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=10)),
-                ('params', models.JSONField(default=dict)),
-                ('progress', models.FloatField(default=0.0, validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('message', models.CharField(blank=True, max_length=300)),
-                ('eta_seconds', models.FloatField(blank=True, null=True)),
-                ('report', models.JSONField(default=dict, help_text="What came of it; its shape is the kind's own")),
-                ('reason', models.TextField(blank=True, help_text='Why it failed and what to do')),
-                ('cancel_requested', models.BooleanField(default=False)),
-                ('owner', models.CharField(blank=True, max_length=120)),
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('max_attempts', models.PositiveIntegerField(default=3)),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('started_at', models.DateTimeField(blank=True, null=True)),
-                ('finished_at', models.DateTimeField(blank=True, null=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='jobs', to='annotator.project')),
-            ],
-            options={
-                'ordering': ['-id'],
-            },
-        ),
-        migrations.AddField(
-            model_name='image',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='images', to='annotator.project'),
-        ),
-        migrations.CreateModel(
-            name='GateDecision',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('decision', models.CharField(choices=[('promote', 'Promote'), ('reject', 'Reject'), ('undecided', 'Undecided')], max_length=10)),
-                ('reasons', models.JSONField(default=list)),
-                ('report', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('challenger', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='annotator.modelversion')),
-                ('champion', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='annotator.modelversion')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='gate_decisions', to='annotator.project')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Deployment',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('action', models.CharField(choices=[('start', 'First version'), ('promote', 'Promoted'), ('rollback', 'Rolled back')], max_length=10)),
-                ('at', models.DateTimeField(auto_now_add=True)),
-                ('by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('gate', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='annotator.gatedecision')),
-                ('previous', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='annotator.modelversion')),
-                ('version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='annotator.modelversion')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deployments', to='annotator.project')),
-            ],
-            options={
-                'ordering': ['-id'],
-            },
-        ),
-        migrations.AddField(
-            model_name='concept',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='concepts', to='annotator.project'),
-        ),
-        migrations.CreateModel(
-            name='AuditEvent',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('action', models.CharField(max_length=60)),
-                ('subject', models.CharField(blank=True, max_length=200)),
-                ('details', models.JSONField(default=dict)),
-                ('at', models.DateTimeField(auto_now_add=True)),
-                ('actor', models.ForeignKey(help_text='Null: the system', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='audit_events', to='annotator.project')),
-            ],
-            options={
-                'ordering': ['-id'],
-            },
-        ),
-        migrations.CreateModel(
-            name='Review',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('decision', models.CharField(choices=[('approve', 'Approve'), ('fix', 'Fix and approve'), ('send_back', 'Send back')], max_length=10)),
-                ('comment', models.TextField(blank=True)),
-                ('pin', models.JSONField(blank=True, help_text='{x, y} in image pixels the comment points at', null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('annotation', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='review', to='annotator.annotation')),
-                ('fixed', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='annotator.annotation')),
-                ('reviewer', models.ForeignKey(help_text='Null: by policy', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to=settings.AUTH_USER_MODEL)),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Snapshot',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('content_hash', models.CharField(max_length=64)),
-                ('counts', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('created_by', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='snapshots', to='annotator.project')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("import", "Import"),
+                            ("mine", "Mine"),
+                            ("snapshot", "Snapshot"),
+                            ("retrain", "Retrain and gate"),
+                            ("export", "Export"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Waiting"),
+                            ("running", "Running"),
+                            ("succeeded", "Done"),
+                            ("failed", "Failed"),
+                            ("cancelled", "Cancelled"),
+                        ],
+                        default="queued",
+                        max_length=10,
+                    ),
+                ),
+                ("params", models.JSONField(default=dict)),
+                (
+                    "progress",
+                    models.FloatField(
+                        default=0.0,
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ],
+                    ),
+                ),
+                ("message", models.CharField(blank=True, max_length=300)),
+                ("eta_seconds", models.FloatField(blank=True, null=True)),
+                ("report", models.JSONField(default=dict, help_text="What came of it; its shape is the kind's own")),
+                ("reason", models.TextField(blank=True, help_text="Why it failed and what to do")),
+                ("cancel_requested", models.BooleanField(default=False)),
+                ("owner", models.CharField(blank=True, max_length=120)),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                ("max_attempts", models.PositiveIntegerField(default=3)),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("started_at", models.DateTimeField(blank=True, null=True)),
+                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="jobs", to="annotator.project"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-number'],
-            },
-        ),
-        migrations.CreateModel(
-            name='Evaluation',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('split', models.CharField(max_length=8)),
-                ('metrics', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('version', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='evaluations', to='annotator.modelversion')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='evaluations', to='annotator.project')),
-                ('snapshot', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='evaluations', to='annotator.snapshot')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Task',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('queued', 'Waiting in the queue'), ('claimed', 'Held by an annotator'), ('submitted', 'Waiting for review'), ('returned', 'Sent back to its author'), ('approved', 'Approved'), ('withdrawn', 'Taken out of the queue')], default='queued', max_length=10)),
-                ('lane', models.CharField(choices=[('band', 'Presence in the band'), ('disagreement', 'Two models disagree'), ('borderline', 'Borderline mask'), ('audit', 'Random audit'), ('fill', 'Nearest to 0.5'), ('manual', 'Queued by hand'), ('suspect', 'Suspected label error'), ('honeypot', 'Known answer')], max_length=12)),
-                ('reasons', models.JSONField(default=list)),
-                ('priority', models.FloatField(default=0.0, help_text='Higher comes first')),
-                ('round', models.PositiveIntegerField(default=1)),
-                ('skips', models.PositiveIntegerField(default=0)),
-                ('blind', models.PositiveSmallIntegerField(default=0, help_text='1: the second of two who label without seeing')),
-                ('attempt', models.PositiveIntegerField(default=0, help_text='Fencing number: grows with every claim')),
-                ('lease_until', models.DateTimeField(blank=True, null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('assignee', models.ForeignKey(blank=True, help_text='Kept for this person; null: whoever comes first', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='assigned_tasks', to=settings.AUTH_USER_MODEL)),
-                ('author', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='authored_tasks', to=settings.AUTH_USER_MODEL)),
-                ('holder', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='held_tasks', to=settings.AUTH_USER_MODEL)),
-                ('model_version', models.ForeignKey(help_text='Whose proposals it shows', null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='annotator.modelversion')),
-                ('pair', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='annotator.pair')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='annotator.project')),
-                ('twin_of', models.OneToOneField(blank=True, help_text='The first of the two', null=True, on_delete=django.db.models.deletion.CASCADE, related_name='twin', to='annotator.task')),
-            ],
-        ),
-        migrations.CreateModel(
-            name='Draft',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('payload', models.JSONField(default=dict)),
-                ('version', models.PositiveIntegerField(default=1)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='drafts', to=settings.AUTH_USER_MODEL)),
-                ('task', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='drafts', to='annotator.task')),
-            ],
-        ),
-        migrations.AddField(
-            model_name='annotation',
-            name='task',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='annotations', to='annotator.task'),
-        ),
-        migrations.CreateModel(
-            name='TrainingRun',
-            fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveIntegerField()),
-                ('config', models.JSONField(default=dict)),
-                ('series', models.JSONField(default=dict, help_text='{loss: [{step, total, …}], validation: [{step, cgf1, …}]} for the plots')),
-                ('samples', models.JSONField(default=dict, help_text='The fixed sample images before and after: see docs/data.md')),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('base_version', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='annotator.modelversion')),
-                ('job', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='training_run', to='annotator.job')),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='training_runs', to='annotator.project')),
-                ('snapshot', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='training_runs', to='annotator.snapshot')),
-                ('version', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='training_run', to='annotator.modelversion')),
-            ],
-            options={
-                'ordering': ['-number'],
+                "ordering": ["-id"],
             },
         ),
         migrations.AddField(
-            model_name='gatedecision',
-            name='run',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='gate', to='annotator.trainingrun'),
+            model_name="image",
+            name="project",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="images", to="annotator.project"
+            ),
         ),
         migrations.CreateModel(
-            name='Prediction',
+            name="GateDecision",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('presence', models.FloatField(validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)])),
-                ('instances', models.JSONField(default=list, help_text='[{mask: {size, counts}, box, score, query_score, stability}], best first')),
-                ('min_stability', models.FloatField(help_text='Stability of the least stable instance; null without instances', null=True)),
-                ('feature', models.BinaryField(default=b'')),
-                ('taught', models.BooleanField(help_text='Whether the model was taught the word; null: unknown', null=True)),
-                ('seconds', models.FloatField(default=0.0)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('model_version', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='predictions', to='annotator.modelversion')),
-                ('pair', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='predictions', to='annotator.pair')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "decision",
+                    models.CharField(
+                        choices=[("promote", "Promote"), ("reject", "Reject"), ("undecided", "Undecided")],
+                        max_length=10,
+                    ),
+                ),
+                ("reasons", models.JSONField(default=list)),
+                ("report", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "challenger",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="annotator.modelversion"
+                    ),
+                ),
+                (
+                    "champion",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="annotator.modelversion"
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="gate_decisions",
+                        to="annotator.project",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Deployment",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "action",
+                    models.CharField(
+                        choices=[("start", "First version"), ("promote", "Promoted"), ("rollback", "Rolled back")],
+                        max_length=10,
+                    ),
+                ),
+                ("at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "gate",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deployments",
+                        to="annotator.gatedecision",
+                    ),
+                ),
+                (
+                    "previous",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="annotator.modelversion",
+                    ),
+                ),
+                (
+                    "version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="deployments",
+                        to="annotator.modelversion",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="deployments", to="annotator.project"
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['model_version', 'presence'], name='annotator_p_model_v_1a2d05_idx')],
-                'constraints': [models.UniqueConstraint(fields=('pair', 'model_version'), name='prediction_once_a_version')],
+                "ordering": ["-id"],
+            },
+        ),
+        migrations.AddField(
+            model_name="concept",
+            name="project",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="concepts", to="annotator.project"
+            ),
+        ),
+        migrations.CreateModel(
+            name="AuditEvent",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("action", models.CharField(max_length=60)),
+                ("subject", models.CharField(blank=True, max_length=200)),
+                ("details", models.JSONField(default=dict)),
+                ("at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "actor",
+                    models.ForeignKey(
+                        help_text="Null: the system",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="audit_events",
+                        to="annotator.project",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["-id"],
+            },
+        ),
+        migrations.CreateModel(
+            name="Review",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "decision",
+                    models.CharField(
+                        choices=[("approve", "Approve"), ("fix", "Fix and approve"), ("send_back", "Send back")],
+                        max_length=10,
+                    ),
+                ),
+                ("comment", models.TextField(blank=True)),
+                (
+                    "pin",
+                    models.JSONField(blank=True, help_text="{x, y} in image pixels the comment points at", null=True),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "annotation",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="review", to="annotator.annotation"
+                    ),
+                ),
+                (
+                    "fixed",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="annotator.annotation",
+                    ),
+                ),
+                (
+                    "reviewer",
+                    models.ForeignKey(
+                        help_text="Null: by policy",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="reviews",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Snapshot",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("content_hash", models.CharField(max_length=64)),
+                ("counts", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="snapshots", to="annotator.project"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["-number"],
+            },
+        ),
+        migrations.CreateModel(
+            name="Evaluation",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("split", models.CharField(max_length=8)),
+                ("metrics", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="evaluations",
+                        to="annotator.modelversion",
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="evaluations", to="annotator.project"
+                    ),
+                ),
+                (
+                    "snapshot",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="evaluations", to="annotator.snapshot"
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Task",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "Waiting in the queue"),
+                            ("claimed", "Held by an annotator"),
+                            ("submitted", "Waiting for review"),
+                            ("returned", "Sent back to its author"),
+                            ("approved", "Approved"),
+                            ("withdrawn", "Taken out of the queue"),
+                        ],
+                        default="queued",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "lane",
+                    models.CharField(
+                        choices=[
+                            ("band", "Presence in the band"),
+                            ("disagreement", "Two models disagree"),
+                            ("borderline", "Borderline mask"),
+                            ("audit", "Random audit"),
+                            ("fill", "Nearest to 0.5"),
+                            ("manual", "Queued by hand"),
+                            ("suspect", "Suspected label error"),
+                            ("honeypot", "Known answer"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("reasons", models.JSONField(default=list)),
+                ("priority", models.FloatField(default=0.0, help_text="Higher comes first")),
+                ("round", models.PositiveIntegerField(default=1)),
+                ("skips", models.PositiveIntegerField(default=0)),
+                (
+                    "blind",
+                    models.PositiveSmallIntegerField(
+                        default=0, help_text="1: the second of two who label without seeing"
+                    ),
+                ),
+                ("attempt", models.PositiveIntegerField(default=0, help_text="Fencing number: grows with every claim")),
+                ("lease_until", models.DateTimeField(blank=True, null=True)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "assignee",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Kept for this person; null: whoever comes first",
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="assigned_tasks",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "author",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="authored_tasks",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "holder",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="held_tasks",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "model_version",
+                    models.ForeignKey(
+                        help_text="Whose proposals it shows",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="annotator.modelversion",
+                    ),
+                ),
+                (
+                    "pair",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="tasks", to="annotator.pair"
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="tasks", to="annotator.project"
+                    ),
+                ),
+                (
+                    "twin_of",
+                    models.OneToOneField(
+                        blank=True,
+                        help_text="The first of the two",
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="twin",
+                        to="annotator.task",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
+            name="Draft",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("payload", models.JSONField(default=dict)),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("updated_at", models.DateTimeField(auto_now=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="drafts", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                (
+                    "task",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="drafts", to="annotator.task"
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddField(
+            model_name="annotation",
+            name="task",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="annotations", to="annotator.task"
+            ),
+        ),
+        migrations.CreateModel(
+            name="TrainingRun",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveIntegerField()),
+                ("config", models.JSONField(default=dict)),
+                (
+                    "series",
+                    models.JSONField(
+                        default=dict,
+                        help_text="{loss: [{step, total, …}], validation: [{step, cgf1, …}]} for the plots",
+                    ),
+                ),
+                (
+                    "samples",
+                    models.JSONField(
+                        default=dict, help_text="The fixed sample images before and after: see docs/data.md"
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "base_version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="annotator.modelversion"
+                    ),
+                ),
+                (
+                    "job",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="training_run", to="annotator.job"
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="training_runs",
+                        to="annotator.project",
+                    ),
+                ),
+                (
+                    "snapshot",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="training_runs",
+                        to="annotator.snapshot",
+                    ),
+                ),
+                (
+                    "version",
+                    models.OneToOneField(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="training_run",
+                        to="annotator.modelversion",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ["-number"],
+            },
+        ),
+        migrations.AddField(
+            model_name="gatedecision",
+            name="run",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.CASCADE, related_name="gate", to="annotator.trainingrun"
+            ),
+        ),
+        migrations.CreateModel(
+            name="Prediction",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "presence",
+                    models.FloatField(
+                        validators=[
+                            django.core.validators.MinValueValidator(0.0),
+                            django.core.validators.MaxValueValidator(1.0),
+                        ]
+                    ),
+                ),
+                (
+                    "instances",
+                    models.JSONField(
+                        default=list,
+                        help_text="[{mask: {size, counts}, box, score, query_score, stability}], best first",
+                    ),
+                ),
+                (
+                    "min_stability",
+                    models.FloatField(
+                        help_text="Stability of the least stable instance; null without instances", null=True
+                    ),
+                ),
+                ("feature", models.BinaryField(default=b"")),
+                (
+                    "taught",
+                    models.BooleanField(help_text="Whether the model was taught the word; null: unknown", null=True),
+                ),
+                ("seconds", models.FloatField(default=0.0)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "model_version",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="predictions",
+                        to="annotator.modelversion",
+                    ),
+                ),
+                (
+                    "pair",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="predictions", to="annotator.pair"
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["model_version", "presence"], name="annotator_p_model_v_1a2d05_idx")],
+                "constraints": [
+                    models.UniqueConstraint(fields=("pair", "model_version"), name="prediction_once_a_version")
+                ],
             },
         ),
         migrations.AddConstraint(
-            model_name='project',
-            constraint=models.CheckConstraint(condition=models.Q(('presence_low__lt', models.F('presence_high'))), name='band_low_below_high'),
+            model_name="project",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("presence_low__lt", models.F("presence_high"))), name="band_low_below_high"
+            ),
         ),
         migrations.AddIndex(
-            model_name='pair',
-            index=models.Index(fields=['project', 'truth'], name='annotator_p_project_6cb03b_idx'),
+            model_name="pair",
+            index=models.Index(fields=["project", "truth"], name="annotator_p_project_6cb03b_idx"),
         ),
         migrations.AddConstraint(
-            model_name='pair',
-            constraint=models.UniqueConstraint(fields=('image', 'concept'), name='pair_once'),
+            model_name="pair",
+            constraint=models.UniqueConstraint(fields=("image", "concept"), name="pair_once"),
         ),
         migrations.AddConstraint(
-            model_name='membership',
-            constraint=models.UniqueConstraint(fields=('project', 'user'), name='one_role_a_project'),
+            model_name="membership",
+            constraint=models.UniqueConstraint(fields=("project", "user"), name="one_role_a_project"),
         ),
         migrations.AddIndex(
-            model_name='job',
-            index=models.Index(fields=['state', 'lease_until'], name='annotator_j_state_596ad7_idx'),
+            model_name="job",
+            index=models.Index(fields=["state", "lease_until"], name="annotator_j_state_596ad7_idx"),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind__in', ['mine', 'retrain']), ('state__in', ['queued', 'running'])), fields=('project', 'kind'), name='one_run_in_flight_a_project'),
+            model_name="job",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind__in", ["mine", "retrain"]), ("state__in", ["queued", "running"])),
+                fields=("project", "kind"),
+                name="one_run_in_flight_a_project",
+            ),
         ),
         migrations.AddIndex(
-            model_name='image',
-            index=models.Index(fields=['project', 'split'], name='annotator_i_project_17c40a_idx'),
+            model_name="image",
+            index=models.Index(fields=["project", "split"], name="annotator_i_project_17c40a_idx"),
         ),
         migrations.AddIndex(
-            model_name='image',
-            index=models.Index(fields=['project', 'source'], name='annotator_i_project_de7a32_idx'),
+            model_name="image",
+            index=models.Index(fields=["project", "source"], name="annotator_i_project_de7a32_idx"),
         ),
         migrations.AddConstraint(
-            model_name='image',
-            constraint=models.UniqueConstraint(fields=('project', 'sha256'), name='image_once_a_project'),
+            model_name="image",
+            constraint=models.UniqueConstraint(fields=("project", "sha256"), name="image_once_a_project"),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('action', 'rollback'), _negated=True), ('previous__isnull', False), _connector='OR'), name='rollback_has_a_previous'),
+            model_name="deployment",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("action", "rollback"), _negated=True), ("previous__isnull", False), _connector="OR"
+                ),
+                name="rollback_has_a_previous",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='concept',
-            constraint=models.UniqueConstraint(fields=('project', 'name'), name='concept_name_once_a_project'),
+            model_name="concept",
+            constraint=models.UniqueConstraint(fields=("project", "name"), name="concept_name_once_a_project"),
         ),
         migrations.AddConstraint(
-            model_name='concept',
-            constraint=models.UniqueConstraint(fields=('project', 'category_id'), name='category_id_once_a_project'),
+            model_name="concept",
+            constraint=models.UniqueConstraint(fields=("project", "category_id"), name="category_id_once_a_project"),
         ),
         migrations.AddConstraint(
-            model_name='snapshot',
-            constraint=models.UniqueConstraint(fields=('project', 'number'), name='snapshot_number_once'),
+            model_name="snapshot",
+            constraint=models.UniqueConstraint(fields=("project", "number"), name="snapshot_number_once"),
         ),
         migrations.AddConstraint(
-            model_name='snapshot',
-            constraint=models.UniqueConstraint(fields=('project', 'content_hash'), name='snapshot_content_once'),
+            model_name="snapshot",
+            constraint=models.UniqueConstraint(fields=("project", "content_hash"), name="snapshot_content_once"),
         ),
         migrations.AddConstraint(
-            model_name='evaluation',
-            constraint=models.UniqueConstraint(fields=('version', 'snapshot', 'split'), name='evaluation_once'),
+            model_name="evaluation",
+            constraint=models.UniqueConstraint(fields=("version", "snapshot", "split"), name="evaluation_once"),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(fields=['project', 'state', 'skips', '-priority', 'id'], name='queue_order'),
+            model_name="task",
+            index=models.Index(fields=["project", "state", "skips", "-priority", "id"], name="queue_order"),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(fields=['project', 'state', 'lane'], name='queue_lanes'),
+            model_name="task",
+            index=models.Index(fields=["project", "state", "lane"], name="queue_lanes"),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['queued', 'claimed', 'submitted', 'returned'])), fields=('pair', 'blind'), name='one_open_task_a_pair'),
+            model_name="task",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["queued", "claimed", "submitted", "returned"])),
+                fields=("pair", "blind"),
+                name="one_open_task_a_pair",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(('blind', 0), ('twin_of__isnull', False), _connector='OR'), name='blind_task_has_a_twin'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("blind", 0), ("twin_of__isnull", False), _connector="OR"),
+                name="blind_task_has_a_twin",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='task',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('state', 'claimed'), _negated=True), models.Q(('holder__isnull', False), ('lease_until__isnull', False)), _connector='OR'), name='claimed_task_has_a_lease'),
+            model_name="task",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("state", "claimed"), _negated=True),
+                    models.Q(("holder__isnull", False), ("lease_until__isnull", False)),
+                    _connector="OR",
+                ),
+                name="claimed_task_has_a_lease",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='draft',
-            constraint=models.UniqueConstraint(fields=('task', 'user'), name='one_draft_a_person'),
+            model_name="draft",
+            constraint=models.UniqueConstraint(fields=("task", "user"), name="one_draft_a_person"),
         ),
         migrations.AddConstraint(
-            model_name='annotation',
-            constraint=models.UniqueConstraint(fields=('task', 'revision'), name='annotation_revision_once'),
+            model_name="annotation",
+            constraint=models.UniqueConstraint(fields=("task", "revision"), name="annotation_revision_once"),
         ),
         migrations.AddConstraint(
-            model_name='annotation',
-            constraint=models.UniqueConstraint(fields=('task', 'author', 'client_uuid'), name='annotation_submitted_once'),
+            model_name="annotation",
+            constraint=models.UniqueConstraint(
+                fields=("task", "author", "client_uuid"), name="annotation_submitted_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='trainingrun',
-            constraint=models.UniqueConstraint(fields=('project', 'number'), name='run_number_once'),
+            model_name="trainingrun",
+            constraint=models.UniqueConstraint(fields=("project", "number"), name="run_number_once"),
         ),
     ]

@@ -5,25 +5,45 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0001_initial'),
+        ("annotator", "0001_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='project',
-            name='bulk_iou',
-            field=models.FloatField(default=0.9, help_text="Least overlap of each mask with the serving model's", validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)]),
+            model_name="project",
+            name="bulk_iou",
+            field=models.FloatField(
+                default=0.9,
+                help_text="Least overlap of each mask with the serving model's",
+                validators=[
+                    django.core.validators.MinValueValidator(0.0),
+                    django.core.validators.MaxValueValidator(1.0),
+                ],
+            ),
         ),
         migrations.AddField(
-            model_name='project',
-            name='bulk_look_share',
-            field=models.FloatField(default=0.1, help_text='Share of near-certain answers that are looked at one by one', validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)]),
+            model_name="project",
+            name="bulk_look_share",
+            field=models.FloatField(
+                default=0.1,
+                help_text="Share of near-certain answers that are looked at one by one",
+                validators=[
+                    django.core.validators.MinValueValidator(0.0),
+                    django.core.validators.MaxValueValidator(1.0),
+                ],
+            ),
         ),
         migrations.AddField(
-            model_name='project',
-            name='bulk_score',
-            field=models.FloatField(default=0.8, help_text='How sure the serving model must be for its agreement to count', validators=[django.core.validators.MinValueValidator(0.0), django.core.validators.MaxValueValidator(1.0)]),
+            model_name="project",
+            name="bulk_score",
+            field=models.FloatField(
+                default=0.8,
+                help_text="How sure the serving model must be for its agreement to count",
+                validators=[
+                    django.core.validators.MinValueValidator(0.0),
+                    django.core.validators.MaxValueValidator(1.0),
+                ],
+            ),
         ),
     ]

@@ -4,20 +4,32 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0002_bulk_approval'),
+        ("annotator", "0002_bulk_approval"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='project',
-            name='one_pass',
-            field=models.BooleanField(default=False, help_text='All concepts of an image go to one person together'),
+            model_name="project",
+            name="one_pass",
+            field=models.BooleanField(default=False, help_text="All concepts of an image go to one person together"),
         ),
         migrations.AlterField(
-            model_name='task',
-            name='lane',
-            field=models.CharField(choices=[('band', 'Presence in the band'), ('disagreement', 'Two models disagree'), ('borderline', 'Borderline mask'), ('audit', 'Random audit'), ('fill', 'Nearest to 0.5'), ('manual', 'Queued by hand'), ('suspect', 'Suspected label error'), ('honeypot', 'Known answer'), ('companion', 'Same image, in one pass')], max_length=12),
+            model_name="task",
+            name="lane",
+            field=models.CharField(
+                choices=[
+                    ("band", "Presence in the band"),
+                    ("disagreement", "Two models disagree"),
+                    ("borderline", "Borderline mask"),
+                    ("audit", "Random audit"),
+                    ("fill", "Nearest to 0.5"),
+                    ("manual", "Queued by hand"),
+                    ("suspect", "Suspected label error"),
+                    ("honeypot", "Known answer"),
+                    ("companion", "Same image, in one pass"),
+                ],
+                max_length=12,
+            ),
         ),
     ]

@@ -4,15 +4,24 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0003_one_pass_over_an_image'),
+        ("annotator", "0003_one_pass_over_an_image"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='job',
-            name='kind',
-            field=models.CharField(choices=[('import', 'Import'), ('mine', 'Mine'), ('snapshot', 'Snapshot'), ('retrain', 'Retrain and gate'), ('export', 'Export'), ('predict', 'Predict')], max_length=10),
+            model_name="job",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("import", "Import"),
+                    ("mine", "Mine"),
+                    ("snapshot", "Snapshot"),
+                    ("retrain", "Retrain and gate"),
+                    ("export", "Export"),
+                    ("predict", "Predict"),
+                ],
+                max_length=10,
+            ),
         ),
     ]

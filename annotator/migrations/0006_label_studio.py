@@ -6,121 +6,177 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0005_concepts_can_be_retired'),
+        ("annotator", "0005_concepts_can_be_retired"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LabelStudioAnswer',
+            name="LabelStudioAnswer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveBigIntegerField(help_text="Label Studio's id of its annotation")),
-                ('content_hash', models.CharField(max_length=64)),
-                ('withdrawn', models.BooleanField(default=False)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveBigIntegerField(help_text="Label Studio's id of its annotation")),
+                ("content_hash", models.CharField(max_length=64)),
+                ("withdrawn", models.BooleanField(default=False)),
             ],
         ),
         migrations.CreateModel(
-            name='LabelStudioBell',
+            name="LabelStudioBell",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveBigIntegerField()),
-                ('after', models.PositiveBigIntegerField(default=0)),
-                ('rings', models.PositiveIntegerField(default=1)),
-                ('rung_at', models.DateTimeField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveBigIntegerField()),
+                ("after", models.PositiveBigIntegerField(default=0)),
+                ("rings", models.PositiveIntegerField(default=1)),
+                ("rung_at", models.DateTimeField()),
             ],
             options={
-                'ordering': ['rung_at', 'pk'],
+                "ordering": ["rung_at", "pk"],
             },
         ),
         migrations.CreateModel(
-            name='LabelStudioLink',
+            name="LabelStudioLink",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveBigIntegerField(help_text="Label Studio's id of its project", unique=True)),
-                ('made_at', models.DateTimeField()),
-                ('title', models.CharField(blank=True, max_length=200)),
-                ('image_key', models.CharField(help_text="The field of a task's data that holds the image", max_length=200)),
-                ('labels', models.JSONField(default=list)),
-                ('exhaustive', models.BooleanField(default=False, help_text='What an annotation leaves out is not in the image')),
-                ('training_asked_at', models.DateTimeField(blank=True, help_text='The first unanswered Start training', null=True)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveBigIntegerField(help_text="Label Studio's id of its project", unique=True)),
+                ("made_at", models.DateTimeField()),
+                ("title", models.CharField(blank=True, max_length=200)),
+                (
+                    "image_key",
+                    models.CharField(help_text="The field of a task's data that holds the image", max_length=200),
+                ),
+                ("labels", models.JSONField(default=list)),
+                (
+                    "exhaustive",
+                    models.BooleanField(default=False, help_text="What an annotation leaves out is not in the image"),
+                ),
+                (
+                    "training_asked_at",
+                    models.DateTimeField(blank=True, help_text="The first unanswered Start training", null=True),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
             ],
         ),
         migrations.CreateModel(
-            name='LabelStudioTask',
+            name="LabelStudioTask",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('number', models.PositiveBigIntegerField()),
-                ('address', models.TextField()),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("number", models.PositiveBigIntegerField()),
+                ("address", models.TextField()),
             ],
         ),
         migrations.AlterField(
-            model_name='job',
-            name='kind',
-            field=models.CharField(choices=[('import', 'Import'), ('mine', 'Mine'), ('snapshot', 'Snapshot'), ('retrain', 'Retrain and gate'), ('export', 'Export'), ('label_studio', 'Pull from Label Studio'), ('predict', 'Predict')], max_length=16),
+            model_name="job",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("import", "Import"),
+                    ("mine", "Mine"),
+                    ("snapshot", "Snapshot"),
+                    ("retrain", "Retrain and gate"),
+                    ("export", "Export"),
+                    ("label_studio", "Pull from Label Studio"),
+                    ("predict", "Predict"),
+                ],
+                max_length=16,
+            ),
         ),
         migrations.AlterField(
-            model_name='task',
-            name='lane',
-            field=models.CharField(choices=[('band', 'Presence in the band'), ('disagreement', 'Two models disagree'), ('borderline', 'Borderline mask'), ('audit', 'Random audit'), ('fill', 'Nearest to 0.5'), ('manual', 'Queued by hand'), ('suspect', 'Suspected label error'), ('honeypot', 'Known answer'), ('label_studio', 'From Label Studio'), ('companion', 'Same image, in one pass')], max_length=12),
+            model_name="task",
+            name="lane",
+            field=models.CharField(
+                choices=[
+                    ("band", "Presence in the band"),
+                    ("disagreement", "Two models disagree"),
+                    ("borderline", "Borderline mask"),
+                    ("audit", "Random audit"),
+                    ("fill", "Nearest to 0.5"),
+                    ("manual", "Queued by hand"),
+                    ("suspect", "Suspected label error"),
+                    ("honeypot", "Known answer"),
+                    ("label_studio", "From Label Studio"),
+                    ("companion", "Same image, in one pass"),
+                ],
+                max_length=12,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind', 'label_studio'), ('state__in', ['queued', 'running'])), fields=('project',), name='one_pull_in_flight_a_project'),
+            model_name="job",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind", "label_studio"), ("state__in", ["queued", "running"])),
+                fields=("project",),
+                name="one_pull_in_flight_a_project",
+            ),
         ),
         migrations.AddField(
-            model_name='labelstudioanswer',
-            name='annotation',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='label_studio', to='annotator.annotation'),
+            model_name="labelstudioanswer",
+            name="annotation",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.CASCADE, related_name="label_studio", to="annotator.annotation"
+            ),
         ),
         migrations.AddField(
-            model_name='labelstudiolink',
-            name='author',
-            field=models.ForeignKey(help_text='For authors who are no members here', on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="labelstudiolink",
+            name="author",
+            field=models.ForeignKey(
+                help_text="For authors who are no members here",
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='labelstudiolink',
-            name='linked_by',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="labelstudiolink",
+            name="linked_by",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='labelstudiolink',
-            name='project',
-            field=models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='label_studio', to='annotator.project'),
+            model_name="labelstudiolink",
+            name="project",
+            field=models.OneToOneField(
+                on_delete=django.db.models.deletion.CASCADE, related_name="label_studio", to="annotator.project"
+            ),
         ),
         migrations.AddField(
-            model_name='labelstudiobell',
-            name='link',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='bells', to='annotator.labelstudiolink'),
+            model_name="labelstudiobell",
+            name="link",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="bells", to="annotator.labelstudiolink"
+            ),
         ),
         migrations.AddField(
-            model_name='labelstudiotask',
-            name='image',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='annotator.image'),
+            model_name="labelstudiotask",
+            name="image",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="+", to="annotator.image"
+            ),
         ),
         migrations.AddField(
-            model_name='labelstudiotask',
-            name='link',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='tasks', to='annotator.labelstudiolink'),
+            model_name="labelstudiotask",
+            name="link",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="tasks", to="annotator.labelstudiolink"
+            ),
         ),
         migrations.AddField(
-            model_name='labelstudioanswer',
-            name='source',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='answers', to='annotator.labelstudiotask'),
+            model_name="labelstudioanswer",
+            name="source",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="answers", to="annotator.labelstudiotask"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='labelstudiobell',
-            constraint=models.UniqueConstraint(fields=('link', 'number'), name='one_bell_a_task'),
+            model_name="labelstudiobell",
+            constraint=models.UniqueConstraint(fields=("link", "number"), name="one_bell_a_task"),
         ),
         migrations.AddConstraint(
-            model_name='labelstudiotask',
-            constraint=models.UniqueConstraint(fields=('link', 'number'), name='label_studio_task_once'),
+            model_name="labelstudiotask",
+            constraint=models.UniqueConstraint(fields=("link", "number"), name="label_studio_task_once"),
         ),
         migrations.AddIndex(
-            model_name='labelstudioanswer',
-            index=models.Index(fields=['number'], name='annotator_l_number_1e54e3_idx'),
+            model_name="labelstudioanswer",
+            index=models.Index(fields=["number"], name="annotator_l_number_1e54e3_idx"),
         ),
     ]

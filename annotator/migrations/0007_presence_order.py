@@ -4,18 +4,17 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0006_label_studio'),
+        ("annotator", "0006_label_studio"),
     ]
 
     operations = [
         migrations.RemoveIndex(
-            model_name='prediction',
-            name='annotator_p_model_v_1a2d05_idx',
+            model_name="prediction",
+            name="annotator_p_model_v_1a2d05_idx",
         ),
         migrations.AddIndex(
-            model_name='prediction',
-            index=models.Index(fields=['model_version', 'presence', 'pair'], name='presence_order'),
+            model_name="prediction",
+            index=models.Index(fields=["model_version", "presence", "pair"], name="presence_order"),
         ),
     ]

@@ -4,20 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0007_presence_order'),
+        ("annotator", "0007_presence_order"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='review',
-            name='near_certain',
-            field=models.BooleanField(default=False, help_text='The serving model confidently said the same'),
+            model_name="review",
+            name="near_certain",
+            field=models.BooleanField(default=False, help_text="The serving model confidently said the same"),
         ),
         migrations.AddField(
-            model_name='review',
-            name='together',
-            field=models.BooleanField(default=False, help_text='Approved on the grid, among others'),
+            model_name="review",
+            name="together",
+            field=models.BooleanField(default=False, help_text="Approved on the grid, among others"),
         ),
     ]

@@ -5,15 +5,18 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0009_invitations'),
+        ("annotator", "0009_invitations"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(condition=models.Q(('assignee__isnull', False)), fields=['project', 'assignee', 'state', 'skips', '-priority', 'id'], name='queue_kept'),
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("assignee__isnull", False)),
+                fields=["project", "assignee", "state", "skips", "-priority", "id"],
+                name="queue_kept",
+            ),
         ),
     ]

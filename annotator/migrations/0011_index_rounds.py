@@ -5,15 +5,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0010_index_kept_tasks'),
+        ("annotator", "0010_index_kept_tasks"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(fields=['project', 'round', 'state'], name='queue_rounds'),
+            model_name="task",
+            index=models.Index(fields=["project", "round", "state"], name="queue_rounds"),
         ),
     ]

@@ -6,70 +6,106 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0012_words_of_settings'),
+        ("annotator", "0012_words_of_settings"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='image',
-            name='added_by_import',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='annotator.job'),
+            model_name="image",
+            name="added_by_import",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to="annotator.job",
+            ),
         ),
         migrations.AddField(
-            model_name='image',
-            name='captured_at',
-            field=models.DateTimeField(blank=True, help_text='When the camera took it, by its EXIF', null=True),
+            model_name="image",
+            name="captured_at",
+            field=models.DateTimeField(blank=True, help_text="When the camera took it, by its EXIF", null=True),
         ),
         migrations.AddField(
-            model_name='image',
-            name='look',
-            field=models.CharField(blank=True, help_text='Perceptual hash, 64 bits in hex; alike ones differ little', max_length=16),
+            model_name="image",
+            name="look",
+            field=models.CharField(
+                blank=True, help_text="Perceptual hash, 64 bits in hex; alike ones differ little", max_length=16
+            ),
         ),
         migrations.AddField(
-            model_name='pair',
-            name='is_exhaustive',
-            field=models.BooleanField(default=True, help_text='Every instance is annotated. Off: what is there teaches, the gate leaves the pair out'),
+            model_name="pair",
+            name="is_exhaustive",
+            field=models.BooleanField(
+                default=True,
+                help_text="Every instance is annotated. Off: what is there teaches, the gate leaves the pair out",
+            ),
         ),
         migrations.AddField(
-            model_name='pair',
-            name='settled_by_import',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='annotator.job'),
+            model_name="pair",
+            name="settled_by_import",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="+",
+                to="annotator.job",
+            ),
         ),
         migrations.AddField(
-            model_name='snapshot',
-            name='data_revision',
-            field=models.CharField(blank=True, help_text='Commit of the DVC data repository', max_length=40),
+            model_name="snapshot",
+            name="data_revision",
+            field=models.CharField(blank=True, help_text="Commit of the DVC data repository", max_length=40),
         ),
         migrations.AddField(
-            model_name='snapshot',
-            name='name',
+            model_name="snapshot",
+            name="name",
             field=models.CharField(blank=True, max_length=80),
         ),
         migrations.AddField(
-            model_name='snapshot',
-            name='notes',
+            model_name="snapshot",
+            name="notes",
             field=models.TextField(blank=True),
         ),
         migrations.AddField(
-            model_name='snapshot',
-            name='tag',
-            field=models.CharField(blank=True, help_text="Unique in the project; the data repository's git tag", max_length=80),
+            model_name="snapshot",
+            name="tag",
+            field=models.CharField(
+                blank=True, help_text="Unique in the project; the data repository's git tag", max_length=80
+            ),
         ),
         migrations.AlterField(
-            model_name='job',
-            name='kind',
-            field=models.CharField(choices=[('import', 'Import'), ('undo_import', 'Undo an import'), ('mine', 'Mine'), ('snapshot', 'Snapshot'), ('retrain', 'Retrain and gate'), ('export', 'Export'), ('label_studio', 'Pull from Label Studio'), ('predict', 'Predict')], max_length=16),
+            model_name="job",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("import", "Import"),
+                    ("undo_import", "Undo an import"),
+                    ("mine", "Mine"),
+                    ("snapshot", "Snapshot"),
+                    ("retrain", "Retrain and gate"),
+                    ("export", "Export"),
+                    ("label_studio", "Pull from Label Studio"),
+                    ("predict", "Predict"),
+                ],
+                max_length=16,
+            ),
         ),
         migrations.AlterField(
-            model_name='pair',
-            name='truth',
-            field=models.CharField(choices=[('unseen', 'Not looked at'), ('absent', 'Verified absent'), ('present', 'Present')], default='unseen', max_length=8),
+            model_name="pair",
+            name="truth",
+            field=models.CharField(
+                choices=[("unseen", "Not looked at"), ("absent", "Verified absent"), ("present", "Present")],
+                default="unseen",
+                max_length=8,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='snapshot',
-            constraint=models.UniqueConstraint(condition=models.Q(('tag', ''), _negated=True), fields=('project', 'tag'), name='snapshot_tag_once'),
+            model_name="snapshot",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("tag", ""), _negated=True), fields=("project", "tag"), name="snapshot_tag_once"
+            ),
         ),
     ]

@@ -5,24 +5,40 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0013_data_engine'),
+        ("annotator", "0013_data_engine"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.RemoveConstraint(
-            model_name='job',
-            name='one_run_in_flight_a_project',
+            model_name="job",
+            name="one_run_in_flight_a_project",
         ),
         migrations.AlterField(
-            model_name='job',
-            name='kind',
-            field=models.CharField(choices=[('import', 'Import'), ('undo_import', 'Undo an import'), ('mine', 'Mine'), ('snapshot', 'Snapshot'), ('retrain', 'Retrain and gate'), ('export', 'Export'), ('label_studio', 'Pull from Label Studio'), ('predict', 'Predict'), ('publish', 'Publish a data version')], max_length=16),
+            model_name="job",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("import", "Import"),
+                    ("undo_import", "Undo an import"),
+                    ("mine", "Mine"),
+                    ("snapshot", "Snapshot"),
+                    ("retrain", "Retrain and gate"),
+                    ("export", "Export"),
+                    ("label_studio", "Pull from Label Studio"),
+                    ("predict", "Predict"),
+                    ("publish", "Publish a data version"),
+                ],
+                max_length=16,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='job',
-            constraint=models.UniqueConstraint(condition=models.Q(('kind__in', ['mine', 'retrain', 'publish']), ('state__in', ['queued', 'running'])), fields=('project', 'kind'), name='one_run_in_flight_a_project'),
+            model_name="job",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("kind__in", ["mine", "retrain", "publish"]), ("state__in", ["queued", "running"])),
+                fields=("project", "kind"),
+                name="one_run_in_flight_a_project",
+            ),
         ),
     ]

@@ -4,24 +4,40 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0014_publish'),
+        ("annotator", "0014_publish"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='image',
-            name='scene',
-            field=models.CharField(blank=True, help_text='Hash of the first image of the same scene; empty: not looked for yet', max_length=64),
+            model_name="image",
+            name="scene",
+            field=models.CharField(
+                blank=True,
+                help_text="Hash of the first image of the same scene; empty: not looked for yet",
+                max_length=64,
+            ),
         ),
         migrations.AlterField(
-            model_name='job',
-            name='kind',
-            field=models.CharField(choices=[('import', 'Import'), ('undo_import', 'Undo an import'), ('mine', 'Mine'), ('snapshot', 'Snapshot'), ('retrain', 'Retrain and gate'), ('export', 'Export'), ('label_studio', 'Pull from Label Studio'), ('predict', 'Predict'), ('scenes', 'Find scenes')], max_length=16),
+            model_name="job",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("import", "Import"),
+                    ("undo_import", "Undo an import"),
+                    ("mine", "Mine"),
+                    ("snapshot", "Snapshot"),
+                    ("retrain", "Retrain and gate"),
+                    ("export", "Export"),
+                    ("label_studio", "Pull from Label Studio"),
+                    ("predict", "Predict"),
+                    ("scenes", "Find scenes"),
+                ],
+                max_length=16,
+            ),
         ),
         migrations.AddIndex(
-            model_name='image',
-            index=models.Index(fields=['project', 'scene'], name='images_of_a_scene'),
+            model_name="image",
+            index=models.Index(fields=["project", "scene"], name="images_of_a_scene"),
         ),
     ]

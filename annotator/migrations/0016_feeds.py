@@ -5,69 +5,142 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0015_scenes'),
+        ("annotator", "0015_scenes"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='job',
-            name='kind',
-            field=models.CharField(choices=[('import', 'Import'), ('undo_import', 'Undo an import'), ('mine', 'Mine'), ('snapshot', 'Snapshot'), ('retrain', 'Retrain and gate'), ('export', 'Export'), ('label_studio', 'Pull from Label Studio'), ('predict', 'Predict'), ('scenes', 'Find scenes'), ('feed', 'Take in from a feed')], max_length=16),
+            model_name="job",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("import", "Import"),
+                    ("undo_import", "Undo an import"),
+                    ("mine", "Mine"),
+                    ("snapshot", "Snapshot"),
+                    ("retrain", "Retrain and gate"),
+                    ("export", "Export"),
+                    ("label_studio", "Pull from Label Studio"),
+                    ("predict", "Predict"),
+                    ("scenes", "Find scenes"),
+                    ("feed", "Take in from a feed"),
+                ],
+                max_length=16,
+            ),
         ),
         migrations.CreateModel(
-            name='Feed',
+            name="Feed",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('place', models.CharField(blank=True, help_text='A folder or s3://bucket/prefix; empty: posted', max_length=1000)),
-                ('source', models.CharField(max_length=80)),
-                ('interval_seconds', models.PositiveIntegerField(default=60)),
-                ('enabled', models.BooleanField(default=True)),
-                ('named_by_person', models.BooleanField(default=True, help_text='Off: named on the command line, any place may be')),
-                ('next_look_at', models.DateTimeField(auto_now_add=True)),
-                ('looked_at', models.DateTimeField(blank=True, null=True)),
-                ('error', models.TextField(blank=True, help_text='Why the last look failed')),
-                ('others', models.PositiveIntegerField(default=0, help_text='Files there that are not named like images')),
-                ('needs_mining', models.BooleanField(default=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('project', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='feeds', to='annotator.project')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "place",
+                    models.CharField(
+                        blank=True, help_text="A folder or s3://bucket/prefix; empty: posted", max_length=1000
+                    ),
+                ),
+                ("source", models.CharField(max_length=80)),
+                ("interval_seconds", models.PositiveIntegerField(default=60)),
+                ("enabled", models.BooleanField(default=True)),
+                (
+                    "named_by_person",
+                    models.BooleanField(default=True, help_text="Off: named on the command line, any place may be"),
+                ),
+                ("next_look_at", models.DateTimeField(auto_now_add=True)),
+                ("looked_at", models.DateTimeField(blank=True, null=True)),
+                ("error", models.TextField(blank=True, help_text="Why the last look failed")),
+                (
+                    "others",
+                    models.PositiveIntegerField(default=0, help_text="Files there that are not named like images"),
+                ),
+                ("needs_mining", models.BooleanField(default=False)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                (
+                    "project",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="feeds", to="annotator.project"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['pk'],
+                "ordering": ["pk"],
             },
         ),
         migrations.CreateModel(
-            name='FeedFile',
+            name="FeedFile",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(help_text='SHA-256 of the name; of the bytes where it was posted', max_length=64)),
-                ('name', models.CharField(max_length=1024)),
-                ('mark', models.CharField(blank=True, max_length=80)),
-                ('state', models.CharField(choices=[('seen', 'Seen, perhaps still being written'), ('ready', 'Waits to be imported'), ('imported', 'Imported'), ('refused', 'Refused')], default='seen', max_length=8)),
-                ('why', models.TextField(blank=True)),
-                ('set_aside', models.BooleanField(default=False, help_text='That version was sure that nothing is there')),
-                ('sampled', models.BooleanField(default=False, help_text='Set aside, but drawn to be looked at all the same')),
-                ('changed_at', models.DateTimeField(auto_now=True)),
-                ('feed', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='files', to='annotator.feed')),
-                ('image', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='feed_files', to='annotator.image')),
-                ('judged_by', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='annotator.modelversion')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "key",
+                    models.CharField(help_text="SHA-256 of the name; of the bytes where it was posted", max_length=64),
+                ),
+                ("name", models.CharField(max_length=1024)),
+                ("mark", models.CharField(blank=True, max_length=80)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("seen", "Seen, perhaps still being written"),
+                            ("ready", "Waits to be imported"),
+                            ("imported", "Imported"),
+                            ("refused", "Refused"),
+                        ],
+                        default="seen",
+                        max_length=8,
+                    ),
+                ),
+                ("why", models.TextField(blank=True)),
+                (
+                    "set_aside",
+                    models.BooleanField(default=False, help_text="That version was sure that nothing is there"),
+                ),
+                (
+                    "sampled",
+                    models.BooleanField(default=False, help_text="Set aside, but drawn to be looked at all the same"),
+                ),
+                ("changed_at", models.DateTimeField(auto_now=True)),
+                (
+                    "feed",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="files", to="annotator.feed"
+                    ),
+                ),
+                (
+                    "image",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="feed_files",
+                        to="annotator.image",
+                    ),
+                ),
+                (
+                    "judged_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="annotator.modelversion",
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='feed',
-            constraint=models.UniqueConstraint(fields=('project', 'place', 'source'), name='feed_once_a_project'),
+            model_name="feed",
+            constraint=models.UniqueConstraint(fields=("project", "place", "source"), name="feed_once_a_project"),
         ),
         migrations.AddIndex(
-            model_name='feedfile',
-            index=models.Index(fields=['feed', 'state'], name='feed_files_by_state'),
+            model_name="feedfile",
+            index=models.Index(fields=["feed", "state"], name="feed_files_by_state"),
         ),
         migrations.AddIndex(
-            model_name='feedfile',
-            index=models.Index(condition=models.Q(('set_aside', True)), fields=['image'], name='images_set_aside'),
+            model_name="feedfile",
+            index=models.Index(condition=models.Q(("set_aside", True)), fields=["image"], name="images_set_aside"),
         ),
         migrations.AddConstraint(
-            model_name='feedfile',
-            constraint=models.UniqueConstraint(fields=('feed', 'key'), name='feed_file_once'),
+            model_name="feedfile",
+            constraint=models.UniqueConstraint(fields=("feed", "key"), name="feed_file_once"),
         ),
     ]

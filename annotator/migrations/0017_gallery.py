@@ -6,161 +6,231 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0016_feeds'),
+        ("annotator", "0016_feeds"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='BulkAction',
+            name="BulkAction",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('kind', models.CharField(choices=[('absent', 'Mark absent'), ('queue', 'Queue by hand'), ('reopen', 'Ask again'), ('split', 'Move to a split'), ('delete', 'Delete')], max_length=8)),
-                ('params', models.JSONField(default=dict, help_text='What was asked for: concept, split, filter')),
-                ('done', models.PositiveIntegerField(default=0, help_text='Images or pairs that were changed')),
-                ('skipped', models.JSONField(default=dict, help_text='{why: how many}')),
-                ('inverse', models.JSONField(default=dict)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('undone_at', models.DateTimeField(blank=True, null=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("absent", "Mark absent"),
+                            ("queue", "Queue by hand"),
+                            ("reopen", "Ask again"),
+                            ("split", "Move to a split"),
+                            ("delete", "Delete"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("params", models.JSONField(default=dict, help_text="What was asked for: concept, split, filter")),
+                ("done", models.PositiveIntegerField(default=0, help_text="Images or pairs that were changed")),
+                ("skipped", models.JSONField(default=dict, help_text="{why: how many}")),
+                ("inverse", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("undone_at", models.DateTimeField(blank=True, null=True)),
             ],
             options={
-                'ordering': ['-id'],
+                "ordering": ["-id"],
             },
         ),
         migrations.RemoveIndex(
-            model_name='pair',
-            name='annotator_p_project_6cb03b_idx',
+            model_name="pair",
+            name="annotator_p_project_6cb03b_idx",
         ),
         migrations.AddField(
-            model_name='image',
-            name='removed_at',
-            field=models.DateTimeField(blank=True, help_text='In the trash since then; null: in use', null=True),
+            model_name="image",
+            name="removed_at",
+            field=models.DateTimeField(blank=True, help_text="In the trash since then; null: in use", null=True),
         ),
         migrations.AddField(
-            model_name='pair',
-            name='answers_differ',
-            field=models.BooleanField(default=False, help_text='Two of its answers gave different verdicts'),
+            model_name="pair",
+            name="answers_differ",
+            field=models.BooleanField(default=False, help_text="Two of its answers gave different verdicts"),
         ),
         migrations.AddField(
-            model_name='pair',
-            name='was_corrected',
-            field=models.BooleanField(default=False, help_text='A reviewer fixed an answer or sent one back'),
+            model_name="pair",
+            name="was_corrected",
+            field=models.BooleanField(default=False, help_text="A reviewer fixed an answer or sent one back"),
         ),
         migrations.AddField(
-            model_name='prediction',
-            name='image',
-            field=models.ForeignKey(editable=False, help_text="The pair's, for the gallery", null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='annotator.image'),
+            model_name="prediction",
+            name="image",
+            field=models.ForeignKey(
+                editable=False,
+                help_text="The pair's, for the gallery",
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to="annotator.image",
+            ),
         ),
         migrations.AddField(
-            model_name='task',
-            name='image',
-            field=models.ForeignKey(editable=False, help_text="The pair's, for the gallery", null=True, on_delete=django.db.models.deletion.CASCADE, related_name='+', to='annotator.image'),
+            model_name="task",
+            name="image",
+            field=models.ForeignKey(
+                editable=False,
+                help_text="The pair's, for the gallery",
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="+",
+                to="annotator.image",
+            ),
         ),
         migrations.AlterField(
-            model_name='job',
-            name='kind',
-            field=models.CharField(choices=[('import', 'Import'), ('undo_import', 'Undo an import'), ('gallery', 'Change of many images'), ('mine', 'Mine'), ('snapshot', 'Snapshot'), ('retrain', 'Retrain and gate'), ('export', 'Export'), ('label_studio', 'Pull from Label Studio'), ('predict', 'Predict')], max_length=16),
+            model_name="job",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("import", "Import"),
+                    ("undo_import", "Undo an import"),
+                    ("gallery", "Change of many images"),
+                    ("mine", "Mine"),
+                    ("snapshot", "Snapshot"),
+                    ("retrain", "Retrain and gate"),
+                    ("export", "Export"),
+                    ("label_studio", "Pull from Label Studio"),
+                    ("predict", "Predict"),
+                ],
+                max_length=16,
+            ),
         ),
         migrations.AddIndex(
-            model_name='image',
-            index=models.Index(fields=['project', 'added_at'], name='image_by_date'),
+            model_name="image",
+            index=models.Index(fields=["project", "added_at"], name="image_by_date"),
         ),
         migrations.AddIndex(
-            model_name='image',
-            index=models.Index(condition=models.Q(('removed_at', None)), fields=['project', 'id', 'original_name'], name='image_names_in_order'),
+            model_name="image",
+            index=models.Index(
+                condition=models.Q(("removed_at", None)),
+                fields=["project", "id", "original_name"],
+                name="image_names_in_order",
+            ),
         ),
         migrations.AddIndex(
-            model_name='image',
-            index=models.Index(condition=models.Q(('removed_at', None), _negated=True), fields=['project', 'removed_at'], name='image_trash'),
+            model_name="image",
+            index=models.Index(
+                condition=models.Q(("removed_at", None), _negated=True),
+                fields=["project", "removed_at"],
+                name="image_trash",
+            ),
         ),
         migrations.AddIndex(
-            model_name='pair',
-            index=models.Index(fields=['project', 'truth', 'image'], name='pair_truths'),
+            model_name="pair",
+            index=models.Index(fields=["project", "truth", "image"], name="pair_truths"),
         ),
         migrations.AddIndex(
-            model_name='pair',
-            index=models.Index(fields=['concept', 'truth', 'image'], name='pair_concept_truths'),
+            model_name="pair",
+            index=models.Index(fields=["concept", "truth", "image"], name="pair_concept_truths"),
         ),
         migrations.AddIndex(
-            model_name='pair',
-            index=models.Index(fields=['image', 'concept', 'truth', 'truth_source', 'is_exhaustive'], name='pair_marks'),
+            model_name="pair",
+            index=models.Index(
+                fields=["image", "concept", "truth", "truth_source", "is_exhaustive"], name="pair_marks"
+            ),
         ),
         migrations.AddIndex(
-            model_name='pair',
-            index=models.Index(fields=['project', 'truth_source', 'image'], name='pair_origin'),
+            model_name="pair",
+            index=models.Index(fields=["project", "truth_source", "image"], name="pair_origin"),
         ),
         migrations.AddIndex(
-            model_name='pair',
-            index=models.Index(condition=models.Q(('is_exhaustive', False)), fields=['project', 'image'], name='pair_partial'),
+            model_name="pair",
+            index=models.Index(
+                condition=models.Q(("is_exhaustive", False)), fields=["project", "image"], name="pair_partial"
+            ),
         ),
         migrations.AddIndex(
-            model_name='pair',
-            index=models.Index(condition=models.Q(('answers_differ', True)), fields=['project', 'image'], name='pair_differ'),
+            model_name="pair",
+            index=models.Index(
+                condition=models.Q(("answers_differ", True)), fields=["project", "image"], name="pair_differ"
+            ),
         ),
         migrations.AddIndex(
-            model_name='pair',
-            index=models.Index(condition=models.Q(('was_corrected', True)), fields=['project', 'image'], name='pair_corrected'),
+            model_name="pair",
+            index=models.Index(
+                condition=models.Q(("was_corrected", True)), fields=["project", "image"], name="pair_corrected"
+            ),
         ),
         migrations.AddIndex(
-            model_name='pair',
-            index=models.Index(condition=models.Q(('settled_by_import', None), _negated=True), fields=['settled_by_import', 'image'], name='pair_by_import'),
+            model_name="pair",
+            index=models.Index(
+                condition=models.Q(("settled_by_import", None), _negated=True),
+                fields=["settled_by_import", "image"],
+                name="pair_by_import",
+            ),
         ),
         migrations.AddIndex(
-            model_name='prediction',
-            index=models.Index(fields=['model_version', 'image', 'presence', 'pair'], name='presence_of_images'),
+            model_name="prediction",
+            index=models.Index(fields=["model_version", "image", "presence", "pair"], name="presence_of_images"),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(fields=['project', 'state', 'image'], name='task_states_of_images'),
+            model_name="task",
+            index=models.Index(fields=["project", "state", "image"], name="task_states_of_images"),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(fields=['project', 'lane', 'image'], name='task_lanes_of_images'),
+            model_name="task",
+            index=models.Index(fields=["project", "lane", "image"], name="task_lanes_of_images"),
         ),
         migrations.AddIndex(
-            model_name='task',
-            index=models.Index(fields=['project', 'author', 'image'], name='task_authors_of_images'),
+            model_name="task",
+            index=models.Index(fields=["project", "author", "image"], name="task_authors_of_images"),
         ),
         migrations.AddField(
-            model_name='bulkaction',
-            name='job',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='bulk_actions', to='annotator.job'),
+            model_name="bulkaction",
+            name="job",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="bulk_actions", to="annotator.job"
+            ),
         ),
         migrations.AddField(
-            model_name='bulkaction',
-            name='project',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='bulk_actions', to='annotator.project'),
+            model_name="bulkaction",
+            name="project",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.CASCADE, related_name="bulk_actions", to="annotator.project"
+            ),
         ),
         migrations.AddField(
-            model_name='bulkaction',
-            name='undone_by',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="bulkaction",
+            name="undone_by",
+            field=models.ForeignKey(
+                null=True, on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddField(
-            model_name='bulkaction',
-            name='user',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="bulkaction",
+            name="user",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+            ),
         ),
         migrations.AddIndex(
-            model_name='bulkaction',
-            index=models.Index(fields=['project', 'user'], name='bulk_action_of_person'),
+            model_name="bulkaction",
+            index=models.Index(fields=["project", "user"], name="bulk_action_of_person"),
         ),
         migrations.RemoveIndex(
-            model_name='image',
-            name='annotator_i_project_17c40a_idx',
+            model_name="image",
+            name="annotator_i_project_17c40a_idx",
         ),
         migrations.RemoveIndex(
-            model_name='image',
-            name='annotator_i_project_de7a32_idx',
+            model_name="image",
+            name="annotator_i_project_de7a32_idx",
         ),
         migrations.AddIndex(
-            model_name='image',
-            index=models.Index(condition=models.Q(('removed_at', None)), fields=['project', 'split'], name='image_splits'),
+            model_name="image",
+            index=models.Index(
+                condition=models.Q(("removed_at", None)), fields=["project", "split"], name="image_splits"
+            ),
         ),
         migrations.AddIndex(
-            model_name='image',
-            index=models.Index(condition=models.Q(('removed_at', None)), fields=['project', 'source'], name='image_sources'),
+            model_name="image",
+            index=models.Index(
+                condition=models.Q(("removed_at", None)), fields=["project", "source"], name="image_sources"
+            ),
         ),
     ]

@@ -8,11 +8,15 @@ from django.db.models import F, Max, Min, OuterRef, Subquery
 
 
 def fill(apps: Apps, editor: BaseDatabaseSchemaEditor) -> None:
-    models = {name: apps.get_model("annotator", name) for name in ("Pair", "Task", "Prediction", "Annotation", "Review")}
+    models = {
+        name: apps.get_model("annotator", name) for name in ("Pair", "Task", "Prediction", "Annotation", "Review")
+    }
     image = models["Pair"].objects.filter(pk=OuterRef("pair_id")).values("image_id")[:1]
     for name in ("Task", "Prediction"):
         models[name].objects.filter(image=None).update(image_id=Subquery(image))
-    answered = models["Annotation"].objects.order_by().values("pair_id").annotate(low=Min("verdict"), high=Max("verdict"))
+    answered = (
+        models["Annotation"].objects.order_by().values("pair_id").annotate(low=Min("verdict"), high=Max("verdict"))
+    )
     differing = answered.exclude(low=F("high")).values("pair_id")
     models["Pair"].objects.filter(pk__in=differing).update(answers_differ=True)
     corrected = models["Review"].objects.exclude(decision="approve").values("annotation__pair_id")

@@ -4,15 +4,29 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0019_data_engine_words'),
+        ("annotator", "0019_data_engine_words"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='task',
-            name='lane',
-            field=models.CharField(choices=[('band', 'Presence in the band'), ('disagreement', 'Two models disagree'), ('borderline', 'Borderline mask'), ('audit', 'Random audit'), ('fill', 'Nearest to 0.5'), ('manual', 'Queued by hand'), ('suspect', 'Suspected label error'), ('incomplete', 'Not all outlined'), ('honeypot', 'Known answer'), ('label_studio', 'From Label Studio'), ('companion', 'Same image, in one pass')], max_length=12),
+            model_name="task",
+            name="lane",
+            field=models.CharField(
+                choices=[
+                    ("band", "Presence in the band"),
+                    ("disagreement", "Two models disagree"),
+                    ("borderline", "Borderline mask"),
+                    ("audit", "Random audit"),
+                    ("fill", "Nearest to 0.5"),
+                    ("manual", "Queued by hand"),
+                    ("suspect", "Suspected label error"),
+                    ("incomplete", "Not all outlined"),
+                    ("honeypot", "Known answer"),
+                    ("label_studio", "From Label Studio"),
+                    ("companion", "Same image, in one pass"),
+                ],
+                max_length=12,
+            ),
         ),
     ]
