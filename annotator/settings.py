@@ -9,9 +9,19 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from annotator.jobs.broker import REDIS_OPTIONS, broker_options
+from toolbox.var_folder import var_folder_flaw
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = Path(os.environ.get("ROOST_VAR", BASE_DIR / "var")).resolve()
+
+
+def _var_dir() -> Path:
+    folder = Path(os.environ.get("ROOST_VAR") or BASE_DIR / "var").resolve()
+    if flaw := var_folder_flaw(folder):
+        raise ImproperlyConfigured(flaw)
+    return folder
+
+
+VAR_DIR = _var_dir()
 
 
 def _flag(name: str, default: bool = False) -> bool:
@@ -27,14 +37,21 @@ def _secret_key() -> str:
     if key := os.environ.get("ROOST_SECRET_KEY"):
         return key
     path = VAR_DIR / "secret_key"
-    VAR_DIR.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return path.read_text().strip()
+        return _kept_key(path)
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(64))
-    return path.read_text().strip()
+    return _kept_key(path)
+
+
+def _kept_key(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        words = f"{path} can't be read ({error.strerror}). Give it to this user, or set ROOST_SECRET_KEY."
+        raise ImproperlyConfigured(words) from error
 
 
 SECRET_KEY = _secret_key()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlbackend.label_studio.fetch import FetchRules
 from mlbackend.store.buckets import SCHEME, check_place
+from toolbox.var_folder import var_folder_flaw
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MIB = 1024 * 1024
@@ -83,6 +84,10 @@ class Settings:
         except ValueError as error:
             raise SettingsError(f"ROOST_LS_NETWORKS: {error}") from None
         return FetchRules(self.ls_url, frozenset(self.ls_hosts), networks, self.ls_token, self.ls_max_image_mb * MIB)
+
+    def check_folder(self) -> None:
+        if flaw := var_folder_flaw(self.var):
+            raise SettingsError(flaw)
 
     def check_buckets(self) -> None:
         """At the start, and not when the first image is asked for."""

@@ -14,6 +14,8 @@ from django.core.files.uploadedfile import UploadedFile
 from annotator.jobs.kinds import sweep
 from annotator.models import Job
 
+from .leftovers import unfinished_expire
+
 # What was looked at and never imported, or broke off while it came, goes after this.
 KEPT = timedelta(days=7)
 LOOKED_EVERY_SECONDS = 3600.0
@@ -73,11 +75,13 @@ def upload_used(where: Path | str) -> bool:
 
 @sweep
 def uploads_sweep() -> list[int]:
-    """Once an hour: what lies there longer than KEPT and no job waits for is removed. Announces no job."""
+    """Once an hour: what lies there longer than KEPT and no job waits for is removed, and what killed workers left half
+    written. Announces no job."""
     global _looked_at
     if time.monotonic() - _looked_at > LOOKED_EVERY_SECONDS or not _looked_at:
         _looked_at = time.monotonic()
         uploads_expire()
+        unfinished_expire()
     return []
 
 

@@ -4,9 +4,19 @@ from typing import Any
 
 from django import template
 
-from annotator.models import Job, Task
+from annotator.models import Image, Job, Task
 
 register = template.Library()
+FORMATS = {
+    "coco": "COCO",
+    "saco": "SA-Co",
+    "yolo": "YOLO, outlines",
+    "yolo_detect": "YOLO, boxes",
+    "labelme": "LabelMe",
+    "label_studio": "Label Studio",
+    "cvat": "CVAT",
+    "negatives": "list of negatives",
+}
 
 
 @register.filter
@@ -92,3 +102,21 @@ def entry(mapping: Any, key: str) -> Any:
 def reason(key: str) -> str:
     """band -> Presence in the band; a reason of an older report that there is no more stays as it is."""
     return str(Task.Reason(key).label) if key in Task.Reason.values else key
+
+
+@register.filter
+def split_words(key: str) -> str:
+    """val -> Validation."""
+    return str(Image.Split(key).label) if key in Image.Split.values else key
+
+
+@register.filter
+def format_words(key: str) -> str:
+    """yolo_detect -> YOLO, boxes: what an export is called."""
+    return FORMATS.get(key, key)
+
+
+@register.filter
+def document_words(key: str) -> str:
+    """yolo -> YOLO: what a file that comes in is called; its reader takes outlines and boxes alike."""
+    return format_words(key).split(",")[0]
