@@ -20,6 +20,7 @@ def test_form_offers_what_the_table_has_words_for(barn, signed_in):
     form = RetrainForm(project=barn.project)
     assert list(form.fields) == ["snapshot", *(setting.name for setting in ON_FORM)]
     assert {setting.name: form.fields[setting.name].help_text for setting in ON_FORM} == {
+        "recipe": "Sets all that is left empty here.",
         "steps": "Empty: as many as is usual for this model.",
         "learning_rate": "Empty: as usual.",
         "text_rate": "Empty: as usual. 0 leaves the text tower as it is, which needs the least memory.",
@@ -56,11 +57,17 @@ def test_document_of_the_api_shows_every_setting_with_its_range(db):
         )
 
 
+ROOM = {"steps": 10_000_000, "batch_pairs": 4096, "positive_share": 0.5, "one_to_many": True, "semantic": True}
+ROOM |= {"validate_every": 1}
+
+
 def test_trainer_takes_every_setting_at_both_ends_of_its_range():
-    needed = ["snapshot=s", "images=i", "base_model=b"]
+    """Among others with which it has an effect: a long run, a large batch, both branches."""
+    needed = {"snapshot": "s", "images": "i", "base_model": "b", **ROOM}
     for setting in RANGED:
         for end in (setting.told.low, setting.told.high):
-            config = read_config("train", None, [*needed, f"{setting.name}={end}"])
+            given = needed | {setting.name: end}
+            config = read_config("train", None, [f"{name}={value}" for name, value in given.items()])
             assert getattr(config, setting.name) == end
 
 
