@@ -21,6 +21,7 @@ class RecipeSelect(forms.Select):
         option = super().create_option(name, value, *rest, **more)
         if value:
             sets = resolved({}, set_by(value))
+            option["attrs"]["data-when"] = RECIPES[value].when
             option["attrs"]["data-sets"] = json.dumps({name: sets[name] for name in ON_FORM if sets[name] is not None})
         return option
 

@@ -288,3 +288,13 @@ def test_plan_of_a_recipe_needs_no_file(world: dict[str, str]) -> None:
         status = perform(["plan", "recipe=sam3_heads", f"base_model={world['base_model']}", "nice=0", "--card", "24GB"])
     assert status == 0
     assert "it fits" in said.getvalue()
+
+
+def test_page_s_table_of_recipes_is_what_they_compose() -> None:
+    """docs/training.md: one row a recipe, its choices in the order of the groups, each with words after a colon."""
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    rows = [
+        [cell.strip() for cell in line.strip("| ").split("|")] for line in text.splitlines() if line.startswith("| `")
+    ]
+    told = {row[0].strip("`"): [cell.split(":")[0] for cell in row[2:]] for row in rows if len(row) == 2 + len(GROUPS)}
+    assert told == {name: [recipe.groups[group] for group in GROUPS] for name, recipe in RECIPES.items()}
