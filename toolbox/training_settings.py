@@ -380,7 +380,7 @@ def _yaml_lines() -> Iterator[str]:
         if told.heading:
             yield f"\n# {told.heading}"
         if one.name in TABLES:
-            own = {"groups": Groups(), "policy": Policy()}[one.name]
+            own: Any = {"groups": Groups(), "policy": Policy()}[one.name]
             yield f"{f'{one.name}:':<24} # {told.help}".removesuffix(" # ").rstrip()
             yield from (f"  {name}: {_yaml(value)}" for name, value in asdict(own).items())
         else:

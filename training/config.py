@@ -27,14 +27,15 @@ TRAINS = ("train", "plan")
 ALL_VERBS = (*TRAINS, "evaluate", "gate")
 GROUPS = tuple(asdict(Groups()))
 # Whom a key is for; what is not here is for those that train.
-FOR_VERBS = dict.fromkeys(
-    ("snapshot", "images", "features", "features_read_also", "features_mib", "memory_mib", "max_pixels", "vit_dtype"),
-    ALL_VERBS,
-)
-FOR_VERBS |= dict.fromkeys(("device", "precision", "judge_pairs", "threads", "nice"), ALL_VERBS)
-FOR_VERBS |= dict.fromkeys(("seed", "sample_pairs"), (*TRAINS, "gate"))
-FOR_VERBS |= dict.fromkeys(("champion", "challenger", "baseline", "policy"), ("gate",))
-FOR_VERBS |= dict.fromkeys(("model", "split", "prompt"), ("evaluate",)) | {"keep_score": ("evaluate", "gate")}
+_JUDGED_TOO = frozenset("snapshot images features features_read_also features_mib memory_mib max_pixels".split())
+_JUDGED_TOO |= frozenset("device precision vit_dtype judge_pairs threads nice".split())
+FOR_VERBS: dict[str, tuple[str, ...]] = {
+    **{key: ALL_VERBS for key in _JUDGED_TOO},
+    **{key: (*TRAINS, "gate") for key in ("seed", "sample_pairs")},
+    **{key: ("gate",) for key in ("champion", "challenger", "baseline", "policy")},
+    **{key: ("evaluate",) for key in ("model", "split", "prompt")},
+    "keep_score": ("evaluate", "gate"),
+}
 
 
 def read_config(verb: str, file: str | Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -44,8 +45,9 @@ def read_config(verb: str, file: str | Path | None, overrides: Sequence[str] = (
 
     given = NOT_NEEDED.get(verb, {}) | (_read_file(Path(file)) if file is not None else {})
     try:
-        asked: Any = OmegaConf.merge(OmegaConf.create(given), OmegaConf.from_dotlist(list(overrides)))
-        asked = _with_groups(verb, OmegaConf.to_container(asked))
+        merged = OmegaConf.merge(OmegaConf.create(given), OmegaConf.from_dotlist(list(overrides)))
+        plain_asked: Any = OmegaConf.to_container(merged)
+        asked = _with_groups(verb, plain_asked)
         usual = OmegaConf.merge(OmegaConf.structured(Config), _recipe(verb, asked))
         values: Any = OmegaConf.to_object(OmegaConf.merge(usual, asked))
         sets: Any = OmegaConf.to_container(usual, throw_on_missing=False)
