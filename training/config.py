@@ -27,10 +27,10 @@ TRAINS = ("train", "plan")
 ALL_VERBS = (*TRAINS, "evaluate", "gate")
 GROUPS = tuple(asdict(Groups()))
 # Whom a key is for; what is not here is for those that train.
-_JUDGED_TOO = frozenset("snapshot images features features_read_also features_mib memory_mib max_pixels".split())
-_JUDGED_TOO |= frozenset("device precision vit_dtype judge_pairs threads nice".split())
+_FILES = ("snapshot", "images", "features", "features_read_also", "features_mib", "memory_mib", "max_pixels")
+_MACHINE = ("device", "precision", "vit_dtype", "judge_pairs", "threads", "nice")
 FOR_VERBS: dict[str, tuple[str, ...]] = {
-    **{key: ALL_VERBS for key in _JUDGED_TOO},
+    **dict.fromkeys((*_FILES, *_MACHINE), ALL_VERBS),
     **{key: (*TRAINS, "gate") for key in ("seed", "sample_pairs")},
     **{key: ("gate",) for key in ("champion", "challenger", "baseline", "policy")},
     **{key: ("evaluate",) for key in ("model", "split", "prompt")},
