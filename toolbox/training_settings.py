@@ -12,7 +12,10 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, get_args, get_type_hints
 
+from toolbox.training_recipes import DEFAULT_RECIPE, RECIPES, no_such_recipe
+
 USUAL_STEPS = 150
+TABLES = ("groups", "policy")  # settings that are tables of their own
 REQUIRED = "???"  # no default: the config must have it
 
 
@@ -45,6 +48,8 @@ class Setting:
         told, is_number = self.told, isinstance(value, int | float) and not isinstance(value, bool)
         if told.low is not None and told.high is not None and is_number and not told.low <= value <= told.high:
             return f"The config's key '{self.name}' must be between {told.low} and {told.high}, it is {value}."
+        if self.name == "recipe" and value not in told.choices:
+            return no_such_recipe(value, told.choices)
         if told.choices and isinstance(value, str) and value not in told.choices:
             return f"The config's key '{self.name}' is one of {', '.join(told.choices)}."
         return None
@@ -58,12 +63,29 @@ def _number(default: float | None, help: str, low: float, high: float, **more: A
     return field(default=default, metadata={"told": Told(help, low, high, **more)})
 
 
+def _loss(default: float, help: str, **more: Any) -> Any:
+    return _number(default, help, 0.0, 1000.0, can_be_set=True, **more)
+
+
 def _choice(default: str, help: str, *choices: str, **more: Any) -> Any:
     return field(default=default, metadata={"told": Told(help, choices=choices, **more)})
 
 
 def _flag(default: bool, help: str, **more: Any) -> Any:
     return field(default=default, metadata={"told": Told(help, **more)})
+
+
+@dataclass
+class Groups:
+    """Which choice of each group the run's settings come from: training/conf/<group>/<choice>.yaml."""
+
+    model: str = "heads"
+    data: str = "usual"
+    optimizer: str = "demo"
+    loss: str = "usual"
+    schedule: str = "demo"
+    launch: str = "here"
+    tracking: str = "page"
 
 
 @dataclass
@@ -80,6 +102,20 @@ class Policy:
 @dataclass
 class TrainerConfig:
     """What a run was asked to do."""
+
+    recipe: str = _choice(
+        DEFAULT_RECIPE,
+        "sets what follows: a choice of each group; docs/training.md, «Recipes»",
+        *RECIPES,
+        can_be_set=True,
+        changes_result=False,  # what it sets does, and is compared itself
+        form_help="Sets all that is left empty here.",
+        heading="recipe",
+    )
+    groups: Groups = field(
+        default_factory=Groups,
+        metadata={"told": Told("the choices, the recipe's own or others: optimizer=sam3_heads", changes_result=False)},
+    )
 
     snapshot: str = _path(
         REQUIRED,
@@ -155,6 +191,13 @@ class TrainerConfig:
         can_be_set=True,
         form_help="Empty: as usual. 0 leaves the text tower as it is, which needs the least memory.",
     )
+    neck_rate: float = _number(
+        1.0,
+        "share of it for the neck between ViT and DETR; 0 freezes it",
+        0.0,
+        10.0,
+        can_be_set=True,
+    )
     weight_decay: float = _number(0.05, "none on biases, norms and embeddings", 0.0, 10.0, can_be_set=True)
     warmup: float = _number(0.1, "share of the run", 0.0, 0.9, can_be_set=True)
     final_rate: float = _number(0.05, "cosine down to this share", 0.0, 1.0, can_be_set=True)
@@ -177,13 +220,20 @@ class TrainerConfig:
         can_be_set=True,
     )
 
+    loss_score: float = _loss(20.0, "weight of the queries' scores", heading="losses (training/losses.py)")
+    loss_presence: float = _number(
+        20.0, "of the presence score, all that a negative teaches", 0.1, 1000.0, can_be_set=True
+    )
+    loss_box_l1: float = _loss(5.0, "of the boxes' distance")
+    loss_giou: float = _loss(2.0, "of the boxes' overlap")
+    loss_mask_focal: float = _loss(200.0, "of the masks' pixels")
+    loss_mask_dice: float = _loss(10.0, "of the masks' overlap")
     positive_weight: float = _number(
         4.0,
         "of matched queries against the others; lower: fewer duplicates, more misses",
         0.1,
         100.0,
         can_be_set=True,
-        heading="losses (the rest are the public recipe's, training/losses.py)",
     )
     presence_smoothing: float = _number(
         0.03,
@@ -198,11 +248,16 @@ class TrainerConfig:
         "also learn from a second copy of the queries, of which several may answer for one object (official: on)",
         can_be_set=True,
     )
+    loss_one_to_many: float = _number(
+        2.0, "of that branch's score, boxes and masks, beside their own weights", 0.01, 1000.0, can_be_set=True
+    )
     semantic: bool = _flag(
         False,
         "also learn the concept's pixels as a whole, where masks are learned from (official with masks: on)",
         can_be_set=True,
     )
+    loss_semantic_focal: float = _loss(20.0, "of the concept's pixels as a whole")
+    loss_semantic_dice: float = _loss(30.0, "of their overlap")
 
     positive_share: float = _number(0.4, "of a batch", 0.05, 0.95, can_be_set=True, heading="data")
     newer_weight: float = _number(
@@ -306,9 +361,9 @@ class TrainerConfig:
 
 
 def all_settings() -> tuple[Setting, ...]:
-    """The table, row by row; the gate's policy, a table of its own, is not in it."""
+    """The table, row by row; the recipe's groups and the gate's policy, tables of their own, are not in it."""
     hints = get_type_hints(TrainerConfig)
-    return tuple(_setting(one, hints[one.name]) for one in fields(TrainerConfig) if one.name != "policy")
+    return tuple(_setting(one, hints[one.name]) for one in fields(TrainerConfig) if one.name not in TABLES)
 
 
 def _setting(one: Any, hint: Any) -> Setting:
@@ -331,8 +386,10 @@ def _yaml_lines() -> Iterator[str]:
         told = one.metadata["told"]
         if told.heading:
             yield f"\n# {told.heading}"
-        if one.name == "policy":
-            yield from ("policy:", *(f"  {name}: {_yaml(value)}" for name, value in asdict(Policy()).items()))
+        if one.name in TABLES:
+            own: Any = {"groups": Groups(), "policy": Policy()}[one.name]
+            yield f"{f'{one.name}:':<24} # {told.help}".removesuffix(" # ").rstrip()
+            yield from (f"  {name}: {_yaml(value)}" for name, value in asdict(own).items())
         else:
             yield f"{f'{one.name}: {_yaml(one.default)}':<24} # {told.help}".removesuffix(" # ").rstrip()
 

@@ -1,5 +1,7 @@
 """python -m training {train,evaluate,gate} --config FILE --out DIR [key=value ...]
-python -m training plan --config FILE [--card 24GB] [--out DIR] [key=value ...]
+python -m training plan [--config FILE] [--card 24GB] [--out DIR] [key=value ...]
+
+`recipe=sam3_heads` among the arguments sets all that a file and the other arguments leave open (training/conf/recipe).
 
 `plan` says in words what a training run needs on the card here, or on one of the size named, and writes DIR/plan.json;
 its exit status is 2 where the run does not fit.
@@ -70,6 +72,8 @@ def _plan(asked: argparse.Namespace) -> dict[str, Any]:
     from training import plan, runs
 
     made = runs.run_plan(config, asked.card, Path(asked.out) if asked.out else None)
+    if config.base_model is None:
+        print("For SAM 3 at its own size; base_model=FOLDER plans for another model.")
     print(plan.as_words(made))
     if made.fits is False:
         raise Refused("too_little_memory", made.sentence, settings=made.change)

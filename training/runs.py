@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlbackend.model.checkpoint import WeightsError
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
-    """DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path."""
+    """DIR/config.yaml, DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path."""
     assert config.base_model is not None
     began = time.monotonic()
     device = choose_device(config.device)
@@ -50,6 +52,7 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
         "snapshot_hash": trainer.snapshot_hash,
         "metrics": {"val": best, "validations": trainer.progress.validations, "best_step": trainer.progress.best_step},
         "pairs": trainer.material.counts(),
+        "recipe": config.recipe,
         "config": config.plain(),
         "seconds": round(time.monotonic() - began, 1),
         "steps": trainer.progress.step,
@@ -68,14 +71,25 @@ def _save_or_say_why(trainer: Trainer, folder: Path) -> str:
 
 
 def run_plan(config: Config, card: str | None, out: Path | None) -> Plan:
-    """What the run would need of the card here, or of one named by its size; DIR/plan.json where a folder is given."""
-    assert config.base_model is not None
-    kept = config.kept_free_mib
-    size = left_for_us(card_bytes_of(card), card_bytes_of(card), kept) if card else free_card_bytes(kept)
-    plan = Planner(config, config.base_model, size).train()
+    """What the run would need of the card here, or of one named by its size; DIR/plan.json where a folder is given.
+
+    Without a base model it is for SAM 3 at its own size, which its config alone tells.
+    """
+    size, kept = card_bytes_of(card) if card else 0, config.kept_free_mib
+    with ExitStack() as stack:
+        folder = config.base_model or _sam3_unweighted(Path(stack.enter_context(TemporaryDirectory())))
+        free = left_for_us(size, size, kept) if card else free_card_bytes(kept)
+        plan = Planner(config, folder, free).train()
     if out is not None:
         _write(out / "plan.json", plan.plain())
     return plan
+
+
+def _sam3_unweighted(folder: Path) -> Path:
+    from transformers.models.sam3.configuration_sam3 import Sam3Config
+
+    write_json(folder / "config.json", {"detector_config": Sam3Config().to_dict()})
+    return folder
 
 
 def save_model(trainer: Trainer, folder: Path) -> str:
@@ -87,6 +101,7 @@ def save_model(trainer: Trainer, folder: Path) -> str:
         "backbone_hash": model.backbone_hash,
         "trained_from": model.manifest.get("weights_hash"),
         "snapshot_hash": trainer.snapshot_hash,
+        "recipe": trainer.config.recipe,
         "presence_caution": trainer.caution_kept(),
     }
     taught = model.manifest.get("taught_words")

@@ -18,9 +18,10 @@ from typing import Any
 
 import torch
 
+from toolbox.files import write_text
 from training import report
 from training.checkpoints import BEST, CheckpointFolder, State
-from training.config import Config
+from training.config import Config, as_yaml
 from training.dataset import Pair, Snapshot
 from training.errors import Refused, Stopped, TrainingError
 from training.evaluate import evaluate_model, ignore, predict
@@ -109,7 +110,7 @@ class Trainer:
             encode_images=self.fit.encode_images,
         )
         learns_text = config.text_rate > 0
-        self.parameters = trainable(model.network, with_text=learns_text)
+        self.parameters = trainable(model.network, with_text=learns_text, with_neck=config.neck_rate > 0)
         self.texts = Texts(model, is_frozen=not learns_text, precision=self.fit.precision)
         use_quick_attention(model.network, model.device)
         if self.fit.recompute:
@@ -124,6 +125,7 @@ class Trainer:
         )
         self.average.begin()
         self.learner = Learner(config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser)
+        self._config_file = out / "config.yaml"
         self.sampler = Sampler(
             self.train_pairs,
             seed=config.seed,
@@ -160,6 +162,7 @@ class Trainer:
             self.folder.check_owner()
         else:
             self.folder.clear()
+        write_text(self._config_file, as_yaml(self.config.plain()), alone=True)
         self._prepare_features()
         if not self._resume():
             with self.average.in_network():

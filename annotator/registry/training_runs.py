@@ -17,6 +17,7 @@ from annotator.data.snapshots import snapshot_create, snapshot_images
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Evaluation, GateDecision, Job, ModelVersion, Project, Snapshot, TrainingRun
+from toolbox.training_effects import idle_of_run
 from toolbox.training_settings import SETTABLE
 
 from .model_weights import model_folder
@@ -72,6 +73,8 @@ def check_config(config: dict[str, Any]) -> None:
     for name, value in config.items():
         if refusal := SETTABLE[name].refusal(value):
             raise RoostError(refusal)
+    if refusal := idle_of_run(config):
+        raise RoostError(refusal)
 
 
 def _is_plain(value: Any) -> bool:
@@ -182,11 +185,20 @@ def _register(run: TrainingRun, manifest: dict[str, Any]) -> None:
             parent=run.base_version,
             weights_hash=manifest.get("weights_hash", ""),
             backbone_hash=manifest.get("backbone_hash", ""),
-            metrics={"val": manifest.get("metrics", {})},
+            metrics={
+                "val": manifest.get("metrics", {}),
+                "recipe": manifest.get("recipe", ""),
+                "config": _settable(manifest.get("config", {})),
+            },
         )
         TrainingRun.objects.filter(pk=run.pk).update(version=version)
         audit_record(project=run.project, actor=None, action="version.register", subject=name, run=run.number)
     run.version = version
+
+
+def _settable(config: dict[str, Any]) -> dict[str, Any]:
+    """What a run's result follows from and the choices it came from, without the machine's paths."""
+    return {name: value for name, value in config.items() if name in SETTABLE or name == "groups"}
 
 
 def _judge(context: JobContext, run: TrainingRun) -> GateDecision:

@@ -97,7 +97,7 @@ def test_checked_out_version_with_named_images_gives_the_same_weights(world: dic
 
 
 def test_backbone_and_click_decoder_do_not_move_and_the_heads_do(world: dict[str, str], tmp_path: Path) -> None:
-    train(world, tmp_path / "run", validate_every=100)
+    train(world, tmp_path / "run", validate_every=8)
     moved = {key.split("|")[1] for key in last_weights(tmp_path / "run") if key.startswith("weights|")}
     assert not any(name.startswith("vision_encoder.backbone") for name in moved)
     before = load_file(Path(world["base_model"]) / "model.safetensors")

@@ -108,6 +108,9 @@ def test_real_retrain_registers_a_version_and_a_gate_decision(tiny_barn, picture
     version, gate = run.version, run.gate
     assert (version.name, version.parent.name, len(version.weights_hash)) == ("barn-v1", "tiny", 64)
     assert (model_folder(version) / "config.json").is_file()
+    assert (version.metrics["recipe"], version.metrics["config"]["steps"]) == ("demo", 2)
+    assert version.metrics["config"]["groups"]["optimizer"] == "demo"
+    assert "snapshot" not in version.metrics["config"]
     assert gate.decision in GateDecision.Decision.values
     assert gate.reasons
     assert gate.report["holdout"]["positives"] == gate.report["holdout"]["negatives"] == 1
