@@ -21,6 +21,7 @@ REGISTERING = (
     "annotator.registry.memory_plans",
     "annotator.registry.training_runs",
     "annotator.registry.run_retention",
+    "annotator.registry.triggers",
     "annotator.predict.services",
     "annotator.label_studio.pull",
     "annotator.label_studio.push",

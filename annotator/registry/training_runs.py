@@ -31,9 +31,17 @@ log = logging.getLogger(__name__)
 
 
 def retrain_start(
-    *, project: Project, user: AbstractBaseUser | None, config: dict[str, Any] | None = None, force: bool = False
+    *,
+    project: Project,
+    user: AbstractBaseUser | None,
+    config: dict[str, Any] | None = None,
+    force: bool = False,
+    trigger: str = "",
 ) -> Job:
-    """Pin a snapshot (`config["snapshot"]`, a number, or a fresh one) and enqueue; every refusal says what to do."""
+    """Pin a snapshot (`config["snapshot"]`, a number, or a fresh one) and enqueue; every refusal says what to do.
+
+    `trigger`: what asked for it, one of TrainingRun.Trigger.
+    """
     config = dict(config or {})
     number = config.pop("snapshot", None)
     check_config(config)
@@ -44,7 +52,7 @@ def retrain_start(
         _check_news(project, snapshot, config)
     model_folder(project.serving_version)
     check_room(version=project.serving_version, config=config)
-    return _enqueue(project, user, snapshot, config)
+    return _enqueue(project, user, snapshot, config, trigger)
 
 
 def _trainer_logs(job: Job) -> list[tuple[str, Path]]:
@@ -137,13 +145,17 @@ def _check_news(project: Project, snapshot: Snapshot, config: dict[str, Any]) ->
 
 
 @transaction.atomic
-def _enqueue(project: Project, user: AbstractBaseUser | None, snapshot: Snapshot, config: dict[str, Any]) -> Job:
+def _enqueue(
+    project: Project, user: AbstractBaseUser | None, snapshot: Snapshot, config: dict[str, Any], trigger: str
+) -> Job:
     Project.objects.select_for_update().get(pk=project.pk)
     job = job_enqueue(project=project, kind=Job.Kind.RETRAIN, params={"config": config}, created_by=user)
     highest = project.training_runs.aggregate(highest=Max("number"))["highest"] or 0
+    audit_record(project=project, actor=user, action="run.start", subject=f"run {highest + 1}", trigger=trigger)
     TrainingRun.objects.create(
         project=project,
         number=highest + 1,
+        trigger=trigger,
         job=job,
         snapshot=snapshot,
         base_version=project.serving_version,

@@ -21,6 +21,7 @@ from .run_again import run_can_go_on, run_go_on
 from .run_files import room_for, run_kept
 from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 from .training_runs import retrain_start
+from .triggers import next_retrain
 
 
 @require_safe
@@ -37,6 +38,7 @@ def training(request: HttpRequest, project: Project) -> HttpResponse:
         "form": form,
         "plan": memory_plan_newest(project=project),
         "holdout": holdout_state(project=project),
+        "by_itself": next_retrain(project=project),
         "room": room_for(version=project.serving_version, config={}),
     }
     return page(request, "registry/training.html", context, project=project)
@@ -84,7 +86,12 @@ def retrain(request: HttpRequest, project: Project) -> HttpResponse:
     form = RetrainForm(request.POST, project=project)
     if form.is_valid():
         with refusals_told(request, form):
-            job = retrain_start(project=project, user=request.user, config=form.config())
+            job = retrain_start(
+                project=project,
+                user=request.user,
+                config=form.config(),
+                trigger=TrainingRun.Trigger.BUTTON,
+            )
             messages.success(request, "Training has begun.")
             return redirect("run", project.slug, job.training_run.number)
     errors_told(request, form)
