@@ -20,6 +20,8 @@ REGISTERING = (
     "annotator.data.bulk_actions",
     "annotator.registry.memory_plans",
     "annotator.registry.training_runs",
+    "annotator.registry.run_retention",
+    "annotator.registry.triggers",
     "annotator.predict.services",
     "annotator.label_studio.pull",
     "annotator.label_studio.push",

@@ -69,6 +69,7 @@ PROJECT = [
     path("training/<int:number>/", runs.run, name="run"),
     path("training/<int:number>/series/", runs.series, name="run-series"),
     path("training/<int:number>/promote/", runs.promote, name="run-promote"),
+    path("training/<int:number>/go-on/", runs.go_on, name="run-go-on"),
     path("models/", runs.models, name="models"),
     path("models/rollback/", runs.rollback, name="rollback"),
     path("predictions/", predictions.predictions, name="predictions"),

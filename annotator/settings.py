@@ -264,6 +264,10 @@ LABEL_STUDIO_SPOOL = VAR_DIR / "spool" / "label_studio"
 LEASE_SECONDS = int(os.environ.get("ROOST_LEASE_SECONDS", "600"))
 JOB_LEASE_SECONDS = int(os.environ.get("ROOST_JOB_LEASE_SECONDS", "30"))
 
+# What ended runs leave on the disk: docs/training.md, "What is kept".
+CHECKPOINT_DAYS = float(os.environ.get("ROOST_CHECKPOINT_DAYS", "14"))
+FEATURES_BYTES = int(os.environ.get("ROOST_FEATURES_MB", "50000")) * 1024**2
+
 IMAGES_DIR = VAR_DIR / "images"
 MODELS_DIR = VAR_DIR / "models"
 SNAPSHOTS_DIR = VAR_DIR / "snapshots"

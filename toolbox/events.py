@@ -8,6 +8,7 @@ class Event(StrEnum):
     LOSS = "loss"
     VALIDATION = "validation"
     CHECKPOINT = "checkpoint"
+    SAVING = "saving"
     SAMPLE = "sample"
     WARNING = "warning"
     ERROR = "error"

@@ -20,10 +20,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from toolbox.files import write_json, written_whole
+from toolbox.run_size import KEPT_CHECKPOINTS, gigabytes
 from training.errors import Refused, TrainingError
 
-KEEP = 2
-FREE_SPACE_FACTOR = 2.5
+KEEP = KEPT_CHECKPOINTS
+FREE_SPACE_FACTOR = 1.05  # of the one that is written; a whole run's room is looked at before it begins
 BEST = "best"
 
 State = dict[str, torch.Tensor]
@@ -109,6 +110,19 @@ class CheckpointFolder:
         for manifest in self._manifests()[KEEP:]:
             manifest.unlink(missing_ok=True)
             manifest.with_suffix(".safetensors").unlink(missing_ok=True)
+
+    def check_room(self, size: int, *, best_bytes: int, model_bytes: int) -> None:
+        """Refused where a whole run's checkpoints of this size and its model would not fit; what lies here counts."""
+        needed = (KEEP + 1) * size + best_bytes + model_bytes
+        needed -= sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise Refused(
+                "disk_full",
+                f"The run's checkpoints and its model take {gigabytes(needed)} of disk, {gigabytes(free)} are free in "
+                f"{self.folder}: {gigabytes(needed - free)} are missing. Remove old runs or models, or choose another "
+                "--out, and run the same command again.",
+            )
 
     def _check_space(self, size: int) -> None:
         free = shutil.disk_usage(self.folder).free

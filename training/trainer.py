@@ -44,6 +44,7 @@ from training.material import choose_material
 from training.models import Model
 from training.recompute import recompute_layers
 from training.sampling import Batch, Sampler
+from training.saving import Saver, in_memory, let_go
 from training.texts import Texts
 from training.vit import choose_vit_dtype
 
@@ -69,7 +70,7 @@ class Progress:
             "best_step": self.best_step,
             "best_cgf1": self.best_cgf1 if self.best_step >= 0 else None,
             "without_gain": self.without_gain,
-            "validations": self.validations,
+            "validations": list(self.validations),  # the run adds to its own while these are written down
         }
 
     @classmethod
@@ -137,6 +138,7 @@ class Trainer:
         self.samples = report.choose_samples(self.val.pairs, config.sample_pairs)
         self.progress = Progress()
         self.folder = CheckpointFolder(out / "checkpoints", self._fingerprint())
+        self.saver = Saver(self.folder, events, stop, waits=model.device.type == "cpu")
         self._losses: list[dict[str, float]] = []
 
     def _earlier_caution(self) -> float:
@@ -158,22 +160,48 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the end, or raise Stopped after a checkpoint. Afterwards the network holds the best weights."""
+        if self._ran_to_its_end():
+            return
+        if self.progress.step:
+            self._save_and_let_go()
+        raise Stopped
+
+    def _ran_to_its_end(self) -> bool:
+        try:
+            self._run()
+        except Stopped:
+            return False  # the error goes with this: what it was raised through holds tensors of the card
+        return True
+
+    def _run(self) -> None:
         if self.config.resume:
             self.folder.check_owner()
         else:
             self.folder.clear()
         write_text(self._config_file, as_yaml(self.config.plain()), alone=True)
+        self._check_room()
         self._prepare_features()
         if not self._resume():
             with self.average.in_network():
                 self._show_samples()
+        if self._owes_validation():
             self._validate()
         while not self._is_over():
-            if self.stop:
-                self._checkpoint()
-                raise Stopped
+            self.stop.check()
             self._one_step()
         self._finish()
+
+    def _owes_validation(self) -> bool:
+        """At the start, and where a run was stopped while it validated."""
+        done = self.progress
+        is_due = done.step % self.config.validate_every == 0 and not (done.step and self._is_over())
+        return is_due and (not done.validations or done.validations[-1]["step"] != done.step)
+
+    def _check_room(self) -> None:
+        """Before anything is encoded; a checkpoint has the weights, their average and two moments."""
+        trained = sum(parameter.nbytes for parameter in self.parameters.values())
+        whole = sum(parameter.nbytes for parameter in self.model.network.parameters())
+        self.folder.check_room(4 * trained, best_bytes=trained, model_bytes=whole)
 
     def _prepare_features(self) -> None:
         pairs = [*self.train_pairs, *self.val.pairs]
@@ -254,17 +282,17 @@ class Trainer:
         self.optimiser.zero_grad(set_to_none=True)  # the step's gradients are of no more use
         use_training_mode(self.model.network, False)
         with self.average.in_network() as state:
-            checked = self.stop.checked(ignore) if done.step == 0 else ignore
+            checked = self.stop.checked(ignore)
             figures = evaluate_model(
                 self.model, self.features, self.val, keep_score=0.5, progress=checked, **self._judging()
             ).figures
             is_best = figures["cgf1"] > done.best_cgf1
-            path = self._keep(state, figures["cgf1"]) if is_best else None
+            if is_best:
+                self.saver.save(BEST, state, {"step": done.step, "cgf1": figures["cgf1"]}, copy=True)
         row = {"step": done.step, **{key: round(figures[key], 6) for key in ("cgf1", "pmf1", "il_mcc", "il_fpr")}}
         done.validations.append(row)
         if is_best:
             done.best_step, done.best_cgf1, done.without_gain = done.step, figures["cgf1"], 0
-            self.events("checkpoint", step=done.step, path=str(path), best=True)
         else:
             done.without_gain += 1
         self.events("validation", **row, best=is_best)
@@ -275,20 +303,33 @@ class Trainer:
         texts = self.texts if self.texts.is_frozen else None
         return {"at_once": self.fit.judge_pairs, "precision": self.fit.precision, "texts": texts}
 
-    def _keep(self, state: State, cgf1: float) -> Path:
-        return self.folder.write(BEST, state, {"step": self.progress.step, "cgf1": cgf1})
-
     def _checkpoint(self) -> None:
+        self.saver.save(self._step_name(), self._state(), self.progress.facts())
+
+    def _step_name(self) -> str:
+        return f"step-{self.progress.step:08d}"
+
+    def _state(self) -> State:
         state: State = {f"weights|{name}": parameter for name, parameter in self.parameters.items()}
         state |= {f"average|{name}": weight for name, weight in self.average.weights.items()}
-        state |= optimiser_state(self.optimiser, self.parameters)
-        path = self.folder.write(f"step-{self.progress.step:08d}", state, self.progress.facts())
-        self.events("checkpoint", step=self.progress.step, path=str(path), best=False)
+        return state | optimiser_state(self.optimiser, self.parameters)
+
+    def _save_and_let_go(self) -> None:
+        """The card is free before the disk is written to; nothing can be computed afterwards."""
+        state = in_memory(self._state())
+        moments = optimiser_state(self.optimiser, self.parameters).values()
+        network = self.model.network
+        let_go([*network.parameters(), *network.buffers(), *self.average.weights.values(), *moments])
+        size = sum(tensor.nbytes for tensor in state.values())
+        self.events("saving", step=self.progress.step, bytes=size)
+        self.saver.save_last(self._step_name(), state, self.progress.facts())
 
     def _finish(self) -> None:
         if not self.progress.validations or self.progress.validations[-1]["step"] != self.progress.step:
             self._validate()
         self._checkpoint()
+        self.saver.settle(unless_stopped=True)
+        self.stop.check()
         best = self.folder.best()
         if best is None:
             raise TrainingError("lost_checkpoint", "The best checkpoint is gone from the run's folder: start again.")

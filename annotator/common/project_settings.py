@@ -45,6 +45,12 @@ COLUMNS = (
             ),
         ),
         Group(
+            "Retraining by itself",
+            (("retrain_after_approvals", "retrain_schedule"), ("retrain_rest_hours",)),
+            "Never while a run waits or is under way. The training page says when the next one starts; nothing serves "
+            "by itself.",
+        ),
+        Group(
             "The gate",
             (("gate_min_gain_points", "gate_max_fpr_rise"), ("gate_confidence", "gate_bootstrap_rounds")),
         ),

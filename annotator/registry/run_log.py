@@ -6,6 +6,7 @@ from typing import Any
 from annotator.jobs.services import JobContext
 from annotator.models import TrainingRun
 from toolbox.events import Event
+from toolbox.run_size import gigabytes
 
 SAVE_EVERY_SECONDS = 1.0
 # Where each phase lies on the progress bar. The gate evaluates up to three models, one after the other.
@@ -35,6 +36,9 @@ class RunLog:
             self._add(kind, {name: value for name, value in event.items() if name not in ("event", "at")})
         elif kind == Event.PROGRESS:
             self._progress(event)
+        elif kind == Event.SAVING:
+            size = gigabytes(event["bytes"])
+            self.context.tell(f"Saving step {event['step']} ({size}) to go on from there; the card is free")
         elif kind == Event.ERROR and event.get("settings"):
             self.series["advice"] = event["settings"]  # what to set for the next run; nobody saves after an error
             self.save()

@@ -22,7 +22,9 @@ POINTS = 400
 
 
 def run_of(*, project: Project, number: int) -> TrainingRun | None:
-    runs = project.training_runs.select_related("job", "snapshot", "base_version", "version", "gate__champion")
+    runs = project.training_runs.select_related(
+        "job__created_by", "snapshot", "base_version", "version", "gate__champion"
+    )
     return runs.filter(number=number).first()
 
 

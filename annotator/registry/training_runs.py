@@ -1,6 +1,7 @@
 """Retrain: a pinned snapshot and the serving version in, a gated challenger out."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,26 @@ from toolbox.training_settings import SETTABLE
 
 from .model_weights import model_folder
 from .models_folder import model_folder_register
+from .run_files import check_room, features_folder, run_folder
 from .run_log import RunLog
+from .run_retention import run_tidy
 from .trainer_process import run_trainer
+
+log = logging.getLogger(__name__)
 
 
 def retrain_start(
-    *, project: Project, user: AbstractBaseUser | None, config: dict[str, Any] | None = None, force: bool = False
+    *,
+    project: Project,
+    user: AbstractBaseUser | None,
+    config: dict[str, Any] | None = None,
+    force: bool = False,
+    trigger: str = "",
 ) -> Job:
-    """Pin a snapshot (`config["snapshot"]`, a number, or a fresh one) and enqueue; every refusal says what to do."""
+    """Pin a snapshot (`config["snapshot"]`, a number, or a fresh one) and enqueue; every refusal says what to do.
+
+    `trigger`: what asked for it, one of TrainingRun.Trigger.
+    """
     config = dict(config or {})
     number = config.pop("snapshot", None)
     check_config(config)
@@ -39,7 +52,8 @@ def retrain_start(
     if not force:
         _check_news(project, snapshot, config)
     model_folder(project.serving_version)
-    return _enqueue(project, user, snapshot, config)
+    check_room(version=project.serving_version, config=config)
+    return _enqueue(project, user, snapshot, config, trigger)
 
 
 def _trainer_logs(job: Job) -> list[tuple[str, Path]]:
@@ -56,12 +70,21 @@ def retrain_run(context: JobContext) -> dict:
     run = TrainingRun.objects.select_related("project__serving_version", "snapshot", "base_version").get(
         job=context.job
     )
+    context.when_ended(lambda: _tidy(run.pk))
     if run.version is None:
+        check_room(version=run.base_version, config=run.config, run=run)
         _register(run, _train(context, run))
     gate = GateDecision.objects.filter(run=run).first() or _judge(context, run)
     version = run.version
     assert version is not None
     return {"run": run.number, "version": version.name, "decision": gate.decision, "gate": gate.report}
+
+
+def _tidy(run_id: int) -> None:
+    try:
+        run_tidy(run=TrainingRun.objects.select_related("project", "job").get(pk=run_id))
+    except OSError:  # the run has ended, whatever its files do; the sweep tries again
+        log.warning("The files of training run %s could not be tidied.", run_id, exc_info=True)
 
 
 def check_config(config: dict[str, Any]) -> None:
@@ -125,13 +148,17 @@ def _check_news(project: Project, snapshot: Snapshot, config: dict[str, Any]) ->
 
 
 @transaction.atomic
-def _enqueue(project: Project, user: AbstractBaseUser | None, snapshot: Snapshot, config: dict[str, Any]) -> Job:
+def _enqueue(
+    project: Project, user: AbstractBaseUser | None, snapshot: Snapshot, config: dict[str, Any], trigger: str
+) -> Job:
     Project.objects.select_for_update().get(pk=project.pk)
     job = job_enqueue(project=project, kind=Job.Kind.RETRAIN, params={"config": config}, created_by=user)
     highest = project.training_runs.aggregate(highest=Max("number"))["highest"] or 0
+    audit_record(project=project, actor=user, action="run.start", subject=f"run {highest + 1}", trigger=trigger)
     TrainingRun.objects.create(
         project=project,
         number=highest + 1,
+        trigger=trigger,
         job=job,
         snapshot=snapshot,
         base_version=project.serving_version,
@@ -140,16 +167,12 @@ def _enqueue(project: Project, user: AbstractBaseUser | None, snapshot: Snapshot
     return job
 
 
-def run_folder(run: TrainingRun) -> Path:
-    return settings.RUNS_DIR / f"{run.project.slug}-{run.number}"
-
-
 def _data(run: TrainingRun) -> dict[str, Any]:
     """What both verbs read; backbone features are made once for all runs, and read where mining has made them."""
     return {
         "snapshot": str(snapshot_folder(run.snapshot)),
         "images": str(settings.IMAGES_DIR),
-        "features": str(settings.RUNS_DIR / "features"),
+        "features": str(features_folder()),
         "features_read_also": str(settings.VAR_DIR / "embeddings"),
         "kept_free_mib": settings.SERVING_GPU_MB,
     }

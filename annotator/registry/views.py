@@ -17,8 +17,11 @@ from .forms import RetrainForm
 from .memory_plans import memory_plan_newest, memory_plan_start
 from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts, versions_of
 from .promotion import version_promote, version_rollback
+from .run_again import run_can_go_on, run_go_on
+from .run_files import room_for, run_kept
 from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 from .training_runs import retrain_start
+from .triggers import next_retrain
 
 
 @require_safe
@@ -35,6 +38,8 @@ def training(request: HttpRequest, project: Project) -> HttpResponse:
         "form": form,
         "plan": memory_plan_newest(project=project),
         "holdout": holdout_state(project=project),
+        "by_itself": next_retrain(project=project),
+        "room": room_for(version=project.serving_version, config={}),
     }
     return page(request, "registry/training.html", context, project=project)
 
@@ -53,6 +58,8 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "may_promote": passed_against(row, project.serving_version_id),
         "samples": sample_cards(row),
         "is_serving": row.version_id is not None and row.version_id == project.serving_version_id,
+        "can_go_on": run_can_go_on(row),
+        "kept": None if in_flight else run_kept(row),
     }
     return page(request, "registry/run.html", context, project=project)
 
@@ -79,7 +86,12 @@ def retrain(request: HttpRequest, project: Project) -> HttpResponse:
     form = RetrainForm(request.POST, project=project)
     if form.is_valid():
         with refusals_told(request, form):
-            job = retrain_start(project=project, user=request.user, config=form.config())
+            job = retrain_start(
+                project=project,
+                user=request.user,
+                config=form.config(),
+                trigger=TrainingRun.Trigger.BUTTON,
+            )
             messages.success(request, "Training has begun.")
             return redirect("run", project.slug, job.training_run.number)
     errors_told(request, form)
@@ -99,6 +111,15 @@ def plan(request: HttpRequest, project: Project) -> HttpResponse:
     errors_told(request, form)
     asked = {name: value for name, value in form.config().items() if name != "snapshot"}
     return redirect(f"{reverse('training', args=[project.slug])}?{urlencode(asked)}")
+
+
+@require_POST
+@project_page(ADMIN)
+def go_on(request: HttpRequest, project: Project, number: int) -> HttpResponse:
+    with refusals_told(request):
+        run_go_on(run=_run(project, number), user=request.user)
+        messages.success(request, f"Run {number} goes on.")
+    return redirect("run", project.slug, number)
 
 
 @require_POST

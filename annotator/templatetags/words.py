@@ -5,6 +5,7 @@ from typing import Any
 from django import template
 
 from annotator.models import Image, Job, Task
+from toolbox.run_size import gigabytes
 
 register = template.Library()
 FORMATS = {
@@ -62,6 +63,12 @@ def _change(change: Any) -> str:
     if isinstance(change, list) and len(change) == 2:
         return f"from {audited(change[0])} to {audited(change[1])}"
     return str(audited(change))
+
+
+@register.filter
+def disk(size: Any) -> str:
+    """6.9 GB, 48 MB."""
+    return gigabytes(int(size))
 
 
 @register.filter

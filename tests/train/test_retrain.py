@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.train.snapshots import Snapshot, tiny_model
+from toolbox.run_size import run_size
 from training.config import Config, read_config
 from training.errors import Refused, Stopped
 from training.events import Events
@@ -178,3 +180,28 @@ def test_pair_that_lies_about_its_image_is_refused(world: dict[str, str], tmp_pa
     negative.update(width=448)
     with pytest.raises(Refused, match=f"Pair {negative['id']} says 448 x 224 px"):
         train(world | {"snapshot": str(made.freeze().folder), "images": str(made.images)}, tmp_path / "run")
+
+
+@pytest.mark.parametrize("text_rate", [0.0, 0.3])
+def test_room_that_a_run_asks_for_is_what_its_checkpoints_take(
+    world: dict[str, str], tmp_path: Path, text_rate: float
+) -> None:
+    """Known from the base model's headers alone; what has no gradient has no moments, and files have headers."""
+    train(world, tmp_path, steps=2, text_rate=text_rate)
+    size = run_size(Path(world["base_model"]), with_text=text_rate > 0)
+    written = (tmp_path / "checkpoints" / "step-00000002.safetensors").stat().st_size
+    best = (tmp_path / "checkpoints" / "best.safetensors").stat().st_size
+    model = (tmp_path / "model" / "model.safetensors").stat().st_size
+    assert size.checkpoint_bytes == pytest.approx(written, rel=0.05)
+    assert size.best_bytes == pytest.approx(best, abs=60_000)
+    assert size.model_bytes == pytest.approx(model, abs=1000)
+
+
+def test_run_without_room_is_refused_before_anything_is_encoded(
+    world: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    features = tmp_path / "features"
+    with pytest.raises(Refused, match=r"take .* MB of disk, 1 MB are free .*: .* MB are missing") as refused:
+        train(world, tmp_path / "out", features=str(features))
+    assert (refused.value.code, features.exists()) == ("disk_full", False)

@@ -60,6 +60,7 @@ POLICY = {
     "run": ("annotator", GET),
     "run-series": ("annotator", GET),
     "run-promote": ("admin", POST),
+    "run-go-on": ("admin", POST),
     "models": ("annotator", GET),
     "predictions": ("annotator", BOTH),  # posting is the admins'
     "prediction-download": ("annotator", GET),
