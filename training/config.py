@@ -28,7 +28,7 @@ ALL_VERBS = (*TRAINS, "evaluate", "gate")
 GROUPS = tuple(asdict(Groups()))
 # Whom a key is for; what is not here is for those that train.
 _FILES = ("snapshot", "images", "features", "features_read_also", "features_mib", "memory_mib", "max_pixels")
-_MACHINE = ("device", "precision", "vit_dtype", "judge_pairs", "threads", "nice")
+_MACHINE = ("device", "precision", "vit_dtype", "judge_pairs", "kept_free_mib", "threads", "nice")
 FOR_VERBS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((*_FILES, *_MACHINE), ALL_VERBS),
     **{key: (*TRAINS, "gate") for key in ("seed", "sample_pairs")},
