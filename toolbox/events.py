@@ -10,5 +10,7 @@ class Event(StrEnum):
     CHECKPOINT = "checkpoint"
     SAMPLE = "sample"
     WARNING = "warning"
+    GPU = "gpu"
+    TRACKER = "tracker"
     ERROR = "error"
     DONE = "done"

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, get_args, get_type_hints
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 USUAL_STEPS = 150
+TRACKERS = ("mlflow", "wandb", "tensorboard")
 REQUIRED = "???"  # no default: the config must have it
 
 
@@ -32,7 +34,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of the table; `kind` is bool, int, float or str, and `is_optional` says that null is a value of it."""
+    """One row of the table; `kind` is bool, int, float, str or list (of words); `is_optional`: null is one."""
 
     name: str
     kind: type
@@ -45,7 +47,8 @@ class Setting:
         told, is_number = self.told, isinstance(value, int | float) and not isinstance(value, bool)
         if told.low is not None and told.high is not None and is_number and not told.low <= value <= told.high:
             return f"The config's key '{self.name}' must be between {told.low} and {told.high}, it is {value}."
-        if told.choices and isinstance(value, str) and value not in told.choices:
+        chosen = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        if told.choices and any(one not in told.choices for one in chosen):
             return f"The config's key '{self.name}' is one of {', '.join(told.choices)}."
         return None
 
@@ -60,6 +63,11 @@ def _number(default: float | None, help: str, low: float, high: float, **more: A
 
 def _choice(default: str, help: str, *choices: str, **more: Any) -> Any:
     return field(default=default, metadata={"told": Told(help, choices=choices, **more)})
+
+
+def _several(help: str, *choices: str, **more: Any) -> dict[str, Told]:
+    """Any of the choices, none by default; the run's result does not follow from them."""
+    return {"told": Told(help, choices=choices, changes_result=False, **more)}
 
 
 def _flag(default: bool, help: str, **more: Any) -> Any:
@@ -222,6 +230,20 @@ class TrainerConfig:
     )
     sample_pairs: int = _number(8, "", 0, 64, can_be_set=True, changes_result=False)
 
+    trackers: list[str] = field(
+        default_factory=list,
+        metadata=_several(
+            "where a run is kept beside its folder: mlflow, wandb, tensorboard; one that fails fails no run",
+            *TRACKERS,
+            heading="tracking (packages: requirements-extras.txt)",
+        ),
+    )
+    tracking: str | None = _path(None, "folder of what they keep here; null: tracking/ beside the run")
+    tracking_project: str = _path("roost", "MLflow's experiment, W&B's project, TensorBoard's folder")
+    run_name: str | None = _path(None, "null: the name of the output folder")
+    mlflow_uri: str | None = _path(None, "an MLflow server, or sqlite:///FILE; null: mlflow.db in that folder")
+    data_revision: str | None = _path(None, "commit of the data repository that holds the snapshot, for the lineage")
+
     policy: Policy = field(default_factory=Policy, metadata={"told": Told("", changes_result=False, heading="gate")})
 
     def plain(self) -> dict[str, Any]:
@@ -240,8 +262,16 @@ def all_settings() -> tuple[Setting, ...]:
 
 
 def _setting(one: Any, hint: Any) -> Setting:
-    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
-    return Setting(one.name, kinds[0], len(get_args(hint)) > 1, one.default, one.metadata["told"])
+    kinds = [get_origin(kind) or kind for kind in _alternatives(hint) if kind is not type(None)]
+    return Setting(one.name, kinds[0], len(_alternatives(hint)) > 1, _default(one), one.metadata["told"])
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
+
+
+def _default(one: Any) -> Any:
+    return one.default if one.default is not MISSING else one.default_factory()
 
 
 # What a person may set; paths and the gate's policy are the project's own.
@@ -262,7 +292,7 @@ def _yaml_lines() -> Iterator[str]:
         if one.name == "policy":
             yield from ("policy:", *(f"  {name}: {_yaml(value)}" for name, value in asdict(Policy()).items()))
         else:
-            yield f"{f'{one.name}: {_yaml(one.default)}':<24} # {told.help}".removesuffix(" # ").rstrip()
+            yield f"{f'{one.name}: {_yaml(_default(one))}':<24} # {told.help}".removesuffix(" # ").rstrip()
 
 
 def _yaml(value: Any) -> str:
