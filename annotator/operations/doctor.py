@@ -35,6 +35,10 @@ EXTRAS = {
     "redis": "the Redis broker",
     "boto3": "S3 buckets",
     "onnxruntime": "faster clicks on a CPU",
+    "mlflow": "runs in MLflow",
+    "wandb": "runs in Weights & Biases",
+    "tensorboard": "runs in TensorBoard",
+    "pynvml": "a GPU's figures",
 }
 
 

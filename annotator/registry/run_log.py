@@ -35,6 +35,10 @@ class RunLog:
             self._add(kind, {name: value for name, value in event.items() if name not in ("event", "at")})
         elif kind == Event.PROGRESS:
             self._progress(event)
+        elif kind == Event.GPU:
+            self.series["gpu"] = {name: value for name, value in event.items() if name != "event"}
+        elif kind == Event.TRACKER:
+            self._tracker(event)
         if time.monotonic() - self._saved_at >= SAVE_EVERY_SECONDS:
             self.save()
 
@@ -49,6 +53,12 @@ class RunLog:
         while earlier and earlier[-1]["step"] >= point["step"]:
             earlier.pop()
         earlier.append(point)
+
+    def _tracker(self, event: dict[str, Any]) -> None:
+        """The last sentence of each counts: where it keeps the run, or why it does not."""
+        told = {name: event.get(name, "") for name in ("tracker", "state", "message", "place")}
+        others = [one for one in self.series.get("trackers", []) if one["tracker"] != told["tracker"]]
+        self.series["trackers"] = [*others, told]
 
     def _progress(self, event: dict[str, Any]) -> None:
         phase, step, of = str(event.get("phase", "")), event["step"], event["of"]

@@ -151,8 +151,20 @@ def _data(run: TrainingRun) -> dict[str, str]:
     }
 
 
+def _tracking(run: TrainingRun) -> dict[str, Any]:
+    """Which trackers are told of the run, as the operator set them; all projects share one folder."""
+    return {
+        "trackers": list(settings.TRACKERS),
+        "tracking": str(settings.RUNS_DIR / "tracking"),
+        "tracking_project": run.project.slug,
+        "run_name": f"{run.project.slug}-{run.number}",
+        "mlflow_uri": settings.MLFLOW_URI or None,
+        "data_revision": run.snapshot.data_revision or None,
+    }
+
+
 def _train(context: JobContext, run: TrainingRun) -> dict[str, Any]:
-    config = _data(run) | {"base_model": str(model_folder(run.base_version))} | run.config
+    config = _data(run) | _tracking(run) | {"base_model": str(model_folder(run.base_version))} | run.config
     _fetch_images(context, run.snapshot)
     log = RunLog(run, context, verb="train")
     manifest = run_trainer("train", config, run_folder(run), log.take, context.should_stop)

@@ -7,8 +7,10 @@ import pytest
 from django.urls import reverse
 
 from annotator.common.masks import decode_rle, encode_mask, wire_to_rle
+from annotator.jobs.services import JobContext
 from annotator.models import AuditEvent, Deployment, GateDecision, Job, Project
 from annotator.registry.models_page import untaught_concepts
+from annotator.registry.run_log import RunLog
 from annotator.registry.run_page import gate_report, sample_cards, series_for_plots
 from tests import factories
 
@@ -83,6 +85,24 @@ def test_series_follow_a_running_job_and_say_when_it_ended(barn, signed_in):
     assert answer == {"series": {k: series[k] for k in ("loss", "validation")}, "phase": "train", "ended": False}
     Job.objects.filter(pk=job.pk).update(state=Job.State.FAILED)
     assert signed_in(barn.annotator).get(address).json()["ended"] is True
+
+
+def test_gpu_and_trackers_are_on_the_run_s_page_and_folders_are_the_admins_to_know(barn, signed_in):
+    run = factories.make_training_run(barn.project)
+    log = RunLog(run, JobContext(run.job), verb="train")
+    gpu = {"memory_used_mib": 9120, "memory_total_mib": 24564, "utilisation_percent": 93, "temperature_c": 61}
+    log.take({"event": "gpu", "at": "2026-01-01T00:00:00+00:00", **gpu})
+    for state, message in (("on", "MLflow keeps this run at https://mlflow.example."), ("failed", "MLflow failed.")):
+        log.take({"event": "tracker", "tracker": "mlflow", "state": state, "message": message})
+    log.take({"event": "tracker", "tracker": "wandb", "state": "on", "message": "W&B.", "place": "https://w.example/1"})
+    log.save()
+    page, others = page_of(signed_in(barn.admin), run), page_of(signed_in(barn.annotator), run)
+    assert "9120 of 24564 MiB in use, 93 % busy" in page
+    assert "MLflow failed." in page
+    assert "MLflow keeps" not in page
+    assert 'href="https://w.example/1"' in page
+    assert "9120 of 24564" in others
+    assert "w.example" not in others
 
 
 def test_long_series_are_thinned_but_keep_their_ends(barn):
