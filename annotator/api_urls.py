@@ -11,6 +11,7 @@ from annotator.data import gallery_api as gallery
 from annotator.data import import_api as imports
 from annotator.home import api as projects
 from annotator.jobs import api as jobs
+from annotator.label_studio import api as label_studio
 from annotator.predict import api as predict
 from annotator.queue import api as tasks
 from annotator.registry import api as registry
@@ -47,6 +48,7 @@ urlpatterns = [
     path("projects/<slug:slug>/splits", data.splits, name="api-splits"),
     path("projects/<slug:slug>/splits/mend", data.mend, name="api-splits-mend"),
     path("projects/<slug:slug>/exports", data.exports, name="api-exports"),
+    path("projects/<slug:slug>/label-studio/pushes", label_studio.pushes, name="api-label-studio-pushes"),
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", registry.retrain, name="api-retrain"),
     path("projects/<slug:slug>/predict", predict.predict, name="api-predict"),

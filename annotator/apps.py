@@ -21,6 +21,7 @@ REGISTERING = (
     "annotator.registry.training_runs",
     "annotator.predict.services",
     "annotator.label_studio.pull",
+    "annotator.label_studio.push",
     "annotator.label_studio.spool",
 )
 

@@ -93,6 +93,7 @@ PROJECT = [
     path("settings/concepts/<int:concept_id>/restore/", concepts.restore, name="concept-restore"),
     path("settings/label-studio/", label_studio.label_studio, name="label-studio"),
     path("settings/label-studio/pull/", label_studio.pull, name="label-studio-pull"),
+    path("settings/label-studio/push/", label_studio.push, name="label-studio-push"),
     path("settings/label-studio/remove/", label_studio.unlink, name="label-studio-unlink"),
     path("audit/", people.audit, name="audit"),
     path("loop/", projects.loop_fragment, name="loop-fragment"),

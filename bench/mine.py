@@ -21,10 +21,10 @@ from transformers.models.sam3.modeling_sam3 import Sam3Model
 from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
 
 from bench.serving import SIDE_PX, environment, model_folder, percentiles, picture, timed_ms, write_result
+from mlbackend.model.checkpoint import read_configs
 from mlbackend.model.compiled import compile_vit
 from mlbackend.model.loader import LoadOptions, load_predictor
 from mlbackend.model.logits import logits_to_wire
-from mlbackend.model.network import _read_configs
 from mlbackend.model.predictor import Predictor
 
 CONCEPTS = ("chicken", "duck", "rock")
@@ -34,7 +34,7 @@ class PlainLoop:
     """What one writes first with transformers."""
 
     def __init__(self, folder: Path, predictor: Predictor) -> None:
-        config, tracker_config = _read_configs(folder)
+        config, tracker_config = read_configs(folder)
         self.device = predictor.device
         self.detector = Sam3Model.from_pretrained(folder, config=config).eval().to(self.device)
         self.tracker = Sam3TrackerModel.from_pretrained(folder, config=tracker_config).eval().to(self.device)

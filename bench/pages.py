@@ -247,7 +247,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--folder", type=Path, default=None)
-    parser.add_argument("--write", action="store_true", help="keep the figures in bench/results/pages.json")
+    parser.add_argument(
+        "--write", action="store_true", help="keep the figures in bench/results/pages.json or gallery.json"
+    )
     parser.add_argument(
         "--gallery", action="store_true", help="the images' page with each of its filters, and no other"
     )
@@ -269,10 +271,11 @@ def main() -> None:
         shown = address if status == 200 else f"{address} ({status})"
         print(f"{shown:62} {median:6.0f} ms {worst:6.0f} ms {cpu:6.0f} ms")
     if asked.write:
+        result = RESULT.with_name("gallery.json") if asked.gallery else RESULT
         names = ("address", "status", "median_ms", "worst_ms", "own_cpu_ms")
         pages = [dict(zip(names, (row[0], row[1], *(round(one, 1) for one in row[2:])), strict=True)) for row in rows]
         conditions = {"images": asked.images, "repeats": REPEATS, "load_average": load, "cores": os.cpu_count()}
-        RESULT.write_text(json.dumps(conditions | {"pages": pages}, indent=1) + "\n")
+        result.write_text(json.dumps(conditions | {"pages": pages}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ The upright picture as 32 x 32 means of grey, its cosine transform, and of the 6
 above their median. Plain numpy, so that every tower makes the same bits.
 """
 
+from functools import cache
+
 import numpy as np
 
 SIDE, WAVES = 32, 8
@@ -25,10 +27,12 @@ def look_of(pixels: np.ndarray) -> str:
     slow = np.where(np.abs(slow) < FAINT, 0.0, slow)
     if np.sqrt(np.square(slow).sum()) / SIDE < FLAT_BELOW:
         return FLAT
-    bits = np.concatenate([[False], slow > np.median(slow)])
+    median = np.partition(slow, len(slow) // 2)[len(slow) // 2]  # their number is odd
+    bits = np.concatenate([[False], slow > median])
     return np.packbits(bits).tobytes().hex()
 
 
+@cache
 def _cosine() -> np.ndarray:
     """The orthonormal DCT-II as a matrix: one wave a row."""
     places = np.arange(SIDE)
@@ -39,7 +43,8 @@ def _cosine() -> np.ndarray:
 
 def _grey(pixels: np.ndarray) -> np.ndarray:
     """(32, 32) means; a picture of fewer pixels repeats them."""
-    means = _means(_means(pixels, 0), 1)
+    is_small = pixels.shape[:2] == (SIDE, SIDE)  # each pixel is its own mean
+    means = pixels.astype(np.float64) if is_small else _means(_means(pixels, 0), 1)
     return means[..., :3] @ LUMA if means.ndim == 3 else means
 
 

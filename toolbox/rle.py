@@ -25,16 +25,28 @@ class RleError(ValueError):
 def run_lengths(counts: str | bytes) -> np.ndarray:
     """The runs of one mask, int64, background first; they may still be negative or fill another size. RleError."""
     text = counts.encode("utf-8", "surrogatepass") if isinstance(counts, str) else counts
-    return run_lengths_joined(text, np.array([len(text)]))[0] if text else np.zeros(0, dtype=np.int64)
+    if not text:
+        return np.zeros(0, dtype=np.int64)
+    runs, _ = _values(text, np.array([len(text) - 1]))
+    for side in (1, 2):
+        np.cumsum(runs[side::2], out=runs[side::2])
+    return runs
 
 
 def run_lengths_joined(text: bytes, lengths_M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Runs of M masks, concatenated, and where each mask's first run is; `text` joins their counts, none empty."""
+    last_code_M = np.cumsum(lengths_M) - 1
+    values, end_codes = _values(text, last_code_M)
+    first_run_M = np.concatenate([[0], np.searchsorted(end_codes, last_code_M)[:-1] + 1])
+    return _undo_differences(values, first_run_M), first_run_M
+
+
+def _values(text: bytes, last_code_M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers as they are written, and where each ends."""
     codes = np.frombuffer(text, dtype=np.uint8) - np.uint8(48)  # wraps below '0', to far above 63
     if codes.max() > 63:
         raise RleError("alphabet")
     ends = codes < 32
-    last_code_M = np.cumsum(lengths_M) - 1
     if not ends[last_code_M].all():
         raise RleError("cut")
     end_codes = np.flatnonzero(ends)
@@ -47,8 +59,7 @@ def run_lengths_joined(text: bytes, lengths_M: np.ndarray) -> tuple[np.ndarray, 
         longer = np.flatnonzero(digits >= place)
         values[longer] |= (codes[first_codes[longer] + place] & 31).astype(np.int64) << (5 * place)
     values -= np.where(codes[end_codes] & 16, np.int64(1) << (5 * (digits + 1)), 0)
-    first_run_M = np.concatenate([[0], np.searchsorted(end_codes, last_code_M)[:-1] + 1])
-    return _undo_differences(values, first_run_M), first_run_M
+    return values, end_codes
 
 
 def _undo_differences(values: np.ndarray, first_run_M: np.ndarray) -> np.ndarray:

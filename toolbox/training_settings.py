@@ -98,6 +98,15 @@ class TrainerConfig:
     base_model: str | None = _path(None, "train: model folder to start from (hub layout)")
     model: str | None = _path(None, "evaluate: model folder to judge")
     split: str = _path("holdout", "evaluate: the document to judge it on")
+    prompt: str = _choice(
+        "as_model",
+        "evaluate: asked as the model's config.json says, with the CLS token, without it, or both ways for comparison",
+        "as_model",
+        "with_cls",
+        "without_cls",
+        "both",
+        changes_result=False,
+    )
     champion: str | None = _path(None, "gate: the model that serves")
     challenger: str | None = _path(None, "gate: the model that wants to")
     baseline: str | None = _path(None, "gate: the model as shipped")
@@ -188,6 +197,17 @@ class TrainerConfig:
         "presence aims this far from 0 and 1, so that a retrained model still hesitates",
         0.0,
         0.4,
+        can_be_set=True,
+    )
+
+    one_to_many: bool = _flag(
+        False,
+        "also learn from a second copy of the queries, of which several may answer for one object (official: on)",
+        can_be_set=True,
+    )
+    semantic: bool = _flag(
+        False,
+        "also learn the concept's pixels as a whole, where masks are learned from (official with masks: on)",
         can_be_set=True,
     )
 

@@ -68,6 +68,8 @@ def _check(verb: str, config: Config) -> None:
     for key in VERB_KEYS[verb]:
         if not getattr(config, key):
             raise Refused("bad_config", f"`{verb}` needs the key '{key}': a model folder.")
+    if verb != "evaluate" and config.prompt != "as_model":
+        raise Refused("bad_config", f"`{verb}` follows each model's own prompt; the key 'prompt' is for `evaluate`.")
     for setting in all_settings():
         if refusal := setting.refusal(getattr(config, setting.name)):
             raise Refused("bad_config", refusal)

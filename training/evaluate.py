@@ -147,13 +147,14 @@ def detect_pairs(
     *,
     mirrored: bool = False,
     mask_rows: torch.Tensor | None = None,
+    one_to_many: bool = False,
 ) -> Detections:
     """The heads on cached features: pair p asks text row p of its own image; each image passes the neck once."""
     images = sorted({pair.image for pair in pairs})
     row_of = {image: row for row, image in enumerate(images)}
     vision = model.network.detector_features(features.tokens(images, mirrored=mirrored))
     image_rows = torch.tensor([row_of[pair.image] for pair in pairs], device=model.device)
-    return model.network.detect(vision, text, image_rows_P=image_rows, mask_rows=mask_rows)
+    return model.network.detect(vision, text, image_rows_P=image_rows, mask_rows=mask_rows, one_to_many=one_to_many)
 
 
 def _read(found: Detections, pairs: Sequence[Pair], keep_score: float) -> Iterator[PairPrediction]:

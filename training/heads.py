@@ -43,6 +43,9 @@ def use_training_mode(network: Sam3Network, is_training: bool) -> None:
     if is_training:
         network.detector.train()
         network.detector.vision_encoder.backbone.eval()
+        for part in network.detector.children():
+            if not any(parameter.requires_grad for parameter in part.parameters()):
+                part.eval()
 
 
 def use_quick_attention(network: Sam3Network, device: torch.device) -> None:

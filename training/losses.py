@@ -18,7 +18,8 @@ import torch
 import torch.nn.functional as F
 
 from mlbackend.model.network import Detections, LayerOutput
-from training.matcher import MatchCosts, box_iou_and_union, generalised_iou, match, to_cxcywh
+from training.config import Config
+from training.matcher import MatchCosts, box_iou_and_union, generalised_iou, match, match_many, to_cxcywh
 
 Pairs = list[tuple[torch.Tensor, torch.Tensor]]
 
@@ -66,6 +67,38 @@ class LossWeights:
     gamma: float = 2.0
     padded_queries: int = 200
     presence_smoothing: float = 0.0
+    one_to_many: float = 0.0
+    semantic_focal: float = 0.0
+    semantic_dice: float = 0.0
+    semantic_alpha: float = 0.6
+
+    @classmethod
+    def of(cls, config: Config) -> LossWeights:
+        """As a run's config has them; what is switched on gets the recipe's own weight."""
+        return cls(
+            positive_weight=config.positive_weight,
+            presence_smoothing=config.presence_smoothing,
+            one_to_many=2.0 if config.one_to_many else 0.0,
+            semantic_focal=20.0 if config.semantic else 0.0,
+            semantic_dice=30.0 if config.semantic else 0.0,
+        )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the terms of masks are means over: the objects of the prompts whose masks are drawn, and how many of these
+    prompts are positives with all their objects marked.
+
+    A batch that is learned part by part gives each part the whole batch's.
+    """
+
+    objects: int
+    whole: int
+
+    @classmethod
+    def of(cls, targets: Sequence[Target]) -> Drawn:
+        whole = sum(target.is_exhaustive and len(target.boxes_xyxy_M4) > 0 for target in targets)
+        return cls(sum(len(target.boxes_xyxy_M4) for target in targets), whole)
 
 
 def detection_loss(
@@ -75,12 +108,17 @@ def detection_loss(
     mask_rows: torch.Tensor | None = None,
     weights: LossWeights | None = None,
     costs: MatchCosts | None = None,
+    drawn: Drawn | None = None,
 ) -> dict[str, torch.Tensor]:
-    """Weighted terms, which add up to "total": presence, score, box_l1, giou of all layers, masks of the last one.
+    """Weighted terms, which add up to "total": presence, score, box_l1, giou of all layers, masks of the last one; and,
+    where their weights are not 0, "many" (the one-to-many branch) and "semantic".
 
-    mask_rows are the prompts that detections.mask_logits_PQHW holds, as given to Sam3Network.detect().
+    mask_rows are the prompts that detections.mask_logits_PQHW holds, as given to Sam3Network.detect(). drawn is theirs
+    unless the caller says otherwise.
     """
     weights = weights or LossWeights()
+    rows = range(len(targets)) if mask_rows is None else mask_rows.tolist()
+    drawn = drawn or Drawn.of([targets[row] for row in rows])
     boxes = [target.boxes_xyxy_M4.to(detections.presence_logits_P.device) for target in targets]
     whole_P = torch.tensor([t.is_exhaustive for t in targets], device=detections.presence_logits_P.device)
     terms: dict[str, torch.Tensor] = {}
@@ -89,7 +127,11 @@ def detection_loss(
         for name, value in _layer_terms(layer, boxes, pairs, whole_P, weights).items():
             terms[name] = terms[name] + value if name in terms else value
     if detections.mask_logits_PQHW is not None:
-        terms |= _mask_terms(detections.mask_logits_PQHW, targets, pairs, mask_rows, weights)
+        terms |= _mask_terms(detections.mask_logits_PQHW, targets, pairs, rows, weights, drawn)
+    if weights.one_to_many:
+        terms["many"] = weights.one_to_many * _many_loss(detections, targets, boxes, whole_P, rows, weights, drawn)
+    if (weights.semantic_focal or weights.semantic_dice) and detections.mask_logits_PQHW is not None:
+        terms["semantic"] = _semantic_loss(detections, targets, rows, weights, drawn)
     return terms | {"total": torch.stack(list(terms.values())).sum()}
 
 
@@ -150,10 +192,11 @@ def _mask_terms(
     mask_logits_RQHW: torch.Tensor,
     targets: Sequence[Target],
     pairs: Pairs,
-    mask_rows: torch.Tensor | None,
+    rows: Sequence[int],
     weights: LossWeights,
+    drawn: Drawn,
 ) -> dict[str, torch.Tensor]:
-    rows = range(len(targets)) if mask_rows is None else mask_rows.tolist()
+    """Means over the objects of the prompts in rows alone: those of the others have no mask here."""
     focal = dice = mask_logits_RQHW.new_zeros((), dtype=torch.float32)
     for logits_QHW, row in zip(mask_logits_RQHW, rows, strict=True):
         queries, objects = pairs[row]
@@ -162,8 +205,55 @@ def _mask_terms(
             logits = _resize(logits_QHW[queries].float(), truth.shape[-2:])
             focal = focal + focal_loss(logits, truth, weights.alpha, weights.gamma).mean((1, 2)).sum()
             dice = dice + dice_loss(logits, truth).sum()
-    count = max(1, sum(len(target.boxes_xyxy_M4) for target in targets))
+    count = max(1, drawn.objects)
     return {"mask_focal": weights.mask_focal * focal / count, "mask_dice": weights.mask_dice * dice / count}
+
+
+def _many_loss(
+    detections: Detections,
+    targets: Sequence[Target],
+    boxes: Sequence[torch.Tensor],
+    whole_P: torch.Tensor,
+    rows: Sequence[int],
+    weights: LossWeights,
+    drawn: Drawn,
+) -> torch.Tensor:
+    """The one-to-many branch's score, boxes and masks; it has no presence. Its last layer is matched one to many, the
+    earlier ones one to one, as the public recipe has it. Means are over objects, however many queries answer for one.
+    """
+    if detections.many is None:
+        raise ValueError("the one-to-many loss needs detect(one_to_many=True)")
+    layers, parts = detections.many.layers, []
+    for layer in layers:
+        matcher = match_many if layer is layers[-1] else match
+        pairs = matcher(layer.query_logits_PQ, layer.boxes_xyxy_PQ4, boxes)
+        terms = _layer_terms(layer, boxes, pairs, whole_P, weights)
+        parts += [terms["score"], terms["box_l1"], terms["giou"]]
+    if detections.many.mask_logits_PQHW is not None:
+        parts += _mask_terms(detections.many.mask_logits_PQHW, targets, pairs, rows, weights, drawn).values()
+    return torch.stack(parts).sum()
+
+
+def _semantic_loss(
+    detections: Detections, targets: Sequence[Target], rows: Sequence[int], weights: LossWeights, drawn: Drawn
+) -> torch.Tensor:
+    """Focal and dice of the concept's pixels, whichever object they belong to: means over the positives that are drawn.
+
+    A negative is left to the presence score, as in the official loss. A positive of which not everything is marked is
+    left out: the pixels between its marked objects may be the concept's too.
+    """
+    if detections.semantic_logits_PHW is None:
+        raise ValueError("the semantic loss needs detect(with_masks=True)")
+    loss = detections.semantic_logits_PHW.new_zeros((), dtype=torch.float32)
+    for logits_HW, row in zip(detections.semantic_logits_PHW, rows, strict=True):
+        target = targets[row]
+        if not target.is_exhaustive or not len(target.boxes_xyxy_M4):
+            continue
+        truth = target.masks_MHW.to(logits_HW.device).bool().any(0)[None].float()
+        logits = _resize(logits_HW[None].float(), truth.shape[-2:])
+        focal = focal_loss(logits, truth, weights.semantic_alpha, weights.gamma).mean()
+        loss = loss + weights.semantic_focal * focal + weights.semantic_dice * dice_loss(logits, truth).sum()
+    return loss / max(1, drawn.whole)
 
 
 def focal_loss(logits: torch.Tensor, targets: torch.Tensor, alpha: float = 0.25, gamma: float = 2.0) -> torch.Tensor:

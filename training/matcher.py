@@ -24,6 +24,15 @@ class MatchCosts:
     gamma: float = 2.0
 
 
+@dataclass(frozen=True)
+class ManyCosts:
+    """SAM 3's BinaryOneToManyMatcher: the value of a query for an object is alpha x its score + (1 - alpha) x IoU."""
+
+    alpha: float = 0.3
+    threshold: float = 0.4
+    best: int = 4
+
+
 @torch.no_grad()
 def match(
     query_logits_PQ: torch.Tensor,
@@ -52,6 +61,27 @@ def match(
                 torch.as_tensor(objects, dtype=torch.long, device=device),
             )
         )
+    return pairs
+
+
+@torch.no_grad()
+def match_many(
+    query_logits_PQ: torch.Tensor,
+    boxes_xyxy_PQ4: torch.Tensor,
+    target_boxes: Sequence[torch.Tensor],
+    costs: ManyCosts | None = None,
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """As match(), but several queries may answer for one object: those of its best that are good enough."""
+    costs = costs or ManyCosts()
+    pairs = []
+    for logits_Q, boxes_Q4, truth_M4 in zip(query_logits_PQ, boxes_xyxy_PQ4, target_boxes, strict=True):
+        iou_QM = box_iou_and_union(boxes_Q4.float()[:, None], truth_M4.float()[None])[0]
+        value_QM = costs.alpha * logits_Q.float().sigmoid()[:, None] + (1 - costs.alpha) * iou_QM
+        good_QM = value_QM > costs.threshold
+        if len(truth_M4):
+            good_QM &= value_QM > torch.quantile(value_QM, max(0.0, 1 - costs.best / len(logits_Q)), dim=0)
+        queries, objects = good_QM.nonzero(as_tuple=True)
+        pairs.append((queries, objects))
     return pairs
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+from mlbackend.model.checkpoint import WeightsError
 from toolbox.files import folder_written_whole, write_json
 from training import report
 from training.config import Config
 from training.dataset import Snapshot, Split
-from training.errors import Refused
+from training.errors import Refused, TrainingError
 from training.evaluate import Evaluation, evaluate_model
 from training.events import Events
 from training.features import FeatureStore
@@ -21,6 +23,8 @@ from training.launch import StopRequest
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
 from training.trainer import Trainer
 
+log = logging.getLogger(__name__)
+
 
 def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
     """DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path."""
@@ -29,12 +33,13 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
     model = load_model(config.base_model, device=choose_device(config.device))
     trainer = Trainer(config, model, out, events, stop)
     trainer.run()
-    weights_hash = save_model(trainer, out / "model")
+    weights_hash = _save_or_say_why(trainer, out / "model")
     best = next(row for row in trainer.progress.validations if row["step"] == trainer.progress.best_step)
     manifest = {
         "model": str((out / "model").resolve()),
         "weights_hash": weights_hash,
         "backbone_hash": model.backbone_hash,
+        "prompt_has_cls": model.network.prompt_has_cls,
         "snapshot_hash": trainer.snapshot_hash,
         "metrics": {"val": best, "validations": trainer.progress.validations, "best_step": trainer.progress.best_step},
         "pairs": trainer.material.counts(),
@@ -44,6 +49,14 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
         "device": str(model.device),
     }
     return _write(out / "manifest.json", manifest)
+
+
+def _save_or_say_why(trainer: Trainer, folder: Path) -> str:
+    """The base's foreign weights are copied now, from its folder: hours after it was loaded."""
+    try:
+        return save_model(trainer, folder)
+    except WeightsError as error:
+        raise TrainingError("lost_base", f"Training is done, the model is not written: {error}.") from error
 
 
 def save_model(trainer: Trainer, folder: Path) -> str:
@@ -82,7 +95,7 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
             "only be judged where every instance is known. Have some completed, then freeze again.",
         )
     judge = Judge(config, out, split, events, stop)
-    model, evaluation = judge.evaluate(config.model)
+    model, evaluation = judge.evaluate(config.model, prompt=config.prompt)
     summary = evaluation.summary()
     _write(out / "predictions.json", evaluation.coco_results())
     _write(out / "pairs.json", evaluation.pair_rows())
@@ -95,13 +108,32 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
         "raw": evaluation.result.raw,
         "model": str(Path(config.model).resolve()),
         "weights_hash": model.network.weights_hash(),
+        "prompt_has_cls": model.network.prompt_has_cls,
         "split": config.split,
         "pairs": len(evaluation.result.pairs),
         "left_out_not_exhaustive": split.left_out_not_exhaustive,
         "config": config.plain(),
         "seconds": round(time.monotonic() - began, 1),
     }
+    if config.prompt == "both":
+        manifest["prompts"] = _both_ways(judge, config.model, model.network.prompt_has_cls, evaluation, events)
     return _write(out / "manifest.json", manifest)
+
+
+def _both_ways(judge: Judge, folder: str, own: bool, evaluation: Evaluation, events: Events) -> dict[str, Any]:
+    """CGF1 of the same model asked with the CLS token and without, in the manifest, as events and in the log."""
+    other = judge.evaluate(folder, prompt="without_cls" if own else "with_cls")[1]
+    answer = {}
+    for name, judged in (("with_cls", evaluation if own else other), ("without_cls", other if own else evaluation)):
+        figures = {key: judged.figures[key] for key in ("cgf1", "pmf1", "il_mcc", "il_fpr")}
+        answer[name] = {**figures, "own": (name == "with_cls") is own}
+        events("prompt", prompt=name, **answer[name])
+        log.info("%-11s CGF1 %5.1f (pmF1 %.1f, IL_MCC %.3f)", name, *_points(figures))
+    return answer
+
+
+def _points(figures: dict[str, float]) -> tuple[float, float, float]:
+    return 100 * figures["cgf1"], 100 * figures["pmf1"], figures["il_mcc"]
 
 
 def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
@@ -147,15 +179,17 @@ class Judge:
     def __init__(self, config: Config, out: Path, split: Split, events: Events, stop: StopRequest) -> None:
         self._config, self._out, self._split, self._events, self._stop = config, out, split, events, stop
         self._device = choose_device(config.device)
-        self._known: dict[str, tuple[Model, Evaluation]] = {}
+        self._known: dict[tuple[str, bool], tuple[Model, Evaluation]] = {}
 
-    def evaluate(self, folder: str) -> tuple[Model, Evaluation]:
+    def evaluate(self, folder: str, *, prompt: str = "as_model") -> tuple[Model, Evaluation]:
         self._stop.check()
         model = load_model(folder, device=self._device)
-        weights = model.network.weights_hash()
-        if weights not in self._known:
-            self._known[weights] = model, self._evaluate(model)
-        return self._known[weights]
+        if prompt in ("with_cls", "without_cls"):
+            model.network.prompt_has_cls = prompt == "with_cls"
+        key = model.network.weights_hash(), model.network.prompt_has_cls
+        if key not in self._known:
+            self._known[key] = model, self._evaluate(model)
+        return self._known[key]
 
     def _evaluate(self, model: Model) -> Evaluation:
         config = self._config

@@ -113,7 +113,7 @@ class Trainer:
             earlier_caution=self._earlier_caution(),
         )
         self.average.begin()
-        self.weights = LossWeights(positive_weight=config.positive_weight, presence_smoothing=config.presence_smoothing)
+        self.weights = LossWeights.of(config)
         self.targets = Targets(model.network.grid_size)
         self.sampler = Sampler(
             self.train_pairs,
@@ -250,7 +250,13 @@ class Trainer:
         texts = self.model.texts(phrases)
         rows = torch.tensor([phrases.index(pair.phrase) for pair in batch.pairs], device=self.model.device)
         return detect_pairs(
-            self.model, self.features, batch.pairs, texts.rows(rows), mirrored=batch.mirrored, mask_rows=mask_rows
+            self.model,
+            self.features,
+            batch.pairs,
+            texts.rows(rows),
+            mirrored=batch.mirrored,
+            mask_rows=mask_rows,
+            one_to_many=self.config.one_to_many,
         )
 
     def _report_loss(self, losses: dict[str, float], rate: float) -> None:

@@ -76,6 +76,30 @@ def run_lengths(counts: str) -> np.ndarray:
         raise MaskError("The mask's counts are not compressed COCO RLE.") from None
 
 
+def mask_cropped(rle: Rle) -> tuple[np.ndarray, int, int]:
+    """A stored mask within its own box, (h, w) bool, and the box's left and upper end. The rest is never unpacked."""
+    height = rle["size"][0]
+    x0, y0, x1, y1 = rle_box_xyxy(rle)
+    ends = np.clip(np.cumsum(run_lengths(rle["counts"])), x0 * height, x1 * height)
+    lengths = np.diff(ends, prepend=x0 * height)
+    columns = np.repeat(np.arange(lengths.size) % 2 > 0, lengths).reshape(x1 - x0, height)
+    return columns.T[y0:y1], x0, y0
+
+
+def encode_crop(crop_HW: np.ndarray, *, x0: int, y0: int, height_px: int, width_px: int) -> Rle:
+    """A mask of which only this part, whose first corner is (x0, y0), may hold pixels; what is outside is cut off."""
+    left, top = max(-x0, 0), max(-y0, 0)
+    within = crop_HW[top : max(height_px - y0, 0), left : max(width_px - x0, 0)]
+    columns = np.zeros((within.shape[1], height_px), dtype=bool)
+    columns[:, y0 + top : y0 + top + within.shape[0]] = within.T
+    turns = np.flatnonzero(np.diff(columns.ravel(), prepend=False, append=False)) + (x0 + left) * height_px
+    runs = np.diff(turns, prepend=0, append=height_px * width_px)
+    if len(runs) > 1 and runs[-1] == 0:  # it reaches the last pixel
+        runs = runs[:-1]
+    packed = coco.frPyObjects({"size": [height_px, width_px], "counts": runs.tolist()}, height_px, width_px)
+    return {"size": [height_px, width_px], "counts": packed["counts"].decode("ascii")}
+
+
 def rle_to_wire(rle: Rle) -> WireMask:
     """Crop a stored mask to its own box. Only runs are moved: a mask costs what its border does, not what it covers."""
     height, width = rle["size"]
@@ -113,7 +137,8 @@ def polygons_to_rle(polygons: Any, *, height_px: int, width_px: int) -> Rle:
         raise MaskError("A polygon mask must be a list of at least one polygon.")
     outlines = [polygon_clipped(_points(polygon), height_px=height_px, width_px=width_px) for polygon in polygons]
     outlines = [points for points in outlines if len(points) >= 3]
-    if sum(_outline_px(points) for points in outlines) > MAX_OUTLINE_PX:
+    longest_px = max(height_px, width_px) * sum(len(points) for points in outlines)  # no edge leaves the image
+    if longest_px > MAX_OUTLINE_PX and sum(_outline_px(points) for points in outlines) > MAX_OUTLINE_PX:
         raise MaskError(f"The polygon's outline is longer than {MAX_OUTLINE_PX} px; simplify it.")
     if not outlines:
         return encode_mask(np.zeros((height_px, width_px), dtype=np.uint8))
@@ -123,6 +148,8 @@ def polygons_to_rle(polygons: Any, *, height_px: int, width_px: int) -> Rle:
 
 def polygon_clipped(points_N2: np.ndarray, *, height_px: int, width_px: int) -> np.ndarray:
     """Cut a polygon at the image's four edges, one edge after the other (Sutherland and Hodgman, 1974)."""
+    if points_N2.min() >= 0 and (points_N2.max(axis=0) <= (width_px, height_px)).all():
+        return points_N2
     points = np.clip(points_N2, -FAR_PX, FAR_PX)
     for axis, limit, sign in ((0, 0.0, 1.0), (0, float(width_px), -1.0), (1, 0.0, 1.0), (1, float(height_px), -1.0)):
         depth = sign * (points[:, axis] - limit)

@@ -16,6 +16,14 @@ def plain_name(name: str) -> str:
     return " ".join(name.replace("_", " ").replace("-", " ").split()).casefold()
 
 
+def plain_singular(plain: str) -> str:
+    """Good enough to propose: fuse neutrals and fuse neutral, boxes and box, flies and fly."""
+    for ending, other in (("ies", "y"), ("ses", "s"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("s", "")):
+        if plain.endswith(ending) and len(plain) > len(ending) + 2 and not plain.endswith("ss"):
+            return plain.removesuffix(ending) + other
+    return plain
+
+
 def concepts_by_name(*, project: Project) -> dict[str, Concept]:
     """Concepts that are looked for, by their plain names and synonyms."""
     return {plain_name(word): row for row in concepts_active(project=project) for word in (*row.synonyms, row.name)}

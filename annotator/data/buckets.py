@@ -96,14 +96,17 @@ class ObjectStream:
 
 
 class BucketSource:
-    """What lies below a place, as a source of images (annotator/data/sources.py)."""
+    """What lies below a place, as a source of images (annotator/data/sources.py).
 
-    def __init__(self, url: str) -> None:
+    `may_be_empty`: a place that is watched may still be waiting for its first image; to an import it is a misspelling.
+    """
+
+    def __init__(self, url: str, *, may_be_empty: bool = False) -> None:
         self._place = place_named(url)
         start = len(self._place.prefix)
         self.problems: list[Problem] = []
         self.names = [key[start:] for key in keys_listed(self._place)]
-        if not self.names:
+        if not self.names and not may_be_empty:
             raise ImportRefusedError(f"There is nothing in {self._place}; check the bucket and the prefix.")
 
     def open(self, name: str) -> ObjectStream:

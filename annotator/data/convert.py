@@ -22,6 +22,7 @@ from toolbox.pixels import FORMATS, size_upright
 from .export_layouts import LAYOUTS
 from .export_pictures import upright_bytes
 from .formats.documents import Document, Size
+from .formats.negatives import OFFERED_LIST, Negatives
 from .formats.records import Category, ImageRecord, Problem, UniqueNames
 from .import_documents import Gathered, Word, documents_gathered
 from .sources import ImportSource, source_opened
@@ -214,7 +215,8 @@ def _gathered(source: ImportSource, wish: Wish) -> tuple[Gathered, Report]:
     if wish.only:
         gathered = _only(gathered, wish.only)
     report.refused = [Problem(one.where, one.why) for one in gathered.refused]
-    report.problems = [*source.problems, *gathered.problems]
+    unsaid = [Problem(one.where, OFFERED_LIST) for one in gathered.lists]
+    report.problems = [*source.problems, *gathered.problems, *unsaid]
     report.documents = [_described(document) for document in gathered.documents]
     return gathered, report
 
@@ -231,6 +233,8 @@ def _only(gathered: Gathered, wanted: str) -> Gathered:
 
 def _described(document: Document) -> dict[str, Any]:
     classes = {one.name: document.counts.get(one.name, 0) for one in document.categories}
+    if isinstance(document, Negatives):
+        classes = {f"no {name}": count for name, count in document.statements.items()}
     return {"where": document.where, "format": document.format, "images": len(document.images), "classes": classes}
 
 

@@ -71,7 +71,7 @@ class Decoder:
     @staticmethod
     def _answer(child: subprocess.Popen) -> bytes:
         assert child.stdout is not None
-        with selectors.DefaultSelector() as selector:
+        with selectors.PollSelector() as selector:  # of the few, the one that needs no handle of its own
             selector.register(child.stdout, selectors.EVENT_READ)
             return child.stdout.readline() if selector.select(PROBE_SECONDS) else b""
 

@@ -129,6 +129,16 @@ class SettledThen:
             yield from json_rows(snapshot_folder(self._snapshot) / f"{split}.json", "images")
 
 
+def settled_of(*, project: Project, snapshot: int | None) -> SettledNow | SettledThen:
+    """What is settled now, or in the snapshot of this number."""
+    if snapshot is None:
+        return SettledNow(project, with_retired=False)
+    found = project.snapshots.filter(number=snapshot).first()
+    if found is None:
+        raise RoostError(f"There is no snapshot {snapshot} here.", fields={"snapshot": ["Unknown."]})
+    return SettledThen(found)
+
+
 def concepts_asked(project: Project, *, with_retired: bool, concepts: Sequence[str] = ()) -> QuerySet[Concept]:
     """Never one that became another, whose truth is there. RoostError for a name that is none."""
     known = project.concepts.filter(merged_into=None) if with_retired else concepts_active(project=project)

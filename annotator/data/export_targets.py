@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import shutil
 import tempfile
 import time
@@ -17,7 +18,9 @@ from annotator.common.errors import RoostError
 from annotator.jobs.downloads import download_written
 from toolbox.files import folder_written_whole
 
-from .buckets import Place, is_bucket, keys_listed, object_put, place_named
+from .buckets import BucketError, Place, is_bucket, keys_listed, object_delete, object_put, place_named
+
+log = logging.getLogger(__name__)
 
 MANIFEST = "manifest.json"
 
@@ -64,9 +67,14 @@ class Target:
 
 @contextmanager
 def target_opened(where: str, *, download: str, job: int) -> Iterator[Target]:
-    """`where`: a folder, `s3://bucket/prefix`, or empty for the zip `download`. Folders and zips: all or none."""
+    """`where`: a folder, `s3://bucket/prefix`, or empty for the zip `download`. All or none, as far as buckets can."""
     if is_bucket(where):
-        yield Target(_Bucket(place_named(where)))
+        bucket = _Bucket(place_named(where))
+        try:
+            yield Target(bucket)
+        except BaseException:
+            bucket.take_back()
+            raise
     elif where:
         folder = Path(where)
         _check_folder(folder, job)
@@ -135,10 +143,11 @@ class _Folder:
 
 
 class _Bucket:
-    """The manifest comes last: what has none is not whole."""
+    """Each object is there whole or not at all, and the manifest comes last: an export that has none is not whole."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
+        self._written: list[str] = []
 
     def put(self, path: str, pieces: Iterator[bytes], deflate: bool) -> None:
         settings.EXPORTS_DIR.mkdir(parents=True, exist_ok=True)
@@ -148,4 +157,14 @@ class _Bucket:
             self.copy(path, Path(file.name))
 
     def copy(self, path: str, file: Path) -> None:
-        object_put(self._place, self._place.prefix + path, file)
+        key = self._place.prefix + path
+        object_put(self._place, key, file)
+        self._written.append(key)
+
+    def take_back(self) -> None:
+        """What a failed export wrote; a bucket that forbids it, or is away, keeps it, and no manifest."""
+        try:
+            for key in reversed(self._written):
+                object_delete(self._place, key)
+        except BucketError:
+            log.warning("Objects of an export that failed stay in %s.", self._place, exc_info=True)

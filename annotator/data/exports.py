@@ -34,6 +34,7 @@ FORMATS = tuple(LAYOUTS)
 MASKS, BOXES = ("rle", "polygon"), ("norm", "px")
 REPORTED = 50
 IMAGES_A_WORD = 20
+GONE = "The file of {} is gone; bring it back from a backup, or import it again. Or export without images."
 OPEN = "Nobody settled {} in it, and whoever reads this format takes what is not there for background."
 INCOMPLETE = "Not every object of {} is outlined, which this format can't tell."
 
@@ -227,7 +228,10 @@ class _Export:
         return ""
 
     def _picture(self, row: Row) -> None:
-        file = image_file(row.sha256)
+        try:
+            file = image_file(row.sha256)
+        except FileNotFoundError:
+            raise RoostError(GONE.format(row.record.name)) from None
         upright = upright_bytes(file)
         path = self._writer.picture_path(row)
         if upright is not None:

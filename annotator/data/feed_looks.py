@@ -85,7 +85,7 @@ def _note(feed: Feed) -> int:
     known = {key: (mark, state) for key, mark, state in feed.files.values_list("key", "mark", "state")}
     others = 0
     params = {"path": feed.place, "named_by_person": feed.named_by_person}
-    with source_of_job(params) as source:
+    with source_of_job(params, may_be_empty=True) as source:
         named = [name for name in source.names if name.lower().endswith(IMAGE_ENDINGS) and _can_be_kept(name)]
         others = len(source.names) - len(named) + len(source.problems)
         for some in batched(_news(feed, named, known), ROWS_A_COMMIT):

@@ -16,6 +16,7 @@ from urllib.parse import unquote, unquote_plus, urlsplit
 from annotator.common.errors import ImportRefusedError
 
 SHOWN_NAMES = 3
+NO_SUCH_FILE = "No such file is in the export."
 BESIDE = 1_000  # a match beside the document outweighs any number of equal folders
 LAST = chr(0x10FFFF)
 SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)  # two letters and more: `C:` is a disk
@@ -103,11 +104,7 @@ class FileLookup:
             if len(paths) == 1:
                 return _Match(self._paths[paths[0]], strength, claim)
             unclear = unclear or paths
-        raise (
-            _several([self._paths[path] for path in unclear])
-            if unclear
-            else FileUnclearError("No such file is in the export.")
-        )
+        raise (_several([self._paths[path] for path in unclear]) if unclear else FileUnclearError(NO_SUCH_FILE))
 
     def _beside(self, path: str) -> list[str]:
         if path in self._paths:

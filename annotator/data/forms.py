@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 
-from annotator.common.forms import PlainForm
+from annotator.common.forms import PlainForm, names_in
 from annotator.models import Image, Project
 
 from .splits import DEFAULT, OFFERED
@@ -22,9 +22,12 @@ class ManyFilesInput(forms.ClearableFileInput):
 
 
 class ManyFilesField(forms.FileField):
-    """One or more files; cleans to a list."""
+    """One or more files; cleans to a list. An empty one among them is the import's to refuse: it tells which."""
 
     widget = ManyFilesInput
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(allow_empty_file=True, **more)
 
     def clean(self, data: Any, initial: Any = None) -> list:
         files = data if isinstance(data, list | tuple) else [data] if data else []
@@ -70,7 +73,7 @@ class ImportForm(PlainForm):
     kind = forms.ChoiceField(choices=KINDS, label="What it is", widget=forms.RadioSelect, initial="auto")
     files = ManyFilesField(
         label="Files",
-        widget=ManyFilesInput(attrs={"accept": ".zip,.json,.xml,.txt,.yaml,image/*"}),
+        widget=ManyFilesInput(attrs={"accept": ".zip,.json,.xml,.txt,.csv,.yaml,image/*"}),
         required=False,
         help_text="One zip, or pictures (JPEG, PNG, WEBP, BMP, TIFF) and annotation files. Annotations may be for "
         "pictures that are here already. The same picture twice is kept once.",
@@ -122,9 +125,21 @@ class ImportForm(PlainForm):
         help_text="Either way the queue asks a person: neither a box nor a mask that nobody looked at is the truth.",
     )
 
+    negative_of = forms.CharField(
+        max_length=2000,
+        required=False,
+        label="None of these pictures shows",
+        widget=forms.TextInput(attrs={"placeholder": "nothing vouched for", "list": "concepts-known"}),
+        help_text="Verified negatives: concepts, separated by commas, that you vouch are in none of them. Of a list of "
+        "pictures (a name a line, or CSV with file_name and concept): in none that it names.",
+    )
+
     def __init__(self, *args: Any, opened: Sequence[str] = (), **more: Any) -> None:
         super().__init__(*args, **more)
         self.fields["place"].prepare(opened)
+
+    def clean_negative_of(self) -> list[str]:
+        return names_in(self.cleaned_data["negative_of"])
 
     def clean(self) -> dict[str, Any]:
         data = super().clean() or self.cleaned_data

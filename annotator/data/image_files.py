@@ -32,9 +32,13 @@ def image_file(sha256: str) -> Path:
 
 def incoming_path() -> Path:
     """Not beside its place, as everything else is written: the place is the hash, and that is known at the end."""
+    return incoming_folder() / uuid.uuid4().hex
+
+
+def incoming_folder() -> Path:
     folder = settings.IMAGES_DIR / "incoming"
     folder.mkdir(parents=True, exist_ok=True)
-    return folder / uuid.uuid4().hex
+    return folder
 
 
 def bucket_object(sha256: str) -> tuple[buckets.Place, str]:

@@ -8,10 +8,11 @@ import errno
 import hashlib
 import os
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+import uuid
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -21,13 +22,13 @@ from django.db import transaction
 
 from annotator.common.active import concepts_active
 from annotator.common.errors import ImportRefusedError, RoostError
-from annotator.models import Image, Pair, Project
+from annotator.models import Image, Job, Pair, Project
 from toolbox.files import all_moved_into_place
 from toolbox.pixels import FORMATS, is_like_image
 
 from . import buckets
 from .decoders import decoders
-from .image_files import CHUNK_BYTES, bucket_object, image_path, incoming_path
+from .image_files import CHUNK_BYTES, bucket_object, image_path, incoming_folder, incoming_path
 from .image_restore import images_restore
 from .scenes import Newcomer, scene_index
 from .split_plan import Placed, SplitPlan
@@ -83,16 +84,38 @@ def image_files_store(
     announce: Announce = lambda sha256: None,
     on_read: Callable[[int], object] = lambda done: None,
 ) -> list[StoredFile | ImportRefusedError]:
-    """Many files at once, in their order: each stored, or why not. Call it with what one commit of rows will hold.
+    """Many files at once, in their order: each stored, or why not; `on_read` may raise: then none of them is stored."""
+    return next(image_batches_store(batches=[openers], announce=announce, on_read=on_read))
 
-    While one file is copied, those before it are decoded by several children; the disk is asked once, at the end, to
-    hold them all. `on_read` is told how many were read so far, and may raise to stop: then none of them is stored.
+
+def image_batches_store(
+    *,
+    batches: Iterable[Sequence[Callable[[], AbstractContextManager[Readable]]]],
+    announce: Announce = lambda sha256: None,
+    on_read: Callable[[int], object] = lambda done: None,
+) -> Generator[list[StoredFile | ImportRefusedError], None, None]:
+    """Batch after batch, in their order: each file stored, or why not. A batch is what one commit of rows will hold.
+
+    While one file is copied, those before it are decoded by several children; the disk is asked to hold all of a batch.
+    One batch is read ahead, so that the children have work while the caller writes rows. `on_read` is told how many
+    were read so far, and may raise to stop: then what was not yielded is not stored. Close it when you stop early.
     """
-    with _room_told(), _Intake(announce) as intake:
-        for done, opener in enumerate(openers, 1):
-            intake.take_or_refuse(opener)
-            on_read(done)
-        return intake.settled()
+    done = 0
+    with _room_told(), ExitStack() as ahead:
+        before: _Intake | None = None
+        for openers in batches:
+            with ExitStack() as now:
+                intake = now.enter_context(_Intake(announce))
+                for opener in openers:
+                    intake.take_or_refuse(opener)
+                    on_read(done := done + 1)
+                if before:
+                    yield before.settled()
+                    ahead.close()
+                before = intake
+                ahead.push(now.pop_all())
+        if before:
+            yield before.settled()
 
 
 class _Intake:
@@ -102,6 +125,7 @@ class _Intake:
         self._announce = announce
         self._entries: list[_Entry | ImportRefusedError] = []
         self._incoming: list[Path] = []
+        self._folder = incoming_folder()
 
     def __enter__(self) -> Self:
         return self
@@ -112,7 +136,7 @@ class _Intake:
             path.unlink(missing_ok=True)
 
     def take(self, opener: Callable[[], AbstractContextManager[Readable]]) -> None:
-        incoming = incoming_path()
+        incoming = self._folder / uuid.uuid4().hex
         self._incoming.append(incoming)
         try:
             with opener() as stream:
@@ -140,8 +164,9 @@ class _Intake:
                 refused[n] = ImportRefusedError(found["refused"])
         good = {entry.sha256: entry for n, entry in reversed(entries.items()) if n not in refused}
         new = _put_in_place({sha256: entry.incoming for sha256, entry in good.items()}, self._announce)
+        firsts = {good[sha256] for sha256 in new}
         return [
-            refused[n] if n in refused else entries[n].stored(is_new=entries[n] in _firsts(good, new))
+            refused[n] if n in refused else entries[n].stored(is_new=entries[n] in firsts)
             for n in range(len(self._entries))
         ]
 
@@ -173,10 +198,6 @@ def _room_told() -> Iterator[None]:
         if error.errno in NO_ROOM:
             raise DiskFullError(f"There is no room left in {settings.VAR_DIR}; free some, then start again.") from error
         raise
-
-
-def _firsts(good: dict[str, _Entry], new: set[str]) -> set[_Entry]:
-    return {good[sha256] for sha256 in new}
 
 
 def _put_in_place(files: dict[str, Path], announce: Announce) -> set[str]:
@@ -239,6 +260,7 @@ class NewImage:
     """A stored file that is to become a project's image; no split: decided for its scene (split_plan.py).
 
     `strata`: what is known to be on it (split_plan.strata_of), so that every split gets its share of that.
+    `settled`: the columns of its pairs that are settled from the start, by concept; `job`: the import that brings it.
     """
 
     stored: StoredFile
@@ -246,13 +268,15 @@ class NewImage:
     source: str = ""
     split: str | None = None
     strata: tuple[str, ...] = ()
+    settled: Mapping[int, Mapping[str, Any]] = field(default_factory=dict)
+    job: Job | None = None
 
 
 @transaction.atomic
 def image_rows_add(
     *, project: Project, images: Sequence[NewImage], plan: SplitPlan | None = None
 ) -> dict[str, tuple[Image, bool]]:
-    """Rows for stored files, and an unseen pair for each of the project's concepts: {sha256: (row, is new here)}.
+    """Rows for stored files, and a pair for each of the project's concepts: {sha256: (row, is new here)}.
 
     `plan`: the import's, where one adds image after image.
     """
@@ -264,7 +288,11 @@ def image_rows_add(
     places = (plan or SplitPlan(project=project)).place([_newcomer(new) for new in fresh.values()]) if fresh else {}
     created = Image.objects.bulk_create([_row(project, new, places[sha256]) for sha256, new in fresh.items()])
     concepts = list(concepts_active(project=project).values_list("pk", flat=True))
-    pairs = [Pair(project=project, image=row, concept_id=concept) for row in created for concept in concepts]
+    pairs = [
+        Pair(project=project, image=row, concept_id=concept, **fresh[row.sha256].settled.get(concept, {}))
+        for row in created
+        for concept in concepts
+    ]
     Pair.objects.bulk_create(pairs)
     return {**{sha: (row, False) for sha, row in known.items()}, **{row.sha256: (row, True) for row in created}}
 
@@ -288,6 +316,7 @@ def _row(project: Project, new: NewImage, place: Placed) -> Image:
         source=_source(new),
         look=new.stored.look,
         captured_at=new.stored.captured_at,
+        added_by_import=new.job,
         scene=place.scene,
         split=place.split,
     )

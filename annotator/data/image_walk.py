@@ -17,7 +17,7 @@ from annotator.models import Image, Project
 
 from .image_filter import ImageFilter, days_spanned, images_matching, ordered_sides
 
-SECONDS = 0.08
+SECONDS = 0.06
 FIRST_STRETCH, LONGEST_STRETCH = 1000, 40_000
 STRETCH_SECONDS = 0.02
 # So many of a side's next images are read at once.

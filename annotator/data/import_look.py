@@ -3,38 +3,29 @@
 Nothing is stored but sample pictures for the page; sizes are the documents' own, or the picture's where they give none.
 """
 
-import shutil
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from django.conf import settings
-from PIL import Image as Pixels
 
-from annotator.common.errors import ImportRefusedError
-from annotator.common.masks import decode_rle
 from annotator.concepts.selectors import concepts_by_name, plain_name
 from annotator.jobs.services import JobContext
-from annotator.models import Concept, Job
-from toolbox.pixels import pixels_read
+from annotator.models import Concept, Image, Job
 
-from .decoders import decoders
 from .formats.documents import Document, Size
+from .formats.negatives import Negatives
 from .formats.records import ImageRecord, Problem
-from .image_files import incoming_path
-from .image_store import stream_copied
-from .import_documents import Word
+from .import_documents import Gathered, Word, names_elsewhere
 from .import_files import files_gathered
+from .import_negatives import NegativeWishes, Offer, negatives_of
 from .import_report import Tally
-from .import_truth import LEAVE_OUT
+from .import_truth import LEAVE_OUT, concept_alike, images_known
+from .look_negatives import NegativesTold
+from .look_samples import Probed, Samples, picture_probed
 from .sources import ImportSource
-from .verdicts import ONLY_BOXES, UNDECIDED, Classes, Mention, Verdict, Vouch, below_of, verdicts_of
-
-SAMPLES, SAMPLE_SIDE_PX = 8, 480
-TINTS = ((230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (213, 94, 0), (204, 121, 167))
+from .verdicts import ONLY_BOXES, UNDECIDED, Classes, Mention, Verdict, Vouch, below_of, disputed_words, verdicts_of
 
 
 def samples_folder(job: Job) -> Path:
@@ -45,18 +36,27 @@ def import_look(context: JobContext, source: ImportSource) -> dict[str, Any]:
     """The report of a dry run: `documents`, `classes`, `counts` of pairs by what would become of them, `samples`."""
     tally = Tally()
     tally.add_problems(source.problems)
-    gathered, files = files_gathered(source, context.job.params["kind"])
+    wishes = NegativeWishes.of(context.job.params)
+    gathered, files, offers = files_gathered(source, context.job.params["kind"], wishes)
     tally.add_problems(gathered.problems)
-    tally.add_problems(Problem(word.listed.file_name, word.why) for word in gathered.elsewhere)
+    here = images_known(project=context.job.project, documents=names_elsewhere(gathered))
+    lost = [word for word in gathered.elsewhere if word.listed.file_name not in here]
+    tally.add_problems(Problem(word.listed.file_name, word.why) for word in lost)
     rows = classes_proposed(gathered.documents, context.job)
-    counts, samples = _Look(context, source, gathered.documents, rows).over(files, gathered.words, tally)
+    look = _Look(context, source, gathered.documents, rows)
+    look.over(files, gathered.words, tally)
+    look.over_known(gathered.elsewhere, here, tally)
+    samples = look.finished(offers, tally)
     return {
         "look": True,
         "documents": [_document(one) for one in gathered.documents],
         "classes": rows,
         "pictures": len(files),
+        "pictures_known": len({image.pk for image in here.values()}),
+        "negatives": negatives_shown(gathered),
+        "offers": [offer_shown(one, context.job) for one in offers],
         "pictures_without_word": len([file for file in files if file not in gathered.words]),
-        "counts": counts,
+        "counts": dict(look.counts),
         "samples": samples,
         **{key: value for key, value in tally.as_report().items() if "problem" in key},
     }
@@ -68,7 +68,25 @@ def classes_proposed(documents: Sequence[Document], job: Job) -> list[dict[str, 
     known = concepts_by_name(project=job.project)
     counts: Counter[str] = sum((document.counts for document in documents), Counter())
     names = dict.fromkeys(one.name for document in documents for one in document.categories)
-    return [{"name": name, "count": counts[name], **_matched(name, known, decided, create)} for name in names]
+    said = sum((one.statements for one in documents if isinstance(one, Negatives)), Counter[str]())
+    shown = {name: {"name": name, "count": counts[name], "negatives": said[name]} for name in names}
+    return [{**shown[name], **_matched(name, known, decided, create)} for name in names]
+
+
+def negatives_shown(gathered: Gathered) -> list[dict[str, Any]]:
+    """What is vouched for or stated: where, of which class, and for how many pictures."""
+    said = [(one.where, name, count) for one in negatives_of(gathered) for name, count in one.statements.items()]
+    return [{"where": where, "class": name, "pictures": count} for where, name, count in said]
+
+
+def offer_shown(offer: Offer, job: Job) -> dict[str, Any]:
+    """`concept`: the one that its name means, as far as there is one; `how` as in classes_proposed."""
+    known, create = concepts_by_name(project=job.project), job.params["create_concepts"]
+    only = next(iter(known.values())).name if len({one.pk for one in known.values()}) == 1 else ""
+    told = offer.concept or ("" if offer.concepts else only)
+    found = _matched(told, known, {}, create) if told else {"concept": "", "how": "undecided"}
+    shown = {"where": offer.where, "kind": offer.kind, "pictures": len(offer.pictures), "name": offer.concept}
+    return {**shown, "concepts": list(offer.concepts), **found}
 
 
 def _matched(name: str, known: Mapping[str, Concept], decided: Mapping[str, str], create: bool) -> dict[str, str]:
@@ -77,17 +95,9 @@ def _matched(name: str, known: Mapping[str, Concept], decided: Mapping[str, str]
     concept = known.get(plain_name(name))
     if concept:
         return {"concept": concept.name, "how": "concept" if plain_name(name) == concept.name else "synonym"}
-    if alike := next((one for plain, one in known.items() if _singular(plain) == _singular(plain_name(name))), None):
+    if alike := concept_alike(name, known):
         return {"concept": alike.name, "how": "alike"}
     return {"concept": plain_name(name) if create else "", "how": "new" if create else "undecided"}
-
-
-def _singular(plain: str) -> str:
-    """Good enough to propose: fuse neutrals and fuse neutral, boxes and box, flies and fly."""
-    for ending, other in (("ies", "y"), ("ses", "s"), ("xes", "x"), ("ches", "ch"), ("shes", "sh"), ("s", "")):
-        if plain.endswith(ending) and len(plain) > len(ending) + 2 and not plain.endswith("ss"):
-            return plain.removesuffix(ending) + other
-    return plain
 
 
 def look_classes(rows: Sequence[Mapping[str, Any]], documents: Sequence[Document]) -> Classes[str]:
@@ -111,31 +121,55 @@ class _Look:
         self._classes = look_classes(rows, documents)
         self._vouch = Vouch(params.get("complete", False), params["exhaustive"])
         self._judges = {id(one): frozenset(category.name for category in one.categories) for one in documents}
+        self._samples = Samples(source, samples_folder(context.job))
+        self._told = NegativesTold(context.job.project)
+        self.counts = Counter(present=0, instances=0, not_exhaustive=0, absent=0, withheld=0, boxes=0, left_open=0)
 
-    def over(
-        self, files: Sequence[str], words: Mapping[str, list[Word]], tally: Tally
-    ) -> tuple[dict[str, int], list[dict[str, Any]]]:
-        counts = Counter(present=0, instances=0, not_exhaustive=0, absent=0, withheld=0, boxes=0, left_open=0)
-        samples: list[dict[str, Any]] = []
-        folder = samples_folder(self._context.job)
-        shutil.rmtree(folder, ignore_errors=True)
+    def over(self, files: Sequence[str], words: Mapping[str, list[Word]], tally: Tally) -> None:
         for number, file in enumerate(files):
             self._context.progress_of(number, len(files), "pictures looked at")
             if file not in words:
                 continue
-            mentions = self._mentions(file, words[file], tally)
-            for verdict in verdicts_of(mentions, self._classes, self._vouch).values():
-                _count(verdict, counts)
-            records = [mention.record for mention in mentions]
-            if len(samples) < SAMPLES and any(record.instances for record in records):
-                samples += self._sample(file, records, folder, len(samples))
-        return dict(counts), samples
+            probed = self._probed(file, words[file])
+            mentions = self._mentions(words[file], probed.size_px, tally)
+            names = self._counted(file, probed.sha256, mentions, tally)
+            self._samples.offer(file, [mention.record for mention in mentions], names)
 
-    def _mentions(self, file: str, words: Sequence[Word], tally: Tally) -> list[Mention]:
+    def over_known(self, words: Sequence[Word], here: Mapping[str, Image], tally: Tally) -> None:
+        """Pictures that the project has and the source has not."""
+        by_image: dict[Image, list[Word]] = defaultdict(list)
+        for word in words:
+            if image := here.get(word.listed.file_name):
+                by_image[image].append(word)
+        for image, said in by_image.items():
+            mentions = self._mentions(said, (image.width, image.height), tally)
+            names = self._counted(image.original_name, image.sha256, mentions, tally)
+            self._samples.offer_known(image, [mention.record for mention in mentions], names)
+
+    def finished(self, offers: Sequence[Offer], tally: Tally) -> list[dict[str, Any]]:
+        """The samples, once the project was asked what it knows of the negatives."""
+        self.counts.update(self._told.known())
+        tally.add_problems(self._told.problems)
+        return self._samples.drawn({offer.where: offer.pictures for offer in offers if offer.kind == "folder"})
+
+    def _counted(self, file: str, sha256: str, mentions: Sequence[Mention], tally: Tally) -> list[str]:
+        """The concepts that this picture would be a negative of."""
+        absent = []
+        for concept, verdict in verdicts_of(mentions, self._classes, self._vouch).items():
+            _count(verdict, self.counts)
+            if verdict.disputed:
+                self.counts["contradicted"] += 1
+                tally.add_problems([Problem(file, disputed_words(concept))])
+            if verdict.truth == "absent":
+                absent.append(concept)
+                self._told.add(file, sha256, concept)
+        return absent
+
+    def _mentions(self, words: Sequence[Word], own: Size | None, tally: Tally) -> list[Mention]:
         mentions = []
         for word in words:
             judges = self._judges[id(word.document)]
-            if size := word.listed.size_px or self._size(file):
+            if size := word.listed.size_px or own:
                 record, problems = word.document.read(word.listed, size)
                 tally.add_problems(problems)
                 if word.in_doubt:
@@ -143,47 +177,10 @@ class _Look:
                 mentions.append(Mention(word.listed, record, judges))
         return mentions
 
-    def _size(self, file: str) -> Size | None:
-        with self._probed(file) as (_, found):
-            return (found["width"], found["height"]) if found else None
-
-    @contextmanager
-    def _probed(self, file: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """A copy of the file, and what the decoding child says of it; nothing where the import would refuse it.
-
-        The import itself says what is wrong with such a file.
-        """
-        incoming = incoming_path()
-        try:
-            with self._source.open(file) as stream:
-                stream_copied(stream, incoming)
-            found = decoders.probe_started(incoming).result()
-        except (ImportRefusedError, KeyError, OSError):
-            found = {"refused": ""}
-        try:
-            yield incoming, {} if "refused" in found else found
-        finally:
-            incoming.unlink(missing_ok=True)
-
-    def _pixels(self, file: str) -> np.ndarray | None:
-        with self._probed(file) as (path, found):
-            return pixels_read(path, max_pixels=settings.MAX_IMAGE_PIXELS) if found else None
-
-    def _sample(self, file: str, records: Sequence[ImageRecord], folder: Path, number: int) -> list[dict[str, Any]]:
-        pixels = self._pixels(file)
-        if pixels is None:
-            return []
-        names = list(dict.fromkeys(one.category for record in records for one in record.instances))
-        shown = pixels.astype(np.float32)
-        for one in (one for record in records for one in record.instances):
-            mask = decode_rle(one.mask)
-            if mask.shape == shown.shape[:2]:
-                shown[mask] = 0.5 * shown[mask] + 0.5 * np.array(TINTS[names.index(one.category) % len(TINTS)])
-        picture = Pixels.fromarray(shown.astype(np.uint8))
-        picture.thumbnail((SAMPLE_SIDE_PX, SAMPLE_SIDE_PX))
-        folder.mkdir(parents=True, exist_ok=True)
-        picture.save(folder / f"{number}.webp", "WEBP", quality=80)
-        return [{"file": file[-200:], "classes": names}]
+    def _probed(self, file: str, words: Sequence[Word]) -> Probed:
+        """Where a word needs more than the documents say: the size, or which bytes a negative is told of."""
+        needed = any(not word.listed.size_px for word in words)
+        return picture_probed(self._source, file) if needed else Probed()
 
 
 def _count(verdict: Verdict, counts: Counter[str]) -> None:

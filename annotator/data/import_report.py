@@ -31,6 +31,8 @@ class Tally:
     truth: TruthOutcome = field(default_factory=TruthOutcome)
     by_split: dict[str, int] = field(default_factory=dict)
     unknown_categories: dict[str, int] = field(default_factory=dict)
+    unknown_negatives: dict[str, int] = field(default_factory=dict)
+    disputed: int = 0
     concepts_made: list[int] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     groups: dict[str, list] = field(default_factory=dict)
@@ -66,6 +68,7 @@ class Tally:
             "pairs_settled": truth.settled,
             "negatives": truth.negatives,
             "negatives_withheld": truth.withheld,
+            "negatives_contradicted": self.disputed + len(truth.contradicted),
             "pairs_not_exhaustive": truth.not_exhaustive,
             "pairs_left_open": truth.left_open,
             "pairs_sketched": truth.sketched,
@@ -75,6 +78,7 @@ class Tally:
             "pairs_differ": truth.differ,
             "by_split": self.by_split,
             "unknown_categories": self.unknown_categories,
+            "unknown_negatives": self.unknown_negatives,
             "concepts_made": self.concepts_made,
             "problem_groups": [{"why": why, "count": count, "files": files} for why, (count, files) in groups],
             "problems": [{"file": one.where[:300], "why": one.why} for one in self.problems],

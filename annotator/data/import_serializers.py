@@ -13,9 +13,10 @@ class Import(serializers.Serializer):
     """`place`: a folder of the server or s3://bucket/prefix that its owner has opened.
 
     What is vouched for: `complete`, that of each class outlined in a picture every object is; `exhaustive`, that
-    besides what is not outlined is not there. `classes`: {class: concept, or "" for none of ours}. `boxes`, of objects
-    without an outline: sketch, the box waits for a person; draw, a mask by the model does. `dry_run`: the job's report
-    tells what would be written, and nothing is.
+    besides what is not outlined is not there; `negative_of`, concepts that none of the pictures shows; `negatives`, the
+    same for a folder or list of the source: {"not-chicken": ["chicken"], "negatives.csv": []}. `classes`: {class:
+    concept, or "" for none of ours}. `boxes`, of objects without an outline: sketch, the box waits for a person; draw,
+    a mask by the model does. `dry_run`: the job's report tells what would be written, and nothing is.
     """
 
     place = serializers.CharField(max_length=1000)
@@ -26,6 +27,10 @@ class Import(serializers.Serializer):
     exhaustive = serializers.BooleanField(default=False)
     create_concepts = serializers.BooleanField(default=False)
     classes = serializers.DictField(child=serializers.CharField(allow_blank=True, max_length=80), default=dict)
+    negative_of = serializers.ListField(child=serializers.CharField(max_length=80), default=list, max_length=500)
+    negatives = serializers.DictField(
+        child=serializers.ListField(child=serializers.CharField(max_length=80), max_length=500), default=dict
+    )
     holdout_share = serializers.FloatField(min_value=0, max_value=0.9, default=0.0)
     boxes = serializers.ChoiceField(BOXES, default="sketch")
     dry_run = serializers.BooleanField(default=False)

@@ -1,16 +1,18 @@
 """What an import knows of its images -> the truth of their pairs. A person's own verdict is never overwritten."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
+from annotator.common.errors import RoostError
 from annotator.common.masks import Rle
 from annotator.common.rounds import round_current
-from annotator.concepts.selectors import concepts_by_name, plain_name
+from annotator.concepts.selectors import concepts_by_name, plain_name, plain_singular
 from annotator.concepts.services import NAME_LENGTH, concept_add
 from annotator.models import Concept, Image, Job, Pair, Project, Task
 
@@ -19,7 +21,12 @@ from .formats.records import Category, ImageRecord, Instance
 from .verdicts import UNDECIDED, Classes, Mention, Verdict, Vouch, verdicts_of
 
 LEAVE_OUT = ""
-
+NO_NEGATIVE = "It is no negative, though these files say so:"
+PERSON_BEFORE = f"{NO_NEGATIVE} a person found the thing in it. That stays."
+IMPORTED_BEFORE = (
+    f"{NO_NEGATIVE} an earlier import outlines the thing in it. That stays; undo that import to change it."
+)
+BOXED_BEFORE = f"{NO_NEGATIVE} an earlier import knows of something in it that a person has to look at."
 
 # Classes of the documents by name -> the project's concepts.
 ConceptMap = Classes[Concept]
@@ -27,7 +34,10 @@ ConceptMap = Classes[Concept]
 
 @dataclass
 class TruthOutcome:
-    """Counts of what an import did to pairs, and of those that it left as they were."""
+    """Counts of what an import did to pairs, and of those that it left as they were.
+
+    `contradicted`: negatives that were not taken, since the thing was found there before: (image's id, why).
+    """
 
     instances: int = 0
     settled: int = 0
@@ -40,6 +50,7 @@ class TruthOutcome:
     kept: int = 0
     as_before: int = 0
     differ: int = 0
+    contradicted: list[tuple[int, str]] = field(default_factory=list)
 
     def add(self, other: "TruthOutcome") -> None:
         for one in fields(self):
@@ -78,6 +89,24 @@ def concept_map(
     return found
 
 
+def negatives_known(*, project: Project, names: Iterable[str], decided: Mapping[str, str], create: bool) -> None:
+    """RoostError where a concept that pictures are said not to show is none here; with the one that is called alike."""
+    known = concepts_by_name(project=project)
+    for name in names:
+        if plain_name(decided.get(name, name)) in known or create or name in decided:
+            continue
+        alike = concept_alike(name, known)
+        words = f"No concept or synonym here is called «{name}»."
+        words += f" Did you mean «{alike.name}»?" if alike else " Add it to the project first, or have concepts made."
+        raise RoostError(words, code="unknown_concept", fields={"negative_of": [words]})
+
+
+def concept_alike(name: str, known: Mapping[str, Concept]) -> Concept | None:
+    """One that is called so in another number; good enough to propose, never to assume."""
+    wanted = plain_singular(plain_name(name))
+    return next((one for plain, one in known.items() if plain_singular(plain) == wanted), None)
+
+
 def truth_write(*, verdicts: Mapping[int, Mapping[Concept, Verdict]], job: Job) -> TruthOutcome:
     """Settle the pairs of images, {image's id: verdicts}, that nobody has looked at. Call it in a transaction."""
     outcome = TruthOutcome()
@@ -96,6 +125,13 @@ def truth_write(*, verdicts: Mapping[int, Mapping[Concept, Verdict]], job: Job) 
     return outcome
 
 
+def settled_columns(*, verdicts: Mapping[Concept, Verdict], job: Job) -> dict[int, dict[str, Any]]:
+    """What is settled of an image that comes in new, by concept, for its pairs as they are made: nobody has seen them
+    yet, so nothing is asked of each. What stays open is truth_write's."""
+    settled = {one: verdict for one, verdict in verdicts.items() if verdict.truth != Pair.Truth.UNSEEN}
+    return {concept.pk: _columns(verdict, job) for concept, verdict in settled.items()}
+
+
 def _pairs(verdicts: Mapping[int, Mapping[Concept, Verdict]]) -> dict[tuple[int, int], Any]:
     """The pairs spoken of, by image and concept, each with `.in_hand`: whether it has an open task."""
     concepts = {concept.pk for of_image in verdicts.values() for concept in of_image}
@@ -107,7 +143,12 @@ def _pairs(verdicts: Mapping[int, Mapping[Concept, Verdict]]) -> dict[tuple[int,
 def _settle(pair: Any, verdict: Verdict, job: Job, outcome: TruthOutcome) -> None:
     """`in_hand` and `truth` are looked at again by the update itself: somebody may have come between."""
     own = pair.settled_by_import_id == job.pk
-    if pair.truth == Pair.Truth.UNSEEN or own:
+    against = "" if own or verdict.truth != Pair.Truth.ABSENT else found_before(pair)
+    if against:
+        outcome.contradicted.append((pair.image_id, against))
+    if against == BOXED_BEFORE:
+        outcome.kept += 1
+    elif pair.truth == Pair.Truth.UNSEEN or own:
         outcome.add(_written(pair, verdict, job) if own or not pair.in_hand else TruthOutcome(kept=1))
     elif pair.truth_source == Pair.TruthSource.IMPORTED and _is_same(pair, verdict):
         if verdict.is_exhaustive and not pair.is_exhaustive:
@@ -119,18 +160,33 @@ def _settle(pair: Any, verdict: Verdict, job: Job, outcome: TruthOutcome) -> Non
         outcome.kept += 1
 
 
+def found_before(pair: Pair) -> str:
+    """Why a negative of this pair is contradicted by what was known before; "" where it is not."""
+    if pair.truth == Pair.Truth.PRESENT:
+        by_import = pair.truth_source == Pair.TruthSource.IMPORTED
+        return IMPORTED_BEFORE if by_import else PERSON_BEFORE
+    return BOXED_BEFORE if pair.truth == Pair.Truth.UNSEEN and pair.instances else ""
+
+
 def _written(pair: Pair, verdict: Verdict, job: Job) -> TruthOutcome:
     untouched = Pair.objects.filter(pk=pair.pk, truth=pair.truth, settled_by_import=pair.settled_by_import_id)
-    changed = untouched.exclude(tasks__state__in=Task.OPEN_STATES).update(
-        truth=verdict.truth,
-        truth_source=Pair.TruthSource.IMPORTED,
-        instances=[instance_row(one) for one in verdict.instances],
-        is_exhaustive=verdict.is_exhaustive,
-        settled_by_import=job,
-        settled_at=Now(),
-    )
-    if not changed:
-        return TruthOutcome(kept=1)
+    changed = untouched.exclude(tasks__state__in=Task.OPEN_STATES).update(**_columns(verdict, job))
+    return counted(verdict) if changed else TruthOutcome(kept=1)
+
+
+def _columns(verdict: Verdict, job: Job) -> dict[str, Any]:
+    return {
+        "truth": verdict.truth,
+        "truth_source": Pair.TruthSource.IMPORTED,
+        "instances": [instance_row(one) for one in verdict.instances],
+        "is_exhaustive": verdict.is_exhaustive,
+        "settled_by_import": job,
+        "settled_at": Now(),
+    }
+
+
+def counted(verdict: Verdict) -> TruthOutcome:
+    """Of a pair that it has settled."""
     present = verdict.truth == Pair.Truth.PRESENT
     return TruthOutcome(
         instances=len(verdict.instances),
@@ -147,6 +203,8 @@ def _is_same(pair: Pair, verdict: Verdict) -> bool:
 
 def _sketch(pair: Any, verdict: Verdict, job: Job, outcome: TruthOutcome) -> list[tuple[Pair, str]]:
     """What is known of a pair that stays open is kept for the person who settles it; the pair and why to ask."""
+    if pair.settled_by_import_id == job.pk and pair.truth == Pair.Truth.ABSENT:
+        _reopen(pair, job, outcome)
     if verdict.why == UNDECIDED:
         outcome.withheld += 1
         return []
@@ -163,6 +221,15 @@ def _sketch(pair: Any, verdict: Verdict, job: Job, outcome: TruthOutcome) -> lis
     outcome.sketched += 1
     outcome.boxes += sum(one.coarse for one in verdict.instances)
     return [(pair, verdict.why)]
+
+
+def _reopen(pair: Any, job: Job, outcome: TruthOutcome) -> None:
+    """A second file of the same bytes showed that this import's own negative was none."""
+    mine = Pair.objects.filter(pk=pair.pk, truth=Pair.Truth.ABSENT, settled_by_import=job)
+    mine = mine.filter(truth_source=Pair.TruthSource.IMPORTED)
+    if mine.update(truth=Pair.Truth.UNSEEN, truth_source="", settled_at=None, settled_by_import=None):
+        pair.truth = Pair.Truth.UNSEEN
+        outcome.add(TruthOutcome(settled=-1, negatives=-1))
 
 
 def _queue(sketched: Iterable[tuple[Pair, str]], project: Project) -> None:
@@ -210,15 +277,32 @@ def instance_row(instance: Instance) -> dict:
     return row | {"coarse": True} if instance.coarse else row
 
 
-def images_known(*, project: Project, names: Iterable[str]) -> dict[str, Image]:
-    """Pictures that are here already, by the names that documents give them: the SHA-256, or a name only one has."""
-    wanted = {name.replace("\\", "/").rsplit("/", 1)[-1]: name for name in names}
-    by_hash = {name.partition(".")[0]: name for name in wanted.values()}
+def images_known(*, project: Project, documents: Iterable[Iterable[str]]) -> dict[str, Image]:
+    """Pictures that are here already, by the names that each document gives them: the SHA-256, or a name only one has.
+
+    Of a picture's name only the last part was kept. Where one document has two names that end alike, they are two
+    pictures, and neither is known; names of several documents that end alike are one picture.
+    """
+    wanted = _by_last_part(documents)
+    by_hash = {last.partition(".")[0].lower(): last for last in wanted}
     found = {by_hash[row.sha256]: row for row in project.images.filter(sha256__in=by_hash)}
     twice: set[str] = set()
     for row in project.images.filter(original_name__in=wanted):
-        name = wanted[row.original_name]
-        if name in found and found[name].pk != row.pk:
-            twice.add(name)
-        found.setdefault(name, row)
-    return {name: row for name, row in found.items() if name not in twice}
+        last = row.original_name
+        if last in found and found[last].pk != row.pk:
+            twice.add(last)
+        found.setdefault(last, row)
+    return {name: row for last, row in found.items() if last not in twice for name in wanted[last]}
+
+
+def _by_last_part(documents: Iterable[Iterable[str]]) -> dict[str, set[str]]:
+    wanted: dict[str, set[str]] = defaultdict(set)
+    unclear: set[str] = set()
+    for names in documents:
+        own: dict[str, str] = {}
+        for name in names:
+            last = name.replace("\\", "/").rsplit("/", 1)[-1]
+            wanted[last].add(name)
+            if own.setdefault(last, name) != name:
+                unclear.add(last)
+    return {last: names for last, names in wanted.items() if last not in unclear}

@@ -38,11 +38,12 @@ def import_undo_run(context: JobContext) -> dict[str, Any]:
     report: dict[str, Any] = {"import": undone.pk, "pairs_open_again": _verdicts_undo(context, undone)}
     report |= _images_undo(context, undone)
     report["concepts_removed"] = _concepts_undo(undone)
+    Job.objects.filter(pk=undone.pk).update(report={**undone.report, "undone_by": context.job.pk})
     audit_record(
         project=undone.project,
         actor=context.job.created_by,
         action="import.undo",
-        subject=undone.pk,
+        subject=f"job {undone.pk}",
         **{key: value for key, value in report.items() if key != "kept"},
     )
     return report

@@ -5,6 +5,7 @@ from django.http import FileResponse, Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
+from annotator.common.errors import RoostError
 from annotator.common.shell import ADMIN, project_page, refusals_told
 from annotator.jobs.views import project_job
 from annotator.models import Job, Project
@@ -21,17 +22,37 @@ NEW, LEAVE_OUT, UNDECIDED = "+", "-", ""
 @require_POST
 @project_page(ADMIN)
 def go_ahead(request: HttpRequest, project: Project, job_id: int) -> HttpResponse:
-    """Import what was looked at. `class-N` of the form: a concept's name, «+» for a new one, «-» to leave it out."""
+    """Import what was looked at. `class-N` of the form: a concept's name, «+» for a new one, «-» to leave it out.
+
+    `offer-N` is ticked where a person vouches for negatives that a name only hints at, `offer-N-of`: of which concept.
+    """
     looked = _import(request, project, job_id)
     rows = looked.report.get("classes", [])
     answers = [(row["name"], request.POST.get(f"class-{number}", UNDECIDED)) for number, row in enumerate(rows)]
     classes = {name: name if answer == NEW else answer for name, answer in answers if answer != UNDECIDED}
     classes = {name: "" if answer == LEAVE_OUT else answer for name, answer in classes.items()}
     with refusals_told(request):
-        job = import_after_look(looked=looked, user=request.user, classes=classes)
+        negatives = _vouched(request, looked, classes)
+        job = import_after_look(looked=looked, user=request.user, classes=classes, negatives=negatives)
         messages.success(request, "The import runs in the background.")
         return redirect("job", project.slug, job.pk)
     return redirect("job", project.slug, looked.pk)
+
+
+def _vouched(request: HttpRequest, looked: Job, classes: dict[str, str]) -> dict[str, list[str]]:
+    """{folder or list: concepts}; one that is new is added to `classes`, so that it is made."""
+    found: dict[str, list[str]] = {}
+    for number, row in enumerate(looked.report.get("offers", [])):
+        if f"offer-{number}" not in request.POST:
+            continue
+        concept = request.POST.get(f"offer-{number}-of", UNDECIDED)
+        if concept == NEW:
+            concept = row["name"]
+            classes[concept] = concept
+        if not concept and not row["concepts"]:
+            raise RoostError(f"Say of which concept {row['where']} holds verified negatives.")
+        found[row["where"]] = [concept] if concept else []
+    return found
 
 
 @require_POST

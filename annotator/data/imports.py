@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,29 +11,46 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
 
+from annotator.common.active import concepts_active
 from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
-from annotator.models import Concept, Image, Job, Project
+from annotator.models import Concept, Image, Job, Pair, Project
 
 from .box_drawing import BOXES, boxes_draw_after
 from .formats.documents import Document, Size
 from .formats.records import ImageRecord, Problem
-from .image_store import NewImage, StoredFile, image_files_store, image_rows_add
-from .import_documents import Gathered, Word
+from .image_store import NewImage, StoredFile, image_batches_store, image_rows_add
+from .import_documents import Gathered, Word, names_elsewhere
 from .import_files import files_gathered
 from .import_look import import_look
+from .import_negatives import NegativeWishes, negatives_of
 from .import_report import Tally, problems_path
-from .import_truth import ConceptMap, concept_map, images_known, truth_write
-from .named_sources import source_name, source_of_job, upload_delete, upload_forget
+from .import_truth import (
+    ConceptMap,
+    TruthOutcome,
+    concept_map,
+    counted,
+    images_known,
+    negatives_known,
+    settled_columns,
+    truth_write,
+)
+from .named_sources import source_name, source_of_job, source_shown
 from .sources import ImportSource
 from .split_plan import SplitPlan, strata_of
 from .splits import DEFAULT, holdout_draw, most_protected, shares_named
-from .verdicts import Mention, Verdict, Vouch, below_of, verdicts_of
+from .uploads import upload_delete, upload_forget, upload_used
+from .verdicts import Mention, Verdict, Vouch, below_of, disputed_words, verdicts_of
 
 # auto: documents are read, every picture comes in. coco: only what documents list. images: no document is read.
 KINDS = ("auto", "images", "coco")
-ROWS_A_COMMIT = 200
+# Images and pairs together; people's own writes wait for a commit, so it is kept to a fraction of a second.
+ROWS_A_COMMIT = 600
+ALREADY_HERE = "These bytes are here already."
+LOOKED_AT_GONE = (
+    "What was sent for this look is here no more: it was imported since, or waited too long. Send it again."
+)
 
 
 def import_start(
@@ -47,6 +65,8 @@ def import_start(
     exhaustive: bool = False,
     create_concepts: bool = False,
     classes: Mapping[str, str] | None = None,
+    negative_of: Sequence[str] = (),
+    negatives: Mapping[str, Sequence[str]] | None = None,
     holdout_share: float = 0.0,
     dry_run: bool = False,
     boxes: str = "sketch",
@@ -60,10 +80,11 @@ def import_start(
     for every class of its document, so that what is not annotated is absent. Without either, what is there teaches,
     and the gate leaves it out.
     `create_concepts`: classes that no concept is called by become concepts; else they are reported. `classes`: what is
-    decided about some, {class: concept, or "" for none of ours}. `dry_run`: only look, and report (import_look.py). An
-    upload below UPLOADS_DIR is deleted afterwards, but for a dry run's, which waits for the import itself.
-    `boxes`: of objects without outlines; sketch: the box waits for a person; draw: the model draws a mask in it, which
-    waits for a person (box_drawing.py).
+    decided about some, {class: concept, or "" for none of ours}. `negative_of`, `negatives`: what a person vouches not
+    to be in the pictures, all of them or those of a folder or list (import_negatives.py). `dry_run`: only look, and
+    report (import_look.py). An upload below UPLOADS_DIR is deleted afterwards, but for a dry run's, which waits for the
+    import itself. `boxes`: of objects without outlines; sketch: the box waits for a person; draw: the model draws a
+    mask in it, which waits for a person (box_drawing.py).
     `named_by_person`: the path comes from named_sources.source_allowed, and is looked at again by the job.
     """
     if kind not in KINDS:
@@ -74,6 +95,8 @@ def import_start(
         raise RoostError(f"Boxes are one of {', '.join(BOXES)}, not {boxes!r}.", fields={"boxes": ["Unknown."]})
     holdout_draw(sha256s=(), share=holdout_share)
     shares_named(shares)
+    if not dry_run:
+        negatives_known(project=project, names=negative_of, decided=classes or {}, create=create_concepts)
     params = {
         "path": str(upload_path),
         "kind": kind,
@@ -83,6 +106,8 @@ def import_start(
         "exhaustive": exhaustive,
         "create_concepts": create_concepts,
         "classes": dict(classes or {}),
+        "negative_of": list(negative_of),
+        "negatives": {where: list(names) for where, names in (negatives or {}).items()},
         "holdout_share": holdout_share,
         "dry_run": dry_run,
         "boxes": boxes,
@@ -91,13 +116,25 @@ def import_start(
     return job_enqueue(project=project, kind=Job.Kind.IMPORT, params=params, created_by=user)
 
 
-def import_after_look(*, looked: Job, user: AbstractBaseUser | None, classes: Mapping[str, str]) -> Job:
-    """The import that a dry run looked at, with what was decided about its classes since."""
+def import_after_look(
+    *,
+    looked: Job,
+    user: AbstractBaseUser | None,
+    classes: Mapping[str, str],
+    negatives: Mapping[str, Sequence[str]] | None = None,
+) -> Job:
+    """The import that a dry run looked at, with what was decided since about its classes and offered negatives."""
     if looked.kind != Job.Kind.IMPORT or not looked.params.get("dry_run") or looked.state != Job.State.SUCCEEDED:
         raise RoostError("Only what was looked at can be imported so; look first.", code="not_looked_at")
+    if not upload_used(looked.params["path"]):
+        raise RoostError(LOOKED_AT_GONE, code="upload_gone")
     decided = {**looked.params["classes"], **classes}
-    params = {**looked.params, "dry_run": False, "classes": decided}
-    return job_enqueue(project=looked.project, kind=Job.Kind.IMPORT, params=params, created_by=user)
+    said = {**looked.params.get("negatives", {}), **(negatives or {})}
+    params = {**looked.params, "dry_run": False, "classes": decided, "negatives": said}
+    with transaction.atomic():
+        job = job_enqueue(project=looked.project, kind=Job.Kind.IMPORT, params=params, created_by=user)
+        Job.objects.filter(pk=looked.pk).update(report={**looked.report, "imported_by": job.pk})
+    return job
 
 
 @job_kind(Job.Kind.IMPORT, forget=upload_forget)
@@ -137,23 +174,26 @@ class _Import:
         self._vouch = Vouch(self._params["complete"], self._params["exhaustive"])
         self._words: dict[str, list[Word]] = defaultdict(list)
         self._judged: dict[int, frozenset[str]] = {}
+        self._brought: set[str] = set()
         shares = shares_named(self._params.get("shares", str(DEFAULT)))
         share = self._params["holdout_share"]
         self._plan = SplitPlan(project=self._project, shares=shares, holdout_share=share)
 
     def run(self) -> dict[str, Any]:
         self._tally.add_problems(self._source.problems)
-        gathered, files = files_gathered(self._source, self._params["kind"], self._tell_reading)
-        self._tally.add_problems(gathered.problems)
-        here = images_known(project=self._project, names=[word.listed.file_name for word in gathered.elsewhere])
+        wishes = NegativeWishes.of(self._params)
+        gathered, files, offers = files_gathered(self._source, self._params["kind"], wishes, self._tell_reading)
+        self._tally.add_problems([*gathered.problems, *(offer.left_out for offer in offers)])
+        here = images_known(project=self._project, documents=names_elsewhere(gathered))
         self._tell_absent(gathered, here)
         if not files and not here:
-            name = source_name(self._params["path"])
+            name = source_shown(self._params["path"])
             raise ImportRefusedError(f"There is no image in {name}. {self._tally.first_reasons()}".strip())
         known = set(self._project.concepts.values_list("pk", flat=True))
         self._classes = classes_of(gathered.documents, self._job)
         self._tally.concepts_made = sorted({one.pk for one in self._classes.by_category.values()} - known)
         self._tally.unknown_categories = unknown_counts(gathered.documents, self._classes)
+        self._tally.unknown_negatives = unknown_negatives(gathered, self._classes)
         self._import_files(files, gathered)
         self._annotate(gathered.elsewhere, here)
         return self._tally.as_report()
@@ -167,16 +207,16 @@ class _Import:
 
     def _import_files(self, files: Sequence[str], gathered: Gathered) -> None:
         size = max(ROWS_A_COMMIT // (1 + max(self._project.concepts.count(), 1)), 1)
-        for start in range(0, len(files), size):
-            batch = files[start : start + size]
-            openers = [partial(self._source.open, file) for file in batch]
-            stored = image_files_store(openers=openers, on_read=partial(self._tell_stored, start, len(files)))
-            pending = [self._pending(*one, gathered.words) for one in zip(batch, stored, strict=True)]
-            self._write([one for one in pending if one])
-            self._context.report(**self._tally.as_report())
+        batches = [files[start : start + size] for start in range(0, len(files), size)]
+        openers = ([partial(self._source.open, file) for file in batch] for batch in batches)
+        with closing(image_batches_store(batches=openers, on_read=partial(self._tell_stored, len(files)))) as stored:
+            for batch, some in zip(batches, stored, strict=True):
+                pending = [self._pending(*one, gathered.words) for one in zip(batch, some, strict=True)]
+                self._write([one for one in pending if one])
+                self._context.report(**self._tally.as_report())
 
-    def _tell_stored(self, before: int, total: int, done: int) -> None:
-        self._context.progress_of(before + done, total, "images")
+    def _tell_stored(self, total: int, done: int) -> None:
+        self._context.progress_of(done, total, "images")
 
     def _pending(
         self, file: str, stored: StoredFile | ImportRefusedError, words: Mapping[str, list[Word]]
@@ -188,6 +228,7 @@ class _Import:
         said = words.get(file, [])
         self._words[stored.sha256] += said
         verdicts = self._verdicts(stored.sha256, (stored.width, stored.height), said)
+        self._tell_disputed(file, verdicts)
         told = sorted((one.name, verdict.truth) for one, verdict in verdicts.items())
         source = self._params["source"]
         new = NewImage(
@@ -204,27 +245,53 @@ class _Import:
     @transaction.atomic
     def _write(self, batch: Sequence[_Pending]) -> None:
         """One commit: rows of images and pairs, and what is known of them."""
-        rows = image_rows_add(project=self._project, images=[one.new for one in batch], plan=self._plan)
-        self._tally.add_problems(Problem(one.name, one.words) for one in self._plan.crossings())
-        added = [image.pk for image, is_new in rows.values() if is_new]
-        Image.objects.filter(pk__in=added).update(added_by_import=self._job)
-        self._count(batch, rows)
         # Two files of the same bytes are one picture; the later one's verdicts are by the words about both.
-        verdicts = {rows[one.new.stored.sha256][0].pk: one.verdicts for one in batch}
-        self._tally.truth.add(truth_write(verdicts=verdicts, job=self._job))
+        verdicts = {one.new.stored.sha256: one.verdicts for one in batch}
+        settled = {sha256: settled_columns(verdicts=said, job=self._job) for sha256, said in verdicts.items()}
+        news = [replace(one.new, settled=settled[one.new.stored.sha256], job=self._job) for one in batch]
+        rows = image_rows_add(project=self._project, images=news, plan=self._plan)
+        self._tally.add_problems(Problem(one.name, one.words) for one in self._plan.crossings())
+        self._count(batch, rows)
+        names = {rows[one.new.stored.sha256][0].pk: one.file for one in batch}
+        self._write_truth(self._left_to_write(verdicts, rows), names)
+
+    def _left_to_write(
+        self, verdicts: Mapping[str, Mapping[Concept, Verdict]], rows: Mapping[str, tuple[Image, bool]]
+    ) -> dict[int, dict[Concept, Verdict]]:
+        """What is settled of an image that came in new, its pairs were made with; that is only counted here."""
+        active = set(concepts_active(project=self._project).values_list("pk", flat=True))
+        left: dict[int, dict[Concept, Verdict]] = {}
+        for sha256, said in verdicts.items():
+            image, is_new = rows[sha256]
+            made = [one for one, verdict in said.items() if is_new and verdict.truth != Pair.Truth.UNSEEN]
+            for concept in made:
+                self._tally.truth.add(counted(said[concept]) if concept.pk in active else TruthOutcome())
+            left[image.pk] = {one: verdict for one, verdict in said.items() if one not in made}
+        return left
+
+    def _write_truth(self, verdicts: Mapping[int, Mapping[Concept, Verdict]], names: Mapping[int, str]) -> None:
+        outcome = truth_write(verdicts=verdicts, job=self._job)
+        self._tally.truth.add(outcome)
+        self._tally.add_problems(Problem(names[image_id], why) for image_id, why in outcome.contradicted)
+
+    def _tell_disputed(self, file: str, verdicts: Mapping[Concept, Verdict]) -> None:
+        disputed = [concept.name for concept, verdict in verdicts.items() if verdict.disputed]
+        self._tally.disputed += len(disputed)
+        self._tally.add_problems(Problem(file, disputed_words(name)) for name in disputed)
 
     def _count(self, batch: Sequence[_Pending], rows: Mapping[str, tuple[Image, bool]]) -> None:
-        counted: set[str] = set()
+        """A picture that an attempt before this one had brought in is this import's own, and told as new."""
         for one in batch:
             image, is_new = rows[one.new.stored.sha256]
-            if is_new and image.sha256 not in counted:
-                counted.add(image.sha256)
+            is_ours = is_new or image.added_by_import_id == self._job.pk
+            if is_ours and image.sha256 not in self._brought:
+                self._brought.add(image.sha256)
                 self._tally.added += 1
                 self._tally.by_split[image.split] = self._tally.by_split.get(image.split, 0) + 1
             else:
                 self._tally.already_there += 1
-                why = f"These bytes are here already, as {image.original_name}."
-                self._tally.add_problems([Problem(one.file, why)])
+                where = one.file if one.file.endswith(image.original_name) else f"{one.file} = {image.original_name}"
+                self._tally.add_problems([Problem(where, ALREADY_HERE)])
 
     def _verdicts(self, sha256: str, size_px: Size, words: Sequence[Word]) -> dict[Concept, Verdict]:
         """By all that this import has met of these bytes so far; only what `words` say is told as a problem."""
@@ -259,7 +326,8 @@ class _Import:
                     self._words[images[pk].sha256] += by_image[pk]
                     image = images[pk]
                     verdicts[pk] = self._verdicts(image.sha256, (image.width, image.height), by_image[pk])
-                self._tally.truth.add(truth_write(verdicts=verdicts, job=self._job))
+                    self._tell_disputed(image.original_name, verdicts[pk])
+                self._write_truth(verdicts, {pk: images[pk].original_name for pk in batch})
             self._tally.already_there += len(batch)
 
 
@@ -281,7 +349,15 @@ def classes_of(documents: Sequence[Document], job: Job) -> ConceptMap:
 def unknown_counts(documents: Sequence[Document], classes: ConceptMap) -> dict[str, int]:
     """Annotations of each class that was left out, whether decided or for want of a concept."""
     left_out = [*classes.undecided, *sorted(classes.left_out)]
-    return {name: sum(document.counts[name] for document in documents) for name in left_out}
+    annotated = {one.name for document in documents if document.format != "negatives" for one in document.categories}
+    return {name: sum(document.counts[name] for document in documents) for name in left_out if name in annotated}
+
+
+def unknown_negatives(gathered: Gathered, classes: ConceptMap) -> dict[str, int]:
+    """Negatives of each class that was left out: how many pictures were said not to show it."""
+    said = negatives_of(gathered)
+    names = {name for document in said for name in document.statements} - set(classes.by_category)
+    return {name: sum(document.statements[name] for document in said) for name in sorted(names)}
 
 
 def shown_name(file: str, words: Sequence[Word]) -> str:

@@ -5,7 +5,6 @@ token gets only what the server's owner has opened: folders below ROOST_SOURCES,
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,15 +13,20 @@ from typing import Any, NoReturn
 from django.conf import settings
 
 from annotator.common.errors import RoostError
-from annotator.models import Job
 
 from .buckets import BucketError, is_bucket, place_named
 from .sources import ImportSource, source_opened
+from .uploads import is_upload
 
 
 def source_name(where: Path | str) -> str:
     """What to call it where there is no room for the whole: its last part."""
     return str(where).rstrip("/").rsplit("/", 1)[-1]
+
+
+def source_shown(where: Path | str) -> str:
+    """In words for a person: files that were sent together have no name of their own."""
+    return "what was sent" if is_upload(where) and Path(where).is_dir() else source_name(where)
 
 
 def source_full(text: str) -> str:
@@ -42,22 +46,11 @@ def source_allowed(text: str) -> str:
 
 
 @contextmanager
-def source_of_job(params: dict[str, Any]) -> Iterator[ImportSource]:
+def source_of_job(params: dict[str, Any], *, may_be_empty: bool = False) -> Iterator[ImportSource]:
     """Open what a job was told to read; what a person named is looked at again, for links change."""
     where = source_allowed(params["path"]) if params.get("named_by_person") else params["path"]
-    with source_opened(where) as source:
+    with source_opened(where, may_be_empty=may_be_empty) as source:
         yield source
-
-
-def upload_delete(where: str) -> None:
-    """An upload has done its work; a folder or bucket that somebody named is theirs."""
-    path = Path(where)
-    if is_bucket(where) or not path.resolve().is_relative_to(settings.UPLOADS_DIR):
-        return
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _roots() -> list[Path]:
@@ -94,9 +87,3 @@ def _allowed_bucket(url: str) -> str:
 
 def _refuse(words: str, *, status: int = 403) -> NoReturn:
     raise RoostError(words, code="source_refused", http_status=status)
-
-
-def upload_forget(job: Job) -> None:
-    """What a job was to read is of no use once it ended without a worker that could tidy up."""
-    if path := job.params.get("path"):
-        upload_delete(path)

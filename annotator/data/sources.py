@@ -26,6 +26,7 @@ LOCAL_HEADER_BYTES = 30
 READ_BYTES = 1024 * 1024
 LOCKED_FLAG, UTF8_FLAG = 0x1, 0x800
 DISK = re.compile("[A-Za-z]:/")
+ALONE = {".json", ".xml", ".csv", ".tsv", ".txt"}  # annotations for pictures that are here already
 IGNORED = {".ds_store", "thumbs.db", "desktop.ini"}
 
 
@@ -49,18 +50,22 @@ class ImportSource(Protocol):
 
 
 @contextmanager
-def source_opened(where: Path | str) -> Iterator[ImportSource]:
-    """A folder, a zip file or `s3://bucket/prefix`; ImportRefusedError for anything else, and for a zip that is a trap
-    as a whole."""
+def source_opened(where: Path | str, *, may_be_empty: bool = False) -> Iterator[ImportSource]:
+    """A folder, a zip file, one annotation file or `s3://bucket/prefix`; ImportRefusedError for anything else.
+
+    So for a zip that is a trap as a whole.
+    """
     path = Path(where)
     if str(where).startswith("s3://"):
         from .buckets import BucketSource
 
-        yield BucketSource(str(where))
+        yield BucketSource(str(where), may_be_empty=may_be_empty)
     elif path.is_dir():
         yield FolderSource(path)
     elif not path.is_file():
         raise ImportRefusedError(f"There is no file or folder {path.name} on the server.")
+    elif path.suffix.lower() in ALONE:
+        yield FileSource(path)
     else:
         try:
             archive = zipfile.ZipFile(path)
@@ -70,6 +75,20 @@ def source_opened(where: Path | str) -> Iterator[ImportSource]:
             ) from error
         with archive:
             yield ZipSource(archive)
+
+
+class FileSource:
+    """One annotation file, about pictures that the project has."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path.resolve()
+        self.names = [path.name]
+        self.problems: list[Problem] = []
+
+    def open(self, name: str) -> BinaryIO:
+        if name not in self.names:
+            raise KeyError(name)
+        return self._path.open("rb")
 
 
 class FolderSource:
@@ -90,10 +109,10 @@ class FolderSource:
         self.names.sort()
 
     def open(self, name: str) -> BinaryIO:
-        path = self._root / name
-        if path.resolve() != path:  # swapped since the walk
+        path = os.path.join(self._root, name)
+        if os.path.realpath(path) != path:  # swapped since the walk
             raise ImportRefusedError("It is a link or lies behind one; links are not followed.")
-        return path.open("rb")
+        return open(path, "rb")
 
 
 class ZipSource:

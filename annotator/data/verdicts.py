@@ -1,13 +1,14 @@
 """What several documents say of one picture -> what is true of it. Plain values: no database.
 
 An absence is a claim, so it needs a statement: a document that lists the picture, judges the class, and either names it
-as a negative or is vouched for by whoever imports it. Where anything in the picture might be the thing looked for under
-a name that nobody has decided about, there is no absence.
+as a negative or is vouched for by whoever imports it; or a person's word that the thing itself is not in the picture.
+Where anything in the picture might be the thing looked for under a name that nobody has decided about, there is no
+absence.
 """
 
 from collections import defaultdict
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from annotator.common.masks import Rle, rle_iou
@@ -66,12 +67,16 @@ class Classes(Generic[C]):
 
 @dataclass(frozen=True)
 class Verdict:
-    """Of one pair. `truth`: present, absent or unseen; unseen with instances: proposals for a person, and `why`."""
+    """Of one pair. `truth`: present, absent or unseen; unseen with instances: proposals for a person, and `why`.
+
+    `disputed`: it was named as a negative, and something else says that it is there.
+    """
 
     truth: str
     instances: tuple[Instance, ...] = ()
     is_exhaustive: bool = True
     why: str = ""
+    disputed: bool = False
 
     @property
     def masks(self) -> list[Rle]:
@@ -82,6 +87,10 @@ UNREADABLE = "Some of its objects could not be read."
 ONLY_BOXES = "Some of its objects have a box and no outline."
 DISPUTED = "One document outlines it, another says that it is not there."
 UNDECIDED = "Something in the picture may be it under a name that nobody has decided about."
+
+
+def disputed_words(concept: str) -> str:
+    return f"It was said to show no {concept}, and something else in these files says that it does: it is no negative."
 
 
 def below_of(categories: Iterable[Category]) -> dict[str, set[str]]:
@@ -105,10 +114,17 @@ def verdicts_of(mentions: Sequence[Mention], classes: Classes[C], vouch: Vouch) 
     unjudged = not said.absent.issuperset(classes.undecided)
     found: dict[C, Verdict] = {}
     for concept, names in classes.of_concept().items():
-        unsure = doubt or bool(_below(names, classes) & said.named) or (unjudged and not names <= said.negatives)
+        stated = bool(names & said.none_of) or names <= said.negatives
+        unsure = doubt or bool(_below(names, classes) & said.named) or (unjudged and not stated)
         if verdict := _verdict(names, said, unsure):
-            found[concept] = verdict
+            found[concept] = replace(verdict, disputed=_is_disputed(names, said))
     return found
+
+
+def _is_disputed(names: set[str], said: "_Said") -> bool:
+    """Named as a negative by one, and told to be there by another."""
+    by_person = bool(names & said.none_of) and bool(names & (said.named | said.hinted))
+    return by_person or bool(names & said.negatives & said.named)
 
 
 def _below(names: set[str], classes: Classes) -> set[str]:
@@ -126,7 +142,9 @@ def _verdict(names: set[str], said: "_Said", doubt: bool) -> Verdict | None:
         disputed = bool(names & said.absent)
         whole = names <= said.complete and not names & said.incomplete and not disputed and not doubt
         return Verdict("present", instances, whole, DISPUTED if disputed else "")
-    if names <= said.absent and not names & said.incomplete:
+    if names & said.incomplete or (names & said.none_of and names & said.hinted):
+        return Verdict("unseen", (), False, DISPUTED) if _is_disputed(names, said) else None
+    if names <= said.absent or names & said.none_of:
         return Verdict("unseen", (), False, UNDECIDED) if doubt else Verdict("absent")
     return None
 
@@ -136,6 +154,7 @@ class _Said:
 
     `negatives`: named as not there; a class with an instance is in it only where documents contradict each other.
     `absent`: those, and what is vouched for.
+    `none_of`: of those, what a person says of the thing itself, under whichever class it may be outlined.
     `complete`: stated to have all its instances outlined.
     """
 
@@ -146,6 +165,8 @@ class _Said:
         self.incomplete = set().union(*(record.incomplete for record in records))
         self.named = set(self.instances) | self.unsure | self.incomplete
         covered = set().union(*(mention.categories for mention in mentions if mention.listed.covered))
+        self.none_of = set().union(*(record.none_of for record in records))
+        self.hinted = set().union(*(record.hinted for record in records))
         self.negatives = {name for record in records for name in record.absent}
         self.absent = self.negatives | ((covered - self.named) if vouch.exhaustive else set())
         stated = set().union(*(record.complete for record in records)) | self.negatives

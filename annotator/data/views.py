@@ -60,6 +60,7 @@ def bring_in(request: HttpRequest, project: Project) -> HttpResponse:
                 dry_run="look" in request.POST,
                 create_concepts=data["create_concepts"],
                 boxes=data["boxes"] or "sketch",
+                negative_of=data["negative_of"],
                 holdout_share=data["holdout_share"] or 0.0,
                 shares=data["shares"] or str(DEFAULT),
             )
@@ -84,6 +85,7 @@ def _page(request: HttpRequest, project: Project, form: ImportForm, status: int 
         "form": form,
         "found": images_page(project=project, wanted=wanted, user=request.user),
         "wanted": wanted,
+        "opened_with": f"?{wanted.address}" if wanted.is_narrowed else "",
         "splits": split_counts(project=project),
         "choices": _choices(project),
         "change": last_change(project=project, user=request.user),

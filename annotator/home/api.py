@@ -1,29 +1,49 @@
-"""Projects: what there is, and the admin's actions on it."""
+"""Projects: what there is, and the making of a new one."""
 
+from typing import Any
+
+from django.core.exceptions import PermissionDenied
 from drf_spectacular.utils import extend_schema
+from rest_framework import status
 from rest_framework.decorators import api_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from annotator.common.access import project_for, projects_of
-from annotator.common.api.bodies import answers
+from annotator import models
+from annotator.common.access import may_create_project, memberships_of, project_for, projects_of
+from annotator.common.api.bodies import answers, checked
 
 from . import serializers
 from .overview import project_counts
+from .services import project_create
 
 
-@extend_schema(responses=answers(200, serializers.ProjectRow(many=True)))
-@api_view(["GET"])
+@extend_schema(methods=["GET"], responses=answers(200, serializers.ProjectRow(many=True)))
+@extend_schema(methods=["POST"], request=serializers.NewProject, responses=answers(201, serializers.Project))
+@api_view(["GET", "POST"])
 def projects(request: Request) -> Response:
-    """The caller's projects."""
+    """GET: the caller's projects. POST: a new one, with the caller as its admin."""
+    if request.method == "POST":
+        return _project_new(request)
     rows = projects_of(user=request.user)
     return Response(serializers.ProjectRow(rows, many=True, context={"user": request.user}).data)
+
+
+def _project_new(request: Request) -> Response:
+    roles = {row.role for row in memberships_of(user=request.user)}
+    if not may_create_project(user=request.user, roles=roles):
+        raise PermissionDenied
+    made = project_create(user=request.user, **checked(request, serializers.NewProject))
+    return Response(_shown(request, made), status=status.HTTP_201_CREATED)
 
 
 @extend_schema(responses=answers(200, serializers.Project))
 @api_view(["GET"])
 def project(request: Request, slug: str) -> Response:
     """One project: counts a station, thresholds, serving version, the caller's role."""
-    shown = project_for(request.user, slug)
+    return Response(_shown(request, project_for(request.user, slug)))
+
+
+def _shown(request: Request, shown: models.Project) -> dict[str, Any]:
     context = {"user": request.user, "counts": project_counts(project=shown, user=request.user)}
-    return Response(serializers.Project(shown, context=context).data)
+    return serializers.Project(shown, context=context).data

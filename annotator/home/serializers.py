@@ -49,6 +49,13 @@ class TaskCounts(serializers.Serializer):
         return self.context["counts"]
 
 
+class NewProject(serializers.Serializer):
+    """`concepts`: what to look for, noun phrases; more can be added later."""
+
+    name = serializers.CharField(max_length=80)
+    concepts = serializers.ListField(child=serializers.CharField(max_length=80), allow_empty=False, max_length=500)
+
+
 class ProjectRow(serializers.Serializer):
     slug = serializers.CharField()
     name = serializers.CharField()

@@ -6,7 +6,7 @@ is another machine's word: shapes are checked here, contents by whoever uses the
 
 import ipaddress
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from io import BytesIO
@@ -21,6 +21,7 @@ from toolbox.studio_images import REDIRECTS, AddressRefused, AddressRules, Targe
 
 PAGE_TASKS = 50
 ANSWER_BYTES = 512 * 1024**2  # a task travels with every mask that was ever drawn on it
+DETAIL_LENGTH = 300
 MASK_CONTROLS = ("brushlabels", "polygonlabels")
 NOT_SET = "Label Studio is not set up here: start Roost with ROOST_LS_URL and ROOST_LS_TOKEN (docs/label-studio.md)."
 REFUSED = {
@@ -44,6 +45,10 @@ class LabelStudioUnknown(LabelStudioError):
     """There is no such thing in Label Studio, or this token may not see it."""
 
     code = "label_studio_unknown"
+
+
+class LabelStudioBusy(LabelStudioError):
+    """Away, overloaded or broken for now: the same question may be answered in a while."""
 
 
 class LabelStudioImageError(RoostError):
@@ -85,32 +90,29 @@ class LabelStudioClient:
             raise LabelStudioError(NOT_SET, code="label_studio_not_set_up", http_status=400)
         networks = _networks()
         self._http = checked_client(networks=networks, max_bytes=settings.LABEL_STUDIO_IMAGE_BYTES)
-        self._sdk = _asked(lambda: _sdk(checked_client(networks=networks, max_bytes=ANSWER_BYTES)))
+        self.sdk = asked(lambda: _sdk(checked_client(networks=networks, max_bytes=ANSWER_BYTES)))
         self._emails: dict[int, str] | None = None
         self._addresses = AddressRules(settings.LABEL_STUDIO_URL, settings.LABEL_STUDIO_HOSTS)
         self._token = Token(settings.LABEL_STUDIO_TOKEN, self._exchanged)
 
     def project(self, number: int) -> StudioProject:
         """LabelStudioUnknown when there is none; a RoostError says what its labelling interface lacks."""
-        row = _asked(lambda: self._sdk.projects.get(number))
-        return _project(row.dict())
+        row = asked(lambda: self.sdk.projects.get(number))
+        return project_read(row.dict())
 
     def task(self, number: int, *, project: int) -> StudioTask | None:
         """None when it is gone, or another project's."""
         try:
-            row = _asked(lambda: self._sdk.tasks.get(str(number))).dict()
+            row = asked(lambda: self.sdk.tasks.get(str(number))).dict()
         except LabelStudioUnknown:
             return None
         return _task(row) if row.get("project") == project else None
 
     def tasks_after(self, number: int, *, project: int) -> list[StudioTask]:
         """The next tasks by number, at most PAGE_TASKS; empty at the end."""
-        later = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": number}
-        query = {"filters": {"conjunction": "and", "items": [later]}, "ordering": ["tasks:id"]}
-        page = _asked(
-            lambda: self._sdk.tasks.list(
-                project=project, query=json.dumps(query), page=1, page_size=PAGE_TASKS, fields="all"
-            )
+        query = query_after(number)
+        page = asked(
+            lambda: self.sdk.tasks.list(project=project, query=query, page=1, page_size=PAGE_TASKS, fields="all")
         )
         tasks = [_task(row.dict()) for row in page.items or ()]
         numbers = [task.number for task in tasks]
@@ -123,7 +125,7 @@ class LabelStudioClient:
         if isinstance(person, dict):
             return str(person.get("email") or "")
         if self._emails is None:
-            rows = _asked(self._sdk.users.list)
+            rows = asked(self.sdk.users.list)
             self._emails = {row.id: str(row.email or "") for row in rows}
         return self._emails.get(person, "")
 
@@ -166,7 +168,13 @@ class LabelStudioClient:
             raise _image_refused(REFUSED[error.fault].format(host=error.host)) from None
 
     def _exchanged(self, token: str) -> str:
-        return _asked(lambda: self._sdk.tokens.refresh(refresh=token)).access
+        return asked(lambda: self.sdk.tokens.refresh(refresh=token)).access
+
+
+def query_after(number: int) -> str:
+    """Of a listing: tasks by number, from the one after this on."""
+    later = {"filter": "filter:tasks:id", "operator": "greater", "type": "Number", "value": number}
+    return json.dumps({"filters": {"conjunction": "and", "items": [later]}, "ordering": ["tasks:id"]})
 
 
 def _sdk(client: httpx.Client) -> Any:
@@ -177,14 +185,14 @@ def _sdk(client: httpx.Client) -> Any:
     return LabelStudioBase(base_url=url, api_key=token, httpx_client=client, max_retries=1)
 
 
-def _asked(call: Callable[[], Any]) -> Any:
+def asked(call: Callable[[], Any]) -> Any:
     """The SDK's failures as sentences."""
     from label_studio_sdk.core.api_error import ApiError
 
     try:
         return call()
     except ApiError as error:
-        raise _refusal(error.status_code) from error
+        raise _refusal(error) from error
     except ForbiddenAddress as error:
         words = "ROOST_LS_URL leads to an address of a private network; name that network in ROOST_LS_NETWORKS."
         raise LabelStudioError(words) from error
@@ -194,17 +202,36 @@ def _asked(call: Callable[[], Any]) -> Any:
         raise LabelStudioError("ROOST_LS_URL answers, but not as a Label Studio does: is the address right?") from error
 
 
-def _refusal(status: int | None) -> LabelStudioError:
+def _refusal(error: Any) -> LabelStudioError:
+    """Of the SDK's ApiError; what it holds besides the status is another machine's word, and shown cut."""
+    status = error.status_code
     if status == 404:
         return LabelStudioUnknown("Label Studio has no such project or task, or ROOST_LS_TOKEN may not see it.")
     if status in (401, 403):
         return LabelStudioError(f"Label Studio does not accept ROOST_LS_TOKEN ({status}): set a token that is valid.")
+    if status == 429 or (status or 0) >= 500:
+        wait = _seconds_asked(error.headers or {})
+        return LabelStudioBusy(f"Label Studio answered {status}. It will be asked again.", retry_after_seconds=wait)
+    if status in (400, 413, 422):
+        return LabelStudioError(f"Label Studio refuses this ({status}): {_detail(error.body)}.", http_status=400)
     return LabelStudioError(f"Label Studio answered {status}{redirect_hint(status)}. It will be asked again.")
+
+
+def _seconds_asked(headers: Mapping[str, str]) -> int | None:
+    told = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+    return int(told) if told.isascii() and told.isdecimal() and len(told) < 6 else None
+
+
+def _detail(body: Any) -> str:
+    """Label Studio says what is wrong under `validation_errors`, or in `detail` alone."""
+    told = (body.get("validation_errors") or body.get("detail")) if isinstance(body, dict) else None
+    words = told if isinstance(told, str) else json.dumps(told, ensure_ascii=False) if told else "it does not say why"
+    return words.rstrip(". ")[:DETAIL_LENGTH]
 
 
 def _away(error: Exception) -> LabelStudioError:
     words = f"Label Studio can't be reached ({type(error).__name__}): does it run, and is ROOST_LS_URL right?"
-    return LabelStudioError(words, http_status=503)
+    return LabelStudioBusy(words, http_status=503)
 
 
 def _image_refused(reason: str) -> LabelStudioImageError:
@@ -218,7 +245,7 @@ def _networks() -> list[Network]:
         raise LabelStudioError(f"ROOST_LS_NETWORKS: {error}.") from error
 
 
-def _project(row: dict[str, Any]) -> StudioProject:
+def project_read(row: dict[str, Any]) -> StudioProject:
     """Label Studio parses its own labelling interface; here is looked for what can be pulled."""
     controls = row.get("parsed_label_config")
     drawing = [one for one in _controls(controls) if str(one.get("type")).lower() in MASK_CONTROLS]

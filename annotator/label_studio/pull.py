@@ -12,11 +12,12 @@ from annotator.common.errors import ImportRefusedError, RoostError
 from annotator.data.image_store import image_add
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobCancelled, JobContext
-from annotator.models import Image, Job, LabelStudioBell, LabelStudioLink, LabelStudioTask
+from annotator.models import Image, Job, LabelStudioBell, LabelStudioLink, LabelStudioPushed, LabelStudioTask
 
 from .answers import Outcome, annotation_that_counts, answers_read, answers_store, sources_between
 from .client import LabelStudioClient, LabelStudioImageError, StudioTask
 from .links import ALL_TASKS, link_of, link_refresh
+from .sending import content_hash
 from .training import training_answer
 
 REPORTED_LEFT = 500
@@ -47,6 +48,8 @@ class _Pull:
         self._client = LabelStudioClient()
         self._project = link_refresh(link=link, client=self._client)
         self._members = _members(link)
+        pushed = LabelStudioPushed.objects.filter(push__project=link.project, push__number=link.number)
+        self._sent = pushed.filter(push__made_at=link.made_at)
         told = context.job.report
         self._counts = Counter({name: told.get(name, 0) for name in COUNTS})
         self._unknown = Counter(told.get("unknown_labels", {}))
@@ -107,6 +110,9 @@ class _Pull:
         if task is None or annotation is None:
             answers_store(link=self._link, number=number, wanted={}, outcome=outcome)
             return
+        if self._is_own(number, annotation):
+            outcome.counts["unchanged"] += 1
+            return
         if len(task.annotations) > 1:
             outcome.left.append(f"It has {len(task.annotations)} annotations; number {annotation['id']} counts.")
         source = self._source(task)
@@ -116,6 +122,11 @@ class _Pull:
         )
         answers_store(link=self._link, number=number, source=source, wanted=wanted, outcome=outcome)
 
+    def _is_own(self, number: int, annotation: dict[str, Any]) -> bool:
+        """Whether it says what this project itself sent there: no news."""
+        sent = self._sent.filter(number=number, is_prediction=False)
+        return sent.filter(result_hash=content_hash(annotation["result"])).exists()
+
     def _source(self, task: StudioTask) -> LabelStudioTask:
         """The task's image, by content; fetched once an address."""
         address = task.data.get(self._link.image_key)
@@ -124,8 +135,11 @@ class _Pull:
         known = LabelStudioTask.objects.select_related("image").filter(link=self._link, number=task.number).first()
         if known is not None and known.address == address:
             return known
+        # A picture that was drawn anew for browsers has other bytes than the one that it was drawn from.
+        own = self._sent.filter(number=task.number, address=address).select_related("image").first()
+        image = own.image if own else self._image(address)
         source, _ = LabelStudioTask.objects.update_or_create(
-            link=self._link, number=task.number, defaults={"address": address, "image": self._image(address)}
+            link=self._link, number=task.number, defaults={"address": address, "image": image}
         )
         return source
 

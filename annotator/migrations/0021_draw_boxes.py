@@ -4,15 +4,31 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('annotator', '0020_incomplete_lane'),
+        ("annotator", "0020_incomplete_lane"),
     ]
 
     operations = [
         migrations.AlterField(
-            model_name='job',
-            name='kind',
-            field=models.CharField(choices=[('import', 'Import'), ('undo_import', 'Undo an import'), ('gallery', 'Change of many images'), ('mine', 'Mine'), ('snapshot', 'Snapshot'), ('retrain', 'Retrain and gate'), ('export', 'Export'), ('label_studio', 'Pull from Label Studio'), ('predict', 'Predict'), ('publish', 'Publish a data version'), ('scenes', 'Find scenes'), ('feed', 'Take in from a feed'), ('boxes', 'Draw masks in boxes')], max_length=16),
+            model_name="job",
+            name="kind",
+            field=models.CharField(
+                choices=[
+                    ("import", "Import"),
+                    ("undo_import", "Undo an import"),
+                    ("gallery", "Change of many images"),
+                    ("mine", "Mine"),
+                    ("snapshot", "Snapshot"),
+                    ("retrain", "Retrain and gate"),
+                    ("export", "Export"),
+                    ("label_studio", "Pull from Label Studio"),
+                    ("predict", "Predict"),
+                    ("publish", "Publish a data version"),
+                    ("scenes", "Find scenes"),
+                    ("feed", "Take in from a feed"),
+                    ("boxes", "Draw masks in boxes"),
+                ],
+                max_length=16,
+            ),
         ),
     ]

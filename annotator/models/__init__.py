@@ -4,7 +4,14 @@ from .annotations import Annotation, Draft, Review
 from .feeds import Feed, FeedFile
 from .images import Image, Pair, Prediction
 from .jobs import AuditEvent, BulkAction, Job
-from .label_studio import LabelStudioAnswer, LabelStudioBell, LabelStudioLink, LabelStudioTask
+from .label_studio import (
+    LabelStudioAnswer,
+    LabelStudioBell,
+    LabelStudioLink,
+    LabelStudioPush,
+    LabelStudioPushed,
+    LabelStudioTask,
+)
 from .people import ApiToken, Invitation, Membership
 from .projects import Concept, Project
 from .registry import Deployment, Evaluation, GateDecision, ModelVersion, Snapshot, TrainingRun
@@ -28,6 +35,8 @@ __all__ = [
     "LabelStudioAnswer",
     "LabelStudioBell",
     "LabelStudioLink",
+    "LabelStudioPush",
+    "LabelStudioPushed",
     "LabelStudioTask",
     "Membership",
     "ModelVersion",

@@ -19,6 +19,7 @@ class Job(models.Model):
         RETRAIN = "retrain", "Retrain and gate"
         EXPORT = "export", "Export"
         LABEL_STUDIO = "label_studio", "Pull from Label Studio"
+        STUDIO_PUSH = "studio_push", "Push to Label Studio"
         PREDICT = "predict", "Predict"
         PUBLISH = "publish", "Publish a data version"
         SCENES = "scenes", "Find scenes"
@@ -66,6 +67,11 @@ class Job(models.Model):
                 fields=["project"],
                 condition=Q(state__in=["queued", "running"], kind="label_studio"),
                 name="one_pull_in_flight_a_project",
+            ),
+            models.UniqueConstraint(
+                fields=["project"],
+                condition=Q(state__in=["queued", "running"], kind="studio_push"),
+                name="one_push_in_flight_a_project",
             ),
         ]
         indexes = [models.Index(fields=["state", "lease_until"])]

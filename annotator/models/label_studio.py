@@ -70,3 +70,42 @@ class LabelStudioAnswer(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["number"])]
+
+
+class LabelStudioPush(models.Model):
+    """A Label Studio project that this one's settled pairs are sent to.
+
+    `made_at`, as a link's, tells it from another of the same number. `config`: the labelling interface that Roost wrote
+    there itself, and may extend as long as nobody changed it; empty where somebody else did.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="label_studio_pushes")
+    number = models.PositiveBigIntegerField(help_text="Label Studio's id of its project")
+    made_at = models.DateTimeField()
+    title = models.CharField(max_length=200, blank=True)
+    config = models.TextField(blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["project", "number"], name="label_studio_push_once")]
+
+
+class LabelStudioPushed(models.Model):
+    """What one image's task was sent: by it a second push knows what changed here, and what somebody changed there.
+
+    `number`: Label Studio's id of the task. What it was told is known again by its hash, wherever it stands there.
+    """
+
+    push = models.ForeignKey(LabelStudioPush, models.CASCADE, related_name="tasks")
+    image = models.ForeignKey(Image, models.CASCADE, related_name="+")
+    number = models.PositiveBigIntegerField()
+    is_prediction = models.BooleanField()
+    address = models.TextField(help_text="Where Label Studio has the picture")
+    result_hash = models.CharField(max_length=64)
+    data_hash = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["push", "image", "is_prediction"], name="label_studio_pushed_once")
+        ]
+        indexes = [models.Index(fields=["push", "number"])]

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
@@ -21,6 +22,7 @@ from annotator.common.errors import RoostError
 from annotator.data import buckets
 from annotator.data.data_repository import remote_of
 from annotator.data.dvc import dvc_program, dvc_version
+from annotator.data.uploads import KEPT, uploads_waiting
 from annotator.jobs.workers import workers_alive
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.links import link_check
@@ -56,7 +58,7 @@ class Finding:
 def diagnose(*, running: bool = True) -> Iterator[Finding]:
     """All findings, in the order of what depends on what; without `running`, the installation alone."""
     checks: list[Callable[[], Finding]] = [_python, _packages, _weights, _database, _folder, _bucket, _sources]
-    checks += [_data_versions, _broker]
+    checks += [_uploads, _data_versions, _broker]
     if running:
         checks += [_served_weights, _workers, _backend, _label_studio]
     for check in [*checks, _gpu, _jemalloc]:
@@ -176,6 +178,19 @@ def _sources() -> Finding:
         return Finding("open sources", False, f"ROOST_SOURCES names no folder: {', '.join(absent)}")
     opened = ", ".join([*settings.SOURCES, *settings.BUCKETS])
     return Finding("open sources", True if opened else None, opened or "none; what people import, they upload")
+
+
+def _uploads() -> Finding:
+    """What was sent to be looked at and not imported yet, or broke off while it came."""
+    try:
+        waiting = uploads_waiting()
+    except DatabaseError:
+        return Finding("uploads", None, "not counted: the database does not answer")
+    if not waiting:
+        return Finding("uploads", True, "none waits for its import")
+    days = (time.time() - min(came_at for _, came_at in waiting)) / 86400
+    words = f"{len(waiting)} looked at and not imported, the oldest {days:.1f} days old"
+    return Finding("uploads", True, f"{words}; a worker removes them after {KEPT.days} days")
 
 
 def _data_versions() -> Finding:

@@ -15,8 +15,8 @@ from django.core.files.uploadedfile import UploadedFile
 
 from annotator.common.active import concepts_active
 from annotator.common.errors import JobCancelled, RoostError
-from annotator.data.named_sources import source_allowed, source_of_job, upload_delete, upload_forget
-from annotator.data.uploads import upload_keep
+from annotator.data.named_sources import source_allowed, source_of_job
+from annotator.data.uploads import upload_delete, upload_forget, upload_keep
 from annotator.jobs.downloads import download_written
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from transformers.models.sam3.modeling_sam3 import Sam3GeometryEncoder
 
+from mlbackend.model.geometry import attend
 from mlbackend.model.network import Sam3Network, TextFeatures
 from mlbackend.model.prompts import ExemplarBox
 
@@ -33,23 +34,14 @@ def with_exemplars(
     labels = torch.tensor([int(exemplar.positive) for exemplar in exemplars], device=boxes.device)
     geometry = encode_boxes(network.detector.geometry_encoder, vision, boxes, labels)
     real = torch.ones(1, geometry.shape[1], dtype=torch.bool, device=geometry.device)
-    return TextFeatures(torch.cat([text.features_PTC, geometry], dim=1), torch.cat([text.mask_PT, real], dim=1))
+    features, mask = torch.cat([text.features_PTC, geometry], dim=1), torch.cat([text.mask_PT, real], dim=1)
+    return TextFeatures(features, mask, has_cls=True)
 
 
 def encode_boxes(encoder: Sam3GeometryEncoder, vision, boxes_N4: torch.Tensor, labels_N: torch.Tensor) -> torch.Tensor:
     """Features (1, N + 1, C) of N boxes (cx cy w h in 0..1) on one image: Sam3GeometryEncoder.forward, box by box."""
-    features_1CHW, position_1CHW = vision.fpn_hidden_states[-2], vision.fpn_position_encoding[-2]
-    prompts = _embed(encoder, features_1CHW, boxes_N4, labels_N)
-    prompts = torch.cat([prompts, encoder.cls_embed.weight.view(1, 1, -1)], dim=1)
-    prompts = encoder.prompt_layer_norm(encoder.final_proj(prompts))
-    for layer in encoder.layers:
-        prompts = layer(
-            prompt_feats=prompts,
-            vision_feats=features_1CHW.flatten(2).transpose(1, 2),
-            vision_pos_encoding=position_1CHW.flatten(2).transpose(1, 2),
-            prompt_mask=None,
-        )
-    return encoder.output_layer_norm(prompts)
+    prompts = _embed(encoder, vision.fpn_hidden_states[-2], boxes_N4, labels_N)
+    return attend(encoder, torch.cat([prompts, encoder.cls_embed.weight.view(1, 1, -1)], dim=1), vision)
 
 
 def _embed(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mlbackend.model.network import WeightsError
+from mlbackend.model.checkpoint import WeightsError
 from mlbackend.model.predictor import Predictor, Prompt
 from mlbackend.model.prompts import Point
 

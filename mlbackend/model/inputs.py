@@ -10,9 +10,7 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoTokenizer
 
-from mlbackend.model.network import (
-    WeightsError,
-)
+from mlbackend.model.checkpoint import WeightsError
 
 TEXT_CONTEXT_TOKENS = 32
 

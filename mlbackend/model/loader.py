@@ -15,8 +15,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from mlbackend.model.checkpoint import WeightsError, hash_tensors
 from mlbackend.model.inputs import load_tokenizer
-from mlbackend.model.network import Sam3Network, WeightsError, _hash_tensors
+from mlbackend.model.network import Sam3Network
 from mlbackend.model.predictor import Predictor
 
 log = logging.getLogger(__name__)
@@ -146,7 +147,7 @@ def click_input_hash(network: Sam3Network, backbone_hash: str) -> str:
         ("s1", decoder.conv_s1),
     ):
         parts += [(f"{name}.{key}", value) for key, value in module.state_dict().items()]
-    return _hash_tensors(parts)
+    return hash_tensors(parts)
 
 
 def _check_image_size(network: Sam3Network, asked_px: int | None) -> None:

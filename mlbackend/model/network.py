@@ -6,14 +6,13 @@ Nothing here knows which size it runs: the demo checkpoint and facebook/sam3 dif
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 from transformers.models.sam3.configuration_sam3 import Sam3Config
@@ -21,37 +20,51 @@ from transformers.models.sam3.modeling_sam3 import Sam3Model, Sam3VisionEncoderO
 from transformers.models.sam3_tracker.configuration_sam3_tracker import Sam3TrackerConfig
 from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
 
+from mlbackend.model.checkpoint import (
+    WEIGHTS,
+    ForeignTensors,
+    WeightsError,
+    config_to_write,
+    declared_cls,
+    hash_tensors,
+    load_part,
+    read_configs,
+    read_declared,
+    tracker_config_for,
+)
+from mlbackend.model.geometry import cls_tokens
+from mlbackend.model.one_to_many import without_self_attention
 from toolbox.files import write_json, written_whole
 
-TRACKER_SCALES = [4.0, 2.0, 1.0]
-# Weights of the hub's video model that an image network has no use for, and the tracker neck's fourth level:
-# with the default four scales transformers adds no_memory_embedding to that unused level (facts: section 4).
-UNUSED_KEYS = (
-    "memory_",
-    "mask_downsample",
-    "object_pointer_proj",
-    "temporal_positional_encoding_projection_layer",
-    "no_memory_positional_encoding",
-    "no_object_pointer",
-    "occlusion_spatial_embedding_parameter",
-    "vision_encoder.neck.fpn_layers.3.",
-    "tracker_neck.fpn_layers.3.",
-)
-
-
-class WeightsError(Exception):
-    """A model folder cannot be used as it is; the message says which file or key and what to do."""
+__all__ = [
+    "ClickMasks",
+    "Detections",
+    "LayerOutput",
+    "Sam3Network",
+    "TextFeatures",
+    "WeightsError",
+    "tracker_config_for",
+]
 
 
 @dataclass(frozen=True)
 class TextFeatures:
-    """features_PTC as projected for the detector; mask_PT is True on real tokens."""
+    """features_PTC as projected for the detector; mask_PT is True on real tokens.
+
+    has_cls: the geometry encoder's tokens are behind the words already, so that detect() adds none.
+    """
 
     features_PTC: torch.Tensor
     mask_PT: torch.Tensor
+    has_cls: bool = False
 
     def rows(self, index: torch.Tensor) -> TextFeatures:
-        return TextFeatures(self.features_PTC[index], self.mask_PT[index])
+        return TextFeatures(self.features_PTC[index], self.mask_PT[index], self.has_cls)
+
+    def with_cls(self, cls_P1C: torch.Tensor) -> TextFeatures:
+        real = torch.ones_like(self.mask_PT[:, :1])
+        features = torch.cat([self.features_PTC, cls_P1C.to(self.features_PTC.dtype)], dim=1)
+        return TextFeatures(features, torch.cat([self.mask_PT, real], dim=1), has_cls=True)
 
 
 @dataclass(frozen=True)
@@ -67,11 +80,14 @@ class LayerOutput:
 class Detections:
     """The last layer's answer, its masks, and every layer (last included) for auxiliary losses.
 
-    mask_logits holds one row for each of mask_rows (all prompts unless the caller chose some).
+    mask_logits holds one row for each of mask_rows (all prompts unless the caller chose some), semantic_logits too: the
+    concept's pixels, whichever object they belong to. many is the one-to-many branch's answer, for training alone.
     """
 
     layers: list[LayerOutput]
     mask_logits_PQHW: torch.Tensor | None
+    semantic_logits_PHW: torch.Tensor | None = None
+    many: Detections | None = None
 
     @property
     def presence_logits_P(self) -> torch.Tensor:
@@ -100,42 +116,28 @@ class ClickMasks:
     object_logits_BP: torch.Tensor
 
 
-def tracker_config_for(config: Sam3Config, declared: dict | None = None) -> Sam3TrackerConfig:
-    """The click decoder's config for a detector's: same ViT and image size, three neck scales.
-
-    declared is config.json's "tracker_config"; without it sizes follow the detector's in SAM 3's own proportions.
-    """
-    vit = config.vision_config.backbone_config
-    width, grid = config.vision_config.fpn_hidden_size, vit.image_size // vit.patch_size
-    declared = declared or {}
-    prompt = dict(declared.get("prompt_encoder_config") or {"hidden_size": width})
-    decoder = dict(
-        declared.get("mask_decoder_config")
-        or {
-            "hidden_size": width,
-            "mlp_dim": 8 * width,
-            "iou_head_hidden_dim": width,
-            "num_attention_heads": max(1, min(8, width // 16)),
-        }
-    )
-    vision = config.vision_config.to_dict() | {
-        "scale_factors": TRACKER_SCALES,
-        "backbone_feature_sizes": [[grid * s, grid * s] for s in (4, 2, 1)],
-    }
-    prompt |= {"image_size": vit.image_size, "patch_size": vit.patch_size}
-    for part in (prompt, decoder):
-        part.pop("model_type", None)
-    return Sam3TrackerConfig(vision_config=vision, prompt_encoder_config=prompt, mask_decoder_config=decoder)
-
-
 class Sam3Network(nn.Module):
-    """Detector and click decoder that share one ViT module, so that one pass serves both."""
+    """Detector and click decoder that share one ViT module, so that one pass serves both.
 
-    def __init__(self, detector: Sam3Model, tracker: Sam3TrackerModel) -> None:
+    prompt_has_cls: text prompts end with the geometry encoder's CLS token, as Meta's own model has them.
+    declared is config.json of the folder that it came from, foreign what that folder holds beside it.
+    """
+
+    def __init__(
+        self,
+        detector: Sam3Model,
+        tracker: Sam3TrackerModel,
+        *,
+        prompt_has_cls: bool = False,
+        declared: dict[str, Any] | None = None,
+    ) -> None:
         super().__init__()
         tracker.vision_encoder.backbone = detector.vision_encoder.backbone
         self.detector = detector
         self.tracker = tracker
+        self.prompt_has_cls = prompt_has_cls
+        self.declared = declared
+        self.foreign: ForeignTensors | None = None
 
     @classmethod
     def from_config(cls, config: Sam3Config, tracker_config: Sam3TrackerConfig | None = None) -> Sam3Network:
@@ -151,24 +153,36 @@ class Sam3Network(nn.Module):
     def load(cls, folder: str | Path) -> Sam3Network:
         """Read a hub-layout folder; WeightsError names every key that is missing, unexpected or misshapen."""
         folder = Path(folder)
-        config, tracker_config = _read_configs(folder)
-        detector = _load_part(Sam3Model, folder, config)
-        tracker = _load_part(Sam3TrackerModel, folder, tracker_config)
-        return cls(detector, tracker).eval()
+        config, tracker_config = read_configs(folder)
+        detector = load_part(Sam3Model, folder, config)
+        tracker = load_part(Sam3TrackerModel, folder, tracker_config)
+        network = cls(detector, tracker, declared=read_declared(folder)).eval()
+        network.foreign = ForeignTensors.of(folder, network.hub_state())
+        network.prompt_has_cls = declared_cls(network.declared or {}, network.foreign.file_of, folder)
+        return network
 
     def save(self, folder: str | Path) -> None:
-        """Write config.json and model.safetensors in hub layout; a reader sees the old file or the new one."""
+        """Write config.json and model.safetensors in hub layout; a reader sees the old file or the new one.
+
+        What the folder that it was loaded from holds beside it goes along, bit for bit; WeightsError if that is gone.
+        """
         folder = Path(folder)
-        config = {
+        config = config_to_write(self.declared or self._own_config(), prompt_has_cls=self.prompt_has_cls)
+        tensors = {key: value.detach().cpu().contiguous() for key, value in self.hub_state().items()}
+        with ExitStack() as files, written_whole(folder / WEIGHTS) as beside:
+            save_file(tensors | self._read_foreign(files), beside, metadata={"format": "pt"})
+        write_json(folder / "config.json", config, indent=1)
+
+    def _own_config(self) -> dict[str, Any]:
+        return {
             "architectures": ["Sam3VideoModel"],
             "model_type": "sam3_video",
             "detector_config": self.detector.config.to_dict(),
             "tracker_config": self.tracker.config.to_dict(),
         }
-        tensors = {key: value.detach().cpu().contiguous() for key, value in self.hub_state().items()}
-        with written_whole(folder / "model.safetensors") as beside:
-            save_file(tensors, beside, metadata={"format": "pt"})
-        write_json(folder / "config.json", config, indent=1)
+
+    def _read_foreign(self, files: ExitStack) -> dict[str, torch.Tensor]:
+        return {} if self.foreign is None else self.foreign.read(files)
 
     def hub_state(self) -> dict[str, torch.Tensor]:
         """All weights under the hub's names; the shared ViT appears once, with the detector."""
@@ -191,10 +205,12 @@ class Sam3Network(nn.Module):
 
     def backbone_hash(self) -> str:
         """Key of every embedding that this ViT made: equal as long as the ViT's weights are."""
-        return _hash_tensors(self.detector.vision_encoder.backbone.state_dict().items())
+        return hash_tensors(self.detector.vision_encoder.backbone.state_dict().items())
 
     def weights_hash(self) -> str:
-        return _hash_tensors(self.hub_state().items())
+        """Of every tensor that save() writes, foreign ones included: equal to a hash over the file itself."""
+        with ExitStack() as files:
+            return hash_tensors((self.hub_state() | self._read_foreign(files)).items())
 
     def encode(self, pixel_values_B3HW: torch.Tensor) -> torch.Tensor:
         """The ViT's last hidden state, (B, grid * grid, width): the thing to cache."""
@@ -236,39 +252,56 @@ class Sam3Network(nn.Module):
         image_rows_P: torch.Tensor | None = None,
         mask_rows: torch.Tensor | None = None,
         with_masks: bool = True,
+        one_to_many: bool = False,
     ) -> Detections:
         """Find every instance of each phrase; prompt p is asked of image image_rows_P[p].
 
         Without image_rows_P there is one image for all prompts, or one for each. mask_rows limits the mask decoder
-        (the costly part in training) to some prompts.
+        (the costly part in training) to some prompts. Where prompt_has_cls, each prompt gets its image's CLS token.
+        one_to_many adds the branch that training learns from.
         """
-        levels, positions = _rows_for_prompts(vision, text.mask_PT.shape[0], image_rows_P)
-        model = self.detector
+        prompts, model = text.mask_PT.shape[0], self.detector
+        levels, positions = _rows_for_prompts(vision, prompts, image_rows_P)
+        if self.prompt_has_cls and not text.has_cls:
+            tokens = cls_tokens(model.geometry_encoder, vision)
+            text = text.with_cls(tokens.expand(prompts, -1, -1) if image_rows_P is None else tokens[image_rows_P])
         encoded = model.detr_encoder(
             vision_features=[levels[-1]],
             text_features=text.features_PTC,
             vision_pos_embeds=[positions[-1]],
             text_mask=text.mask_PT,
         )
-        decoded = model.detr_decoder(
-            vision_features=encoded.last_hidden_state,
-            text_features=encoded.text_features,
-            vision_pos_encoding=encoded.pos_embeds_flattened,
-            text_mask=text.mask_PT,
-            spatial_shapes=encoded.spatial_shapes,
-        )
-        layers = self._read_layers(decoded, text)
-        if not with_masks:
-            return Detections(layers, None)
-        rows = slice(None) if mask_rows is None else mask_rows
-        masks = model.mask_decoder(
-            decoder_queries=decoded.intermediate_hidden_states[-1][rows],
-            backbone_features=[level[rows] for level in levels],
-            encoder_hidden_states=encoded.last_hidden_state[rows],
-            prompt_features=text.features_PTC[rows],
-            prompt_mask=text.mask_PT[rows],
-        )
-        return Detections(layers, masks.pred_masks)
+        decoders = [model.detr_decoder]
+        if one_to_many:
+            decoders.append(without_self_attention(model.detr_decoder))
+        branches = [
+            decoder(
+                vision_features=encoded.last_hidden_state,
+                text_features=encoded.text_features,
+                vision_pos_encoding=encoded.pos_embeds_flattened,
+                text_mask=text.mask_PT,
+                spatial_shapes=encoded.spatial_shapes,
+            )
+            for decoder in decoders
+        ]
+        answers = [Detections(self._read_layers(decoded, text), None) for decoded in branches]
+        if with_masks:
+            rows = slice(None) if mask_rows is None else mask_rows
+            queries = torch.cat([decoded.intermediate_hidden_states[-1] for decoded in branches], dim=1)
+            masks = model.mask_decoder(
+                decoder_queries=queries[rows],
+                backbone_features=[level[rows] for level in levels],
+                encoder_hidden_states=encoded.last_hidden_state[rows],
+                prompt_features=text.features_PTC[rows],
+                prompt_mask=text.mask_PT[rows],
+            )
+            drawn = masks.pred_masks.chunk(len(branches), dim=1)
+            semantic = masks.semantic_seg[:, 0]
+            answers = [
+                replace(answer, mask_logits_PQHW=own, semantic_logits_PHW=semantic)
+                for answer, own in zip(answers, drawn, strict=True)
+            ]
+        return replace(answers[0], many=answers[1]) if one_to_many else answers[0]
 
     def click(
         self,
@@ -315,49 +348,6 @@ class Sam3Network(nn.Module):
         ]
 
 
-def _read_configs(folder: Path) -> tuple[Sam3Config, Sam3TrackerConfig]:
-    try:
-        declared = json.loads((folder / "config.json").read_text())
-    except FileNotFoundError:
-        raise WeightsError(f"{folder} has no config.json: it is not a SAM 3 model folder") from None
-    except json.JSONDecodeError as error:
-        raise WeightsError(f"{folder}/config.json is not valid JSON ({error}): copy it again") from None
-    if "detector_config" not in declared:
-        raise WeightsError(f"{folder}/config.json has no detector_config; expected the layout of facebook/sam3")
-    config = Sam3Config(**declared["detector_config"])
-    return config, tracker_config_for(config, declared.get("tracker_config"))
-
-
-def _load_part(model_class, folder: Path, config):
-    """from_pretrained, but strict: transformers only warns about weights that it filled with random numbers."""
-    try:
-        model, info = model_class.from_pretrained(
-            folder,
-            config=config,
-            output_loading_info=True,
-            local_files_only=True,
-            dtype=torch.float32,
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
-        )
-    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
-        raise WeightsError(f"{folder} cannot be loaded as {model_class.__name__}: {error}") from error
-    unexpected = [key for key in info["unexpected_keys"] if not _is_unused(key)]
-    problems = [
-        ("missing", sorted(info["missing_keys"])),
-        ("unexpected", sorted(unexpected)),
-        ("wrong shape", sorted(str(key) for key in info["mismatched_keys"])),
-    ]
-    found = "; ".join(f"{what}: {', '.join(keys)}" for what, keys in problems if keys)
-    if found:
-        raise WeightsError(f"{folder} does not fit {model_class.__name__} ({found})")
-    return model
-
-
-def _is_unused(key: str) -> bool:
-    return key.removeprefix("tracker_model.").startswith(UNUSED_KEYS)
-
-
 def _rows_for_prompts(vision, prompts: int, image_rows_P: torch.Tensor | None):
     """FPN levels and positions with one row a prompt; the coarsest of four levels is unused, as in Sam3Model."""
     levels, positions = vision.fpn_hidden_states[:-1], vision.fpn_position_encoding[:-1]
@@ -372,12 +362,3 @@ def _rows_for_prompts(vision, prompts: int, image_rows_P: torch.Tensor | None):
         [level.expand(prompts, -1, -1, -1) for level in levels],
         [position.expand(prompts, -1, -1, -1) for position in positions],
     )
-
-
-def _hash_tensors(items: Iterable[tuple[str, torch.Tensor]]) -> str:
-    digest = hashlib.sha256()
-    for name, tensor in sorted(items, key=lambda item: item[0]):
-        flat = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        digest.update(flat.numpy().data)
-    return digest.hexdigest()

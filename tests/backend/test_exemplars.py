@@ -12,8 +12,8 @@ import torch
 from transformers.models.sam3 import modeling_sam3
 from transformers.models.sam3.modeling_sam3 import Sam3Model
 
+from mlbackend.model.checkpoint import read_configs
 from mlbackend.model.exemplars import roi_align
-from mlbackend.model.network import _read_configs
 from mlbackend.model.predictor import Predictor
 from mlbackend.model.prompts import ExemplarBox
 from tests.backend.conftest import Served
@@ -50,7 +50,7 @@ def test_exemplars_give_what_transformers_gives(
 ) -> None:
     monkeypatch.setattr(modeling_sam3, "torchvision", reference_ops(), raising=False)
     folder = backend_var / "models" / "tiny"
-    detector = Sam3Model.from_pretrained(folder, config=_read_configs(folder)[0]).eval()
+    detector = Sam3Model.from_pretrained(folder, config=read_configs(folder)[0]).eval()
     pixels = tiny.preprocess(noisy_picture(1))
     ids, mask = tiny.tokenizer(["chicken"])
     boxes = torch.tensor([[[45 / 160, 52 / 120, 50 / 160, 56 / 120], [125 / 160, 35 / 120, 50 / 160, 50 / 120]]])

@@ -13,10 +13,10 @@ import pytest
 import torch
 from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
 
+from mlbackend.model.checkpoint import WeightsError, read_configs
 from mlbackend.model.loader import LoadOptions, load_predictor, parameter_bytes
 from mlbackend.model.logits import logits_to_wire
 from mlbackend.model.masks import decode_wire_mask
-from mlbackend.model.network import WeightsError, _read_configs
 from mlbackend.model.predictor import Predictor, Prompt
 from mlbackend.model.prompts import Point
 from mlbackend.store.embeddings import Embedding
@@ -89,7 +89,7 @@ def test_click_input_is_bit_equal_to_the_separate_trackers(
     folder: Path,
     pixels: torch.Tensor,
 ) -> None:
-    tracker = Sam3TrackerModel.from_pretrained(folder, config=_read_configs(folder)[1]).eval()
+    tracker = Sam3TrackerModel.from_pretrained(folder, config=read_configs(folder)[1]).eval()
     with torch.inference_mode():
         expected = tracker.get_image_embeddings(pixels)
         got = full.network.tracker_features(full.network.encode(pixels))

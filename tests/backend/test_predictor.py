@@ -10,8 +10,8 @@ import torch
 from transformers.models.sam3.modeling_sam3 import Sam3Model
 from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
 
+from mlbackend.model.checkpoint import read_configs
 from mlbackend.model.loader import LoadOptions, load_predictor
-from mlbackend.model.network import _read_configs
 from mlbackend.model.predictor import Predictor, Prompt
 from mlbackend.model.prompts import Point
 from mlbackend.store.embeddings import Embedding, Key, WarmLayer
@@ -34,7 +34,7 @@ def click_input(predictor: Predictor, seed: int = 1) -> Embedding:
 def references(backend_var: Path) -> tuple[Sam3Model, Sam3TrackerModel]:
     """The two models as transformers alone loads them, each with a ViT of its own."""
     folder = backend_var / "models" / "tiny"
-    config, tracker_config = _read_configs(folder)
+    config, tracker_config = read_configs(folder)
     return (
         Sam3Model.from_pretrained(folder, config=config).eval(),
         Sam3TrackerModel.from_pretrained(folder, config=tracker_config).eval(),

@@ -19,6 +19,8 @@ ADDRESSES = (
     *("jobs/1/", "people/", "settings/", "audit/"),
 )
 
+DATA_ADDRESSES = ("images/changes/", "images/trash/", "feeds/", "splits/", "snapshots/1/", "snapshots/1/to/1/")
+
 
 @pytest.fixture
 def stage(live_server, barn, settings, chromium):
@@ -69,6 +71,18 @@ def test_every_page_runs_clean_and_fits_tablet_laptop_and_desktop(stage, busy_ba
         for width in (768, 1280, 2560):
             page.set_viewport_size({"width": width, "height": 900})
             assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (address, width)
+
+
+def test_every_page_fits_a_phone_and_long_names_give_way(stage, busy_barn):
+    busy_barn.project.name = "All barns between the river and the northern forest, 2024 to 2026"
+    busy_barn.project.save()
+    page = stage.page_for(busy_barn.admin, "")
+    page.set_viewport_size({"width": 390, "height": 844})
+    for address in (*ADDRESSES, *DATA_ADDRESSES):
+        page.goto(f"{stage.url}/p/barn/{address.replace('jobs/1/', f'jobs/{TrainingRun.objects.get().job_id}/')}")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), address
+        assert page.locator(".brand svg").bounding_box()["width"] > 20
+    assert page.locator("#backend-status").inner_text() != ""
 
 
 def test_theme_sticks_over_pages(stage):

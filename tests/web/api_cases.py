@@ -15,6 +15,7 @@ from annotator.data.snapshots import snapshot_create
 from annotator.models import Feed, Image, Job, Task
 from tests import factories
 from tests.web.api_farm import BARN, POINT, V1, Farm, post
+from tests.web.label_studio_stand_in import TOKEN, running_stand_in
 from tests.web.test_promotion import judged
 from tests.web.test_training_run import settle_all
 
@@ -35,6 +36,13 @@ def schema(farm):
 @case("GET /projects/")
 def projects(farm):
     yield farm.annotator.get(f"{V1}/projects/")
+
+
+@case("POST /projects/")
+def project_new(farm):
+    yield post(farm.annotator, f"{V1}/projects/", {"name": "Coop", "concepts": ["hen"]})
+    yield post(farm.admin, f"{V1}/projects/", {"name": "Coop", "concepts": []})
+    yield post(farm.admin, f"{V1}/projects/", {"name": "Coop", "concepts": ["hen", "goose"]})
 
 
 @case("GET /projects/{slug}/")
@@ -259,6 +267,9 @@ def imports(farm):
     with TemporaryDirectory() as folder, override_settings(SOURCES=[folder]):
         classes = {"hen": "chicken", "goose": ""}
         yield post(farm.admin, f"{BARN}/imports", {"place": folder, "dry_run": True, "classes": classes})
+        yield post(farm.admin, f"{BARN}/imports", {"place": folder, "negative_of": ["tractor"]})  # no concept here
+        negatives = {"negative_of": ["chicken"], "negatives": {"not-chicken": ["chicken"], "negatives.csv": []}}
+        yield post(farm.admin, f"{BARN}/imports", {"place": folder, **negatives})
 
 
 @case("POST /projects/{slug}/boxes")
@@ -415,6 +426,20 @@ def exports(farm):
     yield post(farm.reviewer, path, {"format": "yolo", "include_unlooked": True})
     yield post(farm.reviewer, path, {"to": "/tmp/somewhere"})
     yield post(farm.reviewer, path, {"format": "coco", "masks": "polygon", "splits": ["train"], "to": ""})
+
+
+@case("POST /projects/{slug}/label-studio/pushes")
+def label_studio_pushes(farm):
+    path = f"{BARN}/label-studio/pushes"
+    settle_all(farm.barn)
+    yield post(farm.reviewer, path, {"title": "Flock"})
+    yield post(farm.admin, path, {"title": ""})
+    with running_stand_in() as studio:
+        farm.settings.LABEL_STUDIO_URL, farm.settings.LABEL_STUDIO_TOKEN = studio.url, TOKEN
+        farm.settings.LABEL_STUDIO_NETWORKS = ["127.0.0.0/8"]
+        yield post(farm.admin, path, {"number": 987654})
+        yield post(farm.admin, path, {"title": "Flock", "splits": ["train"]})
+    yield post(farm.admin, path, {"title": "Flock"})  # one is under way
 
 
 @case("GET /projects/{slug}/concepts/")

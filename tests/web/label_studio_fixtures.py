@@ -24,6 +24,7 @@ def studio(studio_server, settings) -> StandIn:
     settings.LABEL_STUDIO_URL, settings.LABEL_STUDIO_TOKEN = studio_server.url, TOKEN
     settings.LABEL_STUDIO_NETWORKS = ["127.0.0.0/8"]
     studio_server.failing = 0
+    studio_server.faults.clear()
     studio_server.asked.clear()
     return studio_server
 

@@ -13,7 +13,7 @@ from annotator.people.tokens import token_create
 from tests import factories
 
 OPEN = {"api-schema", "api-unknown"}
-METHODS = {"api-projects": ("get",), "api-project": ("get",), "api-reviews": ("get",), "api-task": ("get",)}
+METHODS = {"api-projects": ("get", "post"), "api-project": ("get",), "api-reviews": ("get",), "api-task": ("get",)}
 METHODS |= dict.fromkeys(("api-certain", "api-concepts", "api-progress", "api-annotation", "api-job"), ("get",))
 METHODS |= {"api-draft": ("put", "delete")}
 METHODS |= {"api-job-file": ("get",), "api-splits": ("get",), "api-snapshot": ("get", "patch")}
@@ -63,6 +63,7 @@ POLICY = {
     "api-import-undo": "admin",
     "api-boxes": "admin",
     "api-exports": "reviewer",
+    "api-label-studio-pushes": "admin",
     "api-feeds": "annotator",
     "api-splits": "annotator",
     "api-splits-mend": "admin",
@@ -73,7 +74,7 @@ POLICY = {
     "api-rollback": "admin",
 }
 # Where writing wants more than reading.
-WRITES = dict.fromkeys(("api-snapshots", "api-snapshot", "api-images", "api-feeds"), "admin")
+WRITES = dict.fromkeys(("api-projects", "api-snapshots", "api-snapshot", "api-images", "api-feeds"), "admin")
 # What the rows of these tests can't do for the address, though the role may: there is nothing to undo, diff or send.
 NOTHING_THERE = {"no_previous", "no_export", "absent_package", "snapshot_gone"}
 RANK = ["anybody", "annotator", "reviewer", "admin"]

@@ -17,6 +17,58 @@ def test_project_shows_role_stations_and_thresholds(barn, api):
     assert shown["thresholds"]["presence_low"] == 0.4
 
 
+NEW = {"name": "Hen House", "concepts": ["hen", "egg"]}
+
+
+def _project_post(client, body):
+    return client.post("/api/v1/projects/", body, format="json")
+
+
+def test_new_project_is_its_maker_s_with_the_concepts_asked_for(barn, api):
+    answer = _project_post(api(barn.admin), NEW)
+    assert answer.status_code == 201
+    assert_as_described(answer)
+    told = answer.json()
+    assert (told["slug"], told["role"], told["serving_version"]) == ("hen-house", "admin", "demo")
+    assert [one["name"] for one in told["concepts"]] == ["hen", "egg"]
+    assert api(barn.admin).get("/api/v1/projects/hen-house/").json() == told
+    assert api(barn.annotator).get("/api/v1/projects/hen-house/").status_code == 404
+    assert Project.objects.get(slug="hen-house").audit_events.filter(action="project.create").exists()
+
+
+def test_second_project_of_a_name_has_an_address_of_its_own(barn, api):
+    slugs = [_project_post(api(barn.admin), NEW).json()["slug"] for _ in range(2)]
+    assert slugs == ["hen-house", "hen-house-2"]
+
+
+@pytest.mark.parametrize("who", ["annotator", "reviewer"])
+def test_who_is_no_admin_anywhere_makes_no_project(barn, api, who):
+    answer = _project_post(api(getattr(barn, who)), NEW)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
+    assert Project.objects.count() == 1
+
+
+def test_superuser_makes_the_first_project(barn, api):
+    barn.outsider.is_superuser = True
+    barn.outsider.save()
+    assert _project_post(api(barn.outsider), NEW).status_code == 201
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"name": ""}, {"name": "!!!"}, {"name": "x" * 81}, {"name": ["a"]}),
+        *({"concepts": []}, {"concepts": "hen"}, {"concepts": [""]}, {"concepts": ["x" * 81]}),
+    ],
+)
+def test_wrong_project_is_refused_in_the_one_error_shape_and_leaves_nothing(barn, api, change):
+    answer = _project_post(api(barn.admin), NEW | change)
+    assert answer.status_code == 400, answer.json()
+    assert_as_described(answer)
+    assert set(answer.json()["error"]) == {"code", "message", "fields"}
+    assert Project.objects.count() == 1
+
+
 def test_mining_starts_a_job_once(barn, api):
     factories.make_pair(barn.project)
     client = api(barn.admin)

@@ -21,6 +21,7 @@ REF = {"model_version": "tiny", "image": IMAGE}
 CALLS = {
     "/v1/click": lambda: ml_client.click(**REF, points=[POINT]),
     "/v1/predict": lambda: ml_client.predict(model_version="tiny", images=[IMAGE], concepts=["hen"], exemplars=[[BOX]]),
+    "/v1/boxes": lambda: ml_client.boxes(model_version="tiny", boxed=[(IMAGE, [[1, 1, 9, 9]])]),
     "/v1/mask": lambda: ml_client.mask_at(image=IMAGE, mask_id="a", threshold=0.5),
     "/v1/warm": lambda: ml_client.warm(model_version="tiny", images=[IMAGE.sha256]),
 }

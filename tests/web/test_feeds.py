@@ -173,6 +173,17 @@ def test_bucket_prefix_is_watched_as_well(barn, s3):
     assert set(Image.objects.values_list("source", flat=True)) == {"one"}
 
 
+@pytest.mark.django_db(transaction=True)
+def test_bucket_prefix_in_which_nothing_lies_yet_is_watched_and_no_error(barn, s3):
+    s3.bucket("morning", {"elsewhere/a.png": factories.image_bytes()})
+    feed = feed_add(project=barn.project, user=None, place="s3://morning/yard", named_by_person=False)
+    assert look(feed).error == ""
+    s3.client.put_object(Bucket="morning", Key="yard/a.png", Body=factories.image_bytes())
+    assert look(feed).error == ""
+    run_jobs()
+    assert states(feed) == {"a.png": "imported"}
+
+
 def mined(barn, presence: dict[str, float], version=None) -> None:
     """The serving model has looked at every image, by name."""
     Job.objects.filter(kind=Job.Kind.MINE).update(state=Job.State.SUCCEEDED)
@@ -206,6 +217,7 @@ def test_footage_in_which_the_model_is_sure_of_nothing_is_set_aside(barn, tmp_pa
 
 def test_another_serving_model_looks_at_what_was_set_aside(barn, tmp_path):
     feed = taken_in(barn, tmp_path / "in", ["sure.png"])
+    Image.objects.update(split=Image.Split.TRAIN)  # what the draw puts into the holdout is mined by no model
     mined(barn, {"sure.png": 0.05})
     look(feed)
     assert not pairs_to_mine(project=barn.project).exists()

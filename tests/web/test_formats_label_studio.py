@@ -5,9 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from label_studio_sdk.converter import brush
 
 from annotator.common.masks import decode_rle, rle_box_xyxy
 from annotator.data.formats import label_studio
+from annotator.data.formats.brush_runs import unbrushed
 from tests.web.format_trees import CASES, SIZE, areas, found_in, only, records_of, tree
 
 SQUARE = {"points": [[12.5, 16.7], [37.5, 16.7], [37.5, 50], [12.5, 50]], "closed": True}
@@ -173,3 +175,21 @@ def test_choices_incomplete_say_that_not_all_objects_are_outlined():
     choice = {"id": "c", "from_name": "incomplete", "type": "choices", "value": {"choices": ["hen"]}}
     record, problems = _read(_region(), choice)
     assert (record.incomplete, record.absent, problems) == ({"hen"}, [], [])
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_brush_of_any_four_channels_is_unpacked_as_the_sdk_unpacks_it(seed):
+    """Soft edges and noise: runs of equal values, and stretches of single ones."""
+    rng, (width, height) = np.random.default_rng(seed), (37, 23)
+    pixels = rng.integers(0, 256, (height, width, 4), dtype=np.uint8)
+    pixels[4:15, 5:30] = [0, 90, 130, 255]
+    rle = brush.encode_rle(pixels.ravel())
+    found = unbrushed(bytes(rle), (width, height))
+    wanted = brush.decode_rle(rle).reshape(height, width, 4)[:, :, 3] > 127
+    assert (wanted == (pixels[:, :, 3] > 127)).all()
+    assert (decode_rle(found) == wanted).all()
+
+
+def test_split_is_taken_from_the_tasks_data_where_it_names_one(tmp_path):
+    tasks = [_task(_annotation(_region()), split=split) for split in ("val", "holdout", "north", 7)]
+    assert [one.split for one in _document(tmp_path, *tasks).images] == ["val", "holdout", None, None]

@@ -138,6 +138,14 @@ def test_label_studio_round_trip_is_exact(tmp_path):
     assert read.absent == ["duck"]
 
 
+def test_label_studios_lists_are_cut_where_its_own_uploads_end(tmp_path, monkeypatch):
+    monkeypatch.setattr("annotator.data.writers.label_studio.MAX_LIST_BYTES", 10)
+    files = written("label_studio", [_record(), _record()], CATEGORIES, tmp_path)
+    for name in ("tasks.json", "tasks-2.json"):
+        [task] = document(files, name)
+        assert _same_masks(label_studio.read(task)[0])
+
+
 def _yolo_line(line: str) -> tuple[ImageRecord, list]:
     return yolo.read(line, file_name="a.png", width_px=10, height_px=10, names=["hen"])
 

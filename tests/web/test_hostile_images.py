@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import struct
 import time
 import unicodedata
@@ -16,6 +17,7 @@ from PIL import Image as PillowImage
 from PIL import PngImagePlugin
 
 from annotator.common.errors import ImportRefusedError
+from annotator.data.decoders import Decoder
 from annotator.data.export_pictures import upright_bytes
 from annotator.data.formats.records import UniqueNames
 from annotator.data.image_files import image_path
@@ -108,6 +110,44 @@ def test_I01_I04_what_is_no_whole_image_is_refused_in_words(name, data, reason, 
 def test_I02_pixel_flood_is_refused_before_it_is_decoded(side):
     with pytest.raises(ImportRefusedError, match="ROOST_MAX_IMAGE_PIXELS"):
         _store(_huge_png(side))
+
+
+def _peak_mib(pid: int) -> float:
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="a process's peak is read from /proc (Linux)")
+@pytest.mark.parametrize("side", [13_000, 30_000])
+def test_I02_pixel_flood_costs_the_decoding_child_and_us_no_memory(tmp_path, side):
+    """Decoded, 30,000 x 30,000 pixels would be 112 MB at a bit each and 2.7 GB as RGB."""
+    small, flood = tmp_path / "small.png", tmp_path / "flood.png"
+    small.write_bytes(factories.image_bytes())
+    flood.write_bytes(_huge_png(side))
+    decoder = Decoder()
+    try:
+        assert "refused" not in decoder.probe(small)
+        child, ours = decoder.child, _peak_mib(os.getpid())
+        before = _peak_mib(child.pid)
+        assert "ROOST_MAX_IMAGE_PIXELS" in decoder.probe(flood)["refused"]
+        assert decoder.child is child  # it lives: nothing had to be killed
+        assert _peak_mib(child.pid) - before < 50
+        assert _peak_mib(os.getpid()) - ours < 50
+    finally:
+        decoder.stop()
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="a process's peak is read from /proc (Linux)")
+def test_I02_largest_picture_that_is_allowed_stays_within_the_child_s_leash(tmp_path):
+    """10,000 x 10,000 pixels, the bound itself: 300 MB as RGB. The child may take 2 GiB."""
+    path = tmp_path / "large.png"
+    path.write_bytes(_saved(PillowImage.new("1", (10_000, 10_000), 1), "PNG"))
+    decoder = Decoder()
+    try:
+        assert (decoder.probe(path)["width"], decoder.child is not None) == (10_000, True)
+        assert 300 < _peak_mib(decoder.child.pid) < 2048
+    finally:
+        decoder.stop()
 
 
 def test_I03_text_bomb_in_a_png_is_refused():

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 import unicodedata
 import zipfile
 import zlib
@@ -89,6 +91,47 @@ def test_Z03_too_many_members_are_refused(tmp_path, monkeypatch):
     path = _zip(tmp_path / "many.zip", {f"{number}.png": b"" for number in range(4)})
     with pytest.raises(ImportRefusedError, match="4 files"), source_opened(path):
         pass
+
+
+def _empty_members(path: Path, count: int) -> Path:
+    """Written by hand: local headers and directory of `count` empty members, some 20 MB for 200,000."""
+    local, listed, at = bytearray(), bytearray(), 0
+    for number in range(count):
+        name = b"%06d.png" % number
+        fields = struct.pack("<HHHHHLLLHH", 20, 0, 0, 0, 0x21, 0, 0, 0, len(name), 0)
+        local += b"PK\x03\x04" + fields + name
+        listed += b"PK\x01\x02" + struct.pack("<H", 20) + fields + struct.pack("<HHHLL", 0, 0, 0, 0, at) + name
+        at = len(local)
+    end64 = struct.pack("<4sQHHLLQQQQ", b"PK\x06\x06", 44, 45, 45, 0, 0, count, count, len(listed), at)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, at + len(listed), 1)
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 0xFFFF, 0xFFFF, len(listed), at, 0)
+    path.write_bytes(bytes(local + listed) + end64 + locator + end)
+    return path
+
+
+def test_Z03_two_hundred_thousand_empty_members_are_refused_soon_and_in_bounded_memory(tmp_path):
+    """In a process of its own, whose peak is its own: what it prints is the refusal, seconds and MiB."""
+    path = _empty_members(tmp_path / "many.zip", 200_000)
+    script = """
+import resource, sys, time
+from annotator.common.errors import ImportRefusedError
+from annotator.data.sources import source_opened
+def peak(): return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+before, started = peak(), time.process_time()
+try:
+    with source_opened(sys.argv[1]):
+        print("opened")
+except ImportRefusedError as error:
+    print(error)
+print(time.process_time() - started)
+print(peak() - before)
+"""
+    told = subprocess.run(
+        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True, timeout=120
+    )
+    words, seconds, rise_mib = told.stdout.splitlines()
+    assert words == "The zip has 200000 files; split it into parts of 100000 at most."
+    assert (float(seconds) < 20, float(rise_mib) < 300) == (True, True), told.stdout
 
 
 def test_Z03_lying_size_does_not_get_past_the_count(tmp_path, monkeypatch):

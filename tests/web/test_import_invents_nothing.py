@@ -46,10 +46,29 @@ def _classes(documents: list, chance: random.Random) -> Classes[str]:
     return Classes(mapped, left_out, [name for name in others if name not in left_out])
 
 
+def _said_by_person(world: dict[str, list], classes: Classes[str], chance: random.Random) -> list[tuple[str, str, str]]:
+    """(picture, class, concept): somebody says truly of some pictures that they show none of a concept.
+
+    Their word goes by any class that is mapped to that concept.
+    """
+    names = {concept: name for name, concept in classes.by_category.items()}
+    told = [(picture, concept) for picture in world for concept in names if chance.random() < 0.3]
+    return [
+        (picture, names[concept], concept)
+        for picture, concept in told
+        if not any(IS_A[name] == concept for name in world[picture])
+    ]
+
+
+def _mention_of(picture: str, category: str) -> Mention:
+    record = ImageRecord(picture, 1, SIDE, absent=[category], none_of={category})
+    return Mention(Listed(picture, picture, covered=False), record, frozenset([category]))
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_no_negative_is_invented_and_no_part_is_called_the_whole(seed):
     chance = random.Random(seed)
-    absent = whole = 0
+    absent = whole = by_word = 0
     for _ in range(WORLDS // 4):
         world = {f"{n}.jpg": chance.choices(list(IS_A), k=chance.randrange(4)) for n in range(3)}
         vouch = chance.choice([Vouch(), Vouch(complete=True), Vouch(complete=True, exhaustive=True)])
@@ -57,24 +76,67 @@ def test_no_negative_is_invented_and_no_part_is_called_the_whole(seed):
         classes = _classes(documents, chance)
         # What no document ever names is no part of the world that they tell of.
         told = {name for judged, _ in documents for name in judged}
+        said = _said_by_person(world, classes, chance)
         for picture, objects in world.items():
             mentions = [
                 Mention(Listed(picture, picture), records[picture], frozenset(judged))
                 for judged, records in documents
                 if picture in records
             ]
+            vouched = {concept for of, _, concept in said if of == picture}
+            mentions += [_mention_of(picture, name) for of, name, _ in said if of == picture]
+            chance.shuffle(mentions)
             for concept, verdict in verdicts_of(mentions, classes, vouch).items():
                 names = {name for name, one in classes.by_category.items() if one == concept}
                 negatives = {name for mention in mentions for name in mention.record.absent}
                 named = {one.category for mention in mentions for one in mention.record.instances}
                 # A negative that a document names holds for the classes that are mapped, and for what is outlined.
                 known = names | named if names <= negatives else told
+                # A person's word is about the thing itself, whatever documents call it.
+                known = set(IS_A) if concept in vouched else known
                 there = [number for number, name in enumerate(objects) if IS_A[name] == concept and name in known]
                 if verdict.truth == "absent":
                     absent += 1
+                    by_word += concept in vouched
                     assert not there, (objects, documents, classes, vouch)
                 if verdict.truth == "present" and verdict.is_exhaustive:
                     whole += 1
                     assert len(verdict.instances) == len(there), (objects, documents, classes, vouch)
     assert absent > 100  # the rule is not kept by saying nothing
     assert whole > 100
+    assert by_word > 100
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_person_s_word_that_something_contradicts_makes_no_negative_and_is_told(seed):
+    """Said of pictures that do show the thing: a slip of whoever sorted the folders."""
+    chance = random.Random(100 + seed)
+    disputed = withheld = 0
+    for _ in range(WORLDS // 4):
+        world = {f"{n}.jpg": chance.choices(list(IS_A), k=chance.randrange(4)) for n in range(3)}
+        vouch = chance.choice([Vouch(), Vouch(complete=True), Vouch(complete=True, exhaustive=True)])
+        documents = [_document(world, chance, whole=vouch.complete) for _ in range(chance.randrange(1, 4))]
+        classes = _classes(documents, chance)
+        names = {concept: name for name, concept in classes.by_category.items()}
+        for picture in world:
+            records = [records[picture] for _, records in documents if picture in records]
+            mentions = [Mention(Listed(picture, picture), one, frozenset(IS_A)) for one in records]
+            mentions += [_mention_of(picture, name) for name in names.values()]
+            chance.shuffle(mentions)
+            seen = {
+                name for one in records for name in {*one.unsure, *one.incomplete, *(i.category for i in one.instances)}
+            }
+            for concept, verdict in verdicts_of(mentions, classes, vouch).items():
+                against = {name for name in seen if classes.by_category.get(name) == concept}
+                undecided = {name for name in seen if classes.is_undecided(name)}
+                if against:
+                    disputed += 1
+                    assert (verdict.truth != "absent", verdict.disputed) == (True, True)
+                    assert not (verdict.truth == "present" and verdict.is_exhaustive)
+                elif undecided:
+                    withheld += 1
+                    assert verdict.truth == "unseen"
+                else:
+                    assert (verdict.truth, verdict.disputed) == ("absent", False)
+    assert disputed > 100
+    assert withheld > 100

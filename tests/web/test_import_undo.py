@@ -4,6 +4,7 @@ import json
 import uuid
 
 import pytest
+from django.urls import reverse
 
 from annotator.common.errors import ConflictError, RoostError
 from annotator.concepts.merge import concept_merge
@@ -98,6 +99,16 @@ def test_undo_is_done_once_and_only_of_an_import_that_has_ended(barn, imported):
     imported.refresh_from_db()
     with pytest.raises(ConflictError, match="still runs"):
         import_undo_start(job=imported, user=barn.admin)
+
+
+def test_undone_import_says_so_on_its_page_and_in_the_audit_with_a_way_to_both(barn, imported, signed_in):
+    undone = _undo(barn, imported)
+    client = signed_in(barn.admin)
+    page = client.get(reverse("job", args=["barn", imported.pk])).content.decode()
+    assert ("Undone since" in page, reverse("job", args=["barn", undone.pk]) in page) == (True, True)
+    audit = client.get(reverse("audit", args=["barn"])).content.decode()
+    for job in (imported, undone):
+        assert f'href="{reverse("job", args=["barn", job.pk])}"' in audit
 
 
 def test_undo_killed_half_way_goes_on(barn, imported):

@@ -110,3 +110,16 @@ def test_a_small_mask_on_a_large_picture_is_read_without_its_empty_pixels():
     rle = masks.wire_to_rle(crop, height_px=20_000, width_px=20_000)
     assert masks.rle_to_wire(rle) == crop
     assert time.thread_time() - begin < 0.2
+
+
+@pytest.mark.parametrize(("x0", "y0"), [(0, 0), (3, 2), (-2, -1), (6, 5), (40, 0), (-40, 0)])
+def test_mask_from_a_part_is_the_part_laid_on_the_picture_and_cut_off_there(x0, y0):
+    part = np.random.default_rng(0).random((6, 7)) > 0.4
+    whole = np.zeros((100, 100), dtype=bool)
+    whole[40 + y0 : 46 + y0, 40 + x0 : 47 + x0] = part
+    wanted = whole[40:50, 40:52]
+    found = masks.encode_crop(part, x0=x0, y0=y0, height_px=10, width_px=12)
+    assert found == masks.encode_mask(wanted)
+    crop, left, top = masks.mask_cropped(found)
+    assert crop.sum() == wanted.sum()
+    assert (crop == wanted[top : top + crop.shape[0], left : left + crop.shape[1]]).all()

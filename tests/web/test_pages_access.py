@@ -84,6 +84,7 @@ POLICY = {
     "concept-restore": ("admin", POST),
     "label-studio": ("admin", BOTH),
     "label-studio-pull": ("admin", POST),
+    "label-studio-push": ("admin", POST),
     "label-studio-unlink": ("admin", POST),
     "audit": ("admin", GET),
     "loop-fragment": ("annotator", GET),

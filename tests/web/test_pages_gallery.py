@@ -83,3 +83,16 @@ def test_trash_shows_what_was_deleted_and_brings_back_what_is_selected(barn, sig
 def test_annotators_see_no_checkbox(barn, signed_in):
     factories.make_pair(barn.project)
     assert b"gallery-form" not in signed_in(barn.annotator).get(reverse("images", args=["barn"])).content
+
+
+def test_chips_say_what_is_known_of_each_pair_whatever_its_concept_is_called(barn, signed_in):
+    pair = factories.make_pair(barn.project, truth="present", is_exhaustive=False)
+    factories.make_pair(barn.project, truth="absent")
+    address = reverse("images", args=["barn"])
+    for name, told in (("hen", "hen"), ('<b>"hen"', "&lt;b&gt;&quot;hen&quot;")):
+        pair.concept.name = name
+        pair.concept.save()
+        page = signed_in(barn.admin).get(address).content.decode()
+        assert f'title="{told}: present, not every one drawn"' in page
+        assert f'title="{told}: verified absent"' in page
+        assert "<b>" not in page

@@ -102,9 +102,12 @@ def test_zip_becomes_an_import_job_with_the_chosen_options(barn, signed_in):
         "source": "fuse",
         "complete": True,
         "exhaustive": True,
+        "negative_of": [],
+        "negatives": {},
         "create_concepts": False,
         "classes": {},
         "dry_run": False,
+        "boxes": "sketch",
         "holdout_share": 0.1,
         "shares": "85/15",
     }

@@ -56,6 +56,11 @@ def test_snapshot_station_counts_only_what_came_after_the_last_snapshot(barn):
     assert counts_by_station(barn)["snapshot"] == 1
 
 
+def test_home_leads_to_the_splits(barn, signed_in):
+    page = signed_in(barn.annotator).get(reverse("project", args=["barn"])).content.decode()
+    assert reverse("splits", args=["barn"]) in page
+
+
 def test_empty_project_asks_its_admin_for_images(barn):
     assert step_of(barn, "admin").page == "images"
 

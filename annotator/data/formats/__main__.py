@@ -11,7 +11,7 @@ from annotator.data.convert import Report, Wish, files_checked, files_converted
 from annotator.data.export_layouts import LAYOUTS
 from annotator.data.verdicts import Vouch
 
-READ = ("coco", "saco", "yolo", "labelme", "label_studio", "cvat")
+READ = ("coco", "saco", "yolo", "labelme", "label_studio", "cvat", "negatives")
 
 
 def main(arguments: list[str] | None = None) -> int:

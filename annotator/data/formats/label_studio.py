@@ -1,4 +1,4 @@
-"""Label Studio tasks with brush masks. Its brush RLE is not COCO's: the SDK encodes it, imported only when needed.
+"""Label Studio tasks with brush masks. Its brush RLE is not COCO's (brush_runs.py).
 
 Verified negatives are a second control, choices named `absent`. `label_config` is the labelling interface to match.
 """

@@ -11,7 +11,7 @@ from annotator.common.errors import ImportRefusedError
 
 from . import label_studio
 from .documents import Listed, Size
-from .label_studio_tasks import annotations_of, image_address, labels_of, regions_of, results_of, size_said
+from .label_studio_tasks import annotations_of, image_address, labels_of, regions_of, results_of, size_said, split_said
 from .records import MAX_JSON_BYTES, Category, ImageRecord, Problem
 from .shapes import NO_LABEL
 from .values import why_no_json
@@ -55,7 +55,8 @@ class TaskList:
         for _, result in regions_of(results):
             self._count(result)
         name = str(task["data"].get("name") or address.split("?d=")[-1].rsplit("/", 1)[-1])
-        return Listed(address, packed, None, name, size_said(results), covered=bool(annotations_of(task)))
+        split = split_said(task)
+        return Listed(address, packed, split, name, size_said(results), covered=bool(annotations_of(task)))
 
     def _count(self, result: dict[str, Any]) -> None:
         kind = str(result.get("type"))

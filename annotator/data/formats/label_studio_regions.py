@@ -14,29 +14,23 @@ from PIL import Image
 from annotator.common.errors import MaskError
 from annotator.common.masks import Rle, encode_mask, polygons_to_rle
 
+from .brush_runs import unbrushed
 from .documents import Size
 from .shapes import box_mask, ellipse_mask, finite
 
-CHANNELS = 4
 MAX_BITMASK_BYTES = 50 * 1024 * 1024
 SHAPES = ("brush", "polygon", "rectangle", "ellipse", "bitmask")  # so named when they carry no label
 
 
 def _unbrushed(value: dict, size_px: Size) -> Rle:
-    from label_studio_sdk.converter.brush import decode_rle as decode_brush
-
-    (width, height), rle = size_px, value.get("rle")
-    wanted = width * height * CHANNELS
-    if not isinstance(rle, list) or len(rle) < 8 or not all(type(byte) is int and 0 <= byte < 256 for byte in rle):
+    rle = value.get("rle")
+    if not isinstance(rle, list) or not set(map(type, rle)) <= {int}:
         raise MaskError("Its brush RLE must be a list of bytes.")
-    # The decoder trusts the length in the first four bytes; it must be the image's before it is asked.
-    if int.from_bytes(bytes(rle[:4]), "big") != wanted or len(rle) > 2 * wanted + 64:
-        raise MaskError("Its brush RLE is made for another image's size.")
     try:
-        pixels = decode_brush(rle)
-    except (ValueError, IndexError, OverflowError) as error:
-        raise MaskError(f"Its brush RLE is damaged: {error}.") from error
-    return encode_mask(pixels.reshape(height, width, CHANNELS)[:, :, CHANNELS - 1] > 127)
+        packed = bytes(rle)
+    except ValueError:
+        raise MaskError("Its brush RLE must be a list of bytes.") from None
+    return unbrushed(packed, size_px)
 
 
 def _polygon(value: dict, size_px: Size) -> Rle:

@@ -8,6 +8,7 @@ from urllib.parse import unquote, urlsplit
 from annotator.common.errors import ImportRefusedError
 from annotator.common.masks import MAX_MASK_PIXELS
 
+from .coco import split_named
 from .documents import Size
 from .values import flag_of, whole_of
 
@@ -115,6 +116,12 @@ def region_size(result: dict) -> Size | None:
 
 def size_said(results: list[dict]) -> Size | None:
     return next((size for result in results if (size := region_size(result))), None)
+
+
+def split_said(task: dict[str, Any]) -> str | None:
+    """Label Studio knows no splits: who divides the pictures notes it among the task's data, as our export does."""
+    said = task["data"].get("split")
+    return split_named(said) if isinstance(said, str) else None
 
 
 def _is_image(key: str, value: str) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from annotator.common.errors import MaskError
-from annotator.common.masks import Rle, encode_mask
+from annotator.common.masks import Rle, encode_crop
 
 from .documents import Size
 from .records import ImageRecord, Instance
@@ -107,12 +107,7 @@ def _pasted(encoded: Any, points: list[list[float]], size_px: Size) -> Rle:
         raise MaskError("The box of the mask lies far outside the image.")
     (x0, y0), (x1, y1) = ([math.floor(value + 0.5) for value in point] for point in points)
     crop = _decoded(encoded, (x1 - x0 + 1, y1 - y0 + 1), size_px)
-    (width, height), (rows, columns) = size_px, crop.shape
-    left, top, right, bottom = max(x0, 0), max(y0, 0), min(x0 + columns, width), min(y0 + rows, height)
-    mask = np.zeros((height, width), dtype=bool)
-    if left < right and top < bottom:
-        mask[top:bottom, left:right] = crop[top - y0 : bottom - y0, left - x0 : right - x0]
-    return covering(encode_mask(mask))
+    return covering(encode_crop(crop, x0=x0, y0=y0, height_px=size_px[1], width_px=size_px[0]))
 
 
 def _decoded(encoded: Any, box_px: Size, size_px: Size) -> np.ndarray:

@@ -48,24 +48,35 @@ def is_through_pixels(points_N2: np.ndarray) -> bool:
     return bool((_near(points_N2, WITHIN_PX) | _near(points_N2, BRIDGE_PX)).all())
 
 
-def pixels_outlined(points_N2: np.ndarray, *, height_px: int, width_px: int) -> np.ndarray:
-    """The mask of a line through pixels: what it encloses by the even-odd rule, and the line but for its bridges."""
+def pixels_outlined(points_N2: np.ndarray, *, height_px: int, width_px: int) -> tuple[np.ndarray, int, int]:
+    """The mask of a line through pixels, within its box, and the box's left and upper end: what the line encloses by
+    the even-odd rule, and the line but for its bridges."""
     corners = np.clip(np.floor(points_N2).astype(int), 0, (width_px - 1, height_px - 1))
+    origin = corners.min(axis=0)
+    corners -= origin
     following = np.roll(corners, -1, axis=0)
     bridge_end = _near(points_N2, BRIDGE_PX).all(axis=1)
     straight = (corners == following).any(axis=1) & ~(bridge_end & np.roll(bridge_end, -1))
+    left, top = np.minimum(corners, following)[straight].T
+    right, bottom = np.maximum(corners, following)[straight].T
+    width, height = corners.max(axis=0) + 1
+    down = left == right
     # Even-odd: each vertical stretch flips everything on its right; a bridge is walked twice and flips nothing.
-    flips = np.zeros((height_px, width_px), dtype=np.int64)
-    drawn_down, drawn_right = np.zeros((height_px + 1, width_px), int), np.zeros((height_px, width_px + 1), int)
-    for (x0, y0), (x1, y1) in zip(corners[straight].tolist(), following[straight].tolist(), strict=True):
-        (left, right), (top, bottom) = sorted((x0, x1)), sorted((y0, y1))
-        if left == right:
-            flips[top:bottom, left] += 1
-            drawn_down[top, left] += 1
-            drawn_down[bottom + 1, left] -= 1
-        drawn_right[top, left] += 1
-        drawn_right[top, right + 1] -= 1
-    return (flips.cumsum(axis=1) % 2 > 0) | (drawn_down.cumsum(0)[:-1] > 0) | (drawn_right.cumsum(1)[:, :-1] > 0)
+    flips = _stretches(left[down], top[down], left[down], bottom[down], height, width).cumsum(axis=0)
+    drawn_down = _stretches(left[down], top[down], left[down], bottom[down] + 1, height, width).cumsum(axis=0)
+    drawn_right = _stretches(left, top, right + 1, top, height, width).cumsum(axis=1)
+    mask = (flips.cumsum(axis=1) % 2 > 0) | (drawn_down > 0) | (drawn_right > 0)
+    return mask[:-1, :-1], *origin.tolist()
+
+
+def _stretches(
+    x0_N: np.ndarray, y0_N: np.ndarray, x1_N: np.ndarray, y1_N: np.ndarray, height: int, width: int
+) -> np.ndarray:
+    """1 where a stretch begins and -1 past its end, to be summed along it; one row and column more than the mask."""
+    found = np.zeros((height + 1, width + 1), dtype=np.int32)
+    np.add.at(found, (y0_N, x0_N), 1)
+    np.add.at(found, (y1_N, x1_N), -1)
+    return found
 
 
 def _near(points_N2: np.ndarray, share: float) -> np.ndarray:
@@ -134,29 +145,38 @@ class _Line:
         back = int(through_pixels)
         self.x = (corners.x - back * (corners.inward_x < 0) + self._within).tolist()
         self.y = (corners.y - back * (corners.inward_y < 0) + self._within).tolist()
+        rings = list(corners.rings())
+        self._objects = [ring for ring in rings if corners.starts_object[ring[0]]]
+        self._holes = [ring for ring in rings if not corners.starts_object[ring[0]]]
         self.following = [0] * len(self.x)
-        self._firsts: list[int] = []
-        self._holes: list[int] = []
-        for ring in corners.rings():
-            for node, after in zip(ring, [*ring[1:], ring[0]], strict=True):
-                self.following[node] = after
-            (self._firsts if corners.starts_object[ring[0]] else self._holes).append(ring[0])
-        self._join_holes()
+        if self._holes or len(self._objects) > 1:
+            self._link(rings)
 
     def parts(self) -> list[np.ndarray]:
-        return [self._walked(first) for first in self._firsts]
+        outlines = [self._nodes(ring[0]) for ring in self._objects] if self._holes else self._objects
+        points = self._points()
+        return [points[outline] for outline in outlines]
 
     def whole(self) -> np.ndarray:
         """Each part joined to the nearest corner of those before it."""
-        if not self._firsts:
+        if not self._objects:
             return np.zeros((0, 2))
-        nodes = self._nodes(self._firsts[0])
-        for first in self._firsts[1:]:
-            more = self._nodes(first)
+        if len(self._objects) == 1:
+            return self.parts()[0]
+        first = self._objects[0][0]
+        nodes = self._nodes(first)
+        for ring in self._objects[1:]:
+            more = self._nodes(ring[0])
             here, there = self._nearest(nodes, more)
             self._bridge(nodes[here], more[there])
             nodes += more
-        return self._walked(self._firsts[0])
+        return self._points()[self._nodes(first)]
+
+    def _link(self, rings: list[list[int]]) -> None:
+        for ring in rings:
+            for node, after in zip(ring, [*ring[1:], ring[0]], strict=True):
+                self.following[node] = after
+        self._join_holes()
 
     def _join_holes(self) -> None:
         """From its upper edge each hole is joined straight up with the edge that the object ends at there."""
@@ -164,7 +184,7 @@ class _Line:
         width = self._mask.shape[1] + 2
         keys = y[0::2] * width + x[0::2]
         waiting: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
-        for hole in self._holes:
+        for hole, *_ in self._holes:
             column = int(x[hole])
             empty = np.flatnonzero(~self._mask[: y[hole], column])
             top = int(empty[-1]) + 1 if empty.size else 0
@@ -226,5 +246,5 @@ class _Line:
             node = self.following[node]
         return found
 
-    def _walked(self, first: int) -> np.ndarray:
-        return np.array([(self.x[node], self.y[node]) for node in self._nodes(first)])
+    def _points(self) -> np.ndarray:
+        return np.array([self.x, self.y]).T

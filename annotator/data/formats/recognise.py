@@ -1,7 +1,7 @@
 """All annotation documents among some files, whatever their formats, each told by its contents and not by its name."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -12,6 +12,8 @@ from .cvat import CvatXml
 from .documents import Document, Files, Refused
 from .label_studio_list import TaskList
 from .labelme import LabelMeFolder
+from .negatives import ENDINGS as LISTS
+from .negatives import MAX_LIST_BYTES, PictureList, document_of, list_found
 from .saco import SacoDocument
 from .sniff import UNKNOWN_JSON, json_kind, xml_kind
 from .tables import kind_told, tables_read
@@ -23,6 +25,7 @@ OTHERS = {
     ".jsonl": "Annotations as JSON lines are not read. Export COCO or YOLO instead.",
     ".tfrecord": "TFRecord is not read. Export COCO or YOLO instead.",
 }
+MOST_LISTS = 100  # text files that are looked at for names of pictures
 NO_TRUTH = {
     "captions": "It has captions, no outlines: nothing is taken from it, and nothing is absent because of it.",
     "panoptic": "It is panoptic: its masks are pictures, which are not read. Take the document of instances.",
@@ -31,9 +34,13 @@ NO_TRUTH = {
 
 @dataclass
 class Found:
-    """`used`: names of all files that were taken as annotations or as what goes with them; they are no pictures."""
+    """`used`: names of all files that were taken as annotations or as what goes with them; they are no pictures.
+
+    `lists`: lists of pictures that do not say by themselves that these are negatives.
+    """
 
     documents: list[Document] = field(default_factory=list)
+    lists: list[PictureList] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     used: set[str] = field(default_factory=set)
 
@@ -59,12 +66,15 @@ def documents_found(files: Files, *, on_progress: Callable[[int, int], None] | N
     found.documents += trees.documents
     found.refused = _grouped(found.refused + trees.refused)
     found.used |= trees.used
+    _add_text_lists(files.names, texts, found)
     return found
 
 
 def _look_at(name: str, texts: Texts, found: Found, labelme: dict[str, list[str]]) -> None:
     ending = PurePosixPath(name).suffix.lower()
     if ending in OTHERS:
+        if ending in LISTS and _add_list(name, texts, found):
+            return
         if "annotation" in name.lower() or ending != ".csv":
             raise ImportRefusedError(OTHERS[ending])
         found.used.discard(name)
@@ -90,6 +100,31 @@ def _add_tables(name: str, content: bytes, found: Found) -> None:
         raise ImportRefusedError(NO_TRUTH[kind])
     reader = SacoDocument if kind == "pairs" else CocoDocument
     found.documents.append(reader(name, tables, _split(name)))
+
+
+def _add_list(name: str, texts: Texts, found: Found) -> bool:
+    """Whether it is a list of verified negatives, or one of pictures that may be meant so."""
+    listed = list_found(name, texts.text(name, limit_bytes=MAX_LIST_BYTES))
+    if listed is None:
+        return False
+    found.used.add(name)
+    if listed.states:
+        found.documents.append(document_of(listed))
+    else:
+        found.lists.append(listed)
+    return True
+
+
+def _add_text_lists(names: Sequence[str], texts: Texts, found: Found) -> None:
+    """Text files that are nothing else so far; those called as a picture is are captions or the like."""
+    stems = {name.rpartition(".")[0] for name in names if not name.lower().endswith(LISTS)}
+    others = [name for name in names if name.lower().endswith((".txt", ".tsv")) and name not in found.used]
+    for name in [name for name in others if name.rpartition(".")[0] not in stems][:MOST_LISTS]:
+        try:
+            _add_list(name, texts, found)
+        except ImportRefusedError as error:
+            found.used.add(name)
+            found.refused.append(Refused(name, str(error)))
 
 
 def _split(name: str) -> str | None:

@@ -30,6 +30,8 @@ class ImageRecord:
     `absent`: categories that a person verified not to be there. `unsure`: categories some of whose instances could
     not be read, so that the others are not all there is. `complete`, `incomplete`: categories of which the document
     itself says that every instance is outlined, or that not. Any other category is unknown, never a negative.
+    `none_of`: of `absent`, what a person says of the thing itself and not of a class of annotations. `hinted`: what may
+    be there by a folder's name, which tells nothing but contradicts `none_of`.
     """
 
     file_name: str
@@ -42,6 +44,8 @@ class ImageRecord:
     unsure: set[str] = field(default_factory=set)
     complete: set[str] = field(default_factory=set)
     incomplete: set[str] = field(default_factory=set)
+    none_of: set[str] = field(default_factory=set)
+    hinted: set[str] = field(default_factory=set)
 
     def only_named(self, names: Iterable[str]) -> None:
         """Something other than an outline says that these are in the picture: a tag, a point, another annotator."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from annotator.common.errors import MaskError
-from annotator.common.masks import MAX_POLYGON_POINTS, Rle, encode_mask
+from annotator.common.masks import MAX_POLYGON_POINTS, Rle, encode_crop
 
 from .documents import Size
 from .outlines import is_through_pixels, pixels_outlined
@@ -75,18 +75,18 @@ def _mask(parts: Sequence[str], size_px: Size) -> Rle:
     if len(parts) != BOX and (len(parts) < 7 or len(parts) % 2 == 0 or len(parts) > 2 * MAX_POLYGON_POINTS):
         raise MaskError("It must be a box, x y w h, or at least three points as x y x y …")
     try:
-        values = [float(part) for part in parts[1:]]
+        values = np.array([*map(float, parts[1:])])
     except ValueError:
         raise MaskError("A coordinate is no number; decimals are written with a point.") from None
-    if not all(-0.01 <= value <= 1.01 for value in values):
+    if not ((values >= -0.01) & (values <= 1.01)).all():
         raise MaskError("Coordinates must be shares of the image's size, from 0 to 1.")
-    pixels = [value * size_px[index % 2] for index, value in enumerate(values)]
+    points = values.reshape(-1, 2) * size_px
     if len(parts) != BOX:
-        points = list(zip(pixels[::2], pixels[1::2], strict=True))
-        if is_through_pixels(np.array(points)):  # as Roost writes them
-            return encode_mask(pixels_outlined(np.array(points), height_px=size_px[1], width_px=size_px[0]))
-        return polygon_mask(points, size_px)
-    x, y, width, height = pixels
+        if is_through_pixels(points):  # as Roost writes them
+            crop, x0, y0 = pixels_outlined(points, height_px=size_px[1], width_px=size_px[0])
+            return encode_crop(crop, x0=x0, y0=y0, height_px=size_px[1], width_px=size_px[0])
+        return polygon_mask(points.tolist(), size_px)
+    (x, y), (width, height) = points.tolist()
     return box_mask((x - width / 2, y - height / 2, x + width / 2, y + height / 2), size_px)
 
 

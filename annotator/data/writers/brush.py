@@ -7,9 +7,7 @@ Source: label_studio_sdk/converter/brush.py, read for facts; it unpacks what is 
 
 import numpy as np
 
-from annotator.common.masks import Rle
-
-from .masks import mask_cropped
+from annotator.common.masks import Rle, mask_cropped
 
 CHANNELS, VALUE_BITS = 4, 8
 LENGTH_BITS = np.array([3, 4, 8, 16])

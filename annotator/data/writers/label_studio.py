@@ -16,25 +16,33 @@ from .brush import brush_rle
 from .parts import ListDocument, Out, Row, Wishes
 
 BRUSH, ABSENT, INCOMPLETE, IMAGE = "brush", "absent", "incomplete", "image"
+# Label Studio takes no upload past 250 MB, and a reader holds a whole list.
+MAX_LIST_BYTES = 100_000_000
 NOTE = (
-    "Import tasks.json into a project whose labelling interface is label_config.xml, with local files served from this "
-    "folder; verified negatives are the choices `absent`, and `incomplete` names what is not outlined completely."
+    "Import tasks.json, and tasks-2.json and so on where there are more, into a project whose labelling interface "
+    "is label_config.xml, with local files served from this folder; verified negatives are the choices `absent`, and "
+    "`incomplete` names what is not outlined completely."
 )
 
 
 class LabelStudioWriter:
     def __init__(self, categories: Sequence[Category], out: Out, spool: Path, wishes: Wishes) -> None:
-        self._categories, self._out, self._tasks = categories, out, ListDocument(spool)
+        self._categories, self._out, self._spool = categories, out, spool
+        self._lists = [ListDocument(spool)]
 
     def picture_path(self, row: Row) -> str:
         return f"images/{row.name}"
 
     def add(self, row: Row) -> None:
-        self._tasks.add(task(row, url=f"/data/local-files/?d={quote(f'images/{row.name}')}"))
+        # Label Studio numbers tasks anew, but its SDK's converter asks for a number.
+        if self._lists[-1].bytes > MAX_LIST_BYTES:
+            self._lists.append(ListDocument(self._spool))
+        self._lists[-1].add({"id": row.number, **task(row, url=f"/data/local-files/?d={quote(f'images/{row.name}')}")})
 
     def finish(self) -> list[str]:
         self._out.text("label_config.xml", label_config([category.name for category in self._categories]))
-        self._out.pieces("tasks.json", self._tasks.pieces())
+        for number, tasks in enumerate(self._lists, start=1):
+            self._out.pieces("tasks.json" if number == 1 else f"tasks-{number}.json", tasks.pieces())
         return [NOTE]
 
 

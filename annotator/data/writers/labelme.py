@@ -11,9 +11,9 @@ from pathlib import Path
 
 from PIL import Image
 
+from annotator.common.masks import mask_cropped
 from annotator.data.formats.records import Category, Instance
 
-from .masks import mask_cropped
 from .parts import Out, Row, Wishes, json_text
 
 VERSION = "5.4.1"

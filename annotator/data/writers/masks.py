@@ -1,15 +1,9 @@
-"""A stored mask as the formats want it: its crop, its outlines."""
+"""A stored mask as the formats want it: its outlines."""
 
 import numpy as np
 
-from annotator.common.masks import Rle, decode_rle, rle_box_xyxy
+from annotator.common.masks import Rle, mask_cropped
 from annotator.data.formats.outlines import part_outlines, pixel_outline
-
-
-def mask_cropped(mask: Rle) -> tuple[np.ndarray, int, int]:
-    """The mask within its own box, and the box's left and upper end."""
-    x0, y0, x1, y1 = rle_box_xyxy(mask)
-    return decode_rle(mask)[y0:y1, x0:x1], x0, y0
 
 
 def mask_polygons(mask: Rle) -> list[list[int]]:

@@ -111,6 +111,11 @@ class ListDocument:
     def add(self, row: Any) -> None:
         self._rows.add("rows", row)
 
+    @property
+    def bytes(self) -> int:
+        [file] = self._rows._files.values()
+        return file.tell()
+
     def pieces(self) -> Iterator[bytes]:
         [file] = self._rows._files.values()
         yield b"[\n"

@@ -50,7 +50,8 @@ class YoloWriter:
 
     def _shape(self, mask: Rle) -> str:
         height, width = mask["size"]
-        return " ".join(f"{x / width:.9g} {y / height:.9g}" for x, y in mask_line(mask).tolist())
+        shares = (mask_line(mask) / (width, height)).ravel().tolist()
+        return ("%.9g " * len(shares))[:-1] % tuple(shares)  # much faster than one by one
 
 
 class YoloDetectWriter(YoloWriter):

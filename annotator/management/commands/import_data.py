@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth.models import AbstractBaseUser
 from django.core.management.base import CommandError, CommandParser
 
+from annotator.common.forms import names_in
 from annotator.data.box_drawing import BOXES
 from annotator.data.import_undo import import_undo_start
 from annotator.data.imports import KINDS, import_start
@@ -22,6 +23,7 @@ PASSED_ON = (
     "exhaustive",
     "create_concepts",
     "boxes",
+    "negative_of",
     "holdout_share",
     "shares",
     "dry_run",
@@ -58,6 +60,21 @@ class Command(JobCommand):
             choices=BOXES,
             default="sketch",
             help="objects with a box and no outline: keep the boxes as sketches, or let the model draw masks in them",
+        )
+        parser.add_argument(
+            "--negative-of",
+            action="append",
+            default=[],
+            metavar="CONCEPT",
+            help="you vouch: none of these pictures shows it (of a list alone: none that it names); may be repeated",
+        )
+        parser.add_argument(
+            "--negatives",
+            action="append",
+            default=[],
+            metavar="WHERE=CONCEPT",
+            help="you vouch: none of the pictures of this folder or list shows it, such as 'not-chicken=chicken'; "
+            "commas between concepts; a list that names the concepts itself needs no =",
         )
         parser.add_argument(
             "--complete", action="store_true", help="you vouch: of what is outlined in a picture, all is"
@@ -99,5 +116,12 @@ class Command(JobCommand):
             raise CommandError(f"{wrong[0]!r} says no concept; write --class 'fuse neutrals=fuse neutral'.")
         classes = dict(text.split("=", 1) for text in options["classes"])
         wishes = {name: options[name] for name in PASSED_ON}
+        wishes["negatives"] = dict(_negatives(text) for text in options["negatives"])
         place = source_full(options["path"])
         return lambda: import_start(project=project, user=user, upload_path=place, classes=classes, **wishes)
+
+
+def _negatives(text: str) -> tuple[str, list[str]]:
+    """«not-chicken=chicken, hen» -> (not-chicken, [chicken, hen])."""
+    where, equals, names = text.rpartition("=")
+    return (where, names_in(names)) if equals else (text, [])

@@ -78,3 +78,7 @@ function ask(form, button, isEverything) {
 
 const form = globalThis.document?.getElementById("gallery-form");
 if (form) start(form);
+
+// Where nothing was found yet, the page goes on by itself, a bounded part of the images at a time.
+const further = globalThis.document?.querySelector("a[data-look-further]");
+if (further) location.replace(further.href);
