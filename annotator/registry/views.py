@@ -13,6 +13,7 @@ from annotator.queue.holdout_progress import holdout_state
 from .forms import RetrainForm
 from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts, versions_of
 from .promotion import version_promote, version_rollback
+from .run_facts import run_facts
 from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 from .training_runs import retrain_start
 
@@ -42,6 +43,8 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "job": row.job,
         "in_flight": in_flight,
         "series": series_for_plots(row),
+        "facts": run_facts(row),
+        "gpu": (row.series.get("gpu") or [None])[-1],
         "report": gate_report(row),
         "may_promote": passed_against(row, project.serving_version_id),
         "samples": sample_cards(row),
@@ -56,7 +59,9 @@ def series(request: HttpRequest, project: Project, number: int) -> JsonResponse:
     """What the plots are drawn from; `ended` tells the page to stop asking and to read itself anew."""
     row = _run(project, number)
     ended = row.job.state not in Job.IN_FLIGHT
-    return JsonResponse({"series": series_for_plots(row), "phase": row.series.get("phase", ""), "ended": ended})
+    facts = {fact.key: fact.words for fact in run_facts(row)}
+    told = {"series": series_for_plots(row), "facts": facts, "phase": row.series.get("phase", ""), "ended": ended}
+    return JsonResponse(told)
 
 
 def _run(project: Project, number: int) -> TrainingRun:

@@ -17,8 +17,8 @@ from PIL import Image
 from tests.train.snapshots import Snapshot, tiny_model
 from tests.train.test_command_line import run
 from toolbox.events import Event
+from toolbox.run_figures import FigureReader
 from training.events import silent
-from training.tracking.figures import FigureReader
 from training.tracking.gpu import Gpu
 from training.tracking.lineage import ROOT, code_revision
 

@@ -1,6 +1,7 @@
 """Training, gate, models, snapshots and audit on their pages."""
 
 import json
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -82,20 +83,27 @@ def test_series_follow_a_running_job_and_say_when_it_ended(barn, signed_in):
     run = factories.make_training_run(barn.project, job=job, series=series)
     address = reverse("run-series", args=["barn", run.number])
     answer = signed_in(barn.annotator).get(address).json()
-    assert answer == {"series": {k: series[k] for k in ("loss", "validation")}, "phase": "train", "ended": False}
+    assert answer["series"] == {k: series[k] for k in ("loss", "validation")}
+    assert (answer["phase"], answer["ended"]) == ("train", False)
     Job.objects.filter(pk=job.pk).update(state=Job.State.FAILED)
     assert signed_in(barn.annotator).get(address).json()["ended"] is True
 
 
+AT = "2026-01-01T00:00:{:02}+00:00"
+
+
 def test_gpu_and_trackers_are_on_the_run_s_page_and_folders_are_the_admins_to_know(barn, signed_in):
     run = factories.make_training_run(barn.project)
-    log = RunLog(run, JobContext(run.job), verb="train")
     gpu = {"memory_used_mib": 9120, "memory_total_mib": 24564, "utilisation_percent": 93, "temperature_c": 61}
-    log.take({"event": "gpu", "at": "2026-01-01T00:00:00+00:00", **gpu})
-    for state, message in (("on", "MLflow keeps this run at https://mlflow.example."), ("failed", "MLflow failed.")):
-        log.take({"event": "tracker", "tracker": "mlflow", "state": state, "message": message})
-    log.take({"event": "tracker", "tracker": "wandb", "state": "on", "message": "W&B.", "place": "https://w.example/1"})
-    log.save()
+    told = {"event": "tracker", "at": AT.format(1)}
+    with RunLog(run, JobContext(run.job), verb="train") as log:
+        log.take({"event": "gpu", "at": AT.format(0), **gpu})
+        for state, message in (
+            ("on", "MLflow keeps this run at https://mlflow.example."),
+            ("failed", "MLflow failed."),
+        ):
+            log.take({**told, "tracker": "mlflow", "state": state, "message": message})
+        log.take({**told, "tracker": "wandb", "state": "on", "message": "W&B.", "place": "https://w.example/1"})
     page, others = page_of(signed_in(barn.admin), run), page_of(signed_in(barn.annotator), run)
     assert "9120 of 24564 MiB in use, 93 % busy" in page
     assert "MLflow failed." in page
@@ -103,6 +111,43 @@ def test_gpu_and_trackers_are_on_the_run_s_page_and_folders_are_the_admins_to_kn
     assert 'href="https://w.example/1"' in page
     assert "9120 of 24564" in others
     assert "w.example" not in others
+
+
+def test_run_tells_how_fast_it_learns_and_how_long_its_part_still_takes(barn, signed_in):
+    job = factories.make_job(barn.project, Job.Kind.RETRAIN, state=Job.State.RUNNING)
+    run = factories.make_training_run(barn.project, job=job, config={"batch_pairs": 8})
+    with RunLog(run, JobContext(job), verb="train") as log:
+        for step, second in ((5, 10), (10, 14)):
+            log.take({"event": "loss", "at": AT.format(second), "step": step, "total": 1.0, "learning_rate": 2e-4})
+        log.take({"event": "progress", "at": AT.format(14), "phase": "train", "step": 10, "of": 60, "eta_s": 200.0})
+    page = page_of(signed_in(barn.annotator), run)
+    assert "10 images a second" in page  # 5 steps of 8 in 4 seconds
+    assert "0.0002" in page
+    assert "about 3 min 20 s of this part" in page
+    facts = signed_in(barn.annotator).get(reverse("run-series", args=["barn", run.number])).json()["facts"]
+    assert facts["speed"] == "10 images a second"
+
+
+def test_log_of_a_run_that_fails_is_kept(barn):
+    run = factories.make_training_run(barn.project)
+    log = RunLog(run, JobContext(run.job), verb="train")
+    with suppress(OSError), log:
+        log.take({"event": "gpu", "at": AT.format(0), "temperature_c": 61})
+        log.take({"event": "loss", "at": AT.format(1), "step": 5, "total": 1.0})
+        raise OSError("the trainer is gone")
+    run.refresh_from_db()
+    assert [point["total"] for point in run.series["loss"]] == [1.0]
+
+
+def test_gpu_s_figures_of_a_long_run_are_thinned_and_the_newest_stays(barn):
+    run = factories.make_training_run(barn.project)
+    with RunLog(run, JobContext(run.job), verb="train") as log:
+        for number in range(2000):
+            log.take({"event": "gpu", "at": AT.format(0), "temperature_c": number})
+    kept = [point["temperature_c"] for point in run.series["gpu"]]
+    assert len(kept) <= 800
+    assert kept[-1] == 1999
+    assert kept == sorted(kept)
 
 
 def test_long_series_are_thinned_but_keep_their_ends(barn):

@@ -6,10 +6,11 @@ calls it in a thread of its own, tells of the first failure once, and never lets
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from toolbox.run_figures import Figures
 from training.config import Config
 
 # How a run ended. An adapter puts it into its own words.
@@ -45,15 +46,6 @@ class Picture:
     step: int
     png: Path | None
     rows: Path
-
-
-@dataclass
-class Figures:
-    """Numbers of one step by name, `loss/total`; `at_s` is when they were told (seconds since 1970)."""
-
-    step: int
-    at_s: float
-    values: dict[str, float] = field(default_factory=dict)
 
 
 class Tracker(Protocol):

@@ -18,11 +18,11 @@ from typing import Any
 
 from toolbox.events import Event
 from toolbox.files import write_json, write_text
+from toolbox.run_figures import FigureReader
 from training.config import Config
 from training.errors import Stopped
 from training.events import Events
 from training.tracking.base import FAILED, FINISHED, STOPPED, RunFacts, Started, Tracker, hyperparameters
-from training.tracking.figures import FigureReader
 from training.tracking.gpu import watched_gpu
 from training.tracking.lineage import lineage
 from training.tracking.samples import SampleSheets

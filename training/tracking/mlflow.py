@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from training.tracking.base import FAILED, FINISHED, STOPPED, Figures, Picture, RunFacts, Started
+from toolbox.run_figures import Figures
+from training.tracking.base import FAILED, FINISHED, STOPPED, Picture, RunFacts, Started
 
 STATUS = {FINISHED: "FINISHED", STOPPED: "KILLED", FAILED: "FAILED"}
 LONGEST_PARAM = 500

@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from training.tracking.base import Figures, Picture, RunFacts, Started
+from toolbox.run_figures import Figures
+from training.tracking.base import Picture, RunFacts, Started
 
 
 class TensorboardTracker:

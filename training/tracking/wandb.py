@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from training.tracking.base import FINISHED, Figures, Picture, RunFacts, Started
+from toolbox.run_figures import Figures
+from training.tracking.base import FINISHED, Picture, RunFacts, Started
 
 ANSWER_WITHIN_S = 20.0
 

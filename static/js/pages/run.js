@@ -62,6 +62,7 @@ async function follow(url, redraw) {
     return setTimeout(() => follow(url, redraw), 2 * POLL_MS); // the server may be restarting
   }
   series = answer.series;
+  for (const place of document.querySelectorAll("[data-fact]")) place.textContent = answer.facts[place.dataset.fact] ?? "–";
   redraw();
   if (!answer.ended) setTimeout(() => follow(url, redraw), POLL_MS);
 }

@@ -1,15 +1,24 @@
-"""A run's events as numbers with a name and a step, the same for every tracker."""
+"""A run's events as numbers with a name and a step, the same on the run's page and for every tracker."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from toolbox.events import Event
-from training.tracking.base import Figures
 
 NOT_FIGURES = {"event", "at", "step", "learning_rate", "best"}
 KINDS = {Event.LOSS: "loss", Event.VALIDATION: "val", Event.GPU: "gpu"}
+
+
+@dataclass
+class Figures:
+    """Numbers of one step by name, `loss/total`; `at_s` is when they were told (seconds since 1970)."""
+
+    step: int
+    at_s: float
+    values: dict[str, float] = field(default_factory=dict)
 
 
 class FigureReader:
