@@ -6,6 +6,8 @@ from annotator.models import Job, TrainingRun
 from annotator.templatetags.words import duration
 from toolbox.events import Event
 
+from .run_costs import run_cost
+
 
 @dataclass(frozen=True)
 class Fact:
@@ -22,6 +24,8 @@ def run_facts(run: TrainingRun) -> list[Fact]:
         Fact("left", "Time left", _left(run)),
         Fact("speed", "Speed", _speed(last.get("images_per_s"))),
         Fact("rate", "Learning rate", _rate(last.get("learning_rate"))),
+        Fact("worked", "The trainer worked", duration(run.trainer_seconds)),
+        Fact("cost", "Cost", _cost(run)),
     ]
 
 
@@ -36,6 +40,13 @@ def _left(run: TrainingRun) -> str:
 
 def _speed(images_per_s: float | None) -> str:
     return "not measured" if images_per_s is None else f"{images_per_s:.3g} images a second"
+
+
+def _cost(run: TrainingRun) -> str:
+    cost = run_cost(run)
+    if cost is None:
+        return "no price was set when it began"
+    return f"{cost:,.2f} {run.currency}, at {run.hour_price:,g} {run.currency} an hour"
 
 
 def _rate(learning_rate: float | None) -> str:

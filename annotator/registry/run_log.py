@@ -29,7 +29,8 @@ class RunLog:
     def __init__(self, run: TrainingRun, context: JobContext, *, verb: str) -> None:
         self.run, self.context, self.verb = run, context, verb
         self.series: dict[str, Any] = {Event.LOSS: [], Event.VALIDATION: [], **run.series}
-        self._saved_at = 0.0
+        self._saved_at, self._began = 0.0, time.monotonic()
+        self._seconds_before = run.trainer_seconds
         self._share = 0.0
         self._judged, self._last_step = 0, 0
         self._figures = FigureReader(run.config.get("batch_pairs") or SETTABLE["batch_pairs"].default)
@@ -59,8 +60,10 @@ class RunLog:
 
     def save(self) -> None:
         self._saved_at = time.monotonic()
-        TrainingRun.objects.filter(pk=self.run.pk).update(series=self.series)
         self.run.series = self.series
+        self.run.trainer_seconds = self._seconds_before + self._saved_at - self._began
+        fields = {"series": self.series, "trainer_seconds": self.run.trainer_seconds}
+        TrainingRun.objects.filter(pk=self.run.pk).update(**fields)
 
     def _add(self, kind: str, point: dict[str, Any]) -> None:
         # A resumed run repeats the steps since its checkpoint: the later telling counts.

@@ -133,6 +133,8 @@ def _enqueue(project: Project, user: AbstractBaseUser | None, snapshot: Snapshot
         snapshot=snapshot,
         base_version=project.serving_version,
         config=config,
+        hour_price=project.hour_price,
+        currency=project.currency,
     )
     return job
 

@@ -13,6 +13,7 @@ from annotator.queue.holdout_progress import holdout_state
 from .forms import RetrainForm
 from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts, versions_of
 from .promotion import version_promote, version_rollback
+from .run_costs import project_cost
 from .run_facts import run_facts
 from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 from .training_runs import retrain_start
@@ -25,6 +26,7 @@ def training(request: HttpRequest, project: Project) -> HttpResponse:
     in_flight = [run for run in runs if run.job.state in Job.IN_FLIGHT]
     context = {
         "runs": runs,
+        "cost": project_cost(project=project),
         "current": in_flight[0] if in_flight else None,
         "any_settled": pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN).exists(),
         "form": RetrainForm(project=project),

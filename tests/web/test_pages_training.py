@@ -1,6 +1,7 @@
 """Training, gate, models, snapshots and audit on their pages."""
 
 import json
+import time
 from contextlib import suppress
 
 import numpy as np
@@ -11,6 +12,7 @@ from annotator.common.masks import decode_rle, encode_mask, wire_to_rle
 from annotator.jobs.services import JobContext
 from annotator.models import AuditEvent, Deployment, GateDecision, Job, Project
 from annotator.registry.models_page import untaught_concepts
+from annotator.registry.run_costs import project_cost
 from annotator.registry.run_log import RunLog
 from annotator.registry.run_page import gate_report, sample_cards, series_for_plots
 from tests import factories
@@ -128,6 +130,33 @@ def test_run_tells_how_fast_it_learns_and_how_long_its_part_still_takes(barn, si
     assert facts["speed"] == "10 images a second"
 
 
+def test_run_costs_the_trainer_s_hours_at_the_price_that_it_began_with(barn, signed_in):
+    run = factories.make_training_run(barn.project, trainer_seconds=5400, hour_price=1.3, currency="EUR")
+    Project.objects.update(hour_price=9)
+    assert "1.95 EUR, at 1.3 EUR an hour" in page_of(signed_in(barn.annotator), run)  # an hour and a half
+    free = factories.make_training_run(barn.project, trainer_seconds=60)
+    assert "no price was set when it began" in page_of(signed_in(barn.annotator), free)
+
+
+def test_project_s_cost_is_the_sum_over_its_runs_by_currency(barn, signed_in):
+    for seconds, price, currency in ((3600, 2, "EUR"), (1800, 3, "EUR"), (7200, 1, "USD"), (600, 0, "EUR")):
+        factories.make_training_run(barn.project, trainer_seconds=seconds, hour_price=price, currency=currency)
+    factories.make_training_run(factories.make_project(name="Other"), trainer_seconds=3600, hour_price=50)
+    cost = project_cost(project=barn.project)
+    assert (cost.seconds, cost.amounts, cost.unpriced_seconds) == (13200, [("EUR", 3.5), ("USD", 2.0)], 600)
+    page = " ".join(signed_in(barn.annotator).get(reverse("training", args=["barn"])).content.decode().split())
+    assert "worked 3 h 40 min, 3.50 EUR, 2.00 USD; 10 min of it without a price." in page
+
+
+def test_trainer_s_time_is_counted_over_all_attempts(barn):
+    run = factories.make_training_run(barn.project, trainer_seconds=100)
+    for verb in ("train", "gate"):
+        with RunLog(run, JobContext(run.job), verb=verb):
+            time.sleep(0.1)
+    run.refresh_from_db()
+    assert 100.2 <= run.trainer_seconds < 130
+
+
 def test_log_of_a_run_that_fails_is_kept(barn):
     run = factories.make_training_run(barn.project)
     log = RunLog(run, JobContext(run.job), verb="train")
@@ -211,12 +240,14 @@ def test_wrong_retrain_form_starts_nothing(barn, signed_in, form):
 def test_retrain_pins_the_chosen_snapshot_and_settings(tiny_barn, signed_in):
     counts = {split: {"pairs": 2, "positives": 1, "negatives": 1} for split in ("train", "val", "holdout")}
     factories.make_snapshot(tiny_barn.project, counts=counts)
+    Project.objects.update(hour_price=1.5, currency="EUR")
     answer = signed_in(tiny_barn.admin).post(
         reverse("retrain", args=["barn"]), {"snapshot": "1", "steps": "40", "seed": "7"}
     )
     run = tiny_barn.project.training_runs.get()
     assert answer["Location"] == reverse("run", args=["barn", run.number])
     assert (run.snapshot.number, run.config) == (1, {"steps": 40, "seed": 7})
+    assert (run.hour_price, run.currency) == (1.5, "EUR")
     assert run.job.state == Job.State.QUEUED
 
 
