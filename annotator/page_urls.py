@@ -67,6 +67,7 @@ PROJECT = [
     path("training/holdout/", queue.queue_holdout, name="holdout-queue"),
     path("training/<int:number>/", runs.run, name="run"),
     path("training/<int:number>/series/", runs.series, name="run-series"),
+    path("training/<int:number>/files/<str:file>", runs.run_download, name="run-file"),
     path("training/<int:number>/promote/", runs.promote, name="run-promote"),
     path("models/", runs.models, name="models"),
     path("models/rollback/", runs.rollback, name="rollback"),

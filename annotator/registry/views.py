@@ -1,7 +1,7 @@
 """Training runs: the list with the retrain form, and one run live."""
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
@@ -15,6 +15,7 @@ from .models_page import deployments_of, rollback_target, serving_quality, untau
 from .promotion import version_promote, version_rollback
 from .run_costs import project_cost
 from .run_facts import run_facts
+from .run_files import run_file, run_files
 from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 from .training_runs import retrain_start
 
@@ -46,6 +47,7 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "in_flight": in_flight,
         "series": series_for_plots(row),
         "facts": run_facts(row),
+        "files": run_files(row),
         "gpu": (row.series.get("gpu") or [None])[-1],
         "report": gate_report(row),
         "may_promote": passed_against(row, project.serving_version_id),
@@ -64,6 +66,16 @@ def series(request: HttpRequest, project: Project, number: int) -> JsonResponse:
     facts = {fact.key: fact.words for fact in run_facts(row)}
     told = {"series": series_for_plots(row), "facts": facts, "phase": row.series.get("phase", ""), "ended": ended}
     return JsonResponse(told)
+
+
+@require_safe
+@project_page(ADMIN)
+def run_download(request: HttpRequest, project: Project, number: int, file: str) -> FileResponse:
+    """For admins: configuration and logs name folders, and the weights are the project's."""
+    path = run_file(_run(project, number), file)
+    if path is None:
+        raise Http404
+    return FileResponse(path.open("rb"), as_attachment=True, filename=f"{project.slug}-run-{number}-{file}")
 
 
 def _run(project: Project, number: int) -> TrainingRun:

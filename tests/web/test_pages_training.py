@@ -157,6 +157,33 @@ def test_trainer_s_time_is_counted_over_all_attempts(barn):
     assert 100.2 <= run.trainer_seconds < 130
 
 
+def test_run_s_files_are_offered_to_admins_and_nothing_else_of_the_folder(barn, signed_in, settings, tmp_path):
+    settings.RUNS_DIR = tmp_path
+    run = factories.make_training_run(barn.project)
+    folder = tmp_path / f"barn-{run.number}"
+    for name, content in (("config.yaml", b"steps: 9"), ("model/model.safetensors", b"w" * 2048), ("secret", b"")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    browser, address = signed_in(barn.admin), reverse("run", args=["barn", run.number])
+    page = browser.get(address).content.decode()
+    assert f"{address}files/config.yaml" in page
+    assert "2.0\xa0KB" in page
+    assert "files/log.txt" not in page
+    answer = browser.get(f"{address}files/config.yaml")
+    assert b"".join(answer.streaming_content) == b"steps: 9"
+    assert f"barn-run-{run.number}-config.yaml" in answer["Content-Disposition"]
+    assert b"".join(browser.get(f"{address}files/model.safetensors").streaming_content) == b"w" * 2048
+    assert [browser.get(f"{address}files/{name}").status_code for name in ("secret", "log.txt", "..")] == [404] * 3
+    assert "files/" not in signed_in(barn.reviewer).get(address).content.decode()
+
+
+def test_run_s_page_shows_the_log_to_admins(barn, signed_in):
+    run = factories.make_training_run(barn.project)
+    log = reverse("job-log", args=["barn", run.job_id])
+    assert f'hx-get="{log}"' in page_of(signed_in(barn.admin), run)
+    assert log not in page_of(signed_in(barn.reviewer), run)
+
+
 def test_log_of_a_run_that_fails_is_kept(barn):
     run = factories.make_training_run(barn.project)
     log = RunLog(run, JobContext(run.job), verb="train")
