@@ -6,18 +6,22 @@ from django.shortcuts import redirect
 from django.views.decorators.http import require_POST, require_safe
 
 from annotator.common.active import pairs_active
-from annotator.common.shell import ADMIN, errors_told, page, project_page, refusals_told
+from annotator.common.shell import ADMIN, errors_told, page, project_page, refusals_told, whole_number
 from annotator.models import Job, Pair, Project, TrainingRun
 from annotator.queue.holdout_progress import holdout_state
 
 from .forms import RetrainForm
 from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts, versions_of
 from .promotion import version_promote, version_rollback
+from .run_compare import AT_MOST, compared_series, result_rows, runs_compared, setting_rows
 from .run_costs import project_cost
 from .run_facts import run_facts
 from .run_files import run_file, run_files
 from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 from .training_runs import retrain_start
+
+# As docs/contracts.md has them; the last three where they are switched on.
+LOSS_PARTS = ("total", "presence", "class", "box", "giou", "mask", "dice", "many", "semantic", "blend")
 
 
 @require_safe
@@ -55,6 +59,27 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "is_serving": row.version_id is not None and row.version_id == project.serving_version_id,
     }
     return page(request, "registry/run.html", context, project=project)
+
+
+@require_safe
+@project_page()
+def compare(request: HttpRequest, project: Project) -> HttpResponse:
+    numbers = {whole_number(asked) for asked in request.GET.getlist("run")}
+    if len(numbers) > AT_MOST:
+        messages.error(request, f"Mark {AT_MOST} runs at most: more lines can't be told apart.")
+        return redirect("training", project.slug)
+    runs = runs_compared(project=project, numbers=[number for number in numbers if number is not None])
+    if len(runs) < len(numbers):
+        raise Http404
+    context = {
+        "runs": runs,
+        "at_most": AT_MOST,
+        "parts": LOSS_PARTS,
+        "series": compared_series(runs),
+        "results": result_rows(runs),
+        "settings_that_differ": setting_rows(runs),
+    }
+    return page(request, "registry/compare.html", context, project=project)
 
 
 @require_safe

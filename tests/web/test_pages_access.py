@@ -59,7 +59,8 @@ POLICY = {
     "retrain": ("admin", POST),
     "run": ("annotator", GET),
     "run-series": ("annotator", GET),
-    "run-file": ("admin", GET),
+    "run-download": ("admin", GET),
+    "run-compare": ("annotator", GET),
     "run-promote": ("admin", POST),
     "models": ("annotator", GET),
     "predictions": ("annotator", BOTH),  # posting is the admins'
