@@ -85,7 +85,7 @@ def test_series_follow_a_running_job_and_say_when_it_ended(barn, signed_in):
     run = factories.make_training_run(barn.project, job=job, series=series)
     address = reverse("run-series", args=["barn", run.number])
     answer = signed_in(barn.annotator).get(address).json()
-    assert answer["series"] == {k: series[k] for k in ("loss", "validation")}
+    assert answer["series"] == {**{k: series[k] for k in ("loss", "validation")}, "gpu": []}
     assert (answer["phase"], answer["ended"]) == ("train", False)
     Job.objects.filter(pk=job.pk).update(state=Job.State.FAILED)
     assert signed_in(barn.annotator).get(address).json()["ended"] is True
@@ -193,6 +193,15 @@ def test_log_of_a_run_that_fails_is_kept(barn):
         raise OSError("the trainer is gone")
     run.refresh_from_db()
     assert [point["total"] for point in run.series["loss"]] == [1.0]
+
+
+def test_gpu_s_figures_are_plotted_by_the_minute_and_memory_as_a_share(barn):
+    points = [
+        {"at": "2026-01-01T00:59:30+00:00", "memory_used_mib": 6144, "memory_total_mib": 24576, "temperature_c": 61},
+        {"at": "2026-01-01T01:01:00+00:00", "memory_used_mib": 12288, "memory_total_mib": 24576},
+    ]
+    rows = series_for_plots(factories.make_training_run(barn.project, series={"gpu": points}))["gpu"]
+    assert [(row["minute"], row["memory"], row["temperature"]) for row in rows] == [(0, 25.0, 61), (1.5, 50.0, None)]
 
 
 def test_gpu_s_figures_of_a_long_run_are_thinned_and_the_newest_stays(barn):
