@@ -18,6 +18,7 @@ REGISTERING = (
     "annotator.data.snapshots",
     "annotator.data.publications",
     "annotator.data.bulk_actions",
+    "annotator.registry.memory_plans",
     "annotator.registry.training_runs",
     "annotator.predict.services",
     "annotator.label_studio.pull",

@@ -65,6 +65,7 @@ PROJECT = [
     path("training/", runs.training, name="training"),
     path("training/start/", runs.retrain, name="retrain"),
     path("training/compare/", runs.compare, name="run-compare"),
+    path("training/plan/", runs.plan, name="memory-plan"),
     path("training/holdout/", queue.queue_holdout, name="holdout-queue"),
     path("training/<int:number>/", runs.run, name="run"),
     path("training/<int:number>/series/", runs.series, name="run-series"),

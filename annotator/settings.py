@@ -229,6 +229,8 @@ if CELERY_BROKER_URL.startswith("fsatomic://"):
 elif CELERY_BROKER_URL.startswith("redis"):
     CELERY_BROKER_TRANSPORT_OPTIONS = REDIS_OPTIONS
 
+# The ML backend's share of a GPU that training uses as well; 0: as much as it takes.
+SERVING_GPU_MB = int(os.environ.get("ROOST_GPU_MB", "0"))
 # What runs the verbs of docs/contracts.md, "Trainer".
 TRAINER_COMMAND = shlex.split(os.environ.get("ROOST_TRAINER_COMMAND", "")) or [sys.executable, "-m", "training"]
 # Where runs are kept beside their folder (docs/training.md, "Trackers"): nobody's to set but the operator's.

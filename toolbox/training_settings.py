@@ -157,10 +157,11 @@ class TrainerConfig:
     )
     text_rate: float = _number(
         0.3,
-        "share of it for the text tower, which has seen more words than this snapshot holds",
+        "share of it for the text tower, which has seen more words than this snapshot holds; 0 freezes it",
         0.0,
         10.0,
         can_be_set=True,
+        form_help="Empty: as usual. 0 leaves the text tower as it is, which needs the least memory.",
     )
     weight_decay: float = _number(0.05, "none on biases, norms and embeddings", 0.0, 10.0, can_be_set=True)
     warmup: float = _number(0.1, "share of the run", 0.0, 0.9, can_be_set=True)
@@ -232,11 +233,62 @@ class TrainerConfig:
     )
 
     device: str = _choice("auto", "auto, cpu, cuda", "auto", "cpu", "cuda", changes_result=False, heading="machine")
-    precision: str = _choice("float32", "or bfloat16: autocast of the heads", "float32", "bfloat16", can_be_set=True)
+    precision: str = _choice(
+        "auto",
+        "of the heads' products; auto: float32 on a CPU, bfloat16 on a GPU, float16 where it has no bfloat16",
+        *("auto", "float32", "bfloat16", "float16"),
+        can_be_set=True,
+        form_help="Empty: whole on a CPU, half as many bits on a GPU.",
+    )
+    vit_dtype: str = _choice(
+        "auto",
+        "of the frozen ViT; auto: as the ML backend has it (bfloat16 on a GPU), so that its embeddings serve here",
+        *("auto", "float32", "bfloat16"),
+    )
+    micro_pairs: int | None = _number(
+        None,
+        "pairs learned from together; their gradients add up to the batch's. null: as many as fit the card",
+        1,
+        4096,
+        can_be_set=True,
+        form_help="Pairs learned from together. Empty: as many as fit the card. Fewer need less memory.",
+        changes_result=False,
+    )
+    judge_pairs: int | None = _number(
+        None,
+        "pairs judged together. null: as many as fit the card",
+        1,
+        4096,
+        can_be_set=True,
+        form_help="Pairs judged together. Empty: as many as fit the card.",
+        changes_result=False,
+    )
+    recompute: str = _choice(
+        "auto",
+        "DETR layers are computed again in the backward pass: a third slower, a third of the memory; auto: on a GPU",
+        *("auto", "always", "never"),
+        can_be_set=True,
+        form_help="Compute layers again instead of keeping them: less memory, a third slower.",
+        changes_result=False,
+    )
+    kept_free_mib: int = _number(
+        0,
+        "of the card's memory, for others that use it too, such as the ML backend (ROOST_GPU_MB)",
+        0,
+        10_000_000,
+        changes_result=False,
+    )
     threads: int = _number(1, "", 1, 1024, changes_result=False)
     nice: int = _number(10, "the process's niceness, unless it is higher already", 0, 19, changes_result=False)
     features: str | None = _path(None, "folder of cached backbone features; null: features/ beside the run")
     features_read_also: str | None = _path(None, "another one to read from, such as the ML backend's embeddings/")
+    features_mib: int | None = _number(
+        None,
+        "the folder's budget; what was not used longest goes first. null: as much as the disk has",
+        1,
+        100_000_000,
+        changes_result=False,
+    )
     memory_mib: int = _number(1024, "backbone features held in memory", 1, 10_000_000, changes_result=False)
     max_pixels: int = _number(100_000_000, "", 1, 400_000_000)
 

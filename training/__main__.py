@@ -1,4 +1,8 @@
 """python -m training {train,evaluate,gate} --config FILE --out DIR [key=value ...]
+python -m training plan --config FILE [--card 24GB] [--out DIR] [key=value ...]
+
+`plan` says in words what a training run needs on the card here, or on one of the size named, and writes DIR/plan.json;
+its exit status is 2 where the run does not fit.
 
 Events are JSON lines on stdout, the log goes to stderr. Exit status: 0 after `done`; 2 for a config, snapshot or model
 that is refused; 143 after SIGTERM (a train run has checkpointed); 1 otherwise. Contract: docs/contracts.md, "Trainer".
@@ -14,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from toolbox.processes import restart_with_jemalloc
-from training.errors import TrainingError
+from training.errors import Refused, TrainingError
 from training.events import Events, open_events
 from training.launch import StopRequest, settle, watch
 
@@ -36,11 +40,16 @@ def perform(arguments: list[str]) -> int:
 
 
 def _perform(asked: argparse.Namespace, stop: StopRequest) -> int:
+    if asked.verb == "plan" and not asked.out:
+        return _guarded(lambda: _plan(asked), Events([sys.stdout]))
     with open_events(Path(asked.out)) as events:
         return _guarded(lambda: _run(asked, events, stop), events)
 
 
 def _run(asked: argparse.Namespace, events: Events, stop: StopRequest) -> None:
+    if asked.verb == "plan":
+        events("done", manifest=_plan(asked))
+        return
     from training.config import read_config
 
     config = read_config(asked.verb, asked.config, asked.overrides)
@@ -56,13 +65,28 @@ def _run(asked: argparse.Namespace, events: Events, stop: StopRequest) -> None:
     events("done", manifest=str(manifest.resolve()))
 
 
-def _guarded(work: Callable[[], None], events: Events) -> int:
+def _plan(asked: argparse.Namespace) -> dict[str, Any]:
+    from training.config import read_config
+
+    config = read_config("plan", asked.config, asked.overrides)
+    settle(threads=config.threads, nice=config.nice)
+    from training import plan, runs
+
+    made = runs.run_plan(config, asked.card, Path(asked.out) if asked.out else None)
+    print(plan.as_words(made))
+    if made.fits is False:
+        raise Refused("too_little_memory", made.sentence, settings=made.change)
+    return made.plain()
+
+
+def _guarded(work: Callable[[], Any], events: Events) -> int:
     """How the work ended, as an event and an exit status; a traceback goes to the log, a sentence to the event."""
     try:
         work()
         return 0
     except TrainingError as error:
-        events("error", code=error.code, message=error.message)
+        more = {"settings": error.settings} if error.settings else {}
+        events("error", code=error.code, message=error.message, **more)
         return error.exit_status
     except MemoryError:
         events("error", code="out_of_memory", message="Memory ran out: lower batch_pairs or memory_mib.")
@@ -73,11 +97,6 @@ def _guarded(work: Callable[[], None], events: Events) -> int:
 
 
 def _describe(error: Exception) -> dict[str, Any]:
-    if type(error).__name__ == "OutOfMemoryError":
-        return {
-            "code": "out_of_memory",
-            "message": "The GPU's memory ran out: lower batch_pairs, or set device to cpu.",
-        }
     if isinstance(error, OSError) and error.errno == 28:
         return {"code": "disk_full", "message": "The disk is full: free some space and run the same command again."}
     return {"code": "failed", "message": f"{type(error).__name__}: {error}. The log has the details."}
@@ -90,12 +109,15 @@ def _parser() -> argparse.ArgumentParser:
         "train": "retrain the heads on a snapshot's train split",
         "evaluate": "judge a model on a split with CGF1",
         "gate": "may the challenger replace the champion?",
+        "plan": "what a training run needs of a card's memory, and what to change where it does not fit",
     }
     for verb, text in texts.items():
         command = verbs.add_parser(verb, help=text, description=text)
         command.add_argument("--config", help="JSON or YAML; keys as in training/conf/train.yaml")
-        command.add_argument("--out", required=True, help="folder for results; a train run resumes in it")
+        is_needed = verb != "plan"
+        command.add_argument("--out", required=is_needed, help="folder for results; a train run resumes in it")
         command.add_argument("overrides", nargs="*", metavar="key=value", help="override keys of the config")
+    verbs.choices["plan"].add_argument("--card", help="the memory of a card that is not here: 24GB, 22.5GiB")
     return parser
 
 

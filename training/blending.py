@@ -7,6 +7,9 @@ concept and one that does not has, by construction, a presence between the two. 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 
@@ -15,6 +18,7 @@ from training.features import FeatureStore
 from training.losses import presence_loss
 from training.models import Model
 from training.sampling import Batch
+from training.texts import Texts
 
 BLENDS = 3
 
@@ -32,20 +36,30 @@ def partners(batch: Batch, limit: int) -> list[tuple[Pair, Pair]]:
     return found
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """A positive and a negative pair of one phrase, and the positive one's share of the picture."""
+
+    positive: Pair
+    negative: Pair
+    share: float
+
+
+def mixtures(batch: Batch, *, limit: int, seed: int, step: int) -> list[Mixture]:
+    """The mixtures of a step: a function of its batch, the seed and its number."""
+    mixed = partners(batch, limit) if limit else []
+    shares = np.random.default_rng([seed, BLENDS, step]).uniform(0, 1, len(mixed))
+    return [Mixture(*pairs, share=float(share)) for pairs, share in zip(mixed, shares, strict=True)]
+
+
 def blend_loss(
-    model: Model, features: FeatureStore, batch: Batch, *, limit: int, seed: int, step: int
-) -> torch.Tensor | None:
-    """Presence loss of K mixtures over all decoder layers, unweighted; None where the batch offers no partners."""
-    mixed = partners(batch, limit)
-    if not mixed:
-        return None
-    share_K = torch.from_numpy(np.random.default_rng([seed, BLENDS, step]).uniform(0, 1, len(mixed))).float()
-    share_K = share_K.to(model.device)
-    with_it = features.tokens([positive.image for positive, _ in mixed], mirrored=batch.mirrored)
-    without = features.tokens([negative.image for _, negative in mixed], mirrored=batch.mirrored)
+    model: Model, features: FeatureStore, texts: Texts, mixed: Sequence[Mixture], *, mirrored: bool = False
+) -> torch.Tensor:
+    """Presence loss of K mixtures over all decoder layers, their mean, unweighted."""
+    share_K = torch.tensor([one.share for one in mixed], dtype=torch.float64).float().to(model.device)
+    with_it = features.tokens([one.positive.image for one in mixed], mirrored=mirrored)
+    without = features.tokens([one.negative.image for one in mixed], mirrored=mirrored)
     tokens = share_K[:, None, None] * with_it + (1 - share_K[:, None, None]) * without
-    phrases = sorted({positive.phrase for positive, _ in mixed})
-    rows = torch.tensor([phrases.index(positive.phrase) for positive, _ in mixed], device=model.device)
-    vision = model.network.detector_features(tokens)
-    detections = model.network.detect(vision, model.texts(phrases).rows(rows), with_masks=False)
+    vision = model.network.coarse_features(tokens)
+    detections = model.network.detect(vision, texts([one.positive.phrase for one in mixed]), with_masks=False)
     return torch.stack([presence_loss(layer.presence_logits_P, share_K) for layer in detections.layers]).sum()

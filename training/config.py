@@ -16,7 +16,9 @@ VERB_KEYS = {
     "train": ("base_model",),
     "evaluate": ("model",),
     "gate": ("champion", "challenger", "baseline"),
+    "plan": ("base_model",),
 }
+NOT_NEEDED = {"plan": {"snapshot": "", "images": ""}}  # a plan without a snapshot takes what is usual
 
 
 def read_config(verb: str, file: str | Path | None, overrides: Sequence[str] = ()) -> Config:
@@ -24,7 +26,7 @@ def read_config(verb: str, file: str | Path | None, overrides: Sequence[str] = (
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    given = _read_file(Path(file)) if file is not None else {}
+    given = NOT_NEEDED.get(verb, {}) | (_read_file(Path(file)) if file is not None else {})
     try:
         arguments = OmegaConf.from_dotlist(list(overrides))
         merged = OmegaConf.merge(OmegaConf.structured(Config), OmegaConf.create(given), arguments)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class TrainingError(Exception):
     """code is for the program that started us, the message for a person: what is wrong and what to do."""
 
     exit_status = 1
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, settings: dict[str, Any] | None = None) -> None:
+        """settings: those that another run had better be given, where it is known."""
         super().__init__(message)
         self.code = code
         self.message = message
+        self.settings = settings or {}
 
 
 class Refused(TrainingError):

@@ -18,9 +18,11 @@ from mlbackend.model.network import Detections, TextFeatures
 from training import cgf1, masks
 from training.dataset import Pair, Split
 from training.features import FeatureStore
+from training.fit import JUDGE_PAIRS
 from training.models import Model
+from training.precision import FULL, Precision
+from training.texts import Texts
 
-BATCH_PAIRS = 16
 Progress = Callable[[int, int], None]
 
 
@@ -115,59 +117,123 @@ class Evaluation:
 
 
 def evaluate_model(
-    model: Model, features: FeatureStore, split: Split, *, keep_score: float = 0.1, progress: Progress = ignore
+    model: Model,
+    features: FeatureStore,
+    split: Split,
+    *,
+    keep_score: float = 0.1,
+    progress: Progress = ignore,
+    at_once: int = JUDGE_PAIRS,
+    precision: Precision = FULL,
+    texts: Texts | None = None,
 ) -> Evaluation:
     """Predict and score the pairs of the split that are exhaustively annotated; the others judge nothing."""
-    predictions = list(predict(model, features, split.judged, keep_score=keep_score, progress=progress))
+    found = predict(
+        model,
+        features,
+        split.judged,
+        keep_score=keep_score,
+        progress=progress,
+        at_once=at_once,
+        precision=precision,
+        texts=texts,
+    )
+    predictions = list(found)
     rows = [row for prediction in predictions for row in prediction.coco_rows()]
     return Evaluation(split, predictions, cgf1.evaluate(split.document, rows))
 
 
 @torch.no_grad()
 def predict(
-    model: Model, features: FeatureStore, pairs: Sequence[Pair], *, keep_score: float, progress: Progress = ignore
+    model: Model,
+    features: FeatureStore,
+    pairs: Sequence[Pair],
+    *,
+    keep_score: float,
+    progress: Progress = ignore,
+    at_once: int = JUDGE_PAIRS,
+    precision: Precision = FULL,
+    texts: Texts | None = None,
 ) -> Iterator[PairPrediction]:
-    """Answers in the order of pairs. Each phrase is read once; pairs of one image share its features."""
-    phrases = sorted({pair.phrase for pair in pairs})
-    row_of = {phrase: row for row, phrase in enumerate(phrases)}
-    texts = model.texts(phrases) if phrases else None
-    for start in range(0, len(pairs), BATCH_PAIRS):
-        chunk = pairs[start : start + BATCH_PAIRS]
-        assert texts is not None
-        rows = torch.tensor([row_of[pair.phrase] for pair in chunk], device=model.device)
-        yield from _read(detect_pairs(model, features, chunk, texts.rows(rows)), chunk, keep_score)
-        progress(min(start + BATCH_PAIRS, len(pairs)), len(pairs))
+    """Answers in the order of pairs. Each phrase is read once; pairs of one image share its features.
+
+    at_once pairs are looked at together; masks are drawn pair by pair, of the queries that are kept alone.
+    """
+    texts = texts or Texts(model, is_frozen=True, precision=precision)
+    for start in range(0, len(pairs), at_once):
+        chunk = pairs[start : start + at_once]
+        features.read_ahead(pair.image for pair in pairs[start : start + 2 * at_once])
+        with precision.autocast(model.device):
+            found, tokens = find_pairs(model, features, chunk, texts([pair.phrase for pair in chunk]))
+            answers = list(_read(model, found, tokens, chunk, keep_score))
+        yield from answers
+        progress(min(start + at_once, len(pairs)), len(pairs))
 
 
-def detect_pairs(
+@dataclass(frozen=True)
+class Tokens:
+    """What the ViT made of the images of some pairs: each image once, and which row is whose."""
+
+    rows_BNC: torch.Tensor
+    image_of_P: list[int]
+
+    def of(self, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images of some pairs, each once, and for each of the pairs which of them is its own."""
+        wanted = sorted({self.image_of_P[row] for row in rows})
+        places = [wanted.index(self.image_of_P[row]) for row in rows]
+        device = self.rows_BNC.device
+        return self.rows_BNC[torch.tensor(wanted, device=device)], torch.tensor(places, device=device)
+
+
+def find_pairs(
     model: Model,
     features: FeatureStore,
     pairs: Sequence[Pair],
     text: TextFeatures,
     *,
     mirrored: bool = False,
-    mask_rows: torch.Tensor | None = None,
     one_to_many: bool = False,
-) -> Detections:
-    """The heads on cached features: pair p asks text row p of its own image; each image passes the neck once."""
+) -> tuple[Detections, Tokens]:
+    """The heads on cached features, no mask drawn: pair p asks text row p of its own image."""
     images = sorted({pair.image for pair in pairs})
     row_of = {image: row for row, image in enumerate(images)}
-    vision = model.network.detector_features(features.tokens(images, mirrored=mirrored))
-    image_rows = torch.tensor([row_of[pair.image] for pair in pairs], device=model.device)
-    return model.network.detect(vision, text, image_rows_P=image_rows, mask_rows=mask_rows, one_to_many=one_to_many)
+    tokens = Tokens(features.tokens(images, mirrored=mirrored), [row_of[pair.image] for pair in pairs])
+    vision = model.network.coarse_features(tokens.rows_BNC)
+    image_rows = torch.tensor(tokens.image_of_P, device=model.device)
+    found = model.network.detect(vision, text, image_rows_P=image_rows, with_masks=False, one_to_many=one_to_many)
+    return found, tokens
 
 
-def _read(found: Detections, pairs: Sequence[Pair], keep_score: float) -> Iterator[PairPrediction]:
+def draw_masks(
+    model: Model,
+    found: Detections,
+    tokens: Tokens,
+    rows: Sequence[int],
+    queries: torch.Tensor | slice = slice(None),
+    *,
+    semantic: bool = False,
+) -> torch.Tensor:
+    """Mask logits of some of the pairs, with the fine features of their images alone: see Sam3Network._draw()."""
+    assert found.draw is not None
+    images_BNC, place_R = tokens.of(rows)
+    fine = [level[place_R] for level in model.network.fine_features(images_BNC)]
+    return found.draw(fine, torch.tensor(list(rows), device=model.device), queries, semantic=semantic)
+
+
+def _read(
+    model: Model, found: Detections, tokens: Tokens, pairs: Sequence[Pair], keep_score: float
+) -> Iterator[PairPrediction]:
     presence_P = found.presence_logits_P.float().sigmoid().cpu()
     query_PQ = found.query_logits_PQ.float().sigmoid().cpu()
     boxes_PQ4 = found.boxes_xyxy_PQ4.float().clamp(0, 1).cpu()
-    assert found.mask_logits_PQHW is not None
     for p, pair in enumerate(pairs):
         scores_Q = query_PQ[p] * presence_P[p]
         kept = [int(q) for q in scores_Q.argsort(descending=True, stable=True) if float(scores_Q[q]) >= keep_score]
+        queries = torch.tensor(kept, dtype=torch.long, device=model.device)
+        logits = list(draw_masks(model, found, tokens, [p], queries)[0]) if kept else []
         instances = tuple(
-            _found(pair, float(scores_Q[q]), float(query_PQ[p, q]), boxes_PQ4[p, q], found.mask_logits_PQHW[p, q])
-            for q in kept
+            _found(pair, float(scores_Q[q]), float(query_PQ[p, q]), boxes_PQ4[p, q], logits_hw)
+            for q, logits_hw in zip(kept, logits, strict=True)
         )
         yield PairPrediction(pair, float(presence_P[p]), instances)
 

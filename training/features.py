@@ -8,22 +8,27 @@ Legend: N tokens of an image, C their width.
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors import safe_open
 
 from mlbackend.model.inputs import preprocess
-from mlbackend.store.embeddings import Embedding, HotLayer, Key, WarmLayer, round_to_fp16
+from mlbackend.store.embeddings import Embedding, HotLayer, Key, WarmLayer, preprocessing_of, round_to_fp16
 from mlbackend.store.images import ImageError, decode_image
-from training.errors import Refused, TrainingError
+from training.errors import Refused
 from training.models import Model
+from training.vit import FrozenVit
 
 log = logging.getLogger(__name__)
 ENCODE_BATCH = 8
 LAYER = "tokens"
 UNLIMITED_BYTES = 1 << 62
+MIB = 2**20
 
 
 class FeatureStore:
@@ -37,84 +42,162 @@ class FeatureStore:
         *,
         read_also: str | Path | None = None,
         memory_mib: int = 1024,
+        disk_mib: int | None = None,
         max_pixels: int = 100_000_000,
+        vit_dtype: torch.dtype = torch.float32,
+        encode_images: int = ENCODE_BATCH,
     ) -> None:
         self.model = model
+        self.vit = FrozenVit(model, vit_dtype)
         self._images = Path(images)
-        self._hot = HotLayer(memory_mib * 2**20)
-        self._warm = WarmLayer(Path(folder), UNLIMITED_BYTES)
+        self._hot = HotLayer(memory_mib * MIB)
+        self._folders = [Path(folder), *([Path(read_also)] if read_also else [])]
+        self._warm = WarmLayer(Path(folder), UNLIMITED_BYTES if disk_mib is None else disk_mib * MIB)
         self._others = WarmLayer(Path(read_also), 0) if read_also else None
-        self._max_pixels = max_pixels
+        self._memory_mib, self._disk_mib = memory_mib, disk_mib
+        self._max_pixels, self._encode_images = max_pixels, encode_images
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self._reader = ThreadPoolExecutor(1, "features")
+        self._ahead: dict[Key, Future[Embedding | None]] = {}
         self.encoded = 0
 
     def prepare(
         self, images: Iterable[str], *, mirror: bool = False, progress: Callable[[int, int], None] | None = None
     ) -> None:
-        """Make sure that every image's tokens are there; Refused names an image that cannot be used."""
+        """Make sure that every image's tokens are there; Refused names an image that cannot be used.
+
+        Files are not read for that: their names say what they hold, and whoever reads one looks at its checksum.
+        """
         sides = (False, True) if mirror else (False,)
         wanted = [(image, flipped) for image in sorted(set(images)) for flipped in sides]
         for image in {image for image, _ in wanted}:
             if not self._path(image).is_file():
                 raise Refused("absent_image", f"Image {image} of the snapshot is not in {self._images}.")
-        missing = [(image, flipped) for image, flipped in wanted if self._stored(image, flipped) is None]
-        for start in range(0, len(missing), ENCODE_BATCH):
-            self._encode(missing[start : start + ENCODE_BATCH])
-            if progress:
-                progress(min(start + ENCODE_BATCH, len(missing)), len(missing))
+        missing = self.missing(wanted)
+        if not missing:
+            return
+        self._check_space(len(wanted), len(missing))
+        with self.vit.ready():
+            for start in range(0, len(missing), self._encode_images):
+                self._encode(missing[start : start + self._encode_images])
+                if progress:
+                    progress(min(start + self._encode_images, len(missing)), len(missing))
+
+    @property
+    def bytes_an_image(self) -> int:
+        """As they are held and stored: fp16."""
+        network = self.model.network
+        return 2 * network.grid_size**2 * network.detector.config.vision_config.backbone_config.hidden_size
+
+    def _check_space(self, wanted: int, missing: int) -> None:
+        """Refused where a run would encode the same images again and again, or fill the disk."""
+        needed = wanted * self.bytes_an_image
+        if self._disk_mib is not None and needed > (self._disk_mib + self._memory_mib) * MIB:
+            raise Refused(
+                "features_budget",
+                f"The features of {wanted} images take {needed / MIB:.0f} MiB, features_mib is {self._disk_mib} and "
+                f"memory_mib {self._memory_mib}: raise features_mib, or take a smaller snapshot.",
+            )
+        folder = next(path for path in [self._folders[0], *self._folders[0].resolve().parents] if path.exists())
+        free, more = shutil.disk_usage(folder).free, missing * self.bytes_an_image
+        if more > free + self._memory_mib * MIB:
+            raise Refused(
+                "disk_full",
+                f"The features of {missing} images not encoded yet take {more / MIB:.0f} MiB, {free / MIB:.0f} are "
+                f"free in {folder}: free some space, or name another folder in features.",
+            )
+
+    @property
+    def held_bytes(self) -> int:
+        return self._hot.bytes
+
+    def missing(self, wanted: Sequence[tuple[str, bool]]) -> list[tuple[str, bool]]:
+        """Of (image, is flipped) those that neither folder has."""
+        return [one for one in wanted if self._file(self._key(*one)) is None]
+
+    def read_ahead(self, images: Iterable[str], *, mirrored: bool = False) -> None:
+        """Begin to read what is asked for next, on a thread of its own; what was begun and not used is dropped."""
+        wanted = [self._key(image, mirrored) for image in sorted(set(images))]
+        for key in [key for key in self._ahead if key not in wanted]:
+            self._ahead.pop(key).cancel()
+        for key in wanted:
+            if key not in self._ahead and self._hot.get(key) is None:
+                self._ahead[key] = self._reader.submit(self._read_warm, key)
 
     def tokens(self, images: Sequence[str], *, mirrored: bool = False) -> torch.Tensor:
         """(B, N, C) fp32 on the model's device, in the order asked."""
         rows = [self._row(image, mirrored).tensors[LAYER] for image in images]
         with torch.autocast("cpu", enabled=False):  # which cannot stack fp16
             stacked = torch.stack(rows)
-        return stacked.to(self.model.device, torch.float32)
+        return stacked.to(self.model.device).float()
 
     def size_px(self, image: str) -> tuple[int, int]:
-        """(width, height) after EXIF transpose."""
-        row = self._row(image, False)
-        return row.width_px, row.height_px
+        """(width, height) after EXIF transpose, from the header of the image's features."""
+        if image not in self._sizes:
+            found = self._stored_size(self._key(image, False))
+            if found is None:
+                row = self._row(image, False)
+                found = row.width_px, row.height_px
+            self._sizes[image] = found
+        return self._sizes[image]
+
+    def _stored_size(self, key: Key) -> tuple[int, int] | None:
+        path = self._file(key)
+        if path is None:
+            return None
+        try:
+            with safe_open(path, framework="pt") as file:
+                metadata = file.metadata() or {}
+            return int(metadata["width_px"]), int(metadata["height_px"])
+        except Exception as error:  # safetensors raises its own type for every kind of damage; reading it makes it anew
+            log.warning("features %s have no header: %s", path, error)
+            return None
+
+    def _file(self, key: Key) -> Path | None:
+        return next((path for folder in self._folders if (path := key.path(folder)).is_file()), None)
 
     def _row(self, image: str, flipped: bool) -> Embedding:
         row = self._stored(image, flipped)
         if row is None:
-            self._encode([(image, flipped)])
-            row = self._stored(image, flipped)
-        if row is None:
-            raise TrainingError("disk", "Backbone features cannot be stored: the disk is full or the folder read-only.")
+            with self.vit.ready():
+                row = self._encode([(image, flipped)])[0]
         return row
 
     def _key(self, image: str, flipped: bool) -> Key:
-        preprocessing = f"square{self.model.network.image_size_px}-float32" + ("-mirrored" if flipped else "")
-        return Key(LAYER, image, self.model.backbone_hash, preprocessing)
+        preprocessing = preprocessing_of(self.model.network.image_size_px, self.vit.dtype)
+        return Key(LAYER, image, self.model.backbone_hash, preprocessing + ("-mirrored" if flipped else ""))
 
     def _stored(self, image: str, flipped: bool) -> Embedding | None:
         key = self._key(image, flipped)
+        begun = self._ahead.pop(key, None)
         row = self._hot.get(key)
         if row is not None:
             return row
-        row = self._warm.get(key) or (self._others.get(key) if self._others else None)
-        if row is not None:
-            self._hold(key, row)
-        return row
+        return begun.result() if begun is not None else self._read_warm(key)
 
-    def _hold(self, key: Key, row: Embedding) -> None:
+    def _read_warm(self, key: Key) -> Embedding | None:
+        row = self._warm.get(key) or (self._others.get(key) if self._others else None)
+        return None if row is None else self._hold(key, row)
+
+    def _hold(self, key: Key, row: Embedding) -> Embedding:
         """In memory as fp16, which loses nothing: the values were rounded to it before they were stored."""
         half = {name: tensor.to(torch.float16) for name, tensor in row.tensors.items()}
         exact = all(bool((half[name].float() == tensor).all()) for name, tensor in row.tensors.items())
-        self._hot.put(key, Embedding(half if exact else row.tensors, row.width_px, row.height_px))
+        held = Embedding(half if exact else row.tensors, row.width_px, row.height_px)
+        self._hot.put(key, held)
+        return held
 
-    @torch.inference_mode()
-    def _encode(self, wanted: Sequence[tuple[str, bool]]) -> None:
+    def _encode(self, wanted: Sequence[tuple[str, bool]]) -> list[Embedding]:
         pictures = [self._read(image) for image, _ in wanted]
-        network = self.model.network
         flipped = [np.ascontiguousarray(p[:, ::-1]) if f else p for p, (_, f) in zip(pictures, wanted, strict=True)]
-        pixels = torch.stack([preprocess(picture, network.image_size_px) for picture in flipped])
-        tokens = network.encode(pixels.to(self.model.device)).float().cpu()
-        for (image, is_flipped), picture, row in zip(wanted, pictures, tokens, strict=True):
+        pixels = torch.stack([preprocess(picture, self.model.network.image_size_px) for picture in flipped])
+        rows = []
+        for (image, is_flipped), picture, row in zip(wanted, pictures, self.vit.encode(pixels), strict=True):
             entry = Embedding({LAYER: round_to_fp16(row).clone()}, picture.shape[1], picture.shape[0])
-            self._hold(self._key(image, is_flipped), entry)
+            rows.append(self._hold(self._key(image, is_flipped), entry))
             self._warm.put(self._key(image, is_flipped), entry)
         self.encoded += len(wanted)
+        return rows
 
     def _path(self, image: str) -> Path:
         """As the image store has it, or with an ending, as a data version that was checked out has it."""

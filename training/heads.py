@@ -24,13 +24,12 @@ EAGER_UP_TO_GRID = 32
 PRESENCE_BIAS = "detr_decoder.presence_head.layer3.bias"
 
 
-def trainable(network: Sam3Network) -> dict[str, nn.Parameter]:
+def trainable(network: Sam3Network, *, with_text: bool = True) -> dict[str, nn.Parameter]:
     """Freeze the rest; named parameters of the detector's neck, text tower, DETR, presence, box and mask heads."""
     network.requires_grad_(False)
+    untrained = UNTRAINED_PARTS if with_text else UNTRAINED_PARTS + TEXT_PARTS
     chosen = {
-        name: parameter
-        for name, parameter in network.detector.named_parameters()
-        if not name.startswith(UNTRAINED_PARTS)
+        name: parameter for name, parameter in network.detector.named_parameters() if not name.startswith(untrained)
     }
     for parameter in chosen.values():
         parameter.requires_grad_(True)
@@ -74,6 +73,8 @@ def build_optimiser(parameters: dict[str, nn.Parameter], config: Config) -> torc
         ],
         lr=config.learning_rate,
         betas=(0.9, 0.98),
+        # On a card one kernel does it in place; torch's own choice there makes two copies of what it moves.
+        fused=True if next(iter(parameters.values())).device.type == "cuda" else None,
     )
 
 
@@ -110,12 +111,14 @@ class Average:
         earlier_caution: float = 0.0,
     ) -> None:
         self._parameters, self._decay, self._start_share, self._caution = parameters, decay, start_share, caution
-        self._start: State = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+        self._start: State = {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}
         self._lowered: State = {}
         if earlier_caution:
             self._lowered = {PRESENCE_BIAS: self._start[PRESENCE_BIAS]}
             self._start[PRESENCE_BIAS] = self._start[PRESENCE_BIAS] + earlier_caution
-        self.weights: State = {name: weight.clone() for name, weight in self._start.items()}
+        self.weights: State = {
+            name: self._start[name].to(parameter.device, copy=True) for name, parameter in parameters.items()
+        }
 
     def begin(self) -> None:
         """Give the network the weights that training starts from: those it has, without an earlier run's caution."""
@@ -130,21 +133,32 @@ class Average:
 
     def kept(self) -> State:
         """start_share of the weights that the run started from, the rest of the average."""
-        kept = {name: weight.lerp(self._start[name], self._start_share) for name, weight in self.weights.items()}
-        if all(torch.equal(self.weights[name], start) for name, start in self._start.items()):
-            return kept | self._lowered
-        if self._caution:
-            kept[PRESENCE_BIAS] = kept[PRESENCE_BIAS] - self._caution
-        return kept
+        has_moved = self._has_moved()
+        return {name: self._kept(name, has_moved) for name in self.weights}
+
+    def _has_moved(self) -> bool:
+        return not all(torch.equal(self.weights[name].cpu(), start) for name, start in self._start.items())
+
+    def _kept(self, name: str, has_moved: bool) -> torch.Tensor:
+        weight = self.weights[name]
+        if not has_moved and name in self._lowered:
+            return self._lowered[name].to(weight.device)
+        kept = weight.lerp(self._start[name].to(weight.device), self._start_share)
+        return kept - self._caution if has_moved and self._caution and name == PRESENCE_BIAS else kept
 
     @contextmanager
     def in_network(self) -> Iterator[State]:
-        """The network holds kept() inside the block, and afterwards what it held before, to the bit."""
-        held = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
-        kept = self.kept()
-        _copy_into(self._parameters, kept)
+        """The network holds kept() inside the block, and afterwards what it held before, to the bit.
+
+        What is yielded are the network's own tensors: good inside the block alone. What it held waits off the card.
+        """
+        held = {name: parameter.detach().to("cpu", copy=True) for name, parameter in self._parameters.items()}
+        has_moved = self._has_moved()
+        with torch.no_grad():
+            for name, parameter in self._parameters.items():
+                parameter.copy_(self._kept(name, has_moved))
         try:
-            yield kept
+            yield {name: parameter.detach() for name, parameter in self._parameters.items()}
         finally:
             _copy_into(self._parameters, held)
 

@@ -101,6 +101,18 @@ class Drawn:
         return cls(sum(len(target.boxes_xyxy_M4) for target in targets), whole)
 
 
+@dataclass(frozen=True)
+class Counts:
+    """What the terms are means over. A batch that is learned part by part gives each part the whole batch's counts."""
+
+    prompts: int
+    objects: int
+
+    @classmethod
+    def of(cls, targets: Sequence[Target]) -> Counts:
+        return cls(len(targets), sum(len(target.boxes_xyxy_M4) for target in targets))
+
+
 def detection_loss(
     detections: Detections,
     targets: Sequence[Target],
@@ -109,14 +121,15 @@ def detection_loss(
     weights: LossWeights | None = None,
     costs: MatchCosts | None = None,
     drawn: Drawn | None = None,
+    counts: Counts | None = None,
 ) -> dict[str, torch.Tensor]:
     """Weighted terms, which add up to "total": presence, score, box_l1, giou of all layers, masks of the last one; and,
     where their weights are not 0, "many" (the one-to-many branch) and "semantic".
 
-    mask_rows are the prompts that detections.mask_logits_PQHW holds, as given to Sam3Network.detect(). drawn is theirs
-    unless the caller says otherwise.
+    mask_rows are the prompts that detections.mask_logits_PQHW holds, as given to Sam3Network.detect(). counts and drawn
+    are those of the whole batch where these are some of its prompts: the parts' terms then add up to the batch's.
     """
-    weights = weights or LossWeights()
+    weights, counts = weights or LossWeights(), counts or Counts.of(targets)
     rows = range(len(targets)) if mask_rows is None else mask_rows.tolist()
     drawn = drawn or Drawn.of([targets[row] for row in rows])
     boxes = [target.boxes_xyxy_M4.to(detections.presence_logits_P.device) for target in targets]
@@ -124,27 +137,35 @@ def detection_loss(
     terms: dict[str, torch.Tensor] = {}
     for layer in detections.layers:
         pairs = match(layer.query_logits_PQ, layer.boxes_xyxy_PQ4, boxes, costs)
-        for name, value in _layer_terms(layer, boxes, pairs, whole_P, weights).items():
+        for name, value in _layer_terms(layer, boxes, pairs, whole_P, weights, counts).items():
             terms[name] = terms[name] + value if name in terms else value
     if detections.mask_logits_PQHW is not None:
         terms |= _mask_terms(detections.mask_logits_PQHW, targets, pairs, rows, weights, drawn)
     if weights.one_to_many:
-        terms["many"] = weights.one_to_many * _many_loss(detections, targets, boxes, whole_P, rows, weights, drawn)
+        many = _many_loss(detections, targets, boxes, whole_P, rows, weights, counts, drawn)
+        terms["many"] = weights.one_to_many * many
     if (weights.semantic_focal or weights.semantic_dice) and detections.mask_logits_PQHW is not None:
         terms["semantic"] = _semantic_loss(detections, targets, rows, weights, drawn)
     return terms | {"total": torch.stack(list(terms.values())).sum()}
 
 
 def _layer_terms(
-    layer: LayerOutput, boxes: Sequence[torch.Tensor], pairs: Pairs, whole_P: torch.Tensor, weights: LossWeights
+    layer: LayerOutput,
+    boxes: Sequence[torch.Tensor],
+    pairs: Pairs,
+    whole_P: torch.Tensor,
+    weights: LossWeights,
+    counts: Counts,
 ) -> dict[str, torch.Tensor]:
     predicted = torch.cat([row[q] for row, (q, _) in zip(layer.boxes_xyxy_PQ4.float(), pairs, strict=True)])
     truth = torch.cat([row[m] for row, (_, m) in zip(boxes, pairs, strict=True)]).to(predicted)
-    count = max(1, sum(len(row) for row in boxes))
+    count, share = max(1, counts.objects), len(boxes) / counts.prompts
     present = torch.tensor([len(row) > 0 for row in boxes], device=predicted.device)
     return {
-        "presence": weights.presence * presence_loss(layer.presence_logits_P, present, weights.presence_smoothing),
-        "score": weights.score * score_loss(layer.query_logits_PQ, pairs, predicted, truth, whole_P, weights),
+        "presence": share
+        * weights.presence
+        * presence_loss(layer.presence_logits_P, present, weights.presence_smoothing),
+        "score": share * weights.score * score_loss(layer.query_logits_PQ, pairs, predicted, truth, whole_P, weights),
         "box_l1": weights.box_l1 * (to_cxcywh(predicted) - to_cxcywh(truth)).abs().sum() / count,
         "giou": weights.giou * (1 - generalised_iou(predicted, truth)).sum() / count,
     }
@@ -216,6 +237,7 @@ def _many_loss(
     whole_P: torch.Tensor,
     rows: Sequence[int],
     weights: LossWeights,
+    counts: Counts,
     drawn: Drawn,
 ) -> torch.Tensor:
     """The one-to-many branch's score, boxes and masks; it has no presence. Its last layer is matched one to many, the
@@ -227,7 +249,7 @@ def _many_loss(
     for layer in layers:
         matcher = match_many if layer is layers[-1] else match
         pairs = matcher(layer.query_logits_PQ, layer.boxes_xyxy_PQ4, boxes)
-        terms = _layer_terms(layer, boxes, pairs, whole_P, weights)
+        terms = _layer_terms(layer, boxes, pairs, whole_P, weights, counts)
         parts += [terms["score"], terms["box_l1"], terms["giou"]]
     if detections.many.mask_logits_PQHW is not None:
         parts += _mask_terms(detections.many.mask_logits_PQHW, targets, pairs, rows, weights, drawn).values()

@@ -1,10 +1,11 @@
-"""The three verbs: train, evaluate, gate. Files in, files out."""
+"""The verbs: train, evaluate, gate, and plan before them. Files in, files out."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ from training.errors import Refused, TrainingError
 from training.evaluate import Evaluation, evaluate_model
 from training.events import Events
 from training.features import FeatureStore
+from training.fit import Fit, memory_told
 from training.gate import Judged, check_holdout, decide
 from training.heads import use_quick_attention
 from training.launch import StopRequest
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
+from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, left_for_us, planned_fit
 from training.trainer import Trainer
+from training.vit import choose_vit_dtype
 
 log = logging.getLogger(__name__)
 
@@ -30,9 +34,12 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
     """DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path."""
     assert config.base_model is not None
     began = time.monotonic()
-    model = load_model(config.base_model, device=choose_device(config.device))
-    trainer = Trainer(config, model, out, events, stop)
-    trainer.run()
+    device = choose_device(config.device)
+    fit = planned_fit(config, config.base_model, device)
+    with memory_told(fit, config):
+        model = load_model(config.base_model, device=device)
+        trainer = Trainer(config, model, out, events, stop, fit)
+        trainer.run()
     weights_hash = _save_or_say_why(trainer, out / "model")
     best = next(row for row in trainer.progress.validations if row["step"] == trainer.progress.best_step)
     manifest = {
@@ -47,6 +54,7 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
         "seconds": round(time.monotonic() - began, 1),
         "steps": trainer.progress.step,
         "device": str(model.device),
+        "fit": asdict(fit) | {"precision": fit.precision.name},
     }
     return _write(out / "manifest.json", manifest)
 
@@ -57,6 +65,17 @@ def _save_or_say_why(trainer: Trainer, folder: Path) -> str:
         return save_model(trainer, folder)
     except WeightsError as error:
         raise TrainingError("lost_base", f"Training is done, the model is not written: {error}.") from error
+
+
+def run_plan(config: Config, card: str | None, out: Path | None) -> Plan:
+    """What the run would need of the card here, or of one named by its size; DIR/plan.json where a folder is given."""
+    assert config.base_model is not None
+    kept = config.kept_free_mib
+    size = left_for_us(card_bytes_of(card), card_bytes_of(card), kept) if card else free_card_bytes(kept)
+    plan = Planner(config, config.base_model, size).train()
+    if out is not None:
+        _write(out / "plan.json", plan.plain())
+    return plan
 
 
 def save_model(trainer: Trainer, folder: Path) -> str:
@@ -95,7 +114,7 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
             "only be judged where every instance is known. Have some completed, then freeze again.",
         )
     judge = Judge(config, out, split, events, stop)
-    model, evaluation = judge.evaluate(config.model, prompt=config.prompt)
+    asked, evaluation = judge.evaluate(config.model, prompt=config.prompt)
     summary = evaluation.summary()
     _write(out / "predictions.json", evaluation.coco_results())
     _write(out / "pairs.json", evaluation.pair_rows())
@@ -107,8 +126,8 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
         "by_concept": summary["by_concept"],
         "raw": evaluation.result.raw,
         "model": str(Path(config.model).resolve()),
-        "weights_hash": model.network.weights_hash(),
-        "prompt_has_cls": model.network.prompt_has_cls,
+        "weights_hash": asked.weights_hash,
+        "prompt_has_cls": asked.prompt_has_cls,
         "split": config.split,
         "pairs": len(evaluation.result.pairs),
         "left_out_not_exhaustive": split.left_out_not_exhaustive,
@@ -116,7 +135,7 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
         "seconds": round(time.monotonic() - began, 1),
     }
     if config.prompt == "both":
-        manifest["prompts"] = _both_ways(judge, config.model, model.network.prompt_has_cls, evaluation, events)
+        manifest["prompts"] = _both_ways(judge, config.model, asked.prompt_has_cls, evaluation, events)
     return _write(out / "manifest.json", manifest)
 
 
@@ -151,7 +170,7 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
     manifest["holdout"]["left_out_not_exhaustive"] = split.left_out_not_exhaustive
     manifest |= {role: evaluation.summary() for role, evaluation in evaluations.items()}
     manifest |= {
-        "weights": {role: model.network.weights_hash() for role, (model, _) in judged.items()},
+        "weights": {role: asked.weights_hash for role, (asked, _) in judged.items()},
         "snapshot_hash": snapshot.hash,
         "policy": config.plain()["policy"],
         "seed": config.seed,
@@ -173,25 +192,36 @@ def _series(evaluation: Evaluation, config: Config) -> dict[str, Any]:
     return {**report.describe(evaluation, keep_score=config.keep_score), "samples": samples}
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Which weights were judged, and whether their prompts had the CLS token."""
+
+    weights_hash: str
+    prompt_has_cls: bool
+
+
 class Judge:
-    """Evaluates models on one split; a model that was judged already, under whatever name, is not judged again."""
+    """Evaluates models on one split, one of them in memory at a time; equal weights are not judged twice."""
 
     def __init__(self, config: Config, out: Path, split: Split, events: Events, stop: StopRequest) -> None:
         self._config, self._out, self._split, self._events, self._stop = config, out, split, events, stop
         self._device = choose_device(config.device)
-        self._known: dict[tuple[str, bool], tuple[Model, Evaluation]] = {}
+        self._fit: Fit | None = None
+        self._known: dict[Asked, Evaluation] = {}
 
-    def evaluate(self, folder: str, *, prompt: str = "as_model") -> tuple[Model, Evaluation]:
+    def evaluate(self, folder: str, *, prompt: str = "as_model") -> tuple[Asked, Evaluation]:
         self._stop.check()
-        model = load_model(folder, device=self._device)
-        if prompt in ("with_cls", "without_cls"):
-            model.network.prompt_has_cls = prompt == "with_cls"
-        key = model.network.weights_hash(), model.network.prompt_has_cls
-        if key not in self._known:
-            self._known[key] = model, self._evaluate(model)
-        return self._known[key]
+        self._fit = self._fit or planned_fit(self._config, folder, self._device, judges=True)
+        with memory_told(self._fit, self._config):
+            model = load_model(folder, device=self._device)
+            if prompt in ("with_cls", "without_cls"):
+                model.network.prompt_has_cls = prompt == "with_cls"
+            asked = Asked(model.network.weights_hash(), model.network.prompt_has_cls)
+            if asked not in self._known:
+                self._known[asked] = self._evaluate(model, self._fit)
+            return asked, self._known[asked]
 
-    def _evaluate(self, model: Model) -> Evaluation:
+    def _evaluate(self, model: Model, fit: Fit) -> Evaluation:
         config = self._config
         use_quick_attention(model.network, model.device)
         model.check_phrases({pair.phrase for pair in self._split.judged})
@@ -201,11 +231,20 @@ class Judge:
             config.features or self._out / "features",
             read_also=config.features_read_also,
             memory_mib=config.memory_mib,
+            disk_mib=config.features_mib,
             max_pixels=config.max_pixels,
+            vit_dtype=choose_vit_dtype(config.vit_dtype, self._device),
+            encode_images=fit.encode_images,
         )
         features.prepare({pair.image for pair in self._split.judged}, progress=self._reporter("features"))
         return evaluate_model(
-            model, features, self._split, keep_score=config.keep_score, progress=self._reporter("evaluate")
+            model,
+            features,
+            self._split,
+            keep_score=config.keep_score,
+            progress=self._reporter("evaluate"),
+            at_once=fit.judge_pairs,
+            precision=fit.precision,
         )
 
     def _reporter(self, phase: str) -> Any:

@@ -12,7 +12,6 @@ import json
 import logging
 import math
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,14 @@ from typing import Any
 import torch
 
 from training import report
-from training.blending import blend_loss
 from training.checkpoints import BEST, CheckpointFolder, State
 from training.config import Config
 from training.dataset import Pair, Snapshot
 from training.errors import Refused, Stopped, TrainingError
-from training.evaluate import detect_pairs, evaluate_model, ignore, predict
+from training.evaluate import evaluate_model, ignore, predict
 from training.events import Events
 from training.features import FeatureStore
+from training.fit import Fit, asked_fit
 from training.heads import (
     Average,
     build_optimiser,
@@ -39,15 +38,16 @@ from training.heads import (
     use_training_mode,
 )
 from training.launch import StopRequest
-from training.losses import LossWeights, detection_loss
+from training.learning import Learner
 from training.material import choose_material
 from training.models import Model
+from training.recompute import recompute_layers
 from training.sampling import Batch, Sampler
-from training.targets import Targets
+from training.texts import Texts
+from training.vit import choose_vit_dtype
 
 log = logging.getLogger(__name__)
 LOSS_EVERY = 5
-LOSS_NAMES = {"score": "class", "box_l1": "box", "mask_focal": "mask", "mask_dice": "dice"}
 
 
 @dataclass
@@ -87,23 +87,33 @@ class Progress:
 class Trainer:
     """One run. Build it, call run(), read best_state and progress."""
 
-    def __init__(self, config: Config, model: Model, out: Path, events: Events, stop: StopRequest) -> None:
+    def __init__(
+        self, config: Config, model: Model, out: Path, events: Events, stop: StopRequest, fit: Fit | None = None
+    ) -> None:
         self.config, self.model, self.events, self.stop = config, model, events, stop
         snapshot = Snapshot(config.snapshot)
         self.snapshot_hash = snapshot.hash
         self.material = choose_material(snapshot, config, events)
         self.train_pairs, self.val = self.material.train, self.material.val
         model.check_phrases({pair.phrase for pair in [*self.train_pairs, *self.val.pairs]})
+        self.fit = fit or asked_fit(config, model.device)
         self.features = FeatureStore(
             model,
             config.images,
             config.features or out / "features",
             read_also=config.features_read_also,
             memory_mib=config.memory_mib,
+            disk_mib=config.features_mib,
             max_pixels=config.max_pixels,
+            vit_dtype=choose_vit_dtype(config.vit_dtype, model.device),
+            encode_images=self.fit.encode_images,
         )
-        self.parameters = trainable(model.network)
+        learns_text = config.text_rate > 0
+        self.parameters = trainable(model.network, with_text=learns_text)
+        self.texts = Texts(model, is_frozen=not learns_text, precision=self.fit.precision)
         use_quick_attention(model.network, model.device)
+        if self.fit.recompute:
+            recompute_layers(model.network)
         self.optimiser = build_optimiser(self.parameters, config)
         self.average = Average(
             self.parameters,
@@ -113,8 +123,7 @@ class Trainer:
             earlier_caution=self._earlier_caution(),
         )
         self.average.begin()
-        self.weights = LossWeights.of(config)
-        self.targets = Targets(model.network.grid_size)
+        self.learner = Learner(config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser)
         self.sampler = Sampler(
             self.train_pairs,
             seed=config.seed,
@@ -174,6 +183,7 @@ class Trainer:
         images = {pair.image for pair in pairs}
         self.features.prepare(images, mirror=self.config.mirror, progress=self.stop.checked(report_images))
         _check_sizes(pairs, self.features)
+        self.texts.prepare(pair.phrase for pair in pairs)
 
     def _resume(self) -> bool:
         found = self.folder.newest()
@@ -217,47 +227,10 @@ class Trainer:
             self._checkpoint()
 
     def _learn(self, batch: Batch) -> dict[str, float]:
-        """One update of the trained weights; the loss terms as numbers."""
-        mask_rows = torch.arange(min(batch.positives, self.config.mask_pairs), device=self.model.device)
-        with self._precision():
-            detections = self._detect(batch, mask_rows)
-            blended = self._blend(batch)
-        targets = [self.targets.of(pair, mirrored=batch.mirrored) for pair in batch.pairs]
-        terms = detection_loss(detections, targets, mask_rows=mask_rows, weights=self.weights)
-        if blended is not None:
-            terms["blend"] = self.weights.presence * blended
-            terms["total"] = terms["total"] + terms["blend"]
-        total = terms["total"]
-        if not bool(torch.isfinite(total)):
-            raise TrainingError("diverged", f"The loss is no number at step {self.progress.step}: lower learning_rate.")
-        self.optimiser.zero_grad(set_to_none=True)
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip_norm)
-        self.optimiser.step()
-        return {LOSS_NAMES.get(name, name): float(value.detach()) for name, value in terms.items()}
-
-    def _blend(self, batch: Batch) -> torch.Tensor | None:
-        limit, seed, step = self.config.blend_pairs, self.config.seed, self.progress.step
-        return blend_loss(self.model, self.features, batch, limit=limit, seed=seed, step=step) if limit else None
-
-    def _precision(self) -> Any:
-        if self.config.precision == "bfloat16":
-            return torch.autocast(self.model.device.type, dtype=torch.bfloat16)
-        return nullcontext()
-
-    def _detect(self, batch: Batch, mask_rows: torch.Tensor) -> Any:
-        phrases = sorted({pair.phrase for pair in batch.pairs})
-        texts = self.model.texts(phrases)
-        rows = torch.tensor([phrases.index(pair.phrase) for pair in batch.pairs], device=self.model.device)
-        return detect_pairs(
-            self.model,
-            self.features,
-            batch.pairs,
-            texts.rows(rows),
-            mirrored=batch.mirrored,
-            mask_rows=mask_rows,
-            one_to_many=self.config.one_to_many,
-        )
+        """One update of the trained weights; the loss terms as numbers. What comes next is read meanwhile."""
+        coming = self.sampler.batch(self.progress.step + 1)
+        self.features.read_ahead([pair.image for pair in coming.pairs], mirrored=coming.mirrored)
+        return self.learner.learn(batch, self.progress.step)
 
     def _report_loss(self, losses: dict[str, float], rate: float) -> None:
         self._losses.append(losses)
@@ -275,21 +248,32 @@ class Trainer:
     def _validate(self) -> None:
         """Judge the average on `val`; a strictly better CGF1 becomes the best checkpoint."""
         began, done = time.monotonic(), self.progress
+        self.optimiser.zero_grad(set_to_none=True)  # the step's gradients are of no more use
         use_training_mode(self.model.network, False)
         with self.average.in_network() as state:
             checked = self.stop.checked(ignore) if done.step == 0 else ignore
-            figures = evaluate_model(self.model, self.features, self.val, keep_score=0.5, progress=checked).figures
+            figures = evaluate_model(
+                self.model, self.features, self.val, keep_score=0.5, progress=checked, **self._judging()
+            ).figures
+            is_best = figures["cgf1"] > done.best_cgf1
+            path = self._keep(state, figures["cgf1"]) if is_best else None
         row = {"step": done.step, **{key: round(figures[key], 6) for key in ("cgf1", "pmf1", "il_mcc", "il_fpr")}}
         done.validations.append(row)
-        is_best = figures["cgf1"] > done.best_cgf1
         if is_best:
             done.best_step, done.best_cgf1, done.without_gain = done.step, figures["cgf1"], 0
-            path = self.folder.write(BEST, state, {"step": done.step, "cgf1": figures["cgf1"]})
             self.events("checkpoint", step=done.step, path=str(path), best=True)
         else:
             done.without_gain += 1
         self.events("validation", **row, best=is_best)
         done.elapsed_s += time.monotonic() - began
+
+    def _judging(self) -> dict[str, Any]:
+        """A text tower that learns is read anew at each validation."""
+        texts = self.texts if self.texts.is_frozen else None
+        return {"at_once": self.fit.judge_pairs, "precision": self.fit.precision, "texts": texts}
+
+    def _keep(self, state: State, cgf1: float) -> Path:
+        return self.folder.write(BEST, state, {"step": self.progress.step, "cgf1": cgf1})
 
     def _checkpoint(self) -> None:
         state: State = {f"weights|{name}": parameter for name, parameter in self.parameters.items()}
@@ -315,7 +299,7 @@ class Trainer:
         """The fixed pairs as the network sees them now: once before training, once with the weights that are kept."""
         use_training_mode(self.model.network, False)
         step = self.progress.best_step if self.progress.step else 0
-        for prediction in predict(self.model, self.features, self.samples, keep_score=0.5):
+        for prediction in predict(self.model, self.features, self.samples, keep_score=0.5, **self._judging()):
             self.events("sample", step=step, **report.sample_row(prediction))
 
 

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotator', '0022_label_studio_push'),
+        ('annotator', '0023_memory_plan'),
     ]
 
     operations = [

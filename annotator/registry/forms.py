@@ -25,6 +25,11 @@ class RetrainForm(PlainForm):
         snapshots.choices = [fresh, *named]
         self.fields |= {name: _field(setting) for name, setting in SETTABLE.items() if setting.told.form_help}
 
+    def fill(self, asked: dict[str, Any]) -> None:
+        """Begin with settings that a link names, such as those that a plan or a run without memory advised."""
+        known = {name: value for name, value in asked.items() if name in self.fields and name in SETTABLE}
+        self.initial = {**self.initial, **known}
+
     def config(self) -> dict[str, Any]:
         """Only what was asked for; what a run may be told, toolbox/training_settings.py says."""
         return {name: value for name, value in self.cleaned_data.items() if value is not None}

@@ -55,6 +55,8 @@ class RunLog:
             self._gpu({name: value for name, value in event.items() if name != "event"})
         elif kind == Event.TRACKER:
             self._tracker(event)
+        elif kind == Event.ERROR and event.get("settings"):
+            self.series["advice"] = event["settings"]  # what to set for the next run
         if time.monotonic() - self._saved_at >= SAVE_EVERY_SECONDS:
             self.save()
 

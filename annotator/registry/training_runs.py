@@ -31,7 +31,7 @@ def retrain_start(
     """Pin a snapshot (`config["snapshot"]`, a number, or a fresh one) and enqueue; every refusal says what to do."""
     config = dict(config or {})
     number = config.pop("snapshot", None)
-    _check_config(config)
+    check_config(config)
     _check_idle(project)
     snapshot = _snapshot(project, user, number)
     _check_trainable(snapshot)
@@ -63,7 +63,7 @@ def retrain_run(context: JobContext) -> dict:
     return {"run": run.number, "version": version.name, "decision": gate.decision, "gate": gate.report}
 
 
-def _check_config(config: dict[str, Any]) -> None:
+def check_config(config: dict[str, Any]) -> None:
     if unknown := sorted(set(config) - set(SETTABLE)):
         allowed = ", ".join(sorted(SETTABLE))
         raise RoostError(f"These can't be set for a run: {', '.join(unknown)}. What can: {allowed}.")
@@ -143,13 +143,14 @@ def run_folder(run: TrainingRun) -> Path:
     return settings.RUNS_DIR / f"{run.project.slug}-{run.number}"
 
 
-def _data(run: TrainingRun) -> dict[str, str]:
+def _data(run: TrainingRun) -> dict[str, Any]:
     """What both verbs read; backbone features are made once for all runs, and read where mining has made them."""
     return {
         "snapshot": str(snapshot_folder(run.snapshot)),
         "images": str(settings.IMAGES_DIR),
         "features": str(settings.RUNS_DIR / "features"),
         "features_read_also": str(settings.VAR_DIR / "embeddings"),
+        "kept_free_mib": settings.SERVING_GPU_MB,
     }
 
 

@@ -1,8 +1,11 @@
 """Training runs: the list with the retrain form, and one run live."""
 
+from urllib.parse import urlencode
+
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from annotator.common.active import pairs_active
@@ -11,6 +14,7 @@ from annotator.models import Job, Pair, Project, TrainingRun
 from annotator.queue.holdout_progress import holdout_state
 
 from .forms import RetrainForm
+from .memory_plans import memory_plan_newest, memory_plan_start
 from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts, versions_of
 from .promotion import version_promote, version_rollback
 from .run_compare import AT_MOST, compared_series, result_rows, runs_compared, setting_rows
@@ -28,13 +32,16 @@ LOSS_PARTS = ("total", "presence", "class", "box", "giou", "mask", "dice", "many
 @project_page()
 def training(request: HttpRequest, project: Project) -> HttpResponse:
     runs = runs_of(project=project)
+    form = RetrainForm(project=project)
+    form.fill(request.GET.dict())
     in_flight = [run for run in runs if run.job.state in Job.IN_FLIGHT]
     context = {
         "runs": runs,
         "cost": project_cost(project=project),
         "current": in_flight[0] if in_flight else None,
         "any_settled": pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN).exists(),
-        "form": RetrainForm(project=project),
+        "form": form,
+        "plan": memory_plan_newest(project=project),
         "holdout": holdout_state(project=project),
     }
     return page(request, "registry/training.html", context, project=project)
@@ -121,6 +128,21 @@ def retrain(request: HttpRequest, project: Project) -> HttpResponse:
             return redirect("run", project.slug, job.training_run.number)
     errors_told(request, form)
     return redirect("training", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
+def plan(request: HttpRequest, project: Project) -> HttpResponse:
+    """What the run that the form describes would need; the form keeps what was filled in."""
+    form = RetrainForm(request.POST, project=project)
+    if not form.is_valid():
+        errors_told(request, form)
+        return redirect("training", project.slug)
+    with refusals_told(request, form):
+        memory_plan_start(project=project, user=request.user, config=form.config())
+    errors_told(request, form)
+    asked = {name: value for name, value in form.config().items() if name != "snapshot"}
+    return redirect(f"{reverse('training', args=[project.slug])}?{urlencode(asked)}")
 
 
 @require_POST

@@ -6,9 +6,10 @@ Nothing here knows which size it runs: the demo checkpoint and facebook/sam3 dif
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from mlbackend.model.checkpoint import (
 )
 from mlbackend.model.geometry import cls_tokens
 from mlbackend.model.one_to_many import without_self_attention
+from mlbackend.model.rows import rows_for_prompts
 from toolbox.files import write_json, written_whole
 
 __all__ = [
@@ -81,13 +83,22 @@ class Detections:
     """The last layer's answer, its masks, and every layer (last included) for auxiliary losses.
 
     mask_logits holds one row for each of mask_rows (all prompts unless the caller chose some), semantic_logits too: the
-    concept's pixels, whichever object they belong to. many is the one-to-many branch's answer, for training alone.
+    concept's pixels, whichever object they belong to. Others can be had afterwards: draw(fine, rows, queries) for some
+    prompts and queries, fine being each row's fine_features(). many is the one-to-many branch's answer, for training
+    alone.
     """
 
     layers: list[LayerOutput]
     mask_logits_PQHW: torch.Tensor | None
     semantic_logits_PHW: torch.Tensor | None = None
     many: Detections | None = None
+    draw: Callable[..., torch.Tensor] | None = None
+
+    def with_drawn(self, masks_RQHW: torch.Tensor, semantic_RHW: torch.Tensor | None) -> Detections:
+        """With the masks of all queries, those of the branch behind the ordinary ones, and the semantic logits."""
+        own = self.query_logits_PQ.shape[1]
+        many = self.many and replace(self.many, mask_logits_PQHW=masks_RQHW[:, own:])
+        return replace(self, mask_logits_PQHW=masks_RQHW[:, :own], semantic_logits_PHW=semantic_RHW, many=many)
 
     @property
     def presence_logits_P(self) -> torch.Tensor:
@@ -227,6 +238,19 @@ class Sam3Network(nn.Module):
             last_hidden_state=tokens_BNC, fpn_hidden_states=levels, fpn_position_encoding=positions
         )
 
+    def coarse_features(self, tokens_BNC: torch.Tensor) -> Sam3VisionEncoderOutput:
+        """As much of detector_features() as finding needs without drawing: a thirtieth of its memory."""
+        neck = self.detector.vision_encoder.neck
+        level = neck.fpn_layers[-2](self._grid(tokens_BNC))
+        position = neck.position_encoding(level.shape, level.device, level.dtype)
+        return Sam3VisionEncoderOutput(
+            last_hidden_state=tokens_BNC, fpn_hidden_states=(level, None), fpn_position_encoding=(position, None)
+        )
+
+    def fine_features(self, tokens_BNC: torch.Tensor) -> list[torch.Tensor]:
+        """The levels that masks are drawn from, fine to coarse, without the one that coarse_features() has."""
+        return [layer(self._grid(tokens_BNC)) for layer in self.detector.vision_encoder.neck.fpn_layers[:-2]]
+
     def tracker_features(self, tokens_BNC: torch.Tensor) -> list[torch.Tensor]:
         """Three levels, fine to coarse, ready for click(): the official order of convolutions and embedding."""
         fine, middle, coarse = self.tracker.vision_encoder.neck(self._grid(tokens_BNC))[0][:3]
@@ -261,14 +285,15 @@ class Sam3Network(nn.Module):
         one_to_many adds the branch that training learns from.
         """
         prompts, model = text.mask_PT.shape[0], self.detector
-        levels, positions = _rows_for_prompts(vision, prompts, image_rows_P)
+        pick = rows_for_prompts(vision, prompts, image_rows_P)
+        coarse = pick(vision.fpn_hidden_states[-2])
         if self.prompt_has_cls and not text.has_cls:
             tokens = cls_tokens(model.geometry_encoder, vision)
             text = text.with_cls(tokens.expand(prompts, -1, -1) if image_rows_P is None else tokens[image_rows_P])
         encoded = model.detr_encoder(
-            vision_features=[levels[-1]],
+            vision_features=[coarse],
             text_features=text.features_PTC,
-            vision_pos_embeds=[positions[-1]],
+            vision_pos_embeds=[pick(vision.fpn_position_encoding[-2])],
             text_mask=text.mask_PT,
         )
         decoders = [model.detr_decoder]
@@ -284,24 +309,41 @@ class Sam3Network(nn.Module):
             )
             for decoder in decoders
         ]
+        queries = torch.cat([decoded.intermediate_hidden_states[-1] for decoded in branches], dim=1)
+        draw = partial(self._draw, coarse, encoded.last_hidden_state, queries, text)
         answers = [Detections(self._read_layers(decoded, text), None) for decoded in branches]
-        if with_masks:
-            rows = slice(None) if mask_rows is None else mask_rows
-            queries = torch.cat([decoded.intermediate_hidden_states[-1] for decoded in branches], dim=1)
-            masks = model.mask_decoder(
-                decoder_queries=queries[rows],
-                backbone_features=[level[rows] for level in levels],
-                encoder_hidden_states=encoded.last_hidden_state[rows],
-                prompt_features=text.features_PTC[rows],
-                prompt_mask=text.mask_PT[rows],
-            )
-            drawn = masks.pred_masks.chunk(len(branches), dim=1)
-            semantic = masks.semantic_seg[:, 0]
-            answers = [
-                replace(answer, mask_logits_PQHW=own, semantic_logits_PHW=semantic)
-                for answer, own in zip(answers, drawn, strict=True)
-            ]
-        return replace(answers[0], many=answers[1]) if one_to_many else answers[0]
+        found = replace(answers[0], draw=draw, many=answers[1] if one_to_many else None)
+        if not with_masks:
+            return found
+        rows = slice(None) if mask_rows is None else mask_rows
+        fine = [pick(level)[rows] for level in vision.fpn_hidden_states[:-2]]
+        masks = self._decode_masks(coarse, encoded.last_hidden_state, queries, text, fine, rows)
+        return found.with_drawn(masks.pred_masks, masks.semantic_seg[:, 0])
+
+    def _draw(self, *arguments: Any, semantic: bool = False, **named: Any) -> torch.Tensor:
+        """Mask logits (R, Q, H, W): see _decode_masks(). semantic puts the semantic logits behind them as one more row;
+        without it the semantic head gets no gradient, not one of zeros."""
+        masks = self._decode_masks(*arguments, **named)
+        return torch.cat([masks.pred_masks, masks.semantic_seg], dim=1) if semantic else masks.pred_masks
+
+    def _decode_masks(
+        self,
+        coarse_PCHW: torch.Tensor,
+        encoded_PNC: torch.Tensor,
+        queries_PQC: torch.Tensor,
+        text: TextFeatures,
+        fine: Sequence[torch.Tensor],
+        rows: torch.Tensor | slice,
+        queries: torch.Tensor | slice = slice(None),
+    ) -> Any:
+        """Masks of some prompts, of all their queries or some. fine has one row for each of rows."""
+        return self.detector.mask_decoder(
+            decoder_queries=queries_PQC[rows][:, queries],
+            backbone_features=[*fine, coarse_PCHW[rows]],
+            encoder_hidden_states=encoded_PNC[rows],
+            prompt_features=text.features_PTC[rows],
+            prompt_mask=text.mask_PT[rows],
+        )
 
     def click(
         self,
@@ -346,19 +388,3 @@ class Sam3Network(nn.Module):
             LayerOutput(presence.squeeze(-1), logit, box)
             for presence, logit, box in zip(decoded.presence_logits, logits, boxes_xyxy, strict=True)
         ]
-
-
-def _rows_for_prompts(vision, prompts: int, image_rows_P: torch.Tensor | None):
-    """FPN levels and positions with one row a prompt; the coarsest of four levels is unused, as in Sam3Model."""
-    levels, positions = vision.fpn_hidden_states[:-1], vision.fpn_position_encoding[:-1]
-    images = levels[0].shape[0]
-    if image_rows_P is not None:
-        return [level[image_rows_P] for level in levels], [position[image_rows_P] for position in positions]
-    if images == prompts:
-        return list(levels), list(positions)
-    if images != 1:
-        raise ValueError(f"{prompts} prompts over {images} images: say which with image_rows_P")
-    return (
-        [level.expand(prompts, -1, -1, -1) for level in levels],
-        [position.expand(prompts, -1, -1, -1) for position in positions],
-    )

@@ -20,7 +20,7 @@ from mlbackend.model.inputs import PhraseTokenizer, PromptTooLong, preprocess
 from mlbackend.model.logits import stability
 from mlbackend.model.network import Sam3Network, TextFeatures
 from mlbackend.model.prompts import ExemplarBox, Point
-from mlbackend.store.embeddings import Embedding, round_to_fp16
+from mlbackend.store.embeddings import Embedding, preprocessing_of, round_to_fp16
 
 CLICK_LEVELS = ("fine", "middle", "coarse")
 MASK_LOGIT_LIMIT = 32.0  # SAM clamps a mask that is fed back as a prompt
@@ -101,8 +101,8 @@ class Predictor:
 
     @property
     def preprocessing(self) -> str:
-        """Part of every embedding's key: what was done to the pixels, and the ViT's arithmetic."""
-        return f"square{self.network.image_size_px}-{str(self.vit_dtype).removeprefix('torch.')}"
+        """Part of every embedding's key."""
+        return preprocessing_of(self.network.image_size_px, self.vit_dtype)
 
     @property
     def compiled(self) -> bool:

@@ -52,6 +52,11 @@ class Key:
         return root / self.name
 
 
+def preprocessing_of(image_size_px: int, vit_dtype: torch.dtype) -> str:
+    """A key's `preprocessing`: what was done to the pixels, and the ViT's arithmetic. Service and trainer share it."""
+    return f"square{image_size_px}-{str(vit_dtype).removeprefix('torch.')}"
+
+
 @dataclass(frozen=True)
 class Embedding:
     """Tensors by name, and the original image's size, so that a hit needs no pixels."""

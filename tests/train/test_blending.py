@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from tests.train.snapshots import Snapshot, tiny_model
-from training.blending import blend_loss, partners
+from training.blending import blend_loss, mixtures, partners
 from training.dataset import Instance, Pair
 from training.dataset import Snapshot as Frozen
 from training.features import FeatureStore
 from training.models import load_model
 from training.sampling import Batch
+from training.texts import Texts
 
 
 def pair(number: int, phrase: str, positive: bool) -> Pair:
@@ -44,12 +45,12 @@ def batch_and_store(tmp_path: Path) -> tuple[Batch, FeatureStore]:
 
 def test_loss_follows_from_seed_and_step(batch_and_store: tuple[Batch, FeatureStore]) -> None:
     batch, store = batch_and_store
-    losses = [blend_loss(store.model, store, batch, limit=4, seed=1, step=step) for step in (5, 5, 6)]
-    values = [float(loss.detach()) for loss in losses if loss is not None]
+    mixed = [mixtures(batch, limit=4, seed=1, step=step) for step in (5, 5, 6)]
+    values = [float(blend_loss(store.model, store, Texts(store.model), one).detach()) for one in mixed]
     assert values[0] == values[1] != values[2]
 
 
 def test_batch_without_partners_has_no_mixtures(batch_and_store: tuple[Batch, FeatureStore]) -> None:
-    batch, store = batch_and_store
+    batch, _ = batch_and_store
     positives = Batch([pair for pair in batch.pairs if pair.is_positive], False)
-    assert blend_loss(store.model, store, positives, limit=4, seed=1, step=0) is None
+    assert mixtures(positives, limit=4, seed=1, step=0) == []

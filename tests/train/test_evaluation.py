@@ -13,6 +13,7 @@ from tests.train.snapshots import Snapshot, tiny_model
 from training import cgf1, dataset, report
 from training.evaluate import Evaluation, Found, PairPrediction, evaluate_model, full_mask, predict
 from training.features import FeatureStore
+from training.masks import decode_rle
 from training.models import Model, load_model
 
 
@@ -48,6 +49,36 @@ def test_answer_does_not_depend_on_what_else_is_asked(world: tuple[Snapshot, Mod
     assert [p.pair.id for p in together] == [pair.id for pair in pairs]
     assert alone[0].presence == pytest.approx(together[3].presence, abs=1e-5)
     assert [f.score for f in alone[0].instances] == pytest.approx([f.score for f in together[3].instances], abs=1e-5)
+
+
+def test_answers_do_not_depend_on_how_many_pairs_are_judged_together(
+    world: tuple[Snapshot, Model], tmp_path: Path
+) -> None:
+    pairs, features = dataset.Snapshot(world[0].folder).split("holdout").pairs, store(world, tmp_path)
+    rows = {}
+    for at_once in (16, 3, 1):
+        found = predict(world[1], features, pairs, keep_score=0.0, at_once=at_once)
+        rows[at_once] = [(p.presence, [(f.score, f.rle) for f in p.instances]) for p in found]
+    for other in (rows[3], rows[1]):
+        for (presence, instances), (presence_16, instances_16) in zip(other, rows[16], strict=True):
+            assert presence == pytest.approx(presence_16, abs=1e-6)
+            assert [score for score, _ in instances] == pytest.approx([score for score, _ in instances_16], abs=1e-6)
+            assert [rle for _, rle in instances] == [rle for _, rle in instances_16]
+
+
+def test_masks_are_those_of_the_network_drawn_all_at_once(world: tuple[Snapshot, Model], tmp_path: Path) -> None:
+    """The way before: every mask of every pair, then those of the kept queries."""
+    model, features = world[1], store(world, tmp_path)
+    pairs = dataset.Snapshot(world[0].folder).split("holdout").pairs[:5]
+    with torch.no_grad():
+        vision = model.network.detector_features(features.tokens([pair.image for pair in pairs]))
+        all_masks = model.network.detect(vision, model.texts([pair.phrase for pair in pairs])).mask_logits_PQHW
+    assert all_masks is not None
+    for prediction, masks_QHW in zip(predict(model, features, pairs, keep_score=0.0), all_masks, strict=True):
+        pair = prediction.pair
+        expected = [full_mask(mask, height_px=pair.height_px, width_px=pair.width_px) for mask in masks_QHW]
+        drawn = [decode_rle(f.rle, height_px=pair.height_px, width_px=pair.width_px) for f in prediction.instances]
+        assert sorted(mask.tobytes() for mask in drawn) == sorted(mask.tobytes() for mask in expected)
 
 
 def test_weak_instances_are_left_out(world: tuple[Snapshot, Model], tmp_path: Path) -> None:

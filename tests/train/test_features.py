@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from tests.processes import wait_until
 from tests.train.snapshots import store_image, tiny_model
 from training.errors import Refused
 from training.features import FeatureStore
 from training.models import Model, load_model
+from training.vit import choose_vit_dtype
 
 CPU = torch.device("cpu")
 
@@ -73,6 +75,88 @@ def test_mirrored_features_are_those_of_the_mirrored_image(model: Model, tmp_pat
     image, flipped = (store_image(tmp_path / "images", p) for p in (picture(1), picture(1)[:, ::-1]))
     features = FeatureStore(model, tmp_path / "images", tmp_path / "features")
     assert torch.equal(features.tokens([image], mirrored=True), features.tokens([flipped]))
+
+
+def test_whether_features_are_there_is_known_without_reading_them(model: Model, tmp_path: Path) -> None:
+    images = [store_image(tmp_path / "images", picture(seed)) for seed in range(3)]
+    FeatureStore(model, tmp_path / "images", tmp_path / "features").prepare(images)
+    for file in (tmp_path / "features").rglob("*.safetensors"):  # the header alone is left: whoever read on would fail
+        whole, header = file.read_bytes(), 8 + int.from_bytes(file.read_bytes()[:8], "little")
+        file.write_bytes(whole[:header] + bytes(len(whole) - header))
+    for image in images:
+        (tmp_path / "images" / image[:2] / image).write_bytes(b"not read either")
+    again = FeatureStore(model, tmp_path / "images", tmp_path / "features")
+    again.prepare(images)
+    assert again.encoded == 0
+    assert [again.size_px(image) for image in images] == [(60, 40)] * 3
+
+
+def test_what_is_read_ahead_is_what_would_be_read(model: Model, tmp_path: Path) -> None:
+    images = [store_image(tmp_path / "images", picture(seed)) for seed in range(4)]
+    FeatureStore(model, tmp_path / "images", tmp_path / "features").prepare(images)
+    plain, ahead = (FeatureStore(model, tmp_path / "images", tmp_path / "features", memory_mib=0) for _ in range(2))
+    ahead.read_ahead(images[:3])
+    ahead.read_ahead(images[1:])
+    assert torch.equal(ahead.tokens(images), plain.tokens(images))
+    assert ahead.encoded == 0
+
+
+def test_next_images_are_read_while_the_caller_does_something_else(model: Model, tmp_path: Path) -> None:
+    image = store_image(tmp_path / "images", picture(1))
+    FeatureStore(model, tmp_path / "images", tmp_path / "features").prepare([image])
+    store = FeatureStore(model, tmp_path / "images", tmp_path / "features")
+    store.read_ahead([image])
+    wait_until(lambda: store.held_bytes > 0)
+    (file,) = (tmp_path / "features").rglob("*.safetensors")
+    file.unlink()
+    store.tokens([image])
+    assert store.encoded == 0
+
+
+def test_backends_embeddings_serve_the_trainer_in_either_arithmetic(model: Model, tmp_path: Path) -> None:
+    """What the ML backend left while mining is read under its own key; on a GPU both take bf16."""
+    from mlbackend.model.loader import LoadOptions, load_predictor
+    from mlbackend.serving.encoding import embedding_key
+    from mlbackend.store.embeddings import WarmLayer
+
+    image = store_image(tmp_path / "images", picture(1))
+    for dtype in ("float32", "bfloat16"):
+        predictor = load_predictor(model.folder, LoadOptions(device="cpu", dtype=dtype))
+        made = predictor.encode(predictor.preprocess(picture(1))[None], [(60, 40)])[0]
+        WarmLayer(tmp_path / "embeddings", 1 << 30).put(embedding_key("tokens", predictor, image), made)
+        store = FeatureStore(
+            model,
+            tmp_path / "images",
+            tmp_path / "features",
+            read_also=tmp_path / "embeddings",
+            vit_dtype=choose_vit_dtype(dtype, CPU),
+        )
+        store.prepare([image])
+        assert store.encoded == 0
+        assert torch.equal(store.tokens([image])[0], made.tensors["tokens"])
+
+
+def test_vit_that_encodes_in_bf16_stays_in_fp32_where_it_is_saved_from(model: Model, tmp_path: Path) -> None:
+    image = store_image(tmp_path / "images", picture(1))
+    stores = [
+        FeatureStore(model, tmp_path / "images", tmp_path / "features", vit_dtype=dtype)
+        for dtype in (torch.float32, torch.bfloat16)
+    ]
+    plain, half = (store.tokens([image]) for store in stores)
+    assert not torch.equal(plain, half)
+    assert torch.allclose(plain, half, atol=0.1)
+    assert model.network.backbone_hash() == model.backbone_hash
+
+
+def test_run_whose_features_exceed_their_budget_is_refused_before_anything_is_encoded(
+    model: Model, tmp_path: Path
+) -> None:
+    images = [store_image(tmp_path / "images", picture(seed)) for seed in range(3)]
+    store = FeatureStore(model, tmp_path / "images", tmp_path / "features", memory_mib=0, disk_mib=0)
+    with pytest.raises(Refused, match="features_mib is 0") as refused:
+        store.prepare(images)
+    assert refused.value.code == "features_budget"
+    assert not (tmp_path / "features").exists()
 
 
 def test_size_is_that_of_the_image(model: Model, tmp_path: Path) -> None:

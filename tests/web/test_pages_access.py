@@ -57,6 +57,7 @@ POLICY = {
     "export-download": ("reviewer", GET),
     "training": ("annotator", GET),
     "retrain": ("admin", POST),
+    "memory-plan": ("admin", POST),
     "run": ("annotator", GET),
     "run-series": ("annotator", GET),
     "run-download": ("admin", GET),

@@ -22,14 +22,19 @@ def test_form_offers_what_the_table_has_words_for(barn, signed_in):
     assert {setting.name: form.fields[setting.name].help_text for setting in ON_FORM} == {
         "steps": "Empty: as many as is usual for this model.",
         "learning_rate": "Empty: as usual.",
+        "text_rate": "Empty: as usual. 0 leaves the text tower as it is, which needs the least memory.",
         "seed": "Empty: 0. The same seed and data give the same model.",
+        "precision": "Empty: whole on a CPU, half as many bits on a GPU.",
+        "micro_pairs": "Pairs learned from together. Empty: as many as fit the card. Fewer need less memory.",
+        "judge_pairs": "Pairs judged together. Empty: as many as fit the card.",
+        "recompute": "Compute layers again instead of keeping them: less memory, a third slower.",
     }
     factories.make_pair(barn.project, truth="absent")
     page = signed_in(barn.admin).get(reverse("training", args=["barn"])).content.decode()
     assert all(f'name="{setting.name}"' in page and setting.told.form_help in page for setting in ON_FORM)
 
 
-@pytest.mark.parametrize("setting", ON_FORM, ids=lambda setting: setting.name)
+@pytest.mark.parametrize("setting", [one for one in ON_FORM if one in RANGED], ids=lambda setting: setting.name)
 def test_form_refuses_beyond_the_table_s_range(barn, setting):
     for value, is_good in ((setting.told.low, True), (setting.told.high, True), (setting.told.high * 2, False)):
         form = RetrainForm({setting.name: str(value)}, project=barn.project)
@@ -64,7 +69,7 @@ def test_trainer_takes_every_setting_at_both_ends_of_its_range():
     [
         ({"steps": 0}, "The config's key 'steps' must be between 1 and 10000000, it is 0."),
         ({"warmup": 0.95}, "The config's key 'warmup' must be between 0.0 and 0.9, it is 0.95."),
-        ({"precision": "int8"}, "The config's key 'precision' is one of float32, bfloat16."),
+        ({"precision": "int8"}, "The config's key 'precision' is one of auto, float32, bfloat16, float16."),
     ],
 )
 def test_value_out_of_range_is_refused_before_a_run_is_begun_in_the_trainer_s_words(barn, api, config, sentence):

@@ -1,0 +1,331 @@
+"""A run's memory, found by doing its work on tensors that have shapes and no contents.
+
+The real network, at its real size, learns, judges and encodes under torch's fake tensors; a meter adds up every storage
+that is made and takes off every one that goes. No weight is read, no card is touched, and it costs seconds of a CPU.
+What a card does otherwise than a CPU is put in by hand: attention that never holds its matrix, norms in fp32.
+Held against a card: docs/training.md, "What fits".
+"""
+
+from __future__ import annotations
+
+import json
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+from transformers.models.sam3.configuration_sam3 import Sam3Config
+
+from mlbackend.model.network import Detections, Sam3Network, TextFeatures, tracker_config_for
+from training.errors import Refused
+from training.evaluate import draw_masks, find_pairs
+from training.fit import Fit
+from training.heads import trainable, use_training_mode
+from training.losses import dice_loss, focal_loss
+from training.models import Model
+from training.precision import Precision
+from training.recompute import recompute_layers, recomputed
+from training.targets import TARGET_CELLS_PER_TOKEN
+
+CPU = torch.device("cpu")
+BLOCK_BYTES = 512  # what the card's allocator rounds up to
+TEXT_TOKENS = 32
+LAYERS_LEFT = 2  # of the ViT: one with windows, one that sees all; the others do the same one after the other
+FP32_BYTES = 4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of the network's parts; heads: what is neither ViT nor text tower, the click decoder among it."""
+
+    vit: int
+    text: int
+    heads: int
+    trained_heads: int
+    tokens_an_image: int
+
+
+@dataclass(frozen=True)
+class Pretended:
+    """A pair as far as the heads look at it."""
+
+    image: str
+    phrase: str
+
+
+class Meter(TorchDispatchMode):
+    """Bytes of all storages alive, and the most that there were at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.most = 0
+        self._sizes: dict[int, int] = {}
+
+    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
+        answer = function(*arguments, **(named or {}))
+        for tensor in tree_leaves(answer):
+            if isinstance(tensor, torch.Tensor):
+                self._see(tensor.untyped_storage())
+        return answer
+
+    def _see(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key not in self._sizes:
+            self._sizes[key] = -(-storage.nbytes() // BLOCK_BYTES) * BLOCK_BYTES
+            self.now += self._sizes[key]
+            self.most = max(self.most, self.now)
+            weakref.finalize(storage, self._forget, key)
+
+    def _forget(self, key: int) -> None:
+        self.now -= self._sizes.pop(key, 0)
+
+
+class Rehearsal:
+    """Of one model folder. Every figure is the most bytes at once on top of the weights that lie there anyway."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self._fake = FakeTensorMode(allow_non_fake_inputs=True)
+        whole = _config(Path(folder))
+        layers = whole.vision_config.backbone_config.num_hidden_layers
+        self._network = self._build(_thinned(_config(Path(folder))))
+        self.sizes = _sizes(self._network, layers)
+        self.known: dict[tuple[Any, ...], int] = {}  # for whoever asks the same again
+
+    def learn(
+        self, fit: Fit, *, pairs: int, drawn: int, mixed: int, learns_text: bool, objects: int, has_gradients: bool
+    ) -> int:
+        """Forward and backward of a part: `drawn` of its pairs with masks of `objects` objects each."""
+        network = self._network
+        parameters = list(trainable(network, with_text=learns_text).values())
+        with _forgetting(network, fit.recompute), self._on_stage(fit.precision) as meter:
+            use_training_mode(network, True)
+            for parameter in parameters:
+                parameter.grad = torch.empty_like(parameter) if has_gradients else None
+            with fit.precision.autocast(CPU):
+                found, masks = self._detect(fit, pairs, drawn, learns_text) if pairs else (None, None)
+                blended = self._blend(mixed, learns_text) if mixed else None
+            total = self._loss(found, masks, objects) if found is not None else torch.zeros(())
+            total = total + blended if blended is not None else total
+            total.backward()
+            most = meter.most
+        for parameter in parameters:
+            parameter.grad = None
+        return most
+
+    def judge(self, fit: Fit, *, pairs: int, kept: int) -> int:
+        """Answers to pairs of as many images; masks are drawn pair by pair, `kept` queries each."""
+        with self._on_stage(fit.precision) as meter, torch.no_grad():
+            use_training_mode(self._network, False)
+            with fit.precision.autocast(CPU):
+                model, asked = self._model(), _pretended(pairs)
+                found, tokens = find_pairs(model, self, asked, self._texts(pairs, learns=False))  # type: ignore[arg-type]
+                draw_masks(model, found, tokens, [0], torch.arange(kept))
+            return meter.most
+
+    def encode(self, dtype: torch.dtype, *, images: int) -> int:
+        """The ViT's own pass, without its weights."""
+        own = self._network.detector.vision_encoder.backbone
+        with torch.device("meta"):
+            vit = type(own)(own.config).eval()
+        with self._fake:
+            _refill(vit, dtype)
+        side = self._network.image_size_px
+        with self._on_stage(Precision()) as meter, torch.no_grad():
+            vit(torch.empty(images, 3, side, side, dtype=dtype)).last_hidden_state.float()
+        return meter.most
+
+    def tokens(self, images: Sequence[str], *, mirrored: bool = False) -> torch.Tensor:
+        """As training.features has them: fp16 on their way to fp32."""
+        return torch.empty(len(images), self._network.grid_size**2, self._vit_width, dtype=torch.float16).float()
+
+    @property
+    def _vit_width(self) -> int:
+        return self._network.detector.config.vision_config.backbone_config.hidden_size
+
+    def _detect(self, fit: Fit, pairs: int, drawn: int, learns_text: bool) -> tuple[Detections, torch.Tensor | None]:
+        model, text = self._model(), self._texts(pairs, learns_text)
+        found, tokens = find_pairs(model, self, _pretended(pairs), text)  # type: ignore[arg-type]
+        if not drawn:
+            return found, None
+        if not fit.recompute:
+            return found, draw_masks(model, found, tokens, range(drawn))
+        return found, torch.cat([recomputed(draw_masks, model, found, tokens, [row]) for row in range(drawn)])
+
+    def _blend(self, mixed: int, learns_text: bool) -> torch.Tensor:
+        names = [str(number) for number in range(mixed)]
+        tokens = 0.5 * self.tokens(names) + 0.5 * self.tokens(names)
+        vision = self._network.coarse_features(tokens)
+        found = self._network.detect(vision, self._texts(mixed, learns_text), with_masks=False)
+        return torch.stack([layer.presence_logits_P.float().sum() for layer in found.layers]).sum()
+
+    def _loss(self, found: Detections, masks_RQHW: torch.Tensor | None, objects: int) -> torch.Tensor:
+        """As training.losses has it but for the matching, which wants contents and keeps nothing."""
+        parts = [
+            answer.float().sum()
+            for layer in found.layers
+            for answer in (layer.presence_logits_P, layer.query_logits_PQ.sigmoid(), layer.boxes_xyxy_PQ4)
+        ]
+        side = TARGET_CELLS_PER_TOKEN * self._network.grid_size
+        for masks_QHW in [] if masks_RQHW is None else masks_RQHW:
+            truth = torch.empty(objects, side, side)
+            few = masks_QHW[torch.zeros(objects, dtype=torch.long)].float()
+            logits = F.interpolate(few[None], size=(side, side), mode="bilinear", align_corners=False)[0]
+            parts.append(focal_loss(logits, truth).mean((1, 2)).sum() + dice_loss(logits, truth).sum())
+        return torch.stack(parts).sum()
+
+    def _texts(self, phrases: int, learns: bool) -> TextFeatures:
+        """Each pair with a phrase of its own, which is the most there can be."""
+        mask = torch.ones(phrases, TEXT_TOKENS, dtype=torch.long)
+        if learns:
+            return self._network.text_features(torch.ones(phrases, TEXT_TOKENS, dtype=torch.long), mask)
+        width = self._network.detector.config.detr_encoder_config.hidden_size
+        return TextFeatures(torch.empty(phrases, TEXT_TOKENS, width), mask.bool())
+
+    def _model(self) -> Model:
+        nothing: Any = None
+        return Model(Path(), self._network, nothing, "", CPU, {})
+
+    @contextmanager
+    def _on_stage(self, precision: Precision) -> Iterator[Meter]:
+        meter = Meter()
+        with self._fake, meter, _norms_in_fp32(self._network, precision):
+            yield meter
+
+    def _build(self, config: Sam3Config) -> Sam3Network:
+        with torch.device("meta"):
+            network = Sam3Network.from_config(config, tracker_config_for(config))
+        with self._fake:
+            _refill(network, torch.float32)
+        _play(network)
+        return network
+
+
+def _refill(network: nn.Module, dtype: torch.dtype) -> None:
+    """Fake tensors in place of whatever it holds."""
+    for module in network.modules():
+        for name, tensor in module._parameters.items():
+            if tensor is not None:
+                module._parameters[name] = nn.Parameter(torch.empty(tensor.shape, dtype=dtype))
+        for name, buffer in module._buffers.items():
+            if buffer is not None:
+                module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
+
+
+def _config(folder: Path) -> Sam3Config:
+    try:
+        declared = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return Sam3Config(**declared["detector_config"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Refused(
+            "bad_model", f"{folder} has no config.json of a SAM 3 model ({error}): name its folder."
+        ) from None
+
+
+def _thinned(config: Sam3Config) -> Sam3Config:
+    vit = config.vision_config.backbone_config
+    vit.num_hidden_layers, vit.global_attn_indexes = LAYERS_LEFT, [LAYERS_LEFT - 1]
+    return config
+
+
+def _sizes(network: Sam3Network, vit_layers: int) -> Sizes:
+    vit = network.detector.vision_encoder.backbone
+    layer = _numbers(vit.layers[0])
+    text = _numbers(network.detector.text_encoder) + _numbers(network.detector.text_projection)
+    trained = sum(parameter.numel() for parameter in trainable(network, with_text=False).values())
+    return Sizes(
+        vit=_numbers(vit) + (vit_layers - LAYERS_LEFT) * layer,
+        text=text,
+        heads=_numbers(network) - _numbers(vit) - text,
+        trained_heads=trained,
+        tokens_an_image=network.grid_size**2 * network.detector.config.vision_config.backbone_config.hidden_size,
+    )
+
+
+def _numbers(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def _pretended(count: int) -> list[Any]:
+    return [Pretended(str(number), str(number)) for number in range(count)]
+
+
+class _Attention(torch.autograd.Function):
+    """What a card's fused attention keeps: its inputs, its answer, and one number a row."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Any, key: Any, value: Any, bias: Any) -> Any:
+        answer, sums = torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
+        ctx.save_for_backward(query, key, value, bias, answer, sums)
+        return answer
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        query, key, value, bias, _, _ = ctx.saved_tensors
+        is_learned = bias is not None and bias.dtype.is_floating_point
+        return (*(torch.empty_like(one) for one in (query, key, value)), torch.empty_like(bias) if is_learned else None)
+
+
+def _attend(_module: nn.Module, query: Any, key: Any, value: Any, attention_mask: Any = None, **_named: Any) -> Any:
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+        if attention_mask is not None and attention_mask.dtype.is_floating_point:
+            attention_mask = attention_mask.to(dtype)
+    return _Attention.apply(query, key, value, attention_mask).transpose(1, 2).contiguous(), None
+
+
+def _play(network: Sam3Network) -> None:
+    """Put in what fake tensors cannot do: read the grid's size, and share caches with the tensors of a real run."""
+    ALL_ATTENTION_FUNCTIONS.register("rehearsed", _attend)
+    for module in network.modules():
+        config: Any = getattr(module, "config", None)
+        if config is not None:
+            config._attn_implementation = "rehearsed"
+        positions: Any = module
+        if hasattr(positions, "build_sine_position_embedding"):
+            positions.build_sine_position_embedding = positions.build_sine_position_embedding.__wrapped__
+    side = network.grid_size
+    decoder: Any = network.detector.detr_decoder
+    decoder._get_coords = lambda *_sizes, **_named: (torch.empty(side), torch.empty(side))
+
+
+@contextmanager
+def _norms_in_fp32(network: nn.Module, precision: Precision) -> Iterator[None]:
+    """As a card's autocast has them; a CPU's leaves them in half precision."""
+    norms = [module for module in network.modules() if isinstance(module, nn.GroupNorm | nn.LayerNorm)]
+    if precision.dtype is not None:
+        for norm in norms:
+            norm.forward = _in_fp32(norm.forward)  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.__dict__.pop("forward", None)
+
+
+def _in_fp32(plain: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    return lambda values: plain(values.float())
+
+
+@contextmanager
+def _forgetting(network: Sam3Network, is_wanted: bool) -> Iterator[None]:
+    """recompute_layers(), and back: one network rehearses either way."""
+    if not is_wanted:
+        yield
+        return
+    recompute_layers(network)
+    try:
+        yield
+    finally:
+        for module in network.modules():
+            for name in ("forward", "_get_rpb_matrix"):
+                module.__dict__.pop(name, None)
