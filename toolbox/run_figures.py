@@ -35,12 +35,14 @@ class FigureReader:
 
     def read(self, event: dict[str, Any]) -> Figures | None:
         """Figures of an event that holds some; None for the others."""
-        kind, at_s = event["event"], datetime.fromisoformat(event["at"]).timestamp()
+        kind = event["event"]
+        if kind not in (Event.PROGRESS, Event.CHECKPOINT, *KINDS):
+            return None
+        at_s = datetime.fromisoformat(event["at"]).timestamp()
         if kind == Event.PROGRESS:
             return self._progress(event, at_s)
         if kind == Event.CHECKPOINT:
             self._since = (int(event["step"]), at_s)
-        if kind not in KINDS:
             return None
         self._step = int(event.get("step", self._step))
         figures = Figures(self._step, at_s, _numbers(event, KINDS[kind]))
