@@ -87,7 +87,7 @@ system-packages:
 # After changing a requirement: the exact versions that now lie in .venv.
 lock: $(VENV)/installed-dev
 	@{ head -1 constraints.txt; $(BIN)/python -m pip list --format=freeze --exclude uv --exclude pip --exclude setuptools \
-	  --exclude wheel | sed -E 's/\+[a-z0-9.]+$$//' | grep -viE '^(nvidia|triton)'; } > constraints.new
+	  --exclude wheel | sed -E 's/\+[a-z0-9.]+$$//' | grep -viE '^(nvidia-[cn]|triton)'; } > constraints.new
 	@mv constraints.new constraints.txt
 
 clean:

@@ -250,6 +250,9 @@ elif CELERY_BROKER_URL.startswith("redis"):
 SERVING_GPU_MB = int(os.environ.get("ROOST_GPU_MB", "0"))
 # What runs the verbs of docs/contracts.md, "Trainer".
 TRAINER_COMMAND = shlex.split(os.environ.get("ROOST_TRAINER_COMMAND", "")) or [sys.executable, "-m", "training"]
+# Where runs are kept beside their folder (docs/training.md, "Trackers"): nobody's to set but the operator's.
+TRACKERS = _list("ROOST_TRACKERS", "")
+MLFLOW_URI = os.environ.get("ROOST_MLFLOW_URI", "")
 
 # Label Studio, whose webhooks the ML backend leaves in the spool (docs/label-studio.md; it reads the same variables).
 LABEL_STUDIO_URL = os.environ.get("ROOST_LS_URL", "").rstrip("/")

@@ -11,5 +11,7 @@ class Event(StrEnum):
     SAVING = "saving"
     SAMPLE = "sample"
     WARNING = "warning"
+    GPU = "gpu"
+    TRACKER = "tracker"
     ERROR = "error"
     DONE = "done"

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, get_args, get_type_hints
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from toolbox.training_recipes import DEFAULT_RECIPE, RECIPES, no_such_recipe
 
 USUAL_STEPS = 150
 TABLES = ("groups", "policy")  # settings that are tables of their own
+TRACKERS = ("mlflow", "wandb", "tensorboard")
 REQUIRED = "???"  # no default: the config must have it
 
 
@@ -35,7 +37,7 @@ class Told:
 
 @dataclass(frozen=True)
 class Setting:
-    """One row of the table; `kind` is bool, int, float or str, and `is_optional` says that null is a value of it."""
+    """One row of the table; `kind` is bool, int, float, str or list (of words); `is_optional`: null is one."""
 
     name: str
     kind: type
@@ -50,7 +52,8 @@ class Setting:
             return f"The config's key '{self.name}' must be between {told.low} and {told.high}, it is {value}."
         if self.name == "recipe" and value not in told.choices:
             return no_such_recipe(value, told.choices)
-        if told.choices and isinstance(value, str) and value not in told.choices:
+        chosen = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+        if told.choices and any(one not in told.choices for one in chosen):
             return f"The config's key '{self.name}' is one of {', '.join(told.choices)}."
         return None
 
@@ -69,6 +72,11 @@ def _loss(default: float, help: str, **more: Any) -> Any:
 
 def _choice(default: str, help: str, *choices: str, **more: Any) -> Any:
     return field(default=default, metadata={"told": Told(help, choices=choices, **more)})
+
+
+def _several(help: str, *choices: str, **more: Any) -> dict[str, Told]:
+    """Any of the choices, none by default; the run's result does not follow from them."""
+    return {"told": Told(help, choices=choices, changes_result=False, **more)}
 
 
 def _flag(default: bool, help: str, **more: Any) -> Any:
@@ -349,6 +357,20 @@ class TrainerConfig:
     )
     sample_pairs: int = _number(8, "", 0, 64, can_be_set=True, changes_result=False)
 
+    trackers: list[str] = field(
+        default_factory=list,
+        metadata=_several(
+            "where a run is kept beside its folder: mlflow, wandb, tensorboard; one that fails fails no run",
+            *TRACKERS,
+            heading="tracking (packages: requirements-extras.txt)",
+        ),
+    )
+    tracking_folder: str | None = _path(None, "folder of what they keep here; null: tracking/ beside the run")
+    tracking_project: str = _path("roost", "MLflow's experiment, W&B's project, TensorBoard's folder")
+    run_name: str | None = _path(None, "null: the name of the output folder")
+    mlflow_uri: str | None = _path(None, "an MLflow server, or sqlite:///FILE; null: mlflow.db in that folder")
+    data_revision: str | None = _path(None, "commit of the data repository that holds the snapshot, for the lineage")
+
     policy: Policy = field(default_factory=Policy, metadata={"told": Told("", changes_result=False, heading="gate")})
 
     def plain(self) -> dict[str, Any]:
@@ -367,8 +389,16 @@ def all_settings() -> tuple[Setting, ...]:
 
 
 def _setting(one: Any, hint: Any) -> Setting:
-    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
-    return Setting(one.name, kinds[0], len(get_args(hint)) > 1, one.default, one.metadata["told"])
+    kinds = [get_origin(kind) or kind for kind in _alternatives(hint) if kind is not type(None)]
+    return Setting(one.name, kinds[0], len(_alternatives(hint)) > 1, _default(one), one.metadata["told"])
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
+
+
+def _default(one: Any) -> Any:
+    return one.default if one.default is not MISSING else one.default_factory()
 
 
 # What a person may set; paths and the gate's policy are the project's own.
@@ -391,7 +421,7 @@ def _yaml_lines() -> Iterator[str]:
             yield f"{f'{one.name}:':<24} # {told.help}".removesuffix(" # ").rstrip()
             yield from (f"  {name}: {_yaml(value)}" for name, value in asdict(own).items())
         else:
-            yield f"{f'{one.name}: {_yaml(one.default)}':<24} # {told.help}".removesuffix(" # ").rstrip()
+            yield f"{f'{one.name}: {_yaml(_default(one))}':<24} # {told.help}".removesuffix(" # ").rstrip()
 
 
 def _yaml(value: Any) -> str:

@@ -57,11 +57,14 @@ def _run(asked: argparse.Namespace, events: Events, stop: StopRequest) -> None:
     config = read_config(asked.verb, asked.config, asked.overrides)
     settle(threads=config.threads, nice=config.nice)
     from training import runs
+    from training.tracking.following import followed
 
     verb: Callable[..., Path] = {"train": runs.run_train, "evaluate": runs.run_evaluate, "gate": runs.run_gate}[
         asked.verb
     ]
-    events("done", manifest=str(verb(config, Path(asked.out), events, stop).resolve()))
+    with followed(config, asked.verb, Path(asked.out), events):
+        manifest = verb(config, Path(asked.out), events, stop)
+    events("done", manifest=str(manifest.resolve()))
 
 
 def _plan(asked: argparse.Namespace) -> dict[str, Any]:

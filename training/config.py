@@ -8,6 +8,7 @@ from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from toolbox.training_effects import idle, resolved
 from toolbox.training_recipes import DEFAULT_RECIPE
@@ -131,6 +132,9 @@ def _check(verb: str, config: Config) -> None:
     for setting in all_settings():
         if refusal := setting.refusal(getattr(config, setting.name)):
             raise Refused("bad_config", refusal)
+    if config.mlflow_uri and "@" in urlsplit(config.mlflow_uri).netloc:
+        words = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead, which are kept nowhere."
+        raise Refused("bad_config", f"The config's key 'mlflow_uri' must hold no password: {words}")
     if not 0.5 < config.policy.confidence < 1 or config.policy.bootstrap < 100:
         raise Refused("bad_config", "The policy needs a confidence between 0.5 and 1 and 100 bootstrap rounds or more.")
     if config.policy.min_gain_points < 0 or config.policy.max_fpr_rise < 0:

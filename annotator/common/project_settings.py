@@ -54,6 +54,7 @@ COLUMNS = (
             "The gate",
             (("gate_min_gain_points", "gate_max_fpr_rise"), ("gate_confidence", "gate_bootstrap_rounds")),
         ),
+        Group("What training costs", (("hour_price", "currency"),)),
     ),
     (
         Group("Review", (("review_policy",), ("review_share",), ("self_review_allowed",)), below=MANY_AT_ONCE),

@@ -190,6 +190,19 @@ class Project(models.Model):
         help_text="No run starts by itself sooner after another, or after one that was refused.",
     )
 
+    hour_price = models.FloatField(
+        "price of an hour",
+        default=0.0,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1_000_000)],
+        help_text="Of the machine that trains. A run keeps the price that it begins with; 0: no cost is shown.",
+    )
+    currency = models.CharField(
+        "currency",
+        max_length=8,
+        default="USD",
+        help_text="Shown behind the amount; nothing is converted.",
+    )
+
     class Meta:
         ordering = ["name"]
         constraints = [

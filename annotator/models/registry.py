@@ -83,6 +83,9 @@ class TrainingRun(models.Model):
         default=dict, help_text="{loss: [{step, total, …}], validation: [{step, cgf1, …}]} for the plots"
     )
     samples = models.JSONField(default=dict, help_text="The fixed sample images before and after: see docs/data.md")
+    trainer_seconds = models.FloatField(default=0.0, help_text="How long the trainer worked, all attempts together")
+    hour_price = models.FloatField(default=0.0, help_text="The project's when the run was asked for; 0: none was set")
+    currency = models.CharField(max_length=8, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -40,7 +40,13 @@ EXTRAS = {
     "redis": "the Redis broker",
     "boto3": "S3 buckets",
     "onnxruntime": "faster clicks on a CPU",
+    "mlflow-skinny": "runs in MLflow",
+    "wandb": "runs in Weights & Biases",
+    "tensorboard": "runs in TensorBoard",
+    "nvidia-ml-py": "a GPU's figures",
 }
+# Of the packages whose module has another name.
+MODULES = {"mlflow-skinny": "mlflow", "nvidia-ml-py": "pynvml"}
 
 
 @dataclass(frozen=True)
@@ -63,9 +69,9 @@ def diagnose(*, running: bool = True) -> Iterator[Finding]:
             yield check()
         except Exception as error:  # one sick organ must not hide the others
             yield Finding(check.__name__.strip("_"), False, f"{type(error).__name__}: {error}")
-    for module, purpose in EXTRAS.items():
-        there = importlib.util.find_spec(module) is not None
-        yield Finding(f"extra {module}", True if there else None, purpose if there else f"not installed ({purpose})")
+    for package, purpose in EXTRAS.items():
+        there = importlib.util.find_spec(MODULES.get(package, package)) is not None
+        yield Finding(f"extra {package}", True if there else None, purpose if there else f"not installed ({purpose})")
 
 
 def _python() -> Finding:

@@ -163,6 +163,8 @@ def _enqueue(
         snapshot=snapshot,
         base_version=project.serving_version,
         config=config,
+        hour_price=project.hour_price,
+        currency=project.currency,
     )
     return job
 
@@ -178,13 +180,23 @@ def _data(run: TrainingRun) -> dict[str, Any]:
     }
 
 
+def _tracking(run: TrainingRun) -> dict[str, Any]:
+    """Which trackers are told of the run, as the operator set them; all projects share one folder."""
+    return {
+        "trackers": list(settings.TRACKERS),
+        "tracking_folder": str(settings.RUNS_DIR / "tracking"),
+        "tracking_project": run.project.slug,
+        "run_name": f"{run.project.slug}-{run.number}",
+        "mlflow_uri": settings.MLFLOW_URI or None,
+        "data_revision": run.snapshot.data_revision or None,
+    }
+
+
 def _train(context: JobContext, run: TrainingRun) -> dict[str, Any]:
-    config = _data(run) | {"base_model": str(model_folder(run.base_version))} | run.config
+    config = _data(run) | _tracking(run) | {"base_model": str(model_folder(run.base_version))} | run.config
     _fetch_images(context, run.snapshot)
-    log = RunLog(run, context, verb="train")
-    manifest = run_trainer("train", config, run_folder(run), log.take, context.should_stop)
-    log.save()
-    return manifest
+    with RunLog(run, context, verb="train") as log:
+        return run_trainer("train", config, run_folder(run), log.take, context.should_stop)
 
 
 def _fetch_images(context: JobContext, snapshot: Snapshot) -> None:
@@ -237,9 +249,9 @@ def _judge(context: JobContext, run: TrainingRun) -> GateDecision:
         "baseline": str(model_folder(baseline)),
     }
     config = _data(run) | folders | {"policy": gate_policy(project), "seed": run.config.get("seed", 0)}
-    log = RunLog(run, context, verb="gate")
     out = run_folder(run) / "gate"
-    manifest = run_trainer("gate", config, out, log.take, context.should_stop)
+    with RunLog(run, context, verb="gate") as log:
+        manifest = run_trainer("gate", config, out, log.take, context.should_stop)
     roles = {"champion": champion, "challenger": challenger, "baseline": baseline}
     return _decided(run, manifest, roles, _samples(out))
 

@@ -4,10 +4,13 @@ from typing import Any
 
 from django import template
 
+from annotator.common.told import duration, points
 from annotator.models import Image, Job, Task
 from toolbox.run_size import gigabytes
 
 register = template.Library()
+register.filter(points)
+register.filter(duration)
 FORMATS = {
     "coco": "COCO",
     "saco": "SA-Co",
@@ -24,12 +27,6 @@ FORMATS = {
 def grouped(value: Any) -> str:
     """12345 -> 12,345; nothing -> a dash."""
     return f"{value:,}" if isinstance(value, int | float) else "–"
-
-
-@register.filter
-def points(fraction: Any) -> str:
-    """A metric's fraction in points of 100: 0.4312 -> 43.1; nothing -> a dash."""
-    return f"{100 * fraction:.1f}" if isinstance(fraction, int | float) else "–"
 
 
 @register.filter
@@ -69,20 +66,6 @@ def _change(change: Any) -> str:
 def disk(size: Any) -> str:
     """6.9 GB, 48 MB."""
     return gigabytes(int(size))
-
-
-@register.filter
-def duration(seconds: Any) -> str:
-    """42 -> 42 s; 200 -> 3 min 20 s; 7300 -> 2 h 2 min."""
-    if not isinstance(seconds, int | float):
-        return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
 
 
 @register.filter

@@ -187,7 +187,7 @@ def test_room_that_a_run_asks_for_is_what_its_checkpoints_take(
     world: dict[str, str], tmp_path: Path, text_rate: float
 ) -> None:
     """Known from the base model's headers alone; what has no gradient has no moments, and files have headers."""
-    train(world, tmp_path, steps=2, text_rate=text_rate)
+    train(world, tmp_path, steps=2, validate_every=2, text_rate=text_rate)
     size = run_size(Path(world["base_model"]), with_text=text_rate > 0)
     written = (tmp_path / "checkpoints" / "step-00000002.safetensors").stat().st_size
     best = (tmp_path / "checkpoints" / "best.safetensors").stat().st_size

@@ -60,6 +60,9 @@ def test_steps_have_a_default_only_where_no_time_is_given(tmp_path: Path) -> Non
         ({"precision": "int8"}, "'precision' is one of"),
         ({"base_model": None}, "needs the key 'base_model'"),
         ({"policy": {"confidence": 0.2}}, "confidence between"),
+        ({"trackers": ["wandb", "neptune"]}, "'trackers' is one of mlflow, wandb, tensorboard"),
+        ({"trackers": "wandb"}, "'trackers'"),
+        ({"mlflow_uri": "https://me:secret@mlflow.example"}, "'mlflow_uri' must hold no password"),
         ({"policy": {"max_fpr_rise": -0.1}}, "cannot be negative"),
     ],
 )

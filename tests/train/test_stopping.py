@@ -26,7 +26,7 @@ from training.runs import run_train
 from training.saving import Saver, let_go
 from training.trainer import Trainer
 
-STEPS = {"steps": 40, "validate_every": 1000, "checkpoint_every": 1000}
+STEPS = {"steps": 40, "validate_every": 40, "checkpoint_every": 1000}
 SLOW_SECONDS = 14.0  # longer than a supervisor waits for a trainer that does not say that it saves
 LET_GO_SECONDS = 10.0
 
@@ -103,7 +103,7 @@ def test_run_stopped_while_it_validates_does_so_first_when_it_goes_on(world: dic
 
 def test_stopped_trainer_holds_no_weights_any_more(world: dict[str, str], tmp_path: Path) -> None:  # noqa: F811
     stop = StopRequest()
-    asked = config(world, tmp_path, steps=8, validate_every=1000, checkpoint_every=1000)
+    asked = config(world, tmp_path, steps=8, validate_every=8, checkpoint_every=1000)
     model = load_model(world["base_model"], device=torch.device("cpu"))
     trainer = Trainer(asked, model, tmp_path, StopWhen(stop, "loss", 5), stop)
     with pytest.raises(Stopped):

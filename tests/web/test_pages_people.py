@@ -122,6 +122,8 @@ def valid_settings(**changes) -> dict:
         "gate_bootstrap_rounds": "1000",
         "gate_confidence": "0.95",
         "gate_max_fpr_rise": "0",
+        "hour_price": "0",
+        "currency": "USD",
     }
     return fixed | changes
 
