@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from toolbox.run_figures import Figures
 from training.tracking.base import FINISHED, Picture, RunFacts, Started
@@ -36,7 +36,7 @@ class WandbTracker:
         except self._wandb.Error as error:
             return self._init(facts, "offline"), f" Its server could not be used ({_first_line(error)})."
 
-    def _init(self, facts: RunFacts, mode: str) -> Any:
+    def _init(self, facts: RunFacts, mode: Literal["online", "offline"]) -> Any:
         settings = self._wandb.Settings(
             console="off",
             disable_git=True,
