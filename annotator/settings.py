@@ -59,6 +59,15 @@ DEBUG = _flag("ROOST_DEBUG")
 ALLOWED_HOSTS = _list("ROOST_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = _list("ROOST_TRUSTED_ORIGINS", "")
 
+# Django itself would mail a broken page to nobody: its traceback goes to the log, as the page says.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"timed": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"log": {"class": "logging.StreamHandler", "level": "ERROR", "formatter": "timed"}},
+    "loggers": {"django.request": {"handlers": ["log"]}},
+}
+
 INSTALLED_APPS = [
     "annotator",
     "django.contrib.admin",
