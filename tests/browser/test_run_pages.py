@@ -74,10 +74,10 @@ def test_runs_are_marked_and_put_side_by_side_by_keyboard_alone(stage, two_runs)
     assert ink(page, "#compared") > 3
     rows = page.locator("#compared-rows tr")
     assert rows.last.locator("td").all_text_contents() == ["60", "50.0", "61.0"]
-    page.get_by_label("Figure").focus()
+    page.get_by_label("Figure", exact=True).focus()
     page.keyboard.type("total")
     assert rows.first.locator("td").all_text_contents() == ["5", "8.000", "8.000"]
-    page.get_by_label("Figure").select_option("loss many")
+    page.get_by_label("Figure", exact=True).select_option("loss many")
     assert page.get_by_text("None of these runs has told this figure.").is_visible()
     assert (
         page.locator("section", has=page.get_by_role("heading", name="Settings that differ"))
