@@ -9,7 +9,8 @@ chooses the checkpoint, which flatters what was trained; the last step's figures
 Drawn scenes with all their concepts are the holdout: what the model forgets.
 
 Every run is `python -m training` with the defaults of a retrain (or `--set key=value`), in a folder of its own under
---folder: what is finished there is not done again. --write keeps bench/results/few_labels.json and .svg.
+--folder: what is finished there is not done again. --write keeps bench/results/few_labels.json and .svg, and puts the
+table of what is finished into docs/training.md.
 """
 
 import argparse
@@ -205,23 +206,29 @@ class Bench:
 
     def _judge(self, model: Path, home: Path, facts: dict[str, Any]) -> None:
         for name, split in JUDGED.items():
-            # Average precision wants the whole list; CGF1 reads from 0.5 on whatever is kept.
-            self._call("evaluate", home, [f"model={model}", f"split={split}", "keep_score=0"], out=name)
+            # Average precision, told of photographs, wants the whole list; CGF1 reads from 0.5 on whatever is kept.
+            keep = 0.0 if name == "photographs" else 0.5
+            self._call("evaluate", home, [f"model={model}", f"split={split}", f"keep_score={keep}"], out=name)
         (home / "result.json").write_text(json.dumps(facts, indent=1) + "\n")
 
     def _call(self, verb: str, home: Path, settings: list[str], out: str = "") -> dict[str, Any]:
-        folder = home / (out or verb)
-        folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "training", verb, "--out", str(folder), f"snapshot={home / 'snapshot'}"]
-        command += [f"images={self.store}", f"features={self.folder / 'features'}", *settings]
-        command += [f"nice={max(0, os.nice(0))}"]  # as this process is: start it with `nice`
-        environment = os.environ | jemalloc_environment() | {"OMP_NUM_THREADS": "1"}
-        with (folder / "log.txt").open("w") as log:
-            made = subprocess.run(command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL, stderr=log)
-        if made.returncode:
-            last = (folder / "events.jsonl").read_text().splitlines()[-1:]
-            raise SystemExit(f"{verb} of {home.name} ended with {made.returncode}: {' '.join(last)}")
-        return json.loads((folder / "manifest.json").read_text())
+        places = [f"snapshot={home / 'snapshot'}", f"images={self.store}", f"features={self.folder / 'features'}"]
+        return trainer(verb, home / (out or verb), [*places, *settings])
+
+
+def trainer(verb: str, folder: Path, settings: list[str]) -> dict[str, Any]:
+    """`python -m training VERB` as the product calls it, as nice as this process is; its manifest."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "training", verb, "--out", str(folder), *settings, f"nice={max(0, os.nice(0))}"]
+    environment = os.environ | jemalloc_environment() | {"OMP_NUM_THREADS": "1"}
+    with (folder / "log.txt").open("w") as log:
+        made = subprocess.run(
+            command, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL, stderr=log, check=False
+        )
+    if made.returncode:
+        last = (folder / "events.jsonl").read_text().splitlines()[-1:]
+        raise SystemExit(f"{verb} in {folder} ended with {made.returncode}: {' '.join(last)}")
+    return json.loads((folder / "manifest.json").read_text())
 
 
 def main() -> None:
@@ -231,7 +238,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, nargs="+", default=[3, 8, 24])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--set", dest="settings", nargs="+", default=[], metavar="key=value", help="of the trainer")
-    parser.add_argument("--write", action="store_true", help="keep bench/results/few_labels.json and .svg")
+    parser.add_argument("--write", action="store_true", help="keep figures, plot and docs table")
     asked = parser.parse_args()
     if not (asked.photographs / "train" / "_annotations.coco.json").is_file():
         raise SystemExit(f"There are no photographs in {asked.photographs}: name a COCO export by --photographs.")

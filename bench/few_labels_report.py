@@ -45,10 +45,11 @@ def judged(home: Path, name: str, draws: int = DRAWS) -> Judged:
         np.array([row["true_positives"] for row in rows]),
     )
     drawn = places_drawn(rows, draws)
-    precisions = average_precisions(home, name, counts.pair_ids)
+    # Of drawings only what counts is kept, from score 0.5 up: no average precision can be told of that.
+    precisions = average_precisions(home, name, counts.pair_ids) if name == "photographs" else []
     as_it_is = [*of_sums(cgf1.sums_of(counts).sum(0)[None])[0], *(one.official() for one in precisions)]
     again = of_sums(np.stack([cgf1.sums_of(counts)[places].sum(0) for places in drawn]))
-    means = np.array([[one.of(places) for one in precisions] for places in drawn])
+    means = np.array([[one.of(places) for one in precisions] for places in drawn]).reshape(draws, len(precisions))
     return Judged(np.array(as_it_is), np.concatenate([again, means], axis=1))
 
 
@@ -86,12 +87,12 @@ def places_drawn(rows: list[dict[str, Any]], draws: int) -> list[np.ndarray]:
 
 
 def row_of(homes: list[Path], name: str, base: Judged | None) -> dict[str, dict[str, Any]]:
-    """Each figure of some seeds' runs: mean, interval, lowest and highest seed, and what it gained on the base."""
+    """Each figure of some seeds' runs: mean, interval, every seed, and what it gained on the base."""
     runs = [judged(home, name) for home in homes]
     as_it_is = np.stack([run.as_it_is for run in runs])
     drawn = np.mean([run.drawn for run in runs], axis=0)
     answer = {}
-    for place, figure in enumerate(FIGURES):
+    for place, figure in enumerate(FIGURES[: as_it_is.shape[1]]):
         told = {"mean": as_it_is[:, place].mean(), "interval": np.percentile(drawn[:, place], [2.5, 97.5])}
         if len(runs) > 1:
             told |= {"seeds": as_it_is[:, place]}
@@ -135,6 +136,16 @@ def report(folder: Path, *, write: bool) -> None:
     told = {"commit": commit, "intervals": " ".join(__doc__.split("\n\n")[1].split()), "rows": rows}
     (RESULTS / "few_labels.json").write_text(json.dumps(told, indent=1) + "\n")
     (RESULTS / "few_labels.svg").write_text(plot(rows))
+    put_table(REPOSITORY / "docs" / "training.md", "few_labels", table(rows))
+
+
+def put_table(page: Path, name: str, lines: list[str]) -> None:
+    """Between the two comments that name it."""
+    before, mark, rest = page.read_text().partition(f"<!-- {name} -->\n")
+    end = f"<!-- end of {name} -->"
+    if not mark or end not in rest:
+        raise SystemExit(f"{page.name} has no place for the table {name}: put '<!-- {name} -->' and '{end}' there.")
+    page.write_text(before + mark + "\n".join(lines) + "\n" + end + rest.split(end, 1)[1])
 
 
 def table(rows: list[dict[str, Any]]) -> list[str]:
@@ -142,6 +153,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     lines = [f"| photographs | kept at step | {' | '.join(NAMES.values())} | drawn CGF1 |", "| --- " * 8 + "|"]
     for row in rows:
         said = " ".join([str(row["images"]) if row["images"] else "none (base)", *row["settings"]])
+        said += f" (seed {', '.join(map(str, row['seeds']))})" if row["images"] else ""
         kept = ", ".join(map(str, row.get("kept_step", [])))
         figures = [_words(figure, row["photographs"][figure]) for figure in FIGURES]
         lines.append(f"| {said} | {kept} | {' | '.join(figures)} | {_words('cgf1', row['drawings']['cgf1'])} |")
