@@ -7,9 +7,10 @@ from django import forms
 
 from annotator.common.forms import PlainForm
 from annotator.models import Project
+from toolbox.setting_kinds import Setting
 from toolbox.training_effects import resolved, set_by
 from toolbox.training_recipes import DEFAULT_RECIPE, RECIPES
-from toolbox.training_settings import SETTABLE, Setting
+from toolbox.training_settings import SETTABLE
 
 ON_FORM = {name: setting for name, setting in SETTABLE.items() if setting.told.form_help}
 
