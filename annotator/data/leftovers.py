@@ -7,10 +7,13 @@ from pathlib import Path
 
 from django.conf import settings
 
+from annotator.jobs.kinds import HOUR_SECONDS, sweep_every
+
 # Whatever is still being written has been touched since.
 UNTOUCHED = timedelta(days=1)
 
 
+@sweep_every(HOUR_SECONDS)
 def unfinished_expire() -> int:
     """Remove hidden .tmp entries (toolbox.files.written_whole) that nothing was written to for a day; how many."""
     oldest = time.time() - UNTOUCHED.total_seconds()

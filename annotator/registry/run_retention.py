@@ -7,46 +7,23 @@ newest sound checkpoint and the best weights for ROOST_CHECKPOINT_DAYS.
 import hashlib
 import logging
 import shutil
-import threading
-import time
 from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.utils import timezone
 
 from annotator.data.snapshots import snapshot_images
-from annotator.jobs.kinds import sweep
+from annotator.jobs.kinds import HOUR_SECONDS, sweep_every
 from annotator.models import Job, Project, Snapshot, TrainingRun
 
 from .run_files import CHECKPOINTS, checkpoint_facts, features_folder, files_in, folder_bytes, run_folder
 
 log = logging.getLogger(__name__)
 
-LOOKED_EVERY_SECONDS = 3600.0
-_looked_at = 0.0
 
-
-@sweep
-def runs_sweep() -> list[int]:
-    """Once an hour, on a thread: a large checkpoint is read for half a minute. Announces no job."""
-    global _looked_at
-    if time.monotonic() - _looked_at > LOOKED_EVERY_SECONDS or not _looked_at:
-        _looked_at = time.monotonic()
-        threading.Thread(target=_tidy_apart, name="runs' files", daemon=True).start()
-    return []
-
-
-def _tidy_apart() -> None:
-    try:
-        runs_tidy()
-    except Exception:  # the next hour tries again; a worker must not fall over this
-        log.exception("The files of ended runs could not be tidied.")
-    finally:
-        connection.close()
-
-
+@sweep_every(HOUR_SECONDS, apart=True)  # a large checkpoint is read for half a minute
 def runs_tidy(*, all_of_them: bool = False) -> int:
     """Every ended run, then the cached features; the bytes that went.
 

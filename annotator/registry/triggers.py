@@ -1,18 +1,15 @@
 """Retrains that start by themselves: after so many approvals, or by the calendar; each with a rest after the last."""
 
 import logging
-import threading
-import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from annotator.common.active import pairs_active
 from annotator.common.errors import RoostError
-from annotator.jobs.kinds import sweep
+from annotator.jobs.kinds import sweep_every
 from annotator.models import Job, Pair, Project, RetrainTry, TrainingRun
 
 from .training_runs import retrain_start
@@ -22,30 +19,9 @@ log = logging.getLogger(__name__)
 LOOKED_EVERY_SECONDS = 60.0
 HOUR = 2  # UTC, when few people are at their desks in Europe and Africa
 Schedule, Trigger = Project.RetrainSchedule, TrainingRun.Trigger
-_looked_at = 0.0
-_looking = threading.Lock()
 
 
-@sweep
-def retrains_sweep() -> list[int]:
-    """Once a minute, on a thread: a snapshot may take its time. The jobs announce themselves."""
-    global _looked_at
-    if time.monotonic() - _looked_at > LOOKED_EVERY_SECONDS and _asking().exists() and _looking.acquire(blocking=False):
-        _looked_at = time.monotonic()
-        threading.Thread(target=_look_and_close, name="retrains by themselves", daemon=True).start()
-    return []
-
-
-def _look_and_close() -> None:
-    try:
-        retrains_look()
-    except Exception:  # the next minute tries again
-        log.exception("Could not see whether a retrain is due.")
-    finally:
-        connection.close()
-        _looking.release()
-
-
+@sweep_every(LOOKED_EVERY_SECONDS, apart=True)  # a snapshot may take its time
 def retrains_look() -> list[int]:
     """Start what is due; the jobs' ids. Of several workers that look at once, one starts it."""
     off = Project.objects.filter(retrain_schedule=Schedule.NEVER)
