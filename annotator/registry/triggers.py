@@ -77,8 +77,8 @@ def _outlook(project: Project, tried: RetrainTry | None) -> Outlook:
     last = project.training_runs.select_related("snapshot", "job").first()
     missing = None
     if project.retrain_after_approvals:
-        settled = pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN)
-        since = settled.filter(settled_at__gt=last.snapshot.created_at) if last else settled
+        approved = pairs_active(project=project).filter(truth_source=Pair.TruthSource.ANNOTATED)
+        since = approved.filter(settled_at__gt=last.snapshot.created_at) if last else approved
         missing = max(0, project.retrain_after_approvals - since.count())
     moments = [last.created_at] if last else []
     moments += [tried.tried_at] if tried and tried.tried_at else []

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from annotator.common.active import pairs_active
-from annotator.common.shell import ADMIN, errors_told, page, project_page, refusals_told, whole_number
+from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
 from annotator.models import Job, Pair, Project, TrainingRun
 from annotator.queue.holdout_progress import holdout_state
 
@@ -34,9 +34,13 @@ LOSS_PARTS = ("total", "presence", "class", "box", "giou", "mask", "dice", "many
 @require_safe
 @project_page()
 def training(request: HttpRequest, project: Project) -> HttpResponse:
-    runs = runs_of(project=project)
     form = RetrainForm(project=project)
     form.fill(request.GET.dict())
+    return _training_page(request, project, form)
+
+
+def _training_page(request: HttpRequest, project: Project, form: RetrainForm, *, status: int = 200) -> HttpResponse:
+    runs = runs_of(project=project)
     in_flight = [run for run in runs if run.job.state in Job.IN_FLIGHT]
     context = {
         "runs": runs,
@@ -49,7 +53,7 @@ def training(request: HttpRequest, project: Project) -> HttpResponse:
         "by_itself": next_retrain(project=project),
         "room": room_for(version=project.serving_version, config={}),
     }
-    return page(request, "registry/training.html", context, project=project)
+    return page(request, "registry/training.html", context, project=project, status=status)
 
 
 @require_safe
@@ -138,8 +142,7 @@ def retrain(request: HttpRequest, project: Project) -> HttpResponse:
             )
             messages.success(request, "Training has begun.")
             return redirect("run", project.slug, job.training_run.number)
-    errors_told(request, form)
-    return redirect("training", project.slug)
+    return _training_page(request, project, form, status=400)
 
 
 @require_POST
@@ -147,14 +150,12 @@ def retrain(request: HttpRequest, project: Project) -> HttpResponse:
 def plan(request: HttpRequest, project: Project) -> HttpResponse:
     """What the run that the form describes would need; the form keeps what was filled in."""
     form = RetrainForm(request.POST, project=project)
-    if not form.is_valid():
-        errors_told(request, form)
-        return redirect("training", project.slug)
-    with refusals_told(request, form):
-        memory_plan_start(project=project, user=request.user, config=form.config())
-    errors_told(request, form)
-    asked = {name: value for name, value in form.config().items() if name != "snapshot"}
-    return redirect(f"{reverse('training', args=[project.slug])}?{urlencode(asked)}")
+    if form.is_valid():
+        with refusals_told(request, form):
+            memory_plan_start(project=project, user=request.user, config=form.config())
+            asked = {name: value for name, value in form.config().items() if name != "snapshot"}
+            return redirect(f"{reverse('training', args=[project.slug])}?{urlencode(asked)}")
+    return _training_page(request, project, form, status=400)
 
 
 @require_POST

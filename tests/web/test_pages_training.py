@@ -118,10 +118,14 @@ def test_retrain_form_starts_nothing_without_data_and_says_why(barn, signed_in):
 
 
 @pytest.mark.parametrize("form", [{"steps": "0"}, {"steps": "x"}, {"learning_rate": "-1"}, {"snapshot": "99"}])
-def test_wrong_retrain_form_starts_nothing(barn, signed_in, form):
-    page = signed_in(barn.admin).post(reverse("retrain", args=["barn"]), form, follow=True)
+@pytest.mark.parametrize("button", ["retrain", "memory-plan"])
+def test_wrong_retrain_form_starts_nothing_and_keeps_what_was_typed(barn, signed_in, form, button):
+    factories.make_pair(barn.project, truth="present")
+    page = signed_in(barn.admin).post(reverse(button, args=["barn"]), {"text_rate": "0.125", **form})
+    assert page.status_code == 400
     assert 'role="alert"' in page.content.decode()
-    assert not barn.project.training_runs.exists()
+    assert 'value="0.125"' in page.content.decode()
+    assert not barn.project.jobs.exists()
 
 
 def test_retrain_pins_the_chosen_snapshot_and_settings(tiny_barn, signed_in):

@@ -37,6 +37,13 @@ def end_run(*, hours_ago: float) -> None:
     Pair.objects.update(settled_at=then - timedelta(hours=1))
 
 
+def test_what_came_with_an_import_is_no_approval(demo_barn):
+    Pair.objects.update(truth_source="imported")
+    wants(demo_barn, retrain_after_approvals=6)
+    assert retrains_look() == []
+    assert next_retrain(project=demo_barn.project) == "The next retrain starts by itself after 6 more approvals."
+
+
 def test_run_starts_once_so_many_pairs_are_approved_and_no_second_beside_it(demo_barn):
     wants(demo_barn, retrain_after_approvals=7)
     assert retrains_look() == []
