@@ -204,7 +204,7 @@ def test_doctor_tells_what_training_keeps(barn, settings):
     checkpoint(run_folder(run) / "checkpoints", "step-00000030", b"x" * 5_000_000)
     (settings.RUNS_DIR / "gone-project-7").mkdir()
     words = {finding.name: finding.words for finding in diagnose(running=False)}["training files"]
-    assert "6 MB of checkpoints of 1 runs that broke off, kept for 14 days" in words
+    assert "6 MB of checkpoints of runs that broke off (1), kept for 14 days" in words
     assert "of no run here: gone-project-7" in words
 
 
