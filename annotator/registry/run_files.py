@@ -67,7 +67,7 @@ def run_kept(run: TrainingRun) -> Kept | None:
 
 @dataclass(frozen=True)
 class Room:
-    """Of the disk that runs are written to. `needed_bytes` None: the base model's weights are not on this machine."""
+    """Of the disk that runs are written to. `needed_bytes` None: the base model's weights are not here, or damaged."""
 
     free_bytes: int
     needed_bytes: int | None
@@ -81,12 +81,11 @@ def room_for(*, version: ModelVersion, config: dict[str, Any], run: TrainingRun 
     """For a run from this version; what `run` has on the disk already need not be found again."""
     there = next(path for path in (settings.RUNS_DIR, *settings.RUNS_DIR.parents) if path.exists())
     free = shutil.disk_usage(there).free
-    try:
-        folder = model_folder(version)
-    except RoostError:
-        return Room(free, None)
     text_rate = config.get("text_rate", SETTABLE["text_rate"].default)
-    needed = run_size(folder, with_text=bool(text_rate)).bytes
+    try:
+        needed = run_size(model_folder(version), with_text=bool(text_rate)).bytes
+    except (RoostError, OSError, ValueError):  # the trainer says what is wrong; the page is to be seen
+        return Room(free, None)
     held = folder_bytes(run_folder(run) / CHECKPOINTS) if run else 0
     return Room(free, max(0, needed - held))
 

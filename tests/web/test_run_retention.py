@@ -179,6 +179,26 @@ def test_training_page_shows_the_room(demo_barn, signed_in):
     assert "41 MB are missing" in page
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n",
+        b"\x08\0\0\0\0\0\0\0[1, 2, 3",
+        b"\x02\0\0\0\0\0\0\0[]",
+        b'\x0a\0\0\0\0\0\0\0{"a": {}} ',
+    ],
+)
+def test_training_page_is_there_when_the_weights_are_no_weights(demo_barn, signed_in, settings, tmp_path, content):
+    settings.SHIPPED_MODEL_DIR = tmp_path / "model"
+    settings.SHIPPED_MODEL_DIR.mkdir()
+    (settings.SHIPPED_MODEL_DIR / "config.json").write_text("{}")
+    (settings.SHIPPED_MODEL_DIR / "model.safetensors").write_bytes(content)
+    page = signed_in(demo_barn.admin).get(reverse("training", args=["barn"]))
+    assert (page.status_code, "of disk are" in page.content.decode()) == (200, True)
+    assert "a run from" not in page.content.decode()
+
+
 def test_broken_run_goes_on_as_the_same_run_and_who_did_it_is_told(demo_barn, signed_in):
     run = ended_run(demo_barn, "cancelled")
     before = run.job
