@@ -206,7 +206,7 @@ def _run_files() -> Finding:
         return Finding("training files", None, "not counted: the database does not answer")
     features = folder_bytes(features_folder())
     words = (
-        f"{gigabytes(sum(one.bytes for _, one in kept))} of checkpoints of {len(kept)} runs that broke off, kept for "
+        f"{gigabytes(sum(one.bytes for _, one in kept))} of checkpoints of runs that broke off ({len(kept)}), kept for "
         f"{settings.CHECKPOINT_DAYS:g} days; {gigabytes(features)} of cached features"
     )
     folders = settings.RUNS_DIR.glob("*-[0-9]*") if settings.RUNS_DIR.is_dir() else ()

@@ -24,7 +24,7 @@ def run_go_on(*, run: TrainingRun, user: AbstractBaseUser | None) -> Job:
         raise ConflictError(f"Run {run.number} has not broken off: there is nothing to go on with.", code="not_broken")
     model_folder(run.base_version)
     if run.version_id is None:
-        check_room(version=run.base_version, config=run.config, run=run)
+        check_room(project=run.project, version=run.base_version, config=run.config, run=run)
     with transaction.atomic():
         project = Project.objects.select_for_update().get(pk=run.project_id)
         # Only from the job that was looked at: of two who press at once, one gets through.

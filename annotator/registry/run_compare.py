@@ -10,7 +10,7 @@ from annotator.common.told import duration, points
 from annotator.models import Project, TrainingRun
 from toolbox.training_settings import SETTABLE
 
-from .run_costs import run_cost
+from .run_costs import amount_told, run_cost
 from .run_downloads import run_file
 from .run_page import series_for_plots
 
@@ -84,7 +84,7 @@ def _gate(run: TrainingRun) -> str:
 
 def _cost(run: TrainingRun) -> str:
     cost = run_cost(run)
-    return "–" if cost is None else f"{cost:,.2f} {run.currency}"
+    return "–" if cost is None else amount_told(cost, run.currency)
 
 
 RESULTS = {

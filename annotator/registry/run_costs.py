@@ -23,6 +23,10 @@ def run_cost(run: TrainingRun) -> float | None:
     return run.trainer_seconds * run.hour_price / HOUR_S if run.hour_price else None
 
 
+def amount_told(amount: float, currency: str) -> str:
+    return f"{amount:,.2f} {currency}"
+
+
 def project_cost(*, project: Project) -> ProjectCost:
     """All runs, the failed and cancelled ones, too: they cost as much."""
     runs = project.training_runs.order_by()

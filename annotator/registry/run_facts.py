@@ -6,7 +6,7 @@ from annotator.common.told import duration
 from annotator.models import Job, TrainingRun
 from toolbox.events import Event
 
-from .run_costs import run_cost
+from .run_costs import amount_told, run_cost
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def _cost(run: TrainingRun) -> str:
     cost = run_cost(run)
     if cost is None:
         return "no price was set when it began"
-    return f"{cost:,.2f} {run.currency}, at {run.hour_price:,g} {run.currency} an hour"
+    return f"{amount_told(cost, run.currency)}, at {run.hour_price:,g} {run.currency} an hour"
 
 
 def _rate(learning_rate: float | None) -> str:

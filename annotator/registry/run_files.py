@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Any
 from django.conf import settings
 
 from annotator.common.errors import RoostError
-from annotator.models import Job, ModelVersion, TrainingRun
+from annotator.models import Job, ModelVersion, Project, TrainingRun
 from toolbox.run_size import gigabytes, run_size
 from toolbox.training_settings import SETTABLE
 
@@ -40,7 +41,7 @@ def files_in(folder: Path) -> Iterator[tuple[Path, int, float]]:
             found = path.stat()
         except FileNotFoundError:
             continue
-        if path.is_file():
+        if stat.S_ISREG(found.st_mode):
             yield path, found.st_size, found.st_mtime
 
 
@@ -66,7 +67,7 @@ def run_kept(run: TrainingRun) -> Kept | None:
 
 @dataclass(frozen=True)
 class Room:
-    """Of the disk that runs are written to. `needed_bytes` None: the base model's weights are not on this machine."""
+    """Of the disk that runs are written to. `needed_bytes` None: the base model's weights are not here, or damaged."""
 
     free_bytes: int
     needed_bytes: int | None
@@ -80,17 +81,18 @@ def room_for(*, version: ModelVersion, config: dict[str, Any], run: TrainingRun 
     """For a run from this version; what `run` has on the disk already need not be found again."""
     there = next(path for path in (settings.RUNS_DIR, *settings.RUNS_DIR.parents) if path.exists())
     free = shutil.disk_usage(there).free
-    try:
-        folder = model_folder(version)
-    except RoostError:
-        return Room(free, None)
     text_rate = config.get("text_rate", SETTABLE["text_rate"].default)
-    needed = run_size(folder, with_text=bool(text_rate)).bytes
+    try:
+        needed = run_size(model_folder(version), with_text=bool(text_rate)).bytes
+    except (RoostError, OSError, ValueError):  # the trainer says what is wrong; the page is to be seen
+        return Room(free, None)
     held = folder_bytes(run_folder(run) / CHECKPOINTS) if run else 0
     return Room(free, max(0, needed - held))
 
 
-def check_room(*, version: ModelVersion, config: dict[str, Any], run: TrainingRun | None = None) -> None:
+def check_room(
+    *, project: Project, version: ModelVersion, config: dict[str, Any], run: TrainingRun | None = None
+) -> None:
     """RoostError in one sentence: what is needed, what is missing, and what could go."""
     room = room_for(version=version, config=config, run=run)
     if not room.missing_bytes:
@@ -98,15 +100,20 @@ def check_room(*, version: ModelVersion, config: dict[str, Any], run: TrainingRu
     needed, free, missing = (gigabytes(size) for size in (room.needed_bytes or 0, room.free_bytes, room.missing_bytes))
     raise RoostError(
         f"A run from {version.name} takes {needed} of disk for checkpoints and its model, {free} are free in "
-        f"{settings.RUNS_DIR}: {missing} are missing. {_what_could_go()}",
+        f"{settings.RUNS_DIR}: {missing} are missing. {_what_could_go(project)}",
         code="disk_full",
     )
 
 
-def _what_could_go() -> str:
-    held = sorted(((kept.bytes, run) for run, kept in runs_kept()), key=lambda row: -row[0])
+def _what_could_go(project: Project) -> str:
+    """Other projects are not named: whoever reads this need not know that there are any."""
+    kept = runs_kept()
+    mine = sorted(((one.bytes, run.number) for run, one in kept if run.project_id == project.pk), reverse=True)
+    others = sum(one.bytes for run, one in kept if run.project_id != project.pk)
     features = folder_bytes(features_folder())
-    parts = [f"run {run.number} of {run.project.slug} keeps {gigabytes(size)} to go on from" for size, run in held[:3]]
+    parts = [f"run {number} keeps {gigabytes(size)} to go on from" for size, number in mine[:3]]
+    if others:
+        parts.append(f"runs elsewhere keep {gigabytes(others)}")
     if features:
         parts.append(f"cached features hold {gigabytes(features)}")
     if not parts:

@@ -29,7 +29,9 @@ class RunLog:
 
     def __init__(self, run: TrainingRun, context: JobContext, *, verb: str) -> None:
         self.run, self.context, self.verb = run, context, verb
-        self.series: dict[str, Any] = {Event.LOSS: [], Event.VALIDATION: [], **run.series}
+        # What an attempt that broke off advised is of no use to this one.
+        told = {name: value for name, value in run.series.items() if name != "advice"}
+        self.series: dict[str, Any] = {Event.LOSS: [], Event.VALIDATION: [], **told}
         self._saved_at, self._began = 0.0, time.monotonic()
         self._seconds_before = run.trainer_seconds
         self._share = 0.0

@@ -47,12 +47,12 @@ def retrain_start(
     number = config.pop("snapshot", None)
     check_config(config)
     _check_idle(project)
+    model_folder(project.serving_version)
+    check_room(project=project, version=project.serving_version, config=config)  # before a snapshot is written
     snapshot = _snapshot(project, user, number)
     _check_trainable(snapshot)
     if not force:
         _check_news(project, snapshot, config)
-    model_folder(project.serving_version)
-    check_room(version=project.serving_version, config=config)
     return _enqueue(project, user, snapshot, config, trigger)
 
 
@@ -72,7 +72,7 @@ def retrain_run(context: JobContext) -> dict:
     )
     context.when_ended(lambda: _tidy(run.pk))
     if run.version is None:
-        check_room(version=run.base_version, config=run.config, run=run)
+        check_room(project=run.project, version=run.base_version, config=run.config, run=run)
         _register(run, _train(context, run))
     gate = GateDecision.objects.filter(run=run).first() or _judge(context, run)
     version = run.version

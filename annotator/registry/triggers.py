@@ -118,7 +118,7 @@ def _next(outlook: Outlook, now: datetime) -> str:
     waits = outlook.rested if outlook.rested and outlook.rested > now else None
     if outlook.due_by(max(now, waits or now)):
         return f"A retrain is due: it starts by itself {_at(waits) if waits else 'within two minutes'}."
-    ways = [f"after {outlook.missing} more approvals"] if outlook.missing else []
+    ways = [f"after {outlook.missing} more approval{'s' * (outlook.missing != 1)}"] if outlook.missing else []
     ways += [_at(max(outlook.date, waits or outlook.date))] if outlook.date else []
     return f"The next retrain starts by itself {' or '.join(ways)}{', whichever comes first' if ways[1:] else ''}."
 

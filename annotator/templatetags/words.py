@@ -5,22 +5,15 @@ from typing import Any
 from django import template
 
 from annotator.common.told import duration, points
+from annotator.data.export_layouts import LAYOUTS
 from annotator.models import Image, Job, Task
 from toolbox.run_size import gigabytes
 
 register = template.Library()
 register.filter(points)
 register.filter(duration)
-FORMATS = {
-    "coco": "COCO",
-    "saco": "SA-Co",
-    "yolo": "YOLO, outlines",
-    "yolo_detect": "YOLO, boxes",
-    "labelme": "LabelMe",
-    "label_studio": "Label Studio",
-    "cvat": "CVAT",
-    "negatives": "list of negatives",
-}
+# Exports are called as their layouts say; the rest only comes in.
+FORMATS = {name: layout.words for name, layout in LAYOUTS.items()} | {"cvat": "CVAT", "negatives": "list of negatives"}
 
 
 @register.filter

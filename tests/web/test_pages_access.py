@@ -8,7 +8,7 @@ from annotator.data.import_look import samples_folder
 from annotator.data.import_report import problems_path
 from annotator.models import AuditEvent, BulkAction, Concept, Feed, Job, Membership, Project, Task
 from annotator.page_urls import PROJECT, urlpatterns
-from annotator.registry.training_runs import run_folder
+from annotator.registry.run_files import run_folder
 from tests import factories
 
 # name -> (least role, methods that are answered)

@@ -47,7 +47,7 @@ def test_what_came_with_an_import_is_no_approval(demo_barn):
 def test_run_starts_once_so_many_pairs_are_approved_and_no_second_beside_it(demo_barn):
     wants(demo_barn, retrain_after_approvals=7)
     assert retrains_look() == []
-    assert next_retrain(project=demo_barn.project) == "The next retrain starts by itself after 1 more approvals."
+    assert next_retrain(project=demo_barn.project) == "The next retrain starts by itself after 1 more approval."
     factories.make_pair(
         demo_barn.project, truth="present", settled_at=timezone.now(), image=factories.make_image(demo_barn.project)
     )

@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from annotator.common.errors import ConflictError, RoostError
 from annotator.jobs.runner import job_run
-from annotator.models import AuditEvent, Job, TrainingRun
+from annotator.models import AuditEvent, Job, Snapshot, TrainingRun
 from annotator.operations.doctor import diagnose
 from annotator.registry.models_folder import model_folder_register
 from annotator.registry.run_again import run_go_on
@@ -141,14 +141,19 @@ def _full_disk(monkeypatch):
 @pytest.mark.usefixtures("_full_disk")
 def test_retrain_without_room_is_refused_saying_how_much_and_what_could_go(demo_barn):
     ended_run(demo_barn, "failed")
+    theirs = factories.make_training_run(
+        factories.make_project(name="Goose"), job=factories.make_job(demo_barn.project, state="failed")
+    )
+    checkpoint(run_folder(theirs) / "checkpoints", "step-00000010", b"x" * 1_500_000)
     with pytest.raises(RoostError) as refused:
         start(demo_barn)
     assert refused.value.code == "disk_full"
     words = str(refused.value)
     assert "takes 61 MB of disk for checkpoints and its model, 20 MB are free" in words
     assert "41 MB are missing" in words
-    assert "Run 1 of barn keeps 1 MB to go on from: manage.py clean_runs --all" in words
-    assert TrainingRun.objects.count() == 1
+    assert "Run 1 keeps 1 MB to go on from; runs elsewhere keep 2 MB: manage.py clean_runs --all" in words
+    assert "goose" not in words
+    assert (TrainingRun.objects.count(), Snapshot.objects.count()) == (2, 2), "nothing was written for it"
 
 
 def test_room_is_looked_at_again_before_the_run_begins(demo_barn, monkeypatch):
@@ -164,7 +169,7 @@ def test_room_is_looked_at_again_before_the_run_begins(demo_barn, monkeypatch):
 def test_what_a_broken_run_has_on_the_disk_need_not_be_found_again(demo_barn):
     run = ended_run(demo_barn, "cancelled")
     checkpoint(run_folder(run) / "checkpoints", "step-00000030", b"x" * 45_000_000)
-    check_room(version=run.base_version, config={}, run=run)
+    check_room(project=demo_barn.project, version=run.base_version, config={}, run=run)
 
 
 @pytest.mark.usefixtures("_full_disk")
@@ -172,6 +177,26 @@ def test_training_page_shows_the_room(demo_barn, signed_in):
     page = signed_in(demo_barn.admin).get(reverse("training", args=["barn"])).content.decode()
     assert "20 MB of disk are" in page
     assert "41 MB are missing" in page
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n",
+        b"\x08\0\0\0\0\0\0\0[1, 2, 3",
+        b"\x02\0\0\0\0\0\0\0[]",
+        b'\x0a\0\0\0\0\0\0\0{"a": {}} ',
+    ],
+)
+def test_training_page_is_there_when_the_weights_are_no_weights(demo_barn, signed_in, settings, tmp_path, content):
+    settings.SHIPPED_MODEL_DIR = tmp_path / "model"
+    settings.SHIPPED_MODEL_DIR.mkdir()
+    (settings.SHIPPED_MODEL_DIR / "config.json").write_text("{}")
+    (settings.SHIPPED_MODEL_DIR / "model.safetensors").write_bytes(content)
+    page = signed_in(demo_barn.admin).get(reverse("training", args=["barn"]))
+    assert (page.status_code, "of disk are" in page.content.decode()) == (200, True)
+    assert "a run from" not in page.content.decode()
 
 
 def test_broken_run_goes_on_as_the_same_run_and_who_did_it_is_told(demo_barn, signed_in):
@@ -199,7 +224,7 @@ def test_doctor_tells_what_training_keeps(barn, settings):
     checkpoint(run_folder(run) / "checkpoints", "step-00000030", b"x" * 5_000_000)
     (settings.RUNS_DIR / "gone-project-7").mkdir()
     words = {finding.name: finding.words for finding in diagnose(running=False)}["training files"]
-    assert "6 MB of checkpoints of 1 runs that broke off, kept for 14 days" in words
+    assert "6 MB of checkpoints of runs that broke off (1), kept for 14 days" in words
     assert "of no run here: gone-project-7" in words
 
 

@@ -2,7 +2,6 @@
 
 from django.template.loader import render_to_string
 
-from annotator.data.export_layouts import LAYOUTS
 from annotator.templatetags.words import document_words, format_words, split_words
 from tests import factories
 
@@ -14,10 +13,15 @@ def test_every_split_and_format_has_words():
         "Test",
         "Holdout",
     ]
-    assert {key: format_words(key) for key in LAYOUTS if format_words(key) == key} == {}
-    assert (document_words("yolo"), document_words("coco"), document_words("folder names")) == (
-        *("YOLO", "COCO", "folder names"),
-    )
+    assert [format_words(key) for key in ("yolo_detect", "coco", "cvat")] == ["YOLO, boxes", "COCO", "CVAT"]
+    called = {
+        "yolo": "YOLO",
+        "coco": "COCO",
+        "saco": "SA-Co",
+        "label_studio": "Label Studio",
+        "folder names": "folder names",
+    }
+    assert {key: document_words(key) for key in called} == called
 
 
 def test_reports_call_splits_and_formats_by_their_words(barn):
