@@ -9,6 +9,7 @@ class Event(StrEnum):
     VALIDATION = "validation"
     CHECKPOINT = "checkpoint"
     SAVING = "saving"
+    PROMPT = "prompt"
     SAMPLE = "sample"
     WARNING = "warning"
     GPU = "gpu"

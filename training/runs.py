@@ -227,7 +227,7 @@ class Judge:
     def evaluate(self, folder: str, *, prompt: str = "as_model") -> tuple[Asked, Evaluation]:
         self._stop.check()
         self._fit = self._fit or planned_fit(self._config, folder, self._device, judges=True)
-        with memory_told(self._fit, self._config):
+        with memory_told(self._fit, self._config, judges=True):
             model = load_model(folder, device=self._device)
             if prompt in ("with_cls", "without_cls"):
                 model.network.prompt_has_cls = prompt == "with_cls"

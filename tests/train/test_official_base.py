@@ -108,9 +108,7 @@ class Heard(Events):
     def __init__(self) -> None:
         super().__init__([])
         self.rows: list[dict[str, Any]] = []
-
-    def __call__(self, event: str, **fields: Any) -> None:
-        self.rows.append({"event": event, **fields})
+        self.listen(self.rows.append)
 
 
 class BaseGoes(Heard):

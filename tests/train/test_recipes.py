@@ -267,9 +267,10 @@ class StopAfter(Events):
     def __init__(self, stop: StopRequest) -> None:
         super().__init__([])
         self._stop = stop
+        self.listen(self._hear)
 
-    def __call__(self, event: str, **fields: Any) -> None:
-        if event == "checkpoint" and not fields["best"]:
+    def _hear(self, event: dict[str, Any]) -> None:
+        if event["event"] == "checkpoint" and not event["best"]:
             self._stop.ask()
 
 

@@ -47,9 +47,10 @@ class StopAfter(Events):
     def __init__(self, stop: StopRequest, step: int) -> None:
         super().__init__([])
         self._stop, self._step = stop, step
+        self.listen(self._hear)
 
-    def __call__(self, event: str, **fields: Any) -> None:
-        if event == "checkpoint" and not fields["best"] and fields["step"] >= self._step:
+    def _hear(self, event: dict[str, Any]) -> None:
+        if event["event"] == "checkpoint" and not event["best"] and event["step"] >= self._step:
             self._stop.ask()
 
 
@@ -152,16 +153,13 @@ def test_patience_ends_a_run_that_does_not_improve(world: dict[str, str], tmp_pa
 
 def test_one_sided_validation_split_is_stood_in_for(world: dict[str, str], tmp_path: Path) -> None:
     made = Snapshot(tmp_path).add_scenes("train", "easy", 40).freeze()
-    heard: list[str] = []
-
-    class Ear(Events):
-        def __call__(self, event: str, **fields: Any) -> None:
-            heard.append(str(fields.get("code")) if event == "warning" else event)
-
+    heard: list[dict[str, Any]] = []
+    events = Events([])
+    events.listen(heard.append)
     changed = world | {"snapshot": str(made.folder), "images": str(made.images)}
     out = tmp_path / "run"
-    manifest = json.loads(run_train(config(changed, out), out, Ear([]), StopRequest()).read_text())
-    assert "val_stand_in" in heard
+    manifest = json.loads(run_train(config(changed, out), out, events, StopRequest()).read_text())
+    assert "val_stand_in" in [event["code"] for event in heard if event["event"] == "warning"]
     assert manifest["pairs"]["val"] > 0
     assert manifest["pairs"]["val"] + manifest["pairs"]["train"] == len(made.document("train")["images"])
 

@@ -78,10 +78,11 @@ class StopWhen(Events):
         super().__init__([])
         self._stop, self._when = stop, {"event": event, "step": step, **fields}
         self.heard: list[dict[str, Any]] = []
+        self.listen(self._hear)
 
-    def __call__(self, event: str, **fields: Any) -> None:
-        self.heard.append({"event": event, **fields})
-        if self._when.items() <= self.heard[-1].items():
+    def _hear(self, event: dict[str, Any]) -> None:
+        self.heard.append(event)
+        if self._when.items() <= event.items():
             self._stop.ask()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import struct
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,11 +15,12 @@ import pytest
 import yaml
 from PIL import Image
 
+from tests.processes import wait_until
 from tests.train.snapshots import Snapshot, tiny_model
 from tests.train.test_command_line import run
 from toolbox.events import Event
-from toolbox.run_figures import FigureReader
 from training.events import silent
+from training.tracking import following
 from training.tracking.gpu import Gpu
 from training.tracking.lineage import ROOT, code_revision
 
@@ -285,6 +287,27 @@ def test_key_without_a_server_leaves_the_run_offline(
     assert weights(tmp_path) == plain
 
 
+def test_tracker_that_begins_after_the_run_is_over_says_no_more(
+    world: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    need("tensorboard")
+    from torch.utils.tensorboard import SummaryWriter
+
+    begin, may_begin = SummaryWriter.__init__, threading.Event()
+
+    def hangs(*words: Any, **more: Any) -> None:
+        may_begin.wait()
+        begin(*words, **more)
+
+    monkeypatch.setattr(SummaryWriter, "__init__", hangs)
+    monkeypatch.setattr(following, "FINISH_WITHIN_S", 0.1)
+    status, events = run("train", tmp_path, **world.config, trackers=["tensorboard"])
+    assert (status, [event["state"] for event in told(events)], events[-1]["event"]) == (0, ["slow"], "done")
+    may_begin.set()
+    wait_until(lambda: "tracker tensorboard" not in {thread.name for thread in threading.enumerate()})
+    assert "closed file" not in caplog.text
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_absent_package_is_named_with_what_brings_it(
     world: SimpleNamespace, plain: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -326,27 +349,6 @@ def test_refused_run_ends_as_failed(world: SimpleNamespace, tmp_path: Path) -> N
     assert status == 2
     kept = EventAccumulator(str(tmp_path / "tracking" / "tensorboard" / "roost" / tmp_path.name)).Reload()
     assert kept.Tensors("ended/text_summary")[0].tensor_proto.string_val[0] == b"failed"
-
-
-def event(kind: str, second: float, **fields: Any) -> dict[str, Any]:
-    return {"event": kind, "at": f"2026-01-01T00:00:{second:06.3f}+00:00", **fields}
-
-
-def test_images_a_second_count_learning_and_no_validation() -> None:
-    reader = FigureReader(batch_pairs=16)
-    reader.read(event("loss", 0, step=5, total=1.0, learning_rate=1e-4))
-    reader.read(event("validation", 20, step=5, cgf1=0.5))
-    figures = reader.read(event("loss", 24, step=10, total=None, learning_rate=1e-4))
-    assert figures is not None
-    assert figures.values == {"train/learning_rate": 1e-4, "train/images_per_s": 5 * 16 / 4}
-
-
-def test_gpu_figures_stand_at_the_step_they_were_read_at() -> None:
-    reader = FigureReader(batch_pairs=16)
-    reader.read(event("loss", 0, step=5, total=1.0, learning_rate=1e-4))
-    figures = reader.read(event("gpu", 1, temperature_c=61, memory_used_mib=9000))
-    assert figures is not None
-    assert (figures.step, figures.values) == (5, {"gpu/temperature_c": 61.0, "gpu/memory_used_mib": 9000.0})
 
 
 def test_gpu_s_figures_are_read() -> None:

@@ -87,7 +87,7 @@ class _Follower:
     def __init__(self, name: str, config: Config, out: Path, events: Events) -> None:
         self.name, self._config, self._out, self._events = name, config, out, events
         self._queue: queue.SimpleQueue[dict[str, Any] | str] = queue.SimpleQueue()
-        self._is_over = False
+        self._is_over, self._telling = False, threading.Lock()
         self._reader = FigureReader(config.batch_pairs)
         self._sheets = SampleSheets(Path(config.images), out / "samples" / name)
         self._thread = threading.Thread(target=self._work, name=f"tracker {name}", daemon=True)
@@ -118,11 +118,12 @@ class _Follower:
 
     def _give_up(self, state: str, words: str) -> None:
         """Told once. The event that says so is no figure, so that it may come from any thread."""
-        if self._is_over:
-            return
-        self._is_over = True
-        message = f"{TITLES[self.name]} {words} The run goes on without it."
-        self._events(Event.TRACKER, tracker=self.name, state=state, message=message)
+        with self._telling:
+            if self._is_over:
+                return
+            self._is_over = True
+            message = f"{TITLES[self.name]} {words} The run goes on without it."
+            self._events(Event.TRACKER, tracker=self.name, state=state, message=message)
 
     def _follow(self) -> None:
         tracker = _make(self.name)
@@ -133,9 +134,12 @@ class _Follower:
         self._is_over = True
 
     def _began(self, started: Started) -> None:
+        """Not told any more where the run was over before this: `done` is the last event, and its file is closed."""
         _remember(self._out, self.name, started.id)
         fields = {"tracker": self.name, "state": "on", "message": started.sentence, "place": started.place}
-        self._events(Event.TRACKER, **fields)
+        with self._telling:
+            if not self._is_over:
+                self._events(Event.TRACKER, **fields)
 
     def _tell(self, tracker: Tracker, event: dict[str, Any]) -> None:
         if event["event"] == Event.SAMPLE:

@@ -79,8 +79,10 @@ class WandbTracker:
         self._run.save(str(path), base_path=str(path.parent), policy="now")
 
     def finish(self, how: str) -> None:
+        """W&B's own finish() comes back while its service still writes the run's file; teardown() waits for that."""
         self._run.summary["ended"] = how
         self._run.finish(exit_code=0 if how == FINISHED else 1)
+        self._wandb.teardown()
 
 
 def _first_line(error: Exception) -> str:
