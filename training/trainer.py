@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from toolbox.files import write_text
+from toolbox.run_size import COPIES, RunSize
 from training import report
 from training.checkpoints import BEST, CheckpointFolder, State
 from training.config import Config, as_yaml
@@ -198,10 +199,10 @@ class Trainer:
         return is_due and (not done.validations or done.validations[-1]["step"] != done.step)
 
     def _check_room(self) -> None:
-        """Before anything is encoded; a checkpoint has the weights, their average and two moments."""
+        """Before anything is encoded."""
         trained = sum(parameter.nbytes for parameter in self.parameters.values())
         whole = sum(parameter.nbytes for parameter in self.model.network.parameters())
-        self.folder.check_room(4 * trained, best_bytes=trained, model_bytes=whole)
+        self.folder.check_room(RunSize(COPIES * trained, whole))
 
     def _prepare_features(self) -> None:
         pairs = [*self.train_pairs, *self.val.pairs]

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import connection
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 Run = Callable[[JobContext], dict[str, Any] | None]
 Sweep = Callable[[], list[int]]
-Work = Callable[[], Any]
+Work = TypeVar("Work", bound=Callable[[], Any])
 
 HOUR_SECONDS = 3600.0
 
@@ -75,7 +75,7 @@ def sweep_every(seconds: float, *, apart: bool = False) -> Callable[[Work], Work
 class _Turns:
     """One work's turns in this process; never two of them at once."""
 
-    def __init__(self, work: Work, seconds: float, apart: bool) -> None:
+    def __init__(self, work: Callable[[], Any], seconds: float, apart: bool) -> None:
         self._work, self._seconds, self._apart = work, seconds, apart
         self._due_at = 0.0
         self._busy = threading.Lock()

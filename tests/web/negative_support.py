@@ -6,9 +6,9 @@ from io import StringIO
 from django.core.management import call_command
 
 from annotator.data.imports import import_start
-from annotator.jobs.runner import job_run
-from annotator.models import Job, Pair
+from annotator.models import Pair
 from tests import factories
+from tests.web.box_support import job_done
 from tests.web.format_trees import tree
 
 SQUARE = [[2, 2, 6, 2, 6, 6, 2, 6]]
@@ -16,13 +16,6 @@ SQUARE = [[2, 2, 6, 2, 6, 6, 2, 6]]
 
 def picture(number: int) -> bytes:
     return factories.image_bytes(seed=number)
-
-
-def job_done(job: Job) -> Job:
-    job_run(job_id=job.pk)
-    job.refresh_from_db()
-    assert job.state == "succeeded", job.reason
-    return job
 
 
 def imported(barn, path, **options) -> dict:

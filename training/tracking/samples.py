@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from toolbox.files import make_folder, write_json
 from toolbox.pixels import pixels_read
 from training import masks
+from training.features import image_path
 from training.tracking.base import Picture
 
 CELL_PX = 240
@@ -60,9 +61,7 @@ def _pair(images: Path, row: dict[str, Any]) -> Image.Image:
 
 def _small(images: Path, row: dict[str, Any]) -> Image.Image:
     """The picture upright, as wide as a cell; shrunk before it is painted on, since originals have up to 100 MP."""
-    plain = images / row["image"][:2] / row["image"]
-    path = plain if plain.is_file() else next(plain.parent.glob(f"{row['image']}.*"), plain)
-    pixels_HWC = pixels_read(path, max_pixels=row["width"] * row["height"])
+    pixels_HWC = pixels_read(image_path(images, row["image"]), max_pixels=row["width"] * row["height"])
     return Image.fromarray(pixels_HWC).resize((CELL_PX, max(1, round(CELL_PX * row["height"] / row["width"]))))
 
 
