@@ -41,7 +41,8 @@ $(VAR)/static-collected: $(VENV)/installed $(STATIC_FILES)
 
 # Two workers, a file each: every worker has a folder, hence a database, of its own. What loads torch or a browser comes
 # in a second run, since neither leaves a process as it was: in the order named, a real Label Studio's tests last.
-TWO_WORKERS := -n 2 --dist loadfile
+# A worker that dies ends the run: xdist would wait for ever for what was handed to it.
+TWO_WORKERS := -n 2 --dist loadfile --max-worker-restart 0
 LIGHT := tests/web tests/toolbox tests/shared $(wildcard tests/test_*.py)
 HEAVY := tests/browser tests/train tests/backend
 
