@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers.models.sam3.modeling_sam3 import Sam3Model
 
 from tests.train.snapshots import Snapshot, tiny_model
+from toolbox.run_size import run_size
 from training.adapters import ADAPTED, ADAPTER, adapters, merge_adapters
 from training.config import Config, read_config
 from training.errors import Refused, Stopped
@@ -124,6 +125,9 @@ def test_run_with_adapters_leaves_a_plain_model_and_resumes_to_the_bit(world: di
     assert {name for name in expected if "vision_encoder.backbone" in name and ADAPTER not in name} == set()
     base = load_file(Path(world["base_model"]) / "model.safetensors")
     assert load_file(whole / "model" / "model.safetensors").keys() == base.keys()
+    size = run_size(Path(world["base_model"]), with_text=False, adapter_rank=8)
+    taken = (whole / "checkpoints" / "step-00000004.safetensors").stat().st_size
+    assert size.checkpoint_bytes == pytest.approx(taken, rel=0.05)
     written = load_model(first["model"], device=CPU)
     assert first["backbone_hash"] == written.backbone_hash
     assert first["clicks"].keys() == {"objects", "before", "after"}

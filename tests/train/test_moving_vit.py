@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tests.train.snapshots import Snapshot, tiny_model
+from toolbox.run_size import run_size
 from training.config import Config, read_config
 from training.dataset import Snapshot as Frozen
 from training.errors import Refused, Stopped
@@ -111,6 +112,9 @@ def test_full_training_moves_every_part_of_the_vit_and_leaves_the_click_decoder(
     assert after.keys() == before.keys()
     clicks = [key for key in before if key.startswith("tracker")]
     assert all(torch.equal(before[key], after[key]) for key in clicks)
+    size = run_size(Path(world["base_model"]), with_text=True, with_vit=True)
+    written = (tmp_path / "checkpoints" / "step-00000004.safetensors").stat().st_size
+    assert size.checkpoint_bytes == pytest.approx(written, rel=0.05)
 
 
 def test_heads_alone_learn_from_a_moving_vit_s_tokens_as_from_cached_ones(
