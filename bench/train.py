@@ -1,9 +1,9 @@
 """What does training the ViT cost? `python -m bench.train [--model demo|full|FOLDER] [--modes heads full lora]`
 
 The trainer's own steps on drawn barn scenes, each way in a process of its own, all with the same batches: images that
-are learned from a second, the most memory, and from these the minutes that 24 images x 50 epochs would take (steps are timed, not
-run to the end; encoding is part of the heads' minutes, validation of nobody's). On a CPU the processor's seconds are
-told as well, which a busy machine distorts less. On a card the most memory that tensors took.
+are learned from a second, the most memory, and from these the minutes that 24 images x 50 epochs would take (steps are
+timed, not run to the end; encoding is part of the heads' minutes, validation of nobody's). On a CPU the processor's
+seconds are told as well, which a busy machine distorts less. On a card the most memory that tensors took.
 
     python -m bench.train --model full --device cuda      # SAM 3's size, random weights
     python -m bench.train --model full --plan --card 24GB # what that would need, where there is no card
@@ -28,6 +28,7 @@ import torch
 from bench.serving import environment, model_folder, percentiles, write_result
 from bench.train_step import memory
 from tests.train.snapshots import Snapshot
+from toolbox.processes import jemalloc_environment
 from training.config import Config, read_config
 from training.events import Events
 from training.fit import asked_fit
@@ -44,7 +45,7 @@ IMAGES, EPOCHS = 24, 50
 def config_of(mode: str, root: Path, options: argparse.Namespace) -> Config:
     """The same batches and rates of the text tower for all; nothing of the cache is there yet."""
     made = Snapshot(root).add_scenes("train", "easy", IMAGES).add_scenes("val", "easy", 2).freeze()
-    folders = {"snapshot": made.folder, "images": made.images, "features": root / "features", "base_model": "-"}
+    folders = {"snapshot": made.folder, "images": made.images, "features": root / "features", "base_model": "none"}
     given = {**folders, "model": mode, "data": "moving", "text_rate": 0, "mirror": "false", "device": options.device}
     given |= {"batch_pairs": options.pairs, "steps": 1000}
     given |= {"micro_pairs": options.micro} if options.micro else {}
@@ -106,10 +107,11 @@ def with_minutes(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"minutes": round(minutes, 2), "cpu_minutes": round(cpu_minutes, 2)}
 
 
-def in_a_process_of_its_own(mode: str) -> dict[str, Any]:
-    """Else the most memory would be that of whatever came before."""
+def in_a_process_of_its_own(mode: str, threads: int) -> dict[str, Any]:
+    """Else the most memory would be that of whatever came before. With the allocator that a run has."""
     command = [sys.executable, "-m", "bench.train", *sys.argv[1:], "--only", mode]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    variables = os.environ | jemalloc_environment() | {"OMP_NUM_THREADS": str(threads)}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     if done.returncode:
         return {"mode": mode, "failed": done.stderr.strip().splitlines()[-1:]}
     return with_minutes(json.loads(done.stdout.splitlines()[-1])) | {"load_average": round(os.getloadavg()[0], 1)}
@@ -127,7 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="demo")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="as a run has it")
     parser.add_argument("--steps", type=int, default=6, help="timed for each way, after one that is not")
     parser.add_argument("--pairs", type=int, default=8, help="of a batch")
     parser.add_argument("--micro", type=int, help="pairs learned from together; all of them unless told")
@@ -143,7 +145,9 @@ def main() -> None:
     result: dict[str, Any] = {"environment": environment(), "model": options.model, "threads": options.threads}
     result |= {"images": IMAGES, "epochs": EPOCHS, "batch_pairs": options.pairs, "steps": options.steps, "rows": []}
     for mode in options.modes:
-        result["rows"].append(planned(mode, options) if options.plan else in_a_process_of_its_own(mode))
+        result["rows"].append(
+            planned(mode, options) if options.plan else in_a_process_of_its_own(mode, options.threads)
+        )
         print(result["rows"][-1])
         suffix = ("" if options.model == "demo" else f"-{Path(options.model).name}") + ("-plan" if options.plan else "")
         write_result(options.name or f"train{suffix}", result)
