@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,9 @@ KEPT_CHECKPOINTS = 2
 FP32_BYTES = 4
 # What a retrain moves lies under this name in the hub's layout, but for the parts that stay as they are.
 TRAINED = "detector_model."
-UNTRAINED = ("detector_model.vision_encoder.backbone.", "detector_model.geometry_encoder.")
+UNTRAINED = ("detector_model.geometry_encoder.",)
+VIT = ("detector_model.vision_encoder.backbone.",)
+ADAPTED = re.compile(r"detector_model\.vision_encoder\.backbone\.layers\.\d+\.attention\.[qkvo]_proj\.weight")
 TEXT = ("detector_model.text_encoder.", "detector_model.text_projection.")
 # Weights, their average and two moments of the optimiser.
 COPIES = 4
@@ -37,15 +40,18 @@ class RunSize:
         return (KEPT_CHECKPOINTS + 1) * self.checkpoint_bytes + self.best_bytes + self.model_bytes
 
 
-def run_size(folder: Path, *, with_text: bool) -> RunSize:
-    """Of a run that starts from this model folder; `with_text`: whether its text tower learns (text_rate above 0)."""
-    fixed = UNTRAINED if with_text else UNTRAINED + TEXT
+def run_size(folder: Path, *, with_text: bool, with_vit: bool = False, adapter_rank: int = 0) -> RunSize:
+    """Of a run that starts from this model folder; `with_text`: whether its text tower learns (text_rate above 0);
+    with_vit: all of the ViT does; adapter_rank: of adapters in it, 0 for none (DETR's only make it less).
+    """
+    fixed = UNTRAINED + (() if with_text else TEXT) + (() if with_vit else VIT)
     trained = total = 0
     for path in weights_files(folder):
         tensors, size = weights_header(path)
         total += size
         moved = (row for name, row in tensors.items() if name.startswith(TRAINED) and not name.startswith(fixed))
         trained += sum(math.prod(row["shape"]) for row in moved)
+        trained += sum(adapter_rank * sum(row["shape"]) for name, row in tensors.items() if ADAPTED.fullmatch(name))
     return RunSize(COPIES * FP32_BYTES * trained, total)
 
 

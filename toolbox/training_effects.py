@@ -53,10 +53,21 @@ def idle(values: Values, sets: Values, changed: Collection[str]) -> str | None:
 
     values are the run's, sets those that it would have without what was asked for.
     """
-    for key, sentence in (*_of_terms(values), *_of_batches(values, sets), *_of_time(values)):
+    for key, sentence in (*_of_vit(values), *_of_terms(values), *_of_batches(values, sets), *_of_time(values)):
         if key in changed:
             return f"The key '{key}' has no effect: {sentence}."
     return None
+
+
+def _of_vit(values: Values) -> Iterator[tuple[str, str]]:
+    if values["vit"] == "frozen":
+        for key in ("vit_rate", "layer_decay"):
+            yield key, "the ViT is frozen. Set vit to full or lora"
+    else:
+        yield "vit_dtype", "a ViT that learns has the arithmetic of the rest. Set precision"
+    if values["vit"] != "lora":
+        for key in ("lora_rank", "lora_alpha", "lora_targets"):
+            yield key, "nothing has an adapter. Set vit to lora"
 
 
 def _of_terms(values: Values) -> Iterator[tuple[str, str]]:

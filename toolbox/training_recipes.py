@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_RECIPE = "demo"
-# Asked for by those who know SAM 3's own training; what they name needs a gradient through the ViT.
-OF_THE_VIT = ("sam3_full", "sam3_lora")
 
 
 @dataclass(frozen=True)
@@ -40,8 +38,6 @@ def no_such_recipe(name: object, known: Iterable[str]) -> str:
     """The sentence that refuses it and names what there is."""
     names = list(known)
     there_is = ", ".join(names)
-    if name in OF_THE_VIT:
-        return f"The recipe '{name}' trains the ViT, which this trainer does not do; there are {there_is}."
     near = get_close_matches(str(name), names, 1)
     hint = f" Did you mean '{near[0]}'?" if near else ""
     return f"There is no recipe '{name}'; there are {there_is}.{hint}"

@@ -168,6 +168,32 @@ class TrainerConfig:
         can_be_set=True,
     )
 
+    vit: str = choice(
+        "frozen",
+        "frozen: each image is encoded once; full: it learns; lora: adapters in it learn and are merged in the end",
+        *("frozen", "full", "lora"),
+        can_be_set=True,
+        heading="ViT (docs/training.md, «Training the ViT»)",
+    )
+    vit_rate: float = number(
+        0.3125, "share of learning_rate for what learns in it, before layer_decay", 1e-6, 10.0, can_be_set=True
+    )
+    layer_decay: float = number(
+        0.9,
+        "its top block learns with this share of that rate, the one below with its square, …",
+        0.1,
+        1.0,
+        can_be_set=True,
+    )
+    lora_rank: int = number(8, "of each adapter", 1, 1024, can_be_set=True)
+    lora_alpha: float = number(16.0, "what an adapter adds counts alpha / rank times", 0.01, 10_000.0, can_be_set=True)
+    lora_targets: str = choice(
+        "vit",
+        "attention projections that have an adapter and stay as they are otherwise: the ViT's, or DETR's too",
+        *("vit", "vit_detr"),
+        can_be_set=True,
+    )
+
     loss_score: float = loss(20.0, "weight of the queries' scores", heading="losses (training/losses.py)")
     loss_presence: float = number(
         20.0, "of the presence score, all that a negative teaches", 0.1, 1000.0, can_be_set=True
@@ -237,7 +263,7 @@ class TrainerConfig:
     )
     vit_dtype: str = choice(
         "auto",
-        "of the frozen ViT; auto: as the ML backend has it (bfloat16 on a GPU), so that its embeddings serve here",
+        "of a frozen ViT; auto: as the ML backend has it (bfloat16 on a GPU), so that its embeddings serve here",
         *("auto", "float32", "bfloat16"),
     )
     micro_pairs: int | None = number(

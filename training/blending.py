@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from training.dataset import Pair
-from training.features import FeatureStore
 from training.losses import presence_loss
 from training.models import Model
 from training.sampling import Batch
 from training.texts import Texts
+from training.token_source import TokenSource
 
 BLENDS = 3
 
@@ -53,7 +53,7 @@ def mixtures(batch: Batch, *, limit: int, seed: int, step: int) -> list[Mixture]
 
 
 def blend_loss(
-    model: Model, features: FeatureStore, texts: Texts, mixed: Sequence[Mixture], *, mirrored: bool = False
+    model: Model, features: TokenSource, texts: Texts, mixed: Sequence[Mixture], *, mirrored: bool = False
 ) -> torch.Tensor:
     """Presence loss of K mixtures over all decoder layers, their mean, unweighted."""
     share_K = torch.tensor([one.share for one in mixed], dtype=torch.float64).float().to(model.device)

@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from mlbackend.model.network import Detections, TextFeatures
 from training import cgf1, masks
 from training.dataset import Pair, Split
-from training.features import FeatureStore
 from training.fit import JUDGE_PAIRS
 from training.models import Model
 from training.precision import FULL, Precision
 from training.texts import Texts
+from training.token_source import TokenSource
 
 Progress = Callable[[int, int], None]
 
@@ -118,7 +118,7 @@ class Evaluation:
 
 def evaluate_model(
     model: Model,
-    features: FeatureStore,
+    features: TokenSource,
     split: Split,
     *,
     keep_score: float = 0.1,
@@ -146,7 +146,7 @@ def evaluate_model(
 @torch.no_grad()
 def predict(
     model: Model,
-    features: FeatureStore,
+    features: TokenSource,
     pairs: Sequence[Pair],
     *,
     keep_score: float,
@@ -187,7 +187,7 @@ class Tokens:
 
 def find_pairs(
     model: Model,
-    features: FeatureStore,
+    features: TokenSource,
     pairs: Sequence[Pair],
     text: TextFeatures,
     *,

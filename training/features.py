@@ -37,6 +37,16 @@ def image_path(folder: Path, image: str) -> Path:
     return plain if plain.is_file() else next(plain.parent.glob(f"{image}.*"), plain)
 
 
+def read_picture(folder: Path, image: str, *, max_pixels: int) -> np.ndarray:
+    """RGB uint8 (H, W, 3), upright; Refused names the image."""
+    try:
+        return decode_image(image_path(folder, image).read_bytes(), max_pixels=max_pixels)
+    except FileNotFoundError:
+        raise Refused("absent_image", f"Image {image} is not in the image folder {folder}.") from None
+    except (OSError, ImageError) as error:
+        raise Refused("unreadable_image", f"Image {image} cannot be decoded: {error}.") from None
+
+
 class FeatureStore:
     """Tokens of images by SHA-256, from memory, disk or the ViT; `mirrored` ones are of the image flipped."""
 
@@ -206,9 +216,4 @@ class FeatureStore:
         return rows
 
     def _read(self, image: str) -> np.ndarray:
-        try:
-            return decode_image(image_path(self._images, image).read_bytes(), max_pixels=self._max_pixels)
-        except FileNotFoundError:
-            raise Refused("absent_image", f"Image {image} is not in the image folder {self._images}.") from None
-        except (OSError, ImageError) as error:
-            raise Refused("unreadable_image", f"Image {image} cannot be decoded: {error}.") from None
+        return read_picture(self._images, image, max_pixels=self._max_pixels)

@@ -15,6 +15,8 @@ from training.errors import TrainingError
 from training.precision import FULL, Precision, choose_precision
 
 JUDGE_PAIRS = 16
+ENCODE_IMAGES = 8
+JUDGED_IMAGES = 2  # of a ViT that learns: what its layers need beside the weights, moments and average that lie there
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Fit:
 
     micro_pairs: int
     judge_pairs: int = JUDGE_PAIRS
-    encode_images: int = 8
+    encode_images: int = ENCODE_IMAGES
     recompute: bool = False
     precision: Precision = FULL
 
@@ -34,6 +36,7 @@ def asked_fit(config: Config, device: torch.device) -> Fit:
     return Fit(
         micro_pairs=config.micro_pairs or config.batch_pairs,
         judge_pairs=config.judge_pairs or JUDGE_PAIRS,
+        encode_images=ENCODE_IMAGES if config.vit == "frozen" else JUDGED_IMAGES,
         recompute={"always": True, "never": False}.get(config.recompute, device.type == "cuda"),
         precision=choose_precision(config.precision, device),
     )

@@ -1,12 +1,13 @@
-"""Which weights a retrain moves, and how: everything of the detector behind the shared ViT.
+"""Which weights a retrain moves, and how: everything of the detector behind the shared ViT, and the ViT if asked to.
 
-The ViT and all of the click decoder stay frozen: clicks keep working exactly as before, embeddings stay valid, and the
-costly part of a step is computed once an image (docs/training.md).
+The click decoder never moves. While the ViT does not either, clicks keep working exactly as before, embeddings stay
+valid, and the costly part of a step is computed once an image (docs/training.md).
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,15 +21,21 @@ from training.config import Config
 
 TEXT_PARTS = ("text_encoder.", "text_projection.")
 NECK_PARTS = ("vision_encoder.neck.",)
-UNTRAINED_PARTS = ("vision_encoder.backbone.", "geometry_encoder.")
+VIT_PARTS = ("vision_encoder.backbone.",)
+UNTRAINED_PARTS = ("geometry_encoder.",)
+VIT_BLOCK = re.compile(r"vision_encoder\.backbone\.layers\.(\d+)\.")
+VIT_POSITIONS = "vision_encoder.backbone.embeddings.position_embeddings"
 EAGER_UP_TO_GRID = 32
 PRESENCE_BIAS = "detr_decoder.presence_head.layer3.bias"
 
 
-def trainable(network: Sam3Network, *, with_text: bool = True, with_neck: bool = True) -> dict[str, nn.Parameter]:
+def trainable(
+    network: Sam3Network, *, with_text: bool = True, with_neck: bool = True, with_vit: bool = False
+) -> dict[str, nn.Parameter]:
     """Freeze the rest; named parameters of the detector's neck, text tower, DETR, presence, box and mask heads."""
     network.requires_grad_(False)
-    untrained = UNTRAINED_PARTS + (() if with_text else TEXT_PARTS) + (() if with_neck else NECK_PARTS)
+    asked = ((TEXT_PARTS, with_text), (NECK_PARTS, with_neck), (VIT_PARTS, with_vit))
+    untrained = sum((parts for parts, is_wanted in asked if not is_wanted), UNTRAINED_PARTS)
     chosen = {
         name: parameter for name, parameter in network.detector.named_parameters() if not name.startswith(untrained)
     }
@@ -42,10 +49,14 @@ def use_training_mode(network: Sam3Network, is_training: bool) -> None:
     network.eval()
     if is_training:
         network.detector.train()
-        network.detector.vision_encoder.backbone.eval()
+        network.detector.vision_encoder.backbone.train(vit_learns(network))
         for part in network.detector.children():
             if not any(parameter.requires_grad for parameter in part.parameters()):
                 part.eval()
+
+
+def vit_learns(network: Sam3Network) -> bool:
+    return any(parameter.requires_grad for parameter in network.detector.vision_encoder.backbone.parameters())
 
 
 def use_quick_attention(network: Sam3Network, device: torch.device) -> None:
@@ -58,11 +69,13 @@ def use_quick_attention(network: Sam3Network, device: torch.device) -> None:
 
 
 def build_optimiser(parameters: dict[str, nn.Parameter], config: Config) -> torch.optim.AdamW:
-    """AdamW in groups of one rate: text tower, neck and rest, with weight decay and without (vectors, embeddings)."""
+    """AdamW in groups of one rate: each ViT block, text tower, neck and rest; with weight decay and without (vectors,
+    embeddings)."""
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    blocks = 1 + max((int(found[1]) for name in parameters if (found := VIT_BLOCK.match(name))), default=-1)
     for name, parameter in parameters.items():
         decays = parameter.ndim >= 2 and "embed" not in name and "reference_points" not in name
-        groups.setdefault((_rate_share(name, config), decays), []).append(parameter)
+        groups.setdefault((_rate_share(name, config, blocks), decays), []).append(parameter)
     return torch.optim.AdamW(
         [
             {"params": members, "rate_share": share, "weight_decay": config.weight_decay if decays else 0.0}
@@ -75,10 +88,21 @@ def build_optimiser(parameters: dict[str, nn.Parameter], config: Config) -> torc
     )
 
 
-def _rate_share(name: str, config: Config) -> float:
+def _rate_share(name: str, config: Config, blocks: int) -> float:
+    if name.startswith(VIT_PARTS):
+        return config.vit_rate * _depth_share(name, config.layer_decay, blocks)
     if name.startswith(TEXT_PARTS):
         return config.text_rate
     return config.neck_rate if name.startswith(NECK_PARTS) else 1.0
+
+
+def _depth_share(name: str, decay: float, blocks: int) -> float:
+    """The public recipe's: decay for the top block, its square for the next one, and so on down to the patches; the
+    position embeddings learn with the whole rate."""
+    if name == VIT_POSITIONS:
+        return 1.0
+    found = VIT_BLOCK.match(name)
+    return float(decay ** (blocks - int(found[1]) if found else blocks + 1))
 
 
 def set_rate(optimiser: torch.optim.Optimizer, config: Config, progress: float) -> float:

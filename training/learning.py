@@ -18,7 +18,6 @@ from training.config import Config
 from training.dataset import Pair
 from training.errors import TrainingError
 from training.evaluate import draw_masks, find_pairs
-from training.features import FeatureStore
 from training.fit import Fit
 from training.losses import Counts, Drawn, LossWeights, detection_loss
 from training.models import Model
@@ -26,6 +25,7 @@ from training.recompute import recomputed
 from training.sampling import Batch
 from training.targets import Targets
 from training.texts import Texts
+from training.token_source import TokenSource
 
 LOSS_NAMES = {"score": "class", "box_l1": "box", "mask_focal": "mask", "mask_dice": "dice"}
 # The losses begin near 60: torch's own 65,536 overflows at once, and every overflow is a step not made.
@@ -51,7 +51,7 @@ class Learner:
         config: Config,
         fit: Fit,
         model: Model,
-        features: FeatureStore,
+        features: TokenSource,
         texts: Texts,
         parameters: dict[str, nn.Parameter],
         optimiser: torch.optim.Optimizer,
@@ -126,7 +126,7 @@ class Learner:
 
 def detected(
     model: Model,
-    features: FeatureStore,
+    features: TokenSource,
     part: Part,
     text: TextFeatures,
     *,

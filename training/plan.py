@@ -110,7 +110,7 @@ class Planner:
     ) -> None:
         """A rehearsal that other plans for the folder were made with spares what it has rehearsed already."""
         self.config, self.card_bytes = config, card_bytes
-        self.rehearsal = rehearsal or Rehearsal(folder)
+        self.rehearsal = rehearsal or Rehearsal(folder, config)
         self.pairs = _pairs(config)
         largest = max((len(pair.instances) for pair in self.pairs), default=USUAL_OBJECTS)
         self.objects = max(1, min(largest, 200))
@@ -147,6 +147,8 @@ class Planner:
         return self._plan(self._phases_of_judging(asked), asked, change)
 
     def phases(self, fit: Fit, config: Config) -> list[Phase]:
+        if config.vit != "frozen":  # nothing is encoded beforehand
+            return [self._loading(), self._training(fit, config), self._validating(fit, config)]
         encoding = self._encoding(fit, config)
         encoding = replace(encoding, parts=encoding.parts | {"average": self._kept_for_learning(config)["average"]})
         return [self._loading(), encoding, self._training(fit, config), self._validating(fit, config)]
@@ -207,13 +209,13 @@ class Planner:
         return Phase("judge", {"weights": FP32_BYTES * (sizes.text + sizes.heads), "activations": active})
 
     def _weights(self, config: Config) -> int:
-        """A frozen text tower waits off the card, and so does the ViT."""
+        """A frozen text tower waits off the card, and so does a frozen ViT; not one with adapters."""
         sizes = self.rehearsal.sizes
-        return FP32_BYTES * (sizes.heads + (sizes.text if config.text_rate > 0 else 0))
+        vit = sizes.vit + self.rehearsal.added if config.vit != "frozen" else 0
+        return FP32_BYTES * (sizes.heads + vit + (sizes.text if config.text_rate > 0 else 0))
 
     def _trained(self, config: Config) -> int:
-        sizes = self.rehearsal.sizes
-        return sizes.trained_heads + (sizes.text if config.text_rate > 0 else 0)
+        return self.rehearsal.trained(with_text=config.text_rate > 0)
 
     def _kept_for_learning(self, config: Config) -> dict[str, int]:
         trained = FP32_BYTES * self._trained(config)
@@ -227,8 +229,8 @@ class Planner:
 
     def _plan(self, phases: list[Phase], fit: Fit, change: dict[str, Any]) -> Plan:
         images = {pair.image for pair in self.pairs}
-        features = 2 * self.rehearsal.sizes.tokens_an_image * len(images) * (2 if self.config.mirror else 1)
-        plan = Plan(phases, fit, self.card_bytes, "", change, features)
+        kept = 2 * self.rehearsal.sizes.tokens_an_image * len(images) * (2 if self.config.mirror else 1)
+        plan = Plan(phases, fit, self.card_bytes, "", change, 0 if self.rehearsal.moves_vit else kept)
         return replace(plan, sentence=_sentence(plan, self.config.kept_free_mib))
 
 
@@ -280,7 +282,7 @@ def _changes(config: Config) -> Iterator[dict[str, Any]]:
         ("judge_pairs", None, config.judge_pairs is not None),
         ("recompute", "always", config.recompute == "never"),
         ("precision", "bfloat16", config.precision == "float32"),
-        ("vit_dtype", "bfloat16", config.vit_dtype == "float32"),
+        ("vit_dtype", "bfloat16", config.vit == "frozen" and config.vit_dtype == "float32"),
         ("text_rate", 0.0, config.text_rate > 0),
     ):
         if is_news:

@@ -16,14 +16,17 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from mlbackend.model.network import Sam3Network
+from training.heads import vit_learns
 
 Forward = Callable[..., Any]
 
 
 def recompute_layers(network: Sam3Network) -> None:
-    """From now on the detector's DETR and text layers forget while they learn. For a network that is not served."""
+    """From now on the detector's DETR and text layers, and a ViT's that learns, forget while they learn. For a network
+    that is not served."""
     detector: Any = network.detector
-    for layer in [*detector.detr_encoder.layers, *text_layers(detector)]:
+    vit_layers = detector.vision_encoder.backbone.layers if vit_learns(network) else []
+    for layer in [*detector.detr_encoder.layers, *text_layers(detector), *vit_layers]:
         layer.forward = _forgetting(layer, layer.forward)
     _make_bias_inside(detector.detr_decoder)
 

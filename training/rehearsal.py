@@ -12,7 +12,7 @@ import json
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +25,18 @@ from torch.utils._pytree import tree_leaves
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.sam3.configuration_sam3 import Sam3Config
 
+from mlbackend.model.inputs import normalised
 from mlbackend.model.network import Detections, Sam3Network, TextFeatures, tracker_config_for
+from training.config import Config
 from training.errors import Refused
 from training.evaluate import draw_masks, find_pairs
-from training.fit import Fit
+from training.fit import ENCODE_IMAGES, Fit
 from training.heads import trainable, use_training_mode
 from training.learning import Part, detected
 from training.losses import dice_loss, focal_loss
 from training.matcher import ManyCosts
 from training.models import Model
+from training.moving import learning, prepared
 from training.precision import Precision
 from training.recompute import recompute_layers
 from training.targets import TARGET_CELLS_PER_TOKEN
@@ -109,20 +112,29 @@ class Meter(TorchDispatchMode):
 
 
 class Rehearsal:
-    """Of one model folder. Every figure is the most bytes at once on top of the weights that lie there anyway."""
+    """Of one model folder. Every figure is the most bytes at once on top of the weights that lie there anyway.
 
-    def __init__(self, folder: str | Path) -> None:
+    config says what of the network learns. Of a ViT that learns every layer is rehearsed: each leaves something behind.
+    """
+
+    def __init__(self, folder: str | Path, config: Config | None = None) -> None:
         self._fake = FakeTensorMode(allow_non_fake_inputs=True)
+        self._config = config or Config(snapshot="", images="")
         whole = _config(Path(folder))
         layers = whole.vision_config.backbone_config.num_hidden_layers
-        self._network = self._build(_thinned(_config(Path(folder))))
-        self.sizes = _sizes(self._network, layers)
+        self._network = self._build(whole if self.moves_vit else _thinned(_config(Path(folder))))
+        self.sizes, before = _sizes(self._network, layers), _numbers(self._network)
+        self._encode_images = ENCODE_IMAGES
+        if self.moves_vit:
+            with self._fake:
+                prepared(self._network, self._config)
+        self.added = _numbers(self._network) - before  # by adapters
         self.known: dict[tuple[Any, ...], int] = {}  # for whoever asks the same again
 
     def learn(self, fit: Fit, lesson: Lesson) -> int:
         """Forward and backward of a part."""
         network = self._network
-        parameters = list(trainable(network, with_text=lesson.learns_text).values())
+        parameters = self._learning(lesson.learns_text)
         with _forgetting(network, fit.recompute), self._on_stage(fit.precision) as meter:
             use_training_mode(network, True)
             for parameter in parameters:
@@ -138,10 +150,22 @@ class Rehearsal:
             parameter.grad = None
         return most
 
+    @property
+    def moves_vit(self) -> bool:
+        return self._config.vit != "frozen"
+
+    def trained(self, *, with_text: bool) -> int:
+        """Numbers that learn."""
+        return sum(parameter.numel() for parameter in self._learning(with_text))
+
+    def _learning(self, with_text: bool) -> list[nn.Parameter]:
+        return list(learning(self._network, replace(self._config, text_rate=float(with_text), neck_rate=1.0)).values())
+
     def judge(self, fit: Fit, *, pairs: int, kept: int) -> int:
         """Answers to pairs of as many images; masks are drawn pair by pair, `kept` queries each."""
         with self._on_stage(fit.precision) as meter, torch.no_grad():
             use_training_mode(self._network, False)
+            self._encode_images = fit.encode_images
             with fit.precision.autocast(CPU):
                 model, asked = self._model(), _pretended(pairs)
                 found, tokens = find_pairs(model, self, asked, self._texts(pairs, learns=False))  # type: ignore[arg-type]
@@ -161,8 +185,17 @@ class Rehearsal:
         return meter.most
 
     def tokens(self, images: Sequence[str], *, mirrored: bool = False) -> torch.Tensor:
-        """As training.features has them: fp16 on their way to fp32."""
+        """As training.features has them: fp16 on their way to fp32; or by the ViT as training.pictures has them."""
+        if self.moves_vit:
+            at_once = len(images) if torch.is_grad_enabled() else self._encode_images
+            parts = [images[start : start + at_once] for start in range(0, len(images), at_once)]
+            return torch.cat([self._encoded(len(part)) for part in parts])
         return torch.empty(len(images), self._network.grid_size**2, self._vit_width, dtype=torch.float16).float()
+
+    def _encoded(self, images: int) -> torch.Tensor:
+        side = self._network.image_size_px
+        pictures = torch.empty(images, 3, side, side, dtype=torch.uint8)
+        return self._network.encode(normalised(pictures)).float()
 
     @property
     def _vit_width(self) -> int:
@@ -270,7 +303,7 @@ def _sizes(network: Sam3Network, vit_layers: int) -> Sizes:
     text = _numbers(network.detector.text_encoder) + _numbers(network.detector.text_projection)
     trained = sum(parameter.numel() for parameter in trainable(network, with_text=False).values())
     return Sizes(
-        vit=_numbers(vit) + (vit_layers - LAYERS_LEFT) * layer,
+        vit=_numbers(vit) + (vit_layers - len(vit.layers)) * layer,
         text=text,
         heads=_numbers(network) - _numbers(vit) - text,
         trained_heads=trained,

@@ -47,11 +47,12 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
     manifest = {
         "model": str((out / "model").resolve()),
         "weights_hash": weights_hash,
-        "backbone_hash": model.backbone_hash,
+        "backbone_hash": trainer.model.backbone_hash,
         "prompt_has_cls": model.network.prompt_has_cls,
         "snapshot_hash": trainer.snapshot_hash,
         "metrics": {"val": best, "validations": trainer.progress.validations, "best_step": trainer.progress.best_step},
         "pairs": trainer.material.counts(),
+        **({"clicks": trainer.clicks.told()} if trainer.clicks else {}),
         "recipe": config.recipe,
         "config": config.plain(),
         "seconds": round(time.monotonic() - began, 1),

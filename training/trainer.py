@@ -1,4 +1,4 @@
-"""Retrain the heads on a snapshot, from cached features of the frozen ViT.
+"""Retrain a model on a snapshot: its heads from cached features of the frozen ViT, or the ViT with them.
 
 A run is a function of its config, its snapshot and its base model: stopped and resumed it ends in the same weights, to
 the bit on one CPU thread. The weights that count are a moving average on the line back to the start (heads.Average);
@@ -22,12 +22,12 @@ from toolbox.files import write_text
 from toolbox.run_size import COPIES, RunSize
 from training import report
 from training.checkpoints import BEST, CheckpointFolder, State
+from training.click_check import ClickCheck
 from training.config import Config, as_yaml
 from training.dataset import Pair, Snapshot
 from training.errors import Refused, Stopped, TrainingError
 from training.evaluate import evaluate_model, ignore, predict
 from training.events import Events
-from training.features import FeatureStore
 from training.fit import Fit, asked_fit
 from training.heads import (
     Average,
@@ -35,7 +35,6 @@ from training.heads import (
     optimiser_state,
     restore_optimiser,
     set_rate,
-    trainable,
     use_quick_attention,
     use_training_mode,
 )
@@ -43,11 +42,12 @@ from training.launch import StopRequest
 from training.learning import Learner
 from training.material import choose_material
 from training.models import Model
+from training.moving import as_served, prepared, token_source
 from training.recompute import recompute_layers
 from training.sampling import Batch, Sampler
 from training.saving import Saver, in_memory, let_go
 from training.texts import Texts
-from training.vit import choose_vit_dtype
+from training.token_source import TokenSource
 
 log = logging.getLogger(__name__)
 LOSS_EVERY = 5
@@ -100,20 +100,10 @@ class Trainer:
         self.train_pairs, self.val = self.material.train, self.material.val
         model.check_phrases({pair.phrase for pair in [*self.train_pairs, *self.val.pairs]})
         self.fit = fit or asked_fit(config, model.device)
-        self.features = FeatureStore(
-            model,
-            config.images,
-            config.features or out / "features",
-            read_also=config.features_read_also,
-            memory_mib=config.memory_mib,
-            disk_mib=config.features_mib,
-            max_pixels=config.max_pixels,
-            vit_dtype=choose_vit_dtype(config.vit_dtype, model.device),
-            encode_images=self.fit.encode_images,
-        )
-        learns_text = config.text_rate > 0
-        self.parameters = trainable(model.network, with_text=learns_text, with_neck=config.neck_rate > 0)
-        self.texts = Texts(model, is_frozen=not learns_text, precision=self.fit.precision)
+        self._base_hash = model.network.weights_hash()
+        self.features = token_source(config, model, out, self.fit)
+        self.parameters = prepared(model.network, config)
+        self.texts = Texts(model, is_frozen=config.text_rate == 0, precision=self.fit.precision)
         use_quick_attention(model.network, model.device)
         if self.fit.recompute:
             recompute_layers(model.network)
@@ -127,6 +117,7 @@ class Trainer:
         )
         self.average.begin()
         self.learner = Learner(config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser)
+        self.clicks = ClickCheck(self.val.pairs) if config.vit != "frozen" else None
         self._config_file = out / "config.yaml"
         self.sampler = Sampler(
             self.train_pairs,
@@ -155,7 +146,7 @@ class Trainer:
         parts = {
             "config": self.config.decisive(),
             "snapshot": self.snapshot_hash,
-            "base": self.model.network.weights_hash(),
+            "base": self._base_hash,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -182,6 +173,8 @@ class Trainer:
         write_text(self._config_file, as_yaml(self.config.plain()), alone=True)
         self._check_room()
         self._prepare_features()
+        if self.clicks:
+            self.clicks.before(self.model, self.features)
         if not self._resume():
             with self.average.in_network():
                 self._show_samples()
@@ -337,7 +330,10 @@ class Trainer:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(best.state[name])
+        self.model = as_served(self.model, self.config)
         use_training_mode(self.model.network, False)
+        if self.clicks:
+            self.clicks.after(self.model, self.features, self.events)
         self._show_samples()
 
     def _show_samples(self) -> None:
@@ -348,7 +344,7 @@ class Trainer:
             self.events("sample", step=step, **report.sample_row(prediction))
 
 
-def _check_sizes(pairs: list[Pair], features: FeatureStore) -> None:
+def _check_sizes(pairs: list[Pair], features: TokenSource) -> None:
     for pair in pairs:
         if features.size_px(pair.image) != (pair.width_px, pair.height_px):
             width, height = features.size_px(pair.image)

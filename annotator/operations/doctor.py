@@ -44,6 +44,7 @@ EXTRAS = {
     "wandb": "runs in Weights & Biases",
     "tensorboard": "runs in TensorBoard",
     "nvidia-ml-py": "a GPU's figures",
+    "peft": "training adapters in the ViT",
 }
 # Of the packages whose module has another name.
 MODULES = {"mlflow-skinny": "mlflow", "nvidia-ml-py": "pynvml"}

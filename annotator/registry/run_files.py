@@ -13,8 +13,9 @@ from django.conf import settings
 
 from annotator.common.errors import RoostError
 from annotator.models import Job, ModelVersion, Project, TrainingRun
-from toolbox.run_size import gigabytes, run_size
-from toolbox.training_settings import SETTABLE
+from toolbox.run_size import RunSize, gigabytes, run_size
+from toolbox.training_effects import set_by
+from toolbox.training_recipes import DEFAULT_RECIPE, RECIPES
 
 from .model_weights import model_folder
 
@@ -81,13 +82,23 @@ def room_for(*, version: ModelVersion, config: dict[str, Any], run: TrainingRun 
     """For a run from this version; what `run` has on the disk already need not be found again."""
     there = next(path for path in (settings.RUNS_DIR, *settings.RUNS_DIR.parents) if path.exists())
     free = shutil.disk_usage(there).free
-    text_rate = config.get("text_rate", SETTABLE["text_rate"].default)
     try:
-        needed = run_size(model_folder(version), with_text=bool(text_rate)).bytes
+        needed = _run_size(version, config).bytes
     except (RoostError, OSError, ValueError):  # the trainer says what is wrong; the page is to be seen
         return Room(free, None)
     held = folder_bytes(run_folder(run) / CHECKPOINTS) if run else 0
     return Room(free, max(0, needed - held))
+
+
+def _run_size(version: ModelVersion, config: dict[str, Any]) -> RunSize:
+    recipe = config.get("recipe", DEFAULT_RECIPE)
+    settings = set_by(recipe if recipe in RECIPES else DEFAULT_RECIPE) | config
+    return run_size(
+        model_folder(version),
+        with_text=bool(settings["text_rate"]),
+        with_vit=settings["vit"] == "full",
+        adapter_rank=settings["lora_rank"] if settings["vit"] == "lora" else 0,
+    )
 
 
 def check_room(

@@ -51,9 +51,19 @@ def preprocess(image_HWC: np.ndarray, size_px: int) -> torch.Tensor:
 
     Resized while still uint8, which is what Sam3ImageProcessor does (facts: section 4).
     """
+    return normalised(resized(image_HWC, size_px))
+
+
+def resized(image_HWC: np.ndarray, size_px: int) -> torch.Tensor:
+    """The same as (3, size_px, size_px) uint8: a quarter of the memory, for whoever keeps pictures."""
     if image_HWC.dtype != np.uint8 or image_HWC.ndim != 3 or image_HWC.shape[2] != 3:
         raise ValueError(f"expected an RGB uint8 (H, W, 3) array, got {image_HWC.dtype} {image_HWC.shape}")
     pixels = torch.from_numpy(np.ascontiguousarray(image_HWC)).permute(2, 0, 1)[None]
     if pixels.shape[-2:] != (size_px, size_px):
         pixels = F.interpolate(pixels, size=(size_px, size_px), mode="bilinear", antialias=True)
-    return (pixels[0].float() / 255 - 0.5) / 0.5
+    return pixels[0]
+
+
+def normalised(pixels: torch.Tensor) -> torch.Tensor:
+    """uint8 to -1..1."""
+    return (pixels.float() / 255 - 0.5) / 0.5

@@ -130,7 +130,7 @@ def test_every_setting_of_a_run_belongs_to_one_group() -> None:
 def test_web_side_is_told_of_every_recipe_as_it_is_written() -> None:
     """Else: python -m training.recipes > toolbox/training_recipes.json"""
     assert (ROOT / "toolbox" / "training_recipes.json").read_text(encoding="utf-8") == as_json()
-    assert set(RECIPES) == {"demo", "sam3_heads", "pilot", "production"}
+    assert set(RECIPES) == {"demo", "sam3_heads", "sam3_full", "sam3_lora", "pilot", "production"}
 
 
 @pytest.mark.parametrize("name", list(RECIPES))
@@ -140,21 +140,35 @@ def test_web_side_resolves_a_recipe_as_the_trainer_does(name: str) -> None:
     assert {key: config[key] for key in SETTABLE} == usual | {"recipe": name, "steps": usual["steps"] or 150}
 
 
-@pytest.mark.parametrize("name", ["sam3_full", "sam3_lora"])
-def test_recipe_that_would_train_the_vit_is_refused_and_what_there_is_named(name: str) -> None:
-    told = refusal(f"recipe={name}")
-    assert told == (
-        f"The recipe '{name}' trains the ViT, which this trainer does not do; there are demo, pilot, production, "
-        "sam3_heads."
-    )
-    assert not (CONF / "recipe" / f"{name}.yaml").exists()
+def test_sam3_full_has_the_public_recipe_s_rates() -> None:
+    """Facts of the published config: vision backbone 2.5e-5 with a decay of 0.9 a layer, the rest 8e-5."""
+    config = asked("recipe=sam3_full")
+    assert (config.vit, config.layer_decay) == ("full", 0.9)
+    assert config.learning_rate * config.vit_rate == pytest.approx(2.5e-5)
+    assert config.learning_rate * config.neck_rate == pytest.approx(2.5e-5)
+    assert (config.learning_rate, config.text_rate, config.weight_decay, config.clip_norm) == (8e-5, 0.0, 0.1, 0.1)
+    assert (config.mirror, config.blend_pairs) == (True, 0)
+
+
+def test_sam3_lora_differs_from_sam3_full_in_what_learns_and_how_fast() -> None:
+    full, lora = (asked(f"recipe={name}").plain() for name in ("sam3_full", "sam3_lora"))
+    changed = {key: lora[key] for key in full if lora[key] != full[key] and key not in ("recipe", "groups")}
+    assert changed == {"vit": "lora", "vit_rate": 1.25, "layer_decay": 1.0}
+    assert lora["learning_rate"] * lora["vit_rate"] == pytest.approx(1e-4)
+
+
+def test_heads_of_any_recipe_learn_with_the_vit_by_a_choice_of_one_group() -> None:
+    assert (asked("model=full").vit, asked("recipe=pilot", "model=lora").vit) == ("full", "lora")
 
 
 WITHOUT_EFFECT = [
     (["lerning_rate=1"], "unknown key 'lerning_rate' (did you mean 'learning_rate'?)"),
     (["optimiser=demo"], "unknown key 'optimiser' (did you mean 'optimizer'?)"),
     (["recipe=sam3_head"], "Did you mean 'sam3_heads'?"),
-    (["optimizer=sam3heads"], "has no choice 'sam3heads'; those it has: demo, sam3_heads, sam3_heads_text"),
+    (
+        ["optimizer=sam3heads"],
+        "has no choice 'sam3heads'; those it has: demo, sam3_full, sam3_heads, sam3_heads_text, sam3_lora",
+    ),
     (["groups.optimiser=demo"], "no group 'optimiser'; the groups are model, data, optimizer"),
     (["model=/models/sam3"], "is the key 'base_model'"),
     (["split=val"], "The key 'split' has no effect on `train`: it is for `evaluate`."),
@@ -171,6 +185,10 @@ WITHOUT_EFFECT = [
     (["loss_score=0", "positive_weight=3"], "loss_score is 0"),
     (["loss_mask_focal=0", "loss_mask_dice=0", "mask_pairs=2"], "no mask is learned from"),
     (["batch_pairs=4", "mask_pairs=8"], "a batch of 4 pairs holds 2 positives and 2 negatives"),
+    (["layer_decay=0.8"], "The key 'layer_decay' has no effect: the ViT is frozen. Set vit to full or lora."),
+    (["vit_rate=0.1"], "the ViT is frozen"),
+    (["model=full", "lora_rank=4"], "nothing has an adapter. Set vit to lora"),
+    (["recipe=sam3_full", "vit_dtype=float32"], "has the arithmetic of the rest. Set precision"),
     (["blend_pairs=9"], "Set blend_pairs below 6"),
 ]
 
@@ -189,6 +207,8 @@ WITH_EFFECT = [
     ["steps=10"],
     ["one_to_many=true", "loss_one_to_many=3"],
     ["recipe=production", "steps=100"],
+    ["vit=full", "layer_decay=0.8"],
+    ["vit=lora", "lora_rank=4", "lora_alpha=4", "lora_targets=vit_detr", "vit_rate=0.1"],
 ]
 
 

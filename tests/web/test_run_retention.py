@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import os
 import shutil
 from datetime import timedelta
@@ -23,6 +24,7 @@ from annotator.registry.run_files import check_room, room_for, run_folder
 from annotator.registry.run_retention import features_trim, run_tidy, runs_tidy
 from tests import factories
 from tests.web.test_training_run import settle_all, start
+from toolbox.weights import weights_header
 
 DEMO_TRAINED = 939_902  # numbers that a retrain of the demo model moves: 15,038,432 bytes of checkpoint / 16
 
@@ -122,6 +124,23 @@ def test_room_is_three_checkpoints_the_best_and_the_model(demo_barn, settings):
     model = (settings.SHIPPED_MODEL_DIR / "model.safetensors").stat().st_size
     room = room_for(version=demo_barn.project.serving_version, config={})
     assert room.needed_bytes == 4 * DEMO_TRAINED * 4 * 3 + DEMO_TRAINED * 4 + model
+
+
+def test_room_counts_a_vit_that_learns_and_not_a_text_tower_that_the_recipe_freezes(demo_barn, settings):
+    tensors, _ = weights_header(settings.SHIPPED_MODEL_DIR / "model.safetensors")
+    numbers = {
+        part: sum(math.prod(row["shape"]) for name, row in tensors.items() if name.startswith(f"detector_model.{part}"))
+        for part in ("vision_encoder.backbone.", "text_")
+    }
+
+    def needed(**config):
+        return room_for(version=demo_barn.project.serving_version, config=config).needed_bytes
+
+    more = 4 * 4 * 3 + 4  # three checkpoints of four copies, and the best weights
+    assert needed(vit="full") - needed() == more * numbers["vision_encoder.backbone."]
+    assert needed() - needed(recipe="sam3_heads") == more * numbers["text_"]
+    assert needed(recipe="sam3_full") - needed(recipe="sam3_heads") == more * numbers["vision_encoder.backbone."]
+    assert 0 < needed(vit="lora") - needed() < needed(vit="full") - needed()
 
 
 @pytest.fixture

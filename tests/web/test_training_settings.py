@@ -63,7 +63,7 @@ def test_document_of_the_api_shows_every_setting_with_its_range(db):
 
 
 ROOM = {"steps": 10_000_000, "batch_pairs": 4096, "positive_share": 0.5, "one_to_many": True, "semantic": True}
-ROOM |= {"validate_every": 1}
+ROOM |= {"validate_every": 1, "vit": "lora"}
 
 
 def test_trainer_takes_every_setting_at_both_ends_of_its_range():
@@ -83,9 +83,8 @@ def test_trainer_takes_every_setting_at_both_ends_of_its_range():
         ({"warmup": 0.95}, "The config's key 'warmup' must be between 0.0 and 0.9, it is 0.95."),
         ({"precision": "int8"}, "The config's key 'precision' is one of auto, float32, bfloat16, float16."),
         (
-            {"recipe": "sam3_full"},
-            "The recipe 'sam3_full' trains the ViT, which this trainer does not do; there are demo, pilot, production, "
-            "sam3_heads.",
+            {"recipe": "sam3_heads", "layer_decay": 0.8},
+            "The key 'layer_decay' has no effect: the ViT is frozen. Set vit to full or lora.",
         ),
         (
             {"recipe": "pilot", "patience": 9},
