@@ -47,6 +47,7 @@ from training.recompute import recompute_layers
 from training.sampling import Batch, Sampler
 from training.saving import Saver, in_memory, let_go
 from training.texts import Texts
+from training.view_sheet import show_views
 from training.views import Views
 from training.vit import choose_vit_dtype
 
@@ -220,6 +221,7 @@ class Trainer:
         )
         _check_sizes(pairs, self.features)
         self.texts.prepare(pair.phrase for pair in pairs)
+        show_views(self.views, self.train_pairs, self.features, self._config_file.parent, self.events)
 
     def _resume(self) -> bool:
         found = self.folder.newest()

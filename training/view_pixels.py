@@ -34,11 +34,11 @@ def seen_picture(image_HWC: np.ndarray, view: View, side_px: int) -> np.ndarray:
     So blur and noise are as large on a photograph of 48 megapixels as on a small one, and cost no more.
     """
     part_HWC = cut(image_HWC, view, beyond=GROUND)
-    return relit(_square(part_HWC, side_px), view) if view.changes_light else part_HWC
+    return relit(square(part_HWC, side_px), view) if view.changes_light else part_HWC
 
 
-def _square(image_HWC: np.ndarray, side_px: int) -> np.ndarray:
-    """As preprocess() does it."""
+def square(image_HWC: np.ndarray, side_px: int) -> np.ndarray:
+    """RGB uint8 (side_px, side_px, 3), resized as preprocess() does it."""
     pixels = torch.from_numpy(np.ascontiguousarray(image_HWC)).permute(2, 0, 1)[None]
     if pixels.shape[-2:] != (side_px, side_px):
         pixels = F.interpolate(pixels, size=(side_px, side_px), mode="bilinear", antialias=True)
@@ -47,6 +47,8 @@ def _square(image_HWC: np.ndarray, side_px: int) -> np.ndarray:
 
 def relit(image_HWC: np.ndarray, view: View) -> np.ndarray:
     """In other light: colours, then dusk, then the lens, then the sensor's noise. RGB uint8."""
+    if not view.changes_light:
+        return image_HWC
     light = image_HWC.astype(np.float32) / 255 * view.brightness
     mean = light.mean()
     light = mean + view.contrast * (light - mean)
