@@ -53,7 +53,8 @@ def idle(values: Values, sets: Values, changed: Collection[str]) -> str | None:
 
     values are the run's, sets those that it would have without what was asked for.
     """
-    for key, sentence in (*_of_vit(values), *_of_terms(values), *_of_batches(values, sets), *_of_time(values)):
+    told = (*_of_vit(values), *_of_terms(values), *_of_views(values), *_of_batches(values, sets), *_of_time(values))
+    for key, sentence in told:
         if key in changed:
             return f"The key '{key}' has no effect: {sentence}."
     return None
@@ -83,6 +84,12 @@ def _of_terms(values: Values) -> Iterator[tuple[str, str]]:
         yield "positive_weight", "loss_score is 0. Set it above 0"
     if not any(values[key] for key in ("loss_mask_focal", "loss_mask_dice", "semantic")):
         yield "mask_pairs", "no mask is learned from. Set loss_mask_focal or loss_mask_dice above 0"
+
+
+def _of_views(values: Values) -> Iterator[tuple[str, str]]:
+    if not values["views"]:
+        for key in ("view_strength", "view_colour"):
+            yield key, "no view is drawn. Set views to 1 or more"
 
 
 def _of_batches(values: Values, sets: Values) -> Iterator[tuple[str, str]]:

@@ -244,6 +244,18 @@ class TrainerConfig:
     mirror: bool = flag(
         False, "also train on each image mirrored left to right; encodes every image twice", can_be_set=True
     )
+    views: int = number(
+        0,
+        "drawn views of each training image: nearer and farther parts, other light, blur, dusk; each encodes it again",
+        0,
+        64,
+        can_be_set=True,
+        form_help="Drawn views of each image: parts of it, other light, blur, dusk. Empty: as the recipe has it.",
+    )
+    view_strength: float = number(0.5, "how far they go from the picture as it is", 0.05, 1.0, can_be_set=True)
+    view_colour: bool = flag(
+        True, "their hue and saturation change too; off where a concept is told by its colour", can_be_set=True
+    )
     seed: int = number(
         0,
         "with the data it decides every draw",

@@ -22,6 +22,7 @@ from training.models import Model
 from training.precision import FULL, Precision
 from training.texts import Texts
 from training.token_source import TokenSource
+from training.views import PLAIN, View
 
 Progress = Callable[[int, int], None]
 
@@ -172,7 +173,7 @@ def predict(
 
 @dataclass(frozen=True)
 class Tokens:
-    """What the ViT made of the images of some pairs: each image once, and which row is whose."""
+    """What the ViT made of the images of some pairs: each view of an image once, and which row is whose."""
 
     rows_BNC: torch.Tensor
     image_of_P: list[int]
@@ -191,13 +192,15 @@ def find_pairs(
     pairs: Sequence[Pair],
     text: TextFeatures,
     *,
-    mirrored: bool = False,
+    views: Sequence[View] | None = None,
     one_to_many: bool = False,
 ) -> tuple[Detections, Tokens]:
-    """The heads on cached features, no mask drawn: pair p asks text row p of its own image."""
-    images = sorted({pair.image for pair in pairs})
-    row_of = {image: row for row, image in enumerate(images)}
-    tokens = Tokens(features.tokens(images, mirrored=mirrored), [row_of[pair.image] for pair in pairs])
+    """The heads on cached features, no mask drawn: pair p asks text row p of its own image, as views[p] shows it."""
+    seen = [(pair.image, view) for pair, view in zip(pairs, views or [PLAIN] * len(pairs), strict=True)]
+    each = sorted(set(seen), key=lambda one: (one[0], one[1].key))
+    row_of = {one: row for row, one in enumerate(each)}
+    rows_BNC = features.tokens([image for image, _ in each], [view for _, view in each])
+    tokens = Tokens(rows_BNC, [row_of[one] for one in seen])
     vision = model.network.coarse_features(tokens.rows_BNC)
     image_rows = torch.tensor(tokens.image_of_P, device=model.device)
     found = model.network.detect(vision, text, image_rows_P=image_rows, with_masks=False, one_to_many=one_to_many)

@@ -22,6 +22,9 @@ from mlbackend.store.embeddings import Embedding, HotLayer, Key, WarmLayer, prep
 from mlbackend.store.images import ImageError, decode_image
 from training.errors import Refused
 from training.models import Model
+from training.token_source import in_order, looked_at
+from training.view_pixels import seen_picture
+from training.views import PLAIN, Seen, View
 from training.vit import FrozenVit
 
 log = logging.getLogger(__name__)
@@ -48,7 +51,7 @@ def read_picture(folder: Path, image: str, *, max_pixels: int) -> np.ndarray:
 
 
 class FeatureStore:
-    """Tokens of images by SHA-256, from memory, disk or the ViT; `mirrored` ones are of the image flipped."""
+    """Tokens of images by SHA-256, each as a view shows it, from memory, disk or the ViT."""
 
     def __init__(
         self,
@@ -78,14 +81,17 @@ class FeatureStore:
         self.encoded = 0
 
     def prepare(
-        self, images: Iterable[str], *, mirror: bool = False, progress: Callable[[int, int], None] | None = None
+        self,
+        images: Iterable[str],
+        *,
+        views: Iterable[Seen] = (),
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        """Make sure that every image's tokens are there; Refused names an image that cannot be used.
+        """Make sure that every image's tokens are there, and the views'; Refused names an image that cannot be used.
 
         Files are not read for that: their names say what they hold, and whoever reads one looks at its checksum.
         """
-        sides = (False, True) if mirror else (False,)
-        wanted = [(image, flipped) for image in sorted(set(images)) for flipped in sides]
+        wanted = in_order([*((image, PLAIN) for image in images), *views])
         for image in {image for image, _ in wanted}:
             if not image_path(self._images, image).is_file():
                 raise Refused("absent_image", f"Image {image} of the snapshot is not in {self._images}.")
@@ -127,22 +133,22 @@ class FeatureStore:
     def held_bytes(self) -> int:
         return self._hot.bytes
 
-    def missing(self, wanted: Sequence[tuple[str, bool]]) -> list[tuple[str, bool]]:
-        """Of (image, is flipped) those that neither folder has."""
+    def missing(self, wanted: Sequence[Seen]) -> list[Seen]:
+        """Those that neither folder has."""
         return [one for one in wanted if self._file(self._key(*one)) is None]
 
-    def read_ahead(self, images: Iterable[str], *, mirrored: bool = False) -> None:
+    def read_ahead(self, images: Iterable[str], views: Sequence[View] | None = None) -> None:
         """Begin to read what is asked for next, on a thread of its own; what was begun and not used is dropped."""
-        wanted = [self._key(image, mirrored) for image in sorted(set(images))]
+        wanted = [self._key(*seen) for seen in in_order(looked_at(list(images), views))]
         for key in [key for key in self._ahead if key not in wanted]:
             self._ahead.pop(key).cancel()
         for key in wanted:
             if key not in self._ahead and self._hot.get(key) is None:
                 self._ahead[key] = self._reader.submit(self._read_warm, key)
 
-    def tokens(self, images: Sequence[str], *, mirrored: bool = False) -> torch.Tensor:
-        """(B, N, C) fp32 on the model's device, in the order asked."""
-        rows = [self._row(image, mirrored).tensors[LAYER] for image in images]
+    def tokens(self, images: Sequence[str], views: Sequence[View] | None = None) -> torch.Tensor:
+        """(B, N, C) fp32 on the model's device, in the order asked; without views, of the images as they are."""
+        rows = [self._row(*seen).tensors[LAYER] for seen in looked_at(images, views)]
         with torch.autocast("cpu", enabled=False):  # which cannot stack fp16
             stacked = torch.stack(rows)
         return stacked.to(self.model.device).float()
@@ -150,9 +156,9 @@ class FeatureStore:
     def size_px(self, image: str) -> tuple[int, int]:
         """(width, height) after EXIF transpose, from the header of the image's features."""
         if image not in self._sizes:
-            found = self._stored_size(self._key(image, False))
+            found = self._stored_size(self._key(image, PLAIN))
             if found is None:
-                row = self._row(image, False)
+                row = self._row(image, PLAIN)
                 found = row.width_px, row.height_px
             self._sizes[image] = found
         return self._sizes[image]
@@ -172,19 +178,19 @@ class FeatureStore:
     def _file(self, key: Key) -> Path | None:
         return next((path for folder in self._folders if (path := key.path(folder)).is_file()), None)
 
-    def _row(self, image: str, flipped: bool) -> Embedding:
-        row = self._stored(image, flipped)
+    def _row(self, image: str, view: View) -> Embedding:
+        row = self._stored(image, view)
         if row is None:
             with self.vit.ready():
-                row = self._encode([(image, flipped)])[0]
+                row = self._encode([(image, view)])[0]
         return row
 
-    def _key(self, image: str, flipped: bool) -> Key:
+    def _key(self, image: str, view: View) -> Key:
         preprocessing = preprocessing_of(self.model.network.image_size_px, self.vit.dtype)
-        return Key(LAYER, image, self.model.backbone_hash, preprocessing + ("-mirrored" if flipped else ""))
+        return Key(LAYER, image, self.model.backbone_hash, preprocessing + view.key)
 
-    def _stored(self, image: str, flipped: bool) -> Embedding | None:
-        key = self._key(image, flipped)
+    def _stored(self, image: str, view: View) -> Embedding | None:
+        key = self._key(image, view)
         begun = self._ahead.pop(key, None)
         row = self._hot.get(key)
         if row is not None:
@@ -203,17 +209,20 @@ class FeatureStore:
         self._hot.put(key, held)
         return held
 
-    def _encode(self, wanted: Sequence[tuple[str, bool]]) -> list[Embedding]:
-        pictures = [self._read(image) for image, _ in wanted]
-        flipped = [np.ascontiguousarray(p[:, ::-1]) if f else p for p, (_, f) in zip(pictures, wanted, strict=True)]
-        pixels = torch.stack([preprocess(picture, self.model.network.image_size_px) for picture in flipped])
+    def _encode(self, wanted: Sequence[Seen]) -> list[Embedding]:
+        """An image of several views is read once, and a header has the size of the whole image in any of them."""
+        side = self.model.network.image_size_px
+        pictures = {image: self.picture(image) for image in dict.fromkeys(image for image, _ in wanted)}
+        pixels = [preprocess(seen_picture(pictures[image], view, side), side) for image, view in wanted]
         rows = []
-        for (image, is_flipped), picture, row in zip(wanted, pictures, self.vit.encode(pixels), strict=True):
-            entry = Embedding({LAYER: round_to_fp16(row).clone()}, picture.shape[1], picture.shape[0])
-            rows.append(self._hold(self._key(image, is_flipped), entry))
-            self._warm.put(self._key(image, is_flipped), entry)
+        for (image, view), row in zip(wanted, self.vit.encode(torch.stack(pixels)), strict=True):
+            height, width = pictures[image].shape[:2]
+            entry = Embedding({LAYER: round_to_fp16(row).clone()}, width, height)
+            rows.append(self._hold(self._key(image, view), entry))
+            self._warm.put(self._key(image, view), entry)
         self.encoded += len(wanted)
         return rows
 
-    def _read(self, image: str) -> np.ndarray:
+    def picture(self, image: str) -> np.ndarray:
+        """RGB uint8 (H, W, 3), upright; Refused names one that cannot be read."""
         return read_picture(self._images, image, max_pixels=self._max_pixels)

@@ -26,6 +26,7 @@ from training.sampling import Batch
 from training.targets import Targets
 from training.texts import Texts
 from training.token_source import TokenSource
+from training.views import View
 
 LOSS_NAMES = {"score": "class", "box_l1": "box", "mask_focal": "mask", "mask_dice": "dice"}
 # The losses begin near 60: torch's own 65,536 overflows at once, and every overflow is a step not made.
@@ -35,12 +36,12 @@ Terms = dict[str, torch.Tensor]
 
 @dataclass(frozen=True)
 class Part:
-    """As much of a batch as is looked at together; masks are learned from the pairs at mask_rows."""
+    """As much of a batch as is looked at together, each pair in its view; masks are learned from those at mask_rows."""
 
     pairs: list[Pair]
     mask_rows: list[int]
     mixed: list[Mixture]
-    mirrored: bool
+    views: list[View]
 
 
 class Learner:
@@ -70,8 +71,9 @@ class Learner:
     def learn(self, batch: Batch, step: int) -> dict[str, float]:
         """Move the weights by one step; the loss terms as numbers."""
         mixed = mixtures(batch, limit=self.config.blend_pairs, seed=self.config.seed, step=step)
-        counts = Counts(len(batch.pairs), sum(len(pair.instances) for pair in batch.pairs))
-        drawn = _drawn(batch.pairs[: min(batch.positives, self.config.mask_pairs)])
+        shown = list(map(self.targets.objects, batch.pairs, batch.views))
+        counts = Counts(len(batch.pairs), sum(shown))
+        drawn = _drawn(batch.pairs, shown, min(batch.positives, self.config.mask_pairs))
         self.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
         for part in cut(batch, mixed, self.config.mask_pairs, self.fit.micro_pairs):
@@ -99,7 +101,7 @@ class Learner:
             blended = self._blend(part) if part.mixed else None
         terms: Terms = {}
         if detections is not None:
-            targets = [self.targets.of(pair, mirrored=part.mirrored) for pair in part.pairs]
+            targets = list(map(self.targets.of, part.pairs, part.views))
             rows = torch.tensor(part.mask_rows, dtype=torch.long, device=device)
             terms = detection_loss(
                 detections, targets, mask_rows=rows, weights=self.weights, counts=counts, drawn=drawn
@@ -121,7 +123,7 @@ class Learner:
         )
 
     def _blend(self, part: Part) -> torch.Tensor:
-        return blend_loss(self.model, self.features, self.texts, part.mixed, mirrored=part.mirrored)
+        return blend_loss(self.model, self.features, self.texts, part.mixed)
 
 
 def detected(
@@ -135,7 +137,7 @@ def detected(
     semantic: bool,
 ) -> Detections:
     """What is learned from: the part's answers, those of the branches that learn, and the masks of its mask_rows."""
-    found, tokens = find_pairs(model, features, part.pairs, text, mirrored=part.mirrored, one_to_many=one_to_many)
+    found, tokens = find_pairs(model, features, part.pairs, text, views=part.views, one_to_many=one_to_many)
     if not part.mask_rows:
         return found
     if recompute:
@@ -146,9 +148,9 @@ def detected(
     return found.with_drawn(drawn[:, :-1], drawn[:, -1]) if semantic else found.with_drawn(drawn, None)
 
 
-def _drawn(pairs: Sequence[Pair]) -> Drawn:
-    """Of the whole batch's pairs whose masks are learned from."""
-    return Drawn(sum(len(pair.instances) for pair in pairs), sum(pair.is_exhaustive for pair in pairs))
+def _drawn(pairs: Sequence[Pair], shown: Sequence[int], with_masks: int) -> Drawn:
+    """Of the whole batch's pairs whose masks are learned from: the first ones; shown: how many objects each shows."""
+    return Drawn(sum(shown[:with_masks]), sum(pair.is_exhaustive for pair in pairs[:with_masks]))
 
 
 def cut(batch: Batch, mixed: Sequence[Mixture], mask_pairs: int, micro_pairs: int) -> list[Part]:
@@ -158,13 +160,14 @@ def cut(batch: Batch, mixed: Sequence[Mixture], mask_pairs: int, micro_pairs: in
     """
     with_masks = min(batch.positives, mask_pairs)
     if len(batch.pairs) <= micro_pairs:
-        return [Part(batch.pairs, list(range(with_masks)), list(mixed), batch.mirrored)]
+        return [Part(batch.pairs, list(range(with_masks)), list(mixed), batch.views)]
     parts = []
     for places in _dealt(len(batch.pairs), micro_pairs):
         rows = [row for row, place in enumerate(places) if place < with_masks]
-        parts.append(Part([batch.pairs[place] for place in places], rows, [], batch.mirrored))
+        pairs, views = ([held[place] for place in places] for held in (batch.pairs, batch.views))
+        parts.append(Part(pairs, rows, [], views))
     for places in _dealt(len(mixed), micro_pairs):
-        parts.append(Part([], [], [mixed[place] for place in places], batch.mirrored))
+        parts.append(Part([], [], [mixed[place] for place in places], []))
     return parts
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from training.errors import Refused
 from training.fit import Fit, asked_fit
 from training.precision import Precision
 from training.rehearsal import FP32_BYTES, Lesson, Rehearsal
+from training.views import Views
 from training.vit import choose_vit_dtype
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,11 @@ class Planner:
         """A rehearsal that other plans for the folder were made with spares what it has rehearsed already."""
         self.config, self.card_bytes = config, card_bytes
         self.rehearsal = rehearsal or Rehearsal(folder, config)
-        self.pairs = _pairs(config)
+        train, val = _pairs(config)
+        self.pairs = [*train, *val]
+        # Views of training images alone; which of them suit no pair, and are left out, is not looked at here.
+        learned, judged = ({pair.image for pair in pairs} for pairs in (train, val))
+        self.encodes = Views.of(config).count * len(learned) + len(judged - learned)
         largest = max((len(pair.instances) for pair in self.pairs), default=USUAL_OBJECTS)
         self.objects = max(1, min(largest, 200))
 
@@ -228,9 +233,8 @@ class Planner:
         return known[key]
 
     def _plan(self, phases: list[Phase], fit: Fit, change: dict[str, Any]) -> Plan:
-        images = {pair.image for pair in self.pairs}
-        kept = 2 * self.rehearsal.sizes.tokens_an_image * len(images) * (2 if self.config.mirror else 1)
-        plan = Plan(phases, fit, self.card_bytes, "", change, 0 if self.rehearsal.moves_vit else kept)
+        kept = 0 if self.rehearsal.moves_vit else 2 * self.rehearsal.sizes.tokens_an_image * self.encodes
+        plan = Plan(phases, fit, self.card_bytes, "", change, kept)
         return replace(plan, sentence=_sentence(plan, self.config.kept_free_mib))
 
 
@@ -327,9 +331,9 @@ def _bf16_for_auto(wanted: str) -> str:
     return "bfloat16" if wanted == "auto" else wanted
 
 
-def _pairs(config: Config) -> list[Pair]:
-    """Of the snapshot, where the plan is for one: its images and its fullest pair count."""
+def _pairs(config: Config) -> tuple[Sequence[Pair], Sequence[Pair]]:
+    """To learn from and to judge by, where the plan is for a snapshot: its images and its fullest pair count."""
     if not config.snapshot:
-        return []
+        return [], []
     snapshot = Snapshot(config.snapshot)
-    return [*snapshot.split("train").trainable, *snapshot.split("val").pairs]
+    return snapshot.split("train").trainable, snapshot.split("val").pairs

@@ -40,6 +40,7 @@ from training.moving import learning, prepared
 from training.precision import Precision
 from training.recompute import recompute_layers
 from training.targets import TARGET_CELLS_PER_TOKEN
+from training.views import PLAIN, View
 
 CPU = torch.device("cpu")
 BLOCK_BYTES = 512  # what the card's allocator rounds up to
@@ -184,7 +185,7 @@ class Rehearsal:
             vit(torch.empty(images, 3, side, side, dtype=dtype)).last_hidden_state.float()
         return meter.most
 
-    def tokens(self, images: Sequence[str], *, mirrored: bool = False) -> torch.Tensor:
+    def tokens(self, images: Sequence[str], views: Sequence[View] | None = None) -> torch.Tensor:
         """As training.features has them: fp16 on their way to fp32; or by the ViT as training.pictures has them."""
         if self.moves_vit:
             at_once = len(images) if torch.is_grad_enabled() else self._encode_images
@@ -205,7 +206,7 @@ class Rehearsal:
         return detected(
             self._model(),
             self,  # type: ignore[arg-type]
-            Part(_pretended(lesson.pairs), list(range(lesson.drawn)), [], False),
+            Part(_pretended(lesson.pairs), list(range(lesson.drawn)), [], [PLAIN] * lesson.pairs),
             self._texts(lesson.pairs, lesson.learns_text),
             recompute=fit.recompute,
             one_to_many=lesson.one_to_many,

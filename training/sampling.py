@@ -13,16 +13,22 @@ import numpy as np
 
 from training.dataset import Pair
 from training.errors import Refused
+from training.views import PLAIN, View, Views
 
-POSITIVES, NEGATIVES, MIRRORS = 0, 1, 2
+POSITIVES, NEGATIVES = 0, 1  # kinds of draws; views.py and blending.py have others
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Pairs of one step, positives first; mirrored says whether the whole step sees its images flipped."""
+    """Pairs of one step, positives first, and for each how its image is looked at."""
 
     pairs: list[Pair]
-    mirrored: bool
+    views: list[View]
+
+    @classmethod
+    def plain(cls, pairs: list[Pair]) -> Batch:
+        """Of images as they are."""
+        return cls(pairs, [PLAIN] * len(pairs))
 
     @property
     def positives(self) -> int:
@@ -40,14 +46,14 @@ class Sampler:
         batch_pairs: int,
         positive_share: float = 0.5,
         newer_weight: float = 1.0,
-        mirror: bool = False,
+        views: Views | None = None,
     ) -> None:
         self._groups = [
             [pair for pair in pairs if pair.is_positive],
             [pair for pair in pairs if pair.is_negative],
         ]
         check_both_kinds(len(self._groups[POSITIVES]), len(self._groups[NEGATIVES]))
-        self._seed, self._mirror = seed, mirror
+        self._seed, self._views = seed, views or Views(seed)
         self._weights = [_round_weights(group, newer_weight) for group in self._groups]
         positives = min(batch_pairs - 1, max(1, round(batch_pairs * positive_share)))
         self._shares = [positives, batch_pairs - positives]
@@ -56,8 +62,7 @@ class Sampler:
     def batch(self, step: int) -> Batch:
         """The pairs of step 0, 1, 2, ..."""
         pairs = [pair for kind in (POSITIVES, NEGATIVES) for pair in self._part(kind, step)]
-        flip = self._mirror and bool(np.random.default_rng([self._seed, MIRRORS, step]).random() < 0.5)
-        return Batch(pairs, flip)
+        return Batch(pairs, self._views.of_batch(pairs, step))
 
     def _part(self, kind: int, step: int) -> list[Pair]:
         share, group = self._shares[kind], self._groups[kind]

@@ -48,6 +48,8 @@ from training.sampling import Batch, Sampler
 from training.saving import Saver, in_memory, let_go
 from training.texts import Texts
 from training.token_source import TokenSource
+from training.view_sheet import show_views
+from training.views import Views
 
 log = logging.getLogger(__name__)
 LOSS_EVERY = 5
@@ -119,13 +121,14 @@ class Trainer:
         self.learner = Learner(config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser)
         self.clicks = ClickCheck(self.val.pairs) if config.vit != "frozen" else None
         self._config_file = out / "config.yaml"
+        self.views = Views.of(config)
         self.sampler = Sampler(
             self.train_pairs,
             seed=config.seed,
             batch_pairs=config.batch_pairs,
             positive_share=config.positive_share,
             newer_weight=config.newer_weight,
-            mirror=config.mirror,
+            views=self.views,
         )
         self.samples = report.choose_samples(self.val.pairs, config.sample_pairs)
         self.progress = Progress()
@@ -206,9 +209,12 @@ class Trainer:
             self.events("progress", step=done, of=of, phase="features", eta_s=round(eta_s, 1))
 
         images = {pair.image for pair in pairs}
-        self.features.prepare(images, mirror=self.config.mirror, progress=self.stop.checked(report_images))
+        self.features.prepare(
+            images, views=self.views.wanted(self.train_pairs), progress=self.stop.checked(report_images)
+        )
         _check_sizes(pairs, self.features)
         self.texts.prepare(pair.phrase for pair in pairs)
+        show_views(self.views, self.train_pairs, self.features, self._config_file.parent, self.events)
 
     def _resume(self) -> bool:
         found = self.folder.newest()
@@ -254,7 +260,7 @@ class Trainer:
     def _learn(self, batch: Batch) -> dict[str, float]:
         """One update of the trained weights; the loss terms as numbers. What comes next is read meanwhile."""
         coming = self.sampler.batch(self.progress.step + 1)
-        self.features.read_ahead([pair.image for pair in coming.pairs], mirrored=coming.mirrored)
+        self.features.read_ahead([pair.image for pair in coming.pairs], coming.views)
         return self.learner.learn(batch, self.progress.step)
 
     def _report_loss(self, losses: dict[str, float], rate: float) -> None:

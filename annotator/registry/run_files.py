@@ -20,10 +20,17 @@ from toolbox.training_recipes import DEFAULT_RECIPE, RECIPES
 from .model_weights import model_folder
 
 CHECKPOINTS = "checkpoints"
+VIEWS_SHEET = "views.png"
 
 
 def run_folder(run: TrainingRun) -> Path:
     return settings.RUNS_DIR / f"{run.project.slug}-{run.number}"
+
+
+def views_sheet(run: TrainingRun) -> Path | None:
+    """The contact sheet of the views that the run learns from; None where it draws none, or has not begun."""
+    path = run_folder(run) / VIEWS_SHEET
+    return path if path.is_file() else None
 
 
 def features_folder() -> Path:

@@ -59,6 +59,8 @@ class RunLog:
             self.context.tell(f"Saving step {event['step']} ({size}) to go on from there; the card is free")
         elif kind == Event.GPU:
             self._gpu({name: value for name, value in event.items() if name != "event"})
+        elif kind == Event.VIEWS:
+            self.series["views"] = {name: value for name, value in event.items() if name not in ("event", "at", "path")}
         elif kind == Event.TRACKER:
             self._tracker(event)
         elif kind == Event.ERROR and event.get("settings"):

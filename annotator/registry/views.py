@@ -22,7 +22,7 @@ from .run_compare import AT_MOST, compared_series, result_rows, runs_compared, s
 from .run_costs import project_cost
 from .run_downloads import run_file, run_files
 from .run_facts import run_facts
-from .run_files import room_for, run_kept
+from .run_files import room_for, run_kept, views_sheet
 from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 from .training_runs import retrain_start
 from .triggers import next_retrain
@@ -72,6 +72,7 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "report": gate_report(row),
         "may_promote": passed_against(row, project.serving_version_id),
         "samples": sample_cards(row),
+        "sheet": row.series.get("views") if views_sheet(row) else None,
         "is_serving": row.version_id is not None and row.version_id == project.serving_version_id,
         "can_go_on": run_can_go_on(row),
         "kept": None if in_flight else run_kept(row),
@@ -109,6 +110,16 @@ def series(request: HttpRequest, project: Project, number: int) -> JsonResponse:
     facts = {fact.key: fact.words for fact in run_facts(row)}
     told = {"series": series_for_plots(row), "facts": facts, "phase": row.series.get("phase", ""), "ended": ended}
     return JsonResponse(told)
+
+
+@require_safe
+@project_page()
+def views_image(request: HttpRequest, project: Project, number: int) -> FileResponse:
+    """For all members, as the training images themselves are."""
+    path = views_sheet(_run(project, number))
+    if path is None:
+        raise Http404
+    return FileResponse(path.open("rb"), content_type="image/png")
 
 
 @require_safe

@@ -13,6 +13,7 @@ from tests.train.snapshots import store_image, tiny_model
 from training.errors import Refused
 from training.features import FeatureStore
 from training.models import Model, load_model
+from training.views import MIRRORED
 from training.vit import choose_vit_dtype
 
 CPU = torch.device("cpu")
@@ -74,7 +75,7 @@ def test_damaged_file_is_computed_again(model: Model, tmp_path: Path) -> None:
 def test_mirrored_features_are_those_of_the_mirrored_image(model: Model, tmp_path: Path) -> None:
     image, flipped = (store_image(tmp_path / "images", p) for p in (picture(1), picture(1)[:, ::-1]))
     features = FeatureStore(model, tmp_path / "images", tmp_path / "features")
-    assert torch.equal(features.tokens([image], mirrored=True), features.tokens([flipped]))
+    assert torch.equal(features.tokens([image], [MIRRORED]), features.tokens([flipped]))
 
 
 def test_whether_features_are_there_is_known_without_reading_them(model: Model, tmp_path: Path) -> None:

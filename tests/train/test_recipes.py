@@ -106,6 +106,19 @@ def test_loss_weights_can_be_set() -> None:
     assert weights.one_to_many == 9
 
 
+def test_drawn_views_are_a_choice_of_the_data_and_off_in_every_recipe() -> None:
+    assert {asked(f"recipe={name}").views for name in RECIPES} == {0}
+    config = asked("recipe=pilot", "data=views", "view_strength=0.8")
+    assert (config.views, config.mirror, config.view_strength, config.batch_pairs) == (4, True, 0.8, 8)
+
+
+@pytest.mark.parametrize("key", ["view_strength=0.9", "view_colour=false"])
+def test_how_views_are_drawn_has_no_effect_where_none_is(key: str) -> None:
+    name = key.split("=")[0]
+    assert refusal(key) == f"The key '{name}' has no effect: no view is drawn. Set views to 1 or more."
+    assert asked(key, "views=1").views == 1
+
+
 def test_keys_override_the_recipe_and_leave_the_rest_of_it() -> None:
     config = asked("recipe=production", "learning_rate=0.00005", "steps=900")
     assert (config.learning_rate, config.steps, config.patience, config.text_rate) == (5e-5, 900, 6, 0)

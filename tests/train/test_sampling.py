@@ -9,6 +9,7 @@ import pytest
 from training.dataset import Instance, Pair
 from training.errors import Refused
 from training.sampling import Sampler
+from training.views import MIRRORED, PLAIN, Views
 
 
 def pair(number: int, *, positive: bool, round: int = 0, exhaustive: bool = True) -> Pair:
@@ -70,6 +71,9 @@ def test_pair_that_is_not_exhaustive_is_drawn_as_a_positive_and_never_as_a_negat
 
 
 def test_mirroring_is_off_unless_asked_for() -> None:
-    plain, flipped = (Sampler(pairs(3, 3), seed=0, batch_pairs=2, mirror=mirror) for mirror in (False, True))
-    assert not any(plain.batch(step).mirrored for step in range(20))
-    assert 0 < sum(flipped.batch(step).mirrored for step in range(20)) < 20
+    plain, flipped = (Sampler(pairs(3, 3), seed=0, batch_pairs=2, views=Views(0, mirror=on)) for on in (False, True))
+    assert {view for step in range(20) for view in plain.batch(step).views} == {PLAIN}
+    drawn = [set(flipped.batch(step).views) for step in range(20)]
+    assert {PLAIN} in drawn
+    assert {MIRRORED} in drawn
+    assert all(len(views) == 1 for views in drawn)  # a step's images are all mirrored, or none

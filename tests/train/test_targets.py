@@ -11,6 +11,7 @@ import torch
 from training import masks
 from training.dataset import Instance, Pair
 from training.targets import Targets
+from training.views import MIRRORED
 
 
 def pair(*shapes: np.ndarray) -> Pair:
@@ -39,7 +40,7 @@ def test_masks_shrink_to_twice_the_logits_size() -> None:
 def test_whether_all_is_marked_reaches_the_losses() -> None:
     one = pair(drawn(slice(0, 32), slice(64, 128)))
     assert Targets(grid_size=4).of(one).is_exhaustive
-    assert not Targets(grid_size=4).of(replace(one, is_exhaustive=False), mirrored=True).is_exhaustive
+    assert not Targets(grid_size=4).of(replace(one, is_exhaustive=False), MIRRORED).is_exhaustive
 
 
 def test_box_and_mask_agree() -> None:
@@ -56,7 +57,7 @@ def test_object_too_thin_for_half_a_cell_is_not_lost() -> None:
 
 def test_mirrored_truth_is_the_truth_of_the_mirrored_picture() -> None:
     shape = drawn(slice(8, 40), slice(32, 80))
-    mirrored = Targets(grid_size=8).of(pair(shape), mirrored=True)
+    mirrored = Targets(grid_size=8).of(pair(shape), MIRRORED)
     direct = Targets(grid_size=8).of(pair(np.ascontiguousarray(shape[:, ::-1])))
     assert torch.equal(mirrored.masks_MHW, direct.masks_MHW)
     assert torch.allclose(mirrored.boxes_xyxy_M4, direct.boxes_xyxy_M4)

@@ -60,6 +60,7 @@ POLICY = {
     "memory-plan": ("admin", POST),
     "run": ("annotator", GET),
     "run-series": ("annotator", GET),
+    "run-views": ("annotator", GET),
     "run-download": ("admin", GET),
     "run-compare": ("annotator", GET),
     "run-promote": ("admin", POST),
@@ -112,6 +113,7 @@ def ids(barn, settings) -> dict[str, object]:
     (folder / "pairs.jsonl").write_text("")
     run_folder(run).mkdir(parents=True, exist_ok=True)
     (run_folder(run) / "config.yaml").write_text("steps: 2")
+    (run_folder(run) / "views.png").write_bytes(b"\x89PNG")
     done_job = {"state": Job.State.SUCCEEDED, "report": {"file": "barn.zip"}}
     export = factories.make_job(barn.project, **done_job)
     predicted = factories.make_job(barn.project, kind=Job.Kind.PREDICT, **done_job)
@@ -225,7 +227,7 @@ def test_action_without_csrf_token_is_refused(barn, ids, name):
 DOWNLOADS = ["snapshot-download", "export-download", "prediction-download"]
 
 
-@pytest.mark.parametrize("name", ["job", "review", "run", "run-series", *DOWNLOADS])
+@pytest.mark.parametrize("name", ["job", "review", "run", "run-series", "run-views", *DOWNLOADS])
 def test_page_of_an_unknown_row_is_404(barn, ids, signed_in, name):
     unknown = {key: 987654 for key in ids} | {"slug": barn.project.slug, "name": "train.json"}
     assert signed_in(barn.admin).get(address(name, unknown)).status_code == 404

@@ -111,6 +111,30 @@ def test_run_s_files_are_offered_to_admins_and_nothing_else_of_the_folder(barn, 
     assert "files/" not in signed_in(barn.reviewer).get(address).content.decode()
 
 
+def test_views_that_a_run_learns_from_are_on_its_page_for_all_members(barn, signed_in, settings, tmp_path):
+    settings.RUNS_DIR = tmp_path
+    run = factories.make_training_run(barn.project)
+    views = [{"words": "as it is", "taken": True}, {"words": "1.9 times nearer, dusk", "taken": False}]
+    rows = [{"image": "ab" * 32, "text_input": "chicken", "views": views}]
+    told = {"size_px": [446, 300], "mirror": True, "drawn": 1, "images": 1, "looks": 3, "passed_over": 2, "rows": rows}
+    with RunLog(run, JobContext(run.job), verb="train") as log:
+        log.take({"event": "views", "at": AT.format(1), "path": "/secret/views.png", **told})
+    address = reverse("run-views", args=["barn", run.number])
+    browser = signed_in(barn.annotator)
+    assert address not in page_of(browser, run)  # told, but no picture lies here
+    assert browser.get(address).status_code == 404
+    (tmp_path / f"barn-{run.number}").mkdir()
+    (tmp_path / f"barn-{run.number}" / "views.png").write_bytes(b"\x89PNG of a sheet")
+    page = " ".join(page_of(browser, run).split())
+    assert f'src="{address}" width="446" height="300"' in page
+    assert "Each of 1 training image is learned from as it is, mirrored and in 1 drawn view." in page
+    assert "2 of 3 times a drawn view leaves less than a quarter of every object" in page
+    assert "1.9 times nearer, dusk (not taken: too little is left)" in page
+    assert "/secret" not in page
+    answer = browser.get(address)
+    assert (answer["Content-Type"], b"".join(answer.streaming_content)) == ("image/png", b"\x89PNG of a sheet")
+
+
 def test_run_s_page_shows_the_log_to_admins(barn, signed_in):
     run = factories.make_training_run(barn.project)
     log = reverse("job-log", args=["barn", run.job_id])

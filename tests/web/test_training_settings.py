@@ -29,6 +29,7 @@ def test_form_offers_what_the_table_has_words_for(barn, signed_in):
         "steps": "Empty: as many as is usual for this model.",
         "learning_rate": "Empty: as usual.",
         "text_rate": "Empty: as usual. 0 leaves the text tower as it is, which needs the least memory.",
+        "views": "Drawn views of each image: parts of it, other light, blur, dusk. Empty: as the recipe has it.",
         "seed": "Empty: 0. The same seed and data give the same model.",
         "precision": "Empty: whole on a CPU, half as many bits on a GPU.",
         "micro_pairs": "Pairs learned from together. Empty: as many as fit the card. Fewer need less memory.",
@@ -63,7 +64,7 @@ def test_document_of_the_api_shows_every_setting_with_its_range(db):
 
 
 ROOM = {"steps": 10_000_000, "batch_pairs": 4096, "positive_share": 0.5, "one_to_many": True, "semantic": True}
-ROOM |= {"validate_every": 1, "vit": "lora"}
+ROOM |= {"validate_every": 1, "vit": "lora", "views": 1}
 
 
 def test_trainer_takes_every_setting_at_both_ends_of_its_range():
