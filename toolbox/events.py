@@ -10,6 +10,7 @@ class Event(StrEnum):
     CHECKPOINT = "checkpoint"
     SAVING = "saving"
     PROMPT = "prompt"
+    CLICKS = "clicks"
     SAMPLE = "sample"
     WARNING = "warning"
     GPU = "gpu"

@@ -68,6 +68,9 @@ def _of_terms(values: Values) -> Iterator[tuple[str, str]]:
             yield key, "the semantic loss is off. Set semantic to true"
     elif not any(values[key] for key in semantic):
         yield "semantic", f"both of its weights are 0. Set {' or '.join(semantic)} above 0"
+    if not values["click_rate"]:
+        for key in ("click_pairs", "click_rounds", "click_judged"):
+            yield key, "the click decoder is left as it is. Set click_rate above 0"
     if not values["loss_score"]:
         yield "positive_weight", "loss_score is 0. Set it above 0"
     if not any(values[key] for key in ("loss_mask_focal", "loss_mask_dice", "semantic")):

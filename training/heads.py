@@ -1,7 +1,7 @@
 """Which weights a retrain moves, and how: everything of the detector behind the shared ViT.
 
-The ViT and all of the click decoder stay frozen: clicks keep working exactly as before, embeddings stay valid, and the
-costly part of a step is computed once an image (docs/training.md).
+The ViT stays frozen: embeddings stay valid, and the costly part of a step is computed once an image. So does all of the
+click decoder, whose clicks then work exactly as before, unless a run tunes it (clicks.py, docs/training.md).
 """
 
 from __future__ import annotations

@@ -58,6 +58,7 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
         "steps": trainer.progress.step,
         "device": str(model.device),
         "fit": asdict(fit) | {"precision": fit.precision.name},
+        **({"clicks": trainer.clicks.report} if trainer.clicks else {}),
     }
     return _write(out / "manifest.json", manifest)
 

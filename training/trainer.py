@@ -22,6 +22,7 @@ from toolbox.files import write_text
 from toolbox.run_size import COPIES, RunSize
 from training import report
 from training.checkpoints import BEST, CheckpointFolder, State
+from training.clicks import PREFIX, ClickTuner
 from training.config import Config, as_yaml
 from training.dataset import Pair, Snapshot
 from training.errors import Refused, Stopped, TrainingError
@@ -127,6 +128,7 @@ class Trainer:
         )
         self.average.begin()
         self.learner = Learner(config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser)
+        self.clicks = ClickTuner.wanted(config, model, self.features, self.learner.targets, self.material)
         self._config_file = out / "config.yaml"
         self.sampler = Sampler(
             self.train_pairs,
@@ -156,6 +158,7 @@ class Trainer:
             "config": self.config.decisive(),
             "snapshot": self.snapshot_hash,
             "base": self.model.network.weights_hash(),
+            **({"prompts": self.clicks.digest} if self.clicks else {}),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -200,7 +203,8 @@ class Trainer:
 
     def _check_room(self) -> None:
         """Before anything is encoded."""
-        trained = sum(parameter.nbytes for parameter in self.parameters.values())
+        moved = [*self.parameters.values(), *(self.clicks.parameters.values() if self.clicks else ())]
+        trained = sum(parameter.nbytes for parameter in moved)
         whole = sum(parameter.nbytes for parameter in self.model.network.parameters())
         self.folder.check_room(RunSize(COPIES * trained, whole))
 
@@ -225,8 +229,11 @@ class Trainer:
             for name, parameter in self.parameters.items():
                 parameter.copy_(found.state[f"weights|{name}"])
                 self.average.weights[name].copy_(found.state[f"average|{name}"])
-        moments = {key: value for key, value in found.state.items() if not key.startswith(("weights|", "average|"))}
+        others = ("weights|", "average|", PREFIX)
+        moments = {key: value for key, value in found.state.items() if not key.startswith(others)}
         restore_optimiser(self.optimiser, self.parameters, moments)
+        if self.clicks:
+            self.clicks.restore(found.state)
         self.progress = Progress.of(found.facts)
         log.info("resumed at step %d", self.progress.step)
         return True
@@ -262,7 +269,8 @@ class Trainer:
         """One update of the trained weights; the loss terms as numbers. What comes next is read meanwhile."""
         coming = self.sampler.batch(self.progress.step + 1)
         self.features.read_ahead([pair.image for pair in coming.pairs], mirrored=coming.mirrored)
-        return self.learner.learn(batch, self.progress.step)
+        losses = self.learner.learn(batch, self.progress.step)
+        return losses | (self.clicks.learn(self.progress.step, self._share_done()) if self.clicks else {})
 
     def _report_loss(self, losses: dict[str, float], rate: float) -> None:
         self._losses.append(losses)
@@ -313,12 +321,14 @@ class Trainer:
     def _state(self) -> State:
         state: State = {f"weights|{name}": parameter for name, parameter in self.parameters.items()}
         state |= {f"average|{name}": weight for name, weight in self.average.weights.items()}
+        state |= self.clicks.state() if self.clicks else {}
         return state | optimiser_state(self.optimiser, self.parameters)
 
     def _save_and_let_go(self) -> None:
         """The card is free before the disk is written to; nothing can be computed afterwards."""
         state = in_memory(self._state())
-        moments = optimiser_state(self.optimiser, self.parameters).values()
+        moments = [*optimiser_state(self.optimiser, self.parameters).values()]
+        moments += self.clicks.state().values() if self.clicks else ()
         network = self.model.network
         let_go([*network.parameters(), *network.buffers(), *self.average.weights.values(), *moments])
         size = sum(tensor.nbytes for tensor in state.values())
@@ -338,6 +348,8 @@ class Trainer:
             for name, parameter in self.parameters.items():
                 parameter.copy_(best.state[name])
         use_training_mode(self.model.network, False)
+        if self.clicks:
+            self.clicks.finish(self.events, self.stop)
         self._show_samples()
 
     def _show_samples(self) -> None:
