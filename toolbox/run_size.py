@@ -15,6 +15,8 @@ FP32_BYTES = 4
 TRAINED = "detector_model."
 UNTRAINED = ("detector_model.vision_encoder.backbone.", "detector_model.geometry_encoder.")
 TEXT = ("detector_model.text_encoder.", "detector_model.text_projection.")
+CLICKS = "tracker_model.mask_decoder."
+UNTUNED = tuple(f"{CLICKS}{part}" for part in ("conv_s0.", "conv_s1.", "pred_obj_score_head.", "obj_score_token."))
 # Weights, their average and two moments of the optimiser.
 COPIES = 4
 
@@ -37,14 +39,16 @@ class RunSize:
         return (KEPT_CHECKPOINTS + 1) * self.checkpoint_bytes + self.best_bytes + self.model_bytes
 
 
-def run_size(folder: Path, *, with_text: bool) -> RunSize:
-    """Of a run that starts from this model folder; `with_text`: whether its text tower learns (text_rate above 0)."""
-    fixed = UNTRAINED if with_text else UNTRAINED + TEXT
+def run_size(folder: Path, *, with_text: bool, with_clicks: bool = False) -> RunSize:
+    """Of a run that starts from this model folder; `with_text`: whether its text tower learns (text_rate above 0), and
+    `with_clicks` whether its click decoder does (click_rate above 0)."""
+    fixed = (UNTRAINED if with_text else UNTRAINED + TEXT) + UNTUNED
+    learns = (TRAINED, CLICKS) if with_clicks else (TRAINED,)
     trained = total = 0
     for path in weights_files(folder):
         tensors, size = weights_header(path)
         total += size
-        moved = (row for name, row in tensors.items() if name.startswith(TRAINED) and not name.startswith(fixed))
+        moved = (row for name, row in tensors.items() if name.startswith(learns) and not name.startswith(fixed))
         trained += sum(math.prod(row["shape"]) for row in moved)
     return RunSize(COPIES * FP32_BYTES * trained, total)
 

@@ -81,9 +81,10 @@ def room_for(*, version: ModelVersion, config: dict[str, Any], run: TrainingRun 
     """For a run from this version; what `run` has on the disk already need not be found again."""
     there = next(path for path in (settings.RUNS_DIR, *settings.RUNS_DIR.parents) if path.exists())
     free = shutil.disk_usage(there).free
-    text_rate = config.get("text_rate", SETTABLE["text_rate"].default)
+    text_rate, click_rate = (config.get(name, SETTABLE[name].default) for name in ("text_rate", "click_rate"))
     try:
-        needed = run_size(model_folder(version), with_text=bool(text_rate)).bytes
+        folder = model_folder(version)
+        needed = run_size(folder, with_text=bool(text_rate), with_clicks=bool(click_rate)).bytes
     except (RoostError, OSError, ValueError):  # the trainer says what is wrong; the page is to be seen
         return Room(free, None)
     held = folder_bytes(run_folder(run) / CHECKPOINTS) if run else 0

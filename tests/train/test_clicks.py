@@ -20,6 +20,7 @@ from mlbackend.model.predictor import Prompt
 from mlbackend.model.prompts import Point
 from mlbackend.store.images import decode_image
 from tests.train.snapshots import Snapshot, tiny_model
+from toolbox.run_size import run_size
 from training import masks
 from training.click_judge import Clickable, Course, click_courses, click_embedding, clickables, compare, figures
 from training.clicks import ClickTuner, _Lesson, click_losses
@@ -99,6 +100,14 @@ def test_heads_are_the_same_to_the_bit_whether_clicks_are_tuned_or_not(world: di
     assert tuned["metrics"] == plain["metrics"]
     assert "clicks" not in plain
     assert tuned["clicks"]["learned_from"]["with_prompts"] == 1
+
+
+def test_checkpoints_take_the_room_that_was_looked_for(world: dict[str, str], tmp_path: Path) -> None:
+    """Weights, average and two moments: the sizes in a checkpoint's file, and what the web side reads off the base."""
+    train(world, tmp_path / "run", click_rate=1.0)
+    written = sum(value.nbytes for value in last_weights(tmp_path / "run").values() if value.ndim)
+    assert run_size(Path(world["base_model"]), with_text=True, with_clicks=True).checkpoint_bytes == written
+    assert run_size(Path(world["base_model"]), with_text=True).checkpoint_bytes < written
 
 
 def test_mask_decoder_moves_and_all_else_of_the_click_path_stays(world: dict[str, str], tmp_path: Path) -> None:
