@@ -63,11 +63,11 @@ def test_document_of_the_api_shows_every_setting_with_its_range(db):
 
 
 ROOM = {"steps": 10_000_000, "batch_pairs": 4096, "positive_share": 0.5, "one_to_many": True, "semantic": True}
-ROOM |= {"validate_every": 1}
+ROOM |= {"validate_every": 1, "click_rate": 1.0}
 
 
 def test_trainer_takes_every_setting_at_both_ends_of_its_range():
-    """Among others with which it has an effect: a long run, a large batch, both branches."""
+    """Among others with which it has an effect: a long run, a large batch, both branches, clicks that are tuned."""
     needed = {"snapshot": "s", "images": "i", "base_model": "b", **ROOM}
     for setting in RANGED:
         for end in (setting.told.low, setting.told.high):
