@@ -11,6 +11,7 @@ class Event(StrEnum):
     SAVING = "saving"
     PROMPT = "prompt"
     VIEWS = "views"
+    CLICKS = "clicks"
     SAMPLE = "sample"
     WARNING = "warning"
     GPU = "gpu"

@@ -18,6 +18,8 @@ UNTRAINED = ("detector_model.geometry_encoder.",)
 VIT = ("detector_model.vision_encoder.backbone.",)
 ADAPTED = re.compile(r"detector_model\.vision_encoder\.backbone\.layers\.\d+\.attention\.[qkvo]_proj\.weight")
 TEXT = ("detector_model.text_encoder.", "detector_model.text_projection.")
+CLICKS = "tracker_model.mask_decoder."
+UNTUNED = tuple(f"{CLICKS}{part}" for part in ("conv_s0.", "conv_s1.", "pred_obj_score_head.", "obj_score_token."))
 # Weights, their average and two moments of the optimiser.
 COPIES = 4
 
@@ -40,16 +42,20 @@ class RunSize:
         return (KEPT_CHECKPOINTS + 1) * self.checkpoint_bytes + self.best_bytes + self.model_bytes
 
 
-def run_size(folder: Path, *, with_text: bool, with_vit: bool = False, adapter_rank: int = 0) -> RunSize:
+def run_size(
+    folder: Path, *, with_text: bool, with_vit: bool = False, adapter_rank: int = 0, with_clicks: bool = False
+) -> RunSize:
     """Of a run that starts from this model folder; `with_text`: whether its text tower learns (text_rate above 0);
-    with_vit: all of the ViT does; adapter_rank: of adapters in it, 0 for none (DETR's only make it less).
+    with_vit: all of the ViT does; adapter_rank: of adapters in it, 0 for none (DETR's only make it less); with_clicks:
+    whether its click decoder does (click_rate above 0).
     """
-    fixed = UNTRAINED + (() if with_text else TEXT) + (() if with_vit else VIT)
+    fixed = UNTRAINED + (() if with_text else TEXT) + (() if with_vit else VIT) + UNTUNED
+    learns = (TRAINED, CLICKS) if with_clicks else (TRAINED,)
     trained = total = 0
     for path in weights_files(folder):
         tensors, size = weights_header(path)
         total += size
-        moved = (row for name, row in tensors.items() if name.startswith(TRAINED) and not name.startswith(fixed))
+        moved = (row for name, row in tensors.items() if name.startswith(learns) and not name.startswith(fixed))
         trained += sum(math.prod(row["shape"]) for row in moved)
         trained += sum(adapter_rank * sum(row["shape"]) for name, row in tensors.items() if ADAPTED.fullmatch(name))
     return RunSize(COPIES * FP32_BYTES * trained, total)

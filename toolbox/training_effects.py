@@ -66,6 +66,7 @@ def _of_vit(values: Values) -> Iterator[tuple[str, str]]:
             yield key, "the ViT is frozen. Set vit to full or lora"
     else:
         yield "vit_dtype", "a ViT that learns has the arithmetic of the rest. Set precision"
+        yield "click_rate", "clicks are tuned on the features of a frozen ViT alone. Set vit to frozen"
     if values["vit"] != "lora":
         for key in ("lora_rank", "lora_alpha", "lora_targets"):
             yield key, "nothing has an adapter. Set vit to lora"
@@ -80,6 +81,9 @@ def _of_terms(values: Values) -> Iterator[tuple[str, str]]:
             yield key, "the semantic loss is off. Set semantic to true"
     elif not any(values[key] for key in semantic):
         yield "semantic", f"both of its weights are 0. Set {' or '.join(semantic)} above 0"
+    if not values["click_rate"]:
+        for key in ("click_pairs", "click_rounds", "click_judged"):
+            yield key, "the click decoder is left as it is. Set click_rate above 0"
     if not values["loss_score"]:
         yield "positive_weight", "loss_score is 0. Set it above 0"
     if not any(values[key] for key in ("loss_mask_focal", "loss_mask_dice", "semantic")):

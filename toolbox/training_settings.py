@@ -146,6 +146,17 @@ class TrainerConfig:
         10.0,
         can_be_set=True,
     )
+    click_rate: float = number(
+        0.0,
+        "share of it for the click decoder, which accepted masks and their clicks then tune; 0 leaves it to the bit",
+        0.0,
+        10.0,
+        can_be_set=True,
+        form_help="Empty: 0, clicks stay as they are. Above 0 they are tuned, and kept only if no more are needed.",
+    )
+    click_pairs: int = number(4, "objects a step that the click decoder is tuned by", 1, 4096, can_be_set=True)
+    click_rounds: int = number(3, "clicks on each of them, one after the other", 1, 20, can_be_set=True)
+    click_judged: int = number(100, "objects of `val` that clicks are counted on", 1, 100_000, can_be_set=True)
     weight_decay: float = number(0.05, "none on biases, norms and embeddings", 0.0, 10.0, can_be_set=True)
     warmup: float = number(0.1, "share of the run", 0.0, 0.9, can_be_set=True)
     final_rate: float = number(0.05, "cosine down to this share", 0.0, 1.0, can_be_set=True)

@@ -18,6 +18,7 @@ from typing import Any
 
 from training import masks
 from training.errors import Refused
+from training.prompts import Given, PromptError, read_prompts
 
 SPLITS = ("train", "val", "test", "holdout")
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -29,10 +30,12 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Instance:
-    """One object: its checked RLE in original-image pixels and its tight box, xyxy in 0..1."""
+    """One object: its checked RLE in original-image pixels, its tight box, xyxy in 0..1, and what a person showed the
+    model to have it drawn, in that order and in original pixels; older snapshots do not tell."""
 
     rle: masks.Rle
     box_xyxy_norm: tuple[float, float, float, float]
+    prompts: tuple[Given, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -257,10 +260,12 @@ def _instance(row: Row, image: Row, file: str, index: int) -> Instance:
     x, y, width, height = masks.box_xywh(row["segmentation"])
     if width <= 0 or height <= 0:
         raise _fault(file, f"annotations[{index}]", "has an empty mask; a pair without instances has no annotations")
-    return Instance(
-        row["segmentation"],
-        (x / image["width"], y / image["height"], (x + width) / image["width"], (y + height) / image["height"]),
-    )
+    box = (x / image["width"], y / image["height"], (x + width) / image["width"], (y + height) / image["height"])
+    try:
+        prompts = read_prompts(row.get("prompts", []), width_px=image["width"], height_px=image["height"])
+    except PromptError as error:
+        raise _fault(file, f"annotations[{index}]", f"has prompts that are none: {error}") from None
+    return Instance(row["segmentation"], box, prompts)
 
 
 def _whole(value: Any) -> bool:

@@ -1,7 +1,7 @@
 """Which weights a retrain moves, and how: everything of the detector behind the shared ViT, and the ViT if asked to.
 
-The click decoder never moves. While the ViT does not either, clicks keep working exactly as before, embeddings stay
-valid, and the costly part of a step is computed once an image (docs/training.md).
+While the ViT stays frozen, embeddings stay valid, and the costly part of a step is computed once an image. The click
+decoder stays as it is, and clicks work exactly as before, unless a run tunes it (clicks.py, docs/training.md).
 """
 
 from __future__ import annotations

@@ -177,8 +177,10 @@ class Planner:
         return Phase("encode", {"weights": weights, "activations": active})
 
     def _training(self, fit: Fit, config: Config) -> Phase:
-        gradients = FP32_BYTES * self._trained(config)
-        active = max(self._learn(fit, lesson) for lesson in self._lessons(fit, config)) - gradients
+        gradients, of_clicks = (FP32_BYTES * count for count in (self._trained(config), self._tuned(config)))
+        active = max(self._learn(fit, lesson) for lesson in self._lessons(fit, config)) - gradients + of_clicks
+        if of_clicks:  # one after the other
+            active = max(active, self._click(config) - of_clicks)
         parts = {"weights": self._weights(config), "gradients": gradients, **self._kept_for_learning(config)}
         return Phase("train", parts | {"activations": max(0, active)})
 
@@ -220,7 +222,15 @@ class Planner:
         return FP32_BYTES * (sizes.heads + vit + (sizes.text if config.text_rate > 0 else 0))
 
     def _trained(self, config: Config) -> int:
-        return self.rehearsal.trained(with_text=config.text_rate > 0)
+        return self.rehearsal.trained(with_text=config.text_rate > 0) + self._tuned(config)
+
+    def _tuned(self, config: Config) -> int:
+        """Numbers of the click decoder that learn."""
+        return self.rehearsal.sizes.clicks if config.click_rate > 0 else 0
+
+    def _click(self, config: Config) -> int:
+        key = ("click", config.click_pairs)
+        return self._once(key, lambda: self.rehearsal.click(config.click_pairs))
 
     def _kept_for_learning(self, config: Config) -> dict[str, int]:
         trained = FP32_BYTES * self._trained(config)

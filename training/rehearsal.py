@@ -27,6 +27,8 @@ from transformers.models.sam3.configuration_sam3 import Sam3Config
 
 from mlbackend.model.inputs import normalised
 from mlbackend.model.network import Detections, Sam3Network, TextFeatures, tracker_config_for
+from training.click_rehearsal import pretend_clicks
+from training.clicks import tuned
 from training.config import Config
 from training.errors import Refused
 from training.evaluate import draw_masks, find_pairs
@@ -51,12 +53,14 @@ FP32_BYTES = 4
 
 @dataclass(frozen=True)
 class Sizes:
-    """Numbers of the network's parts; heads: what is neither ViT nor text tower, the click decoder among it."""
+    """Numbers of the network's parts; heads: what is neither ViT nor text tower, the click decoder among it;
+    clicks: what of that learns where clicks are tuned."""
 
     vit: int
     text: int
     heads: int
     trained_heads: int
+    clicks: int
     tokens_an_image: int
 
 
@@ -161,6 +165,12 @@ class Rehearsal:
 
     def _learning(self, with_text: bool) -> list[nn.Parameter]:
         return list(learning(self._network, replace(self._config, text_rate=float(with_text), neck_rate=1.0)).values())
+
+    def click(self, objects: int) -> int:
+        """A step of the clicks, gradients included; it is made in fp32 whatever the heads are in."""
+        with self._on_stage(Precision()) as meter:
+            pretend_clicks(self._network, self.tokens([str(number) for number in range(objects)]))
+            return meter.most
 
     def judge(self, fit: Fit, *, pairs: int, kept: int) -> int:
         """Answers to pairs of as many images; masks are drawn pair by pair, `kept` queries each."""
@@ -302,12 +312,14 @@ def _sizes(network: Sam3Network, vit_layers: int) -> Sizes:
     vit = network.detector.vision_encoder.backbone
     layer = _numbers(vit.layers[0])
     text = _numbers(network.detector.text_encoder) + _numbers(network.detector.text_projection)
+    clicks = sum(parameter.numel() for parameter in tuned(network).values())
     trained = sum(parameter.numel() for parameter in trainable(network, with_text=False).values())
     return Sizes(
         vit=_numbers(vit) + (vit_layers - len(vit.layers)) * layer,
         text=text,
         heads=_numbers(network) - _numbers(vit) - text,
         trained_heads=trained,
+        clicks=clicks,
         tokens_an_image=network.grid_size**2 * network.detector.config.vision_config.backbone_config.hidden_size,
     )
 

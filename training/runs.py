@@ -52,13 +52,14 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
         "snapshot_hash": trainer.snapshot_hash,
         "metrics": {"val": best, "validations": trainer.progress.validations, "best_step": trainer.progress.best_step},
         "pairs": trainer.material.counts(),
-        **({"clicks": trainer.clicks.told()} if trainer.clicks else {}),
+        **({"click_check": trainer.click_check.told()} if trainer.click_check else {}),
         "recipe": config.recipe,
         "config": config.plain(),
         "seconds": round(time.monotonic() - began, 1),
         "steps": trainer.progress.step,
         "device": str(model.device),
         "fit": asdict(fit) | {"precision": fit.precision.name},
+        **({"clicks": trainer.clicks.report} if trainer.clicks else {}),
     }
     return _write(out / "manifest.json", manifest)
 

@@ -23,6 +23,7 @@ from toolbox.run_size import COPIES, RunSize
 from training import report
 from training.checkpoints import BEST, CheckpointFolder, State
 from training.click_check import ClickCheck
+from training.clicks import PREFIX, ClickTuner
 from training.config import Config, as_yaml
 from training.dataset import Pair, Snapshot
 from training.errors import Refused, Stopped, TrainingError
@@ -119,7 +120,8 @@ class Trainer:
         )
         self.average.begin()
         self.learner = Learner(config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser)
-        self.clicks = ClickCheck(self.val.pairs) if config.vit != "frozen" else None
+        self.click_check = ClickCheck(self.val.pairs) if config.vit != "frozen" else None
+        self.clicks = ClickTuner.wanted(config, model, self.features, self.learner.targets, self.material)
         self._config_file = out / "config.yaml"
         self.views = Views.of(config)
         self.sampler = Sampler(
@@ -150,6 +152,7 @@ class Trainer:
             "config": self.config.decisive(),
             "snapshot": self.snapshot_hash,
             "base": self._base_hash,
+            **({"prompts": self.clicks.digest} if self.clicks else {}),
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -176,8 +179,8 @@ class Trainer:
         write_text(self._config_file, as_yaml(self.config.plain()), alone=True)
         self._check_room()
         self._prepare_features()
-        if self.clicks:
-            self.clicks.before(self.model, self.features)
+        if self.click_check:
+            self.click_check.before(self.model, self.features)
         if not self._resume():
             with self.average.in_network():
                 self._show_samples()
@@ -196,7 +199,8 @@ class Trainer:
 
     def _check_room(self) -> None:
         """Before anything is encoded."""
-        trained = sum(parameter.nbytes for parameter in self.parameters.values())
+        moved = [*self.parameters.values(), *(self.clicks.parameters.values() if self.clicks else ())]
+        trained = sum(parameter.nbytes for parameter in moved)
         whole = sum(parameter.nbytes for parameter in self.model.network.parameters())
         self.folder.check_room(RunSize(COPIES * trained, whole))
 
@@ -224,8 +228,11 @@ class Trainer:
             for name, parameter in self.parameters.items():
                 parameter.copy_(found.state[f"weights|{name}"])
                 self.average.weights[name].copy_(found.state[f"average|{name}"])
-        moments = {key: value for key, value in found.state.items() if not key.startswith(("weights|", "average|"))}
+        others = ("weights|", "average|", PREFIX)
+        moments = {key: value for key, value in found.state.items() if not key.startswith(others)}
         restore_optimiser(self.optimiser, self.parameters, moments)
+        if self.clicks:
+            self.clicks.restore(found.state)
         self.progress = Progress.of(found.facts)
         log.info("resumed at step %d", self.progress.step)
         return True
@@ -261,7 +268,8 @@ class Trainer:
         """One update of the trained weights; the loss terms as numbers. What comes next is read meanwhile."""
         coming = self.sampler.batch(self.progress.step + 1)
         self.features.read_ahead([pair.image for pair in coming.pairs], coming.views)
-        return self.learner.learn(batch, self.progress.step)
+        losses = self.learner.learn(batch, self.progress.step)
+        return losses | (self.clicks.learn(self.progress.step, self._share_done()) if self.clicks else {})
 
     def _report_loss(self, losses: dict[str, float], rate: float) -> None:
         self._losses.append(losses)
@@ -312,12 +320,14 @@ class Trainer:
     def _state(self) -> State:
         state: State = {f"weights|{name}": parameter for name, parameter in self.parameters.items()}
         state |= {f"average|{name}": weight for name, weight in self.average.weights.items()}
+        state |= self.clicks.state() if self.clicks else {}
         return state | optimiser_state(self.optimiser, self.parameters)
 
     def _save_and_let_go(self) -> None:
         """The card is free before the disk is written to; nothing can be computed afterwards."""
         state = in_memory(self._state())
-        moments = optimiser_state(self.optimiser, self.parameters).values()
+        moments = [*optimiser_state(self.optimiser, self.parameters).values()]
+        moments += self.clicks.state().values() if self.clicks else ()
         network = self.model.network
         let_go([*network.parameters(), *network.buffers(), *self.average.weights.values(), *moments])
         size = sum(tensor.nbytes for tensor in state.values())
@@ -339,7 +349,9 @@ class Trainer:
         self.model = as_served(self.model, self.config)
         use_training_mode(self.model.network, False)
         if self.clicks:
-            self.clicks.after(self.model, self.features, self.events)
+            self.clicks.finish(self.events, self.stop)
+        if self.click_check:
+            self.click_check.after(self.model, self.features, self.events)
         self._show_samples()
 
     def _show_samples(self) -> None:

@@ -13,6 +13,7 @@ from .masks import rle_area, wire_to_rle
 # exemplar: the model found it when it was shown examples; their boxes are its prompts
 # box: the model drew it in a box that an import brought, which is its prompt
 ORIGINS = ("proposal", "click", "drawn", "exemplar", "box")
+PROMPTED = ("click", "box")  # the origins whose prompts lie on the object itself
 MAX_INSTANCES = 500
 MAX_PROMPTS = 200
 
@@ -51,6 +52,14 @@ def as_box(instance: dict) -> dict:
         "edited": False,
     }
     return {"mask": instance["sketch"], **imported, "coarse": True}
+
+
+def click_prompts(instance: dict) -> list[dict]:
+    """The points and boxes that a model drew a stored instance from; none where it came about in another way.
+
+    An exemplar's boxes lie on other objects; what was proposed or drawn by hand was not asked for by prompts.
+    """
+    return list(instance.get("prompts") or []) if instance.get("origin") in PROMPTED else []
 
 
 def verdict_checked(verdict: str, instances: Sequence[dict]) -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from annotator.common.instances import click_prompts
 from annotator.common.masks import Rle
 from annotator.models import Image, Pair
 
@@ -26,7 +27,10 @@ COUNTED = ("pairs", "positives", "negatives", "instances", "not_exhaustive", "wi
 
 @dataclass(frozen=True)
 class SettledPair:
-    """What of a settled pair goes into a snapshot; `masks` in one order whatever order they were drawn in."""
+    """What of a settled pair goes into a snapshot; `masks` in one order whatever order they were drawn in.
+
+    `prompts` belong to the masks, one list each: what a person showed the model to have it drawn.
+    """
 
     sha256: str
     width: int
@@ -36,6 +40,7 @@ class SettledPair:
     category_id: int
     truth: str
     masks: tuple[Rle, ...]
+    prompts: tuple[list[dict[str, Any]], ...]
     is_exhaustive: bool
     source: str
     truth_source: str
@@ -50,7 +55,7 @@ class SettledPair:
 def settled_pair(row: dict[str, Any]) -> SettledPair:
     """From the pair's columns. A coarse instance is not settled: without it, the rest is not every instance."""
     drawn = row["instances"] if row["truth"] == Pair.Truth.PRESENT else []
-    settled = [instance["mask"] for instance in drawn if not instance.get("coarse")]
+    settled = sorted((instance for instance in drawn if not instance.get("coarse")), key=_instance_order)
     return SettledPair(
         sha256=row["image__sha256"],
         width=row["image__width"],
@@ -59,7 +64,8 @@ def settled_pair(row: dict[str, Any]) -> SettledPair:
         phrase=row["concept__name"],
         category_id=row["concept__category_id"],
         truth=row["truth"],
-        masks=tuple(sorted(settled, key=_mask_order)),
+        masks=tuple(instance["mask"] for instance in settled),
+        prompts=tuple(click_prompts(instance) for instance in settled),
         is_exhaustive=row["is_exhaustive"] and len(settled) == len(drawn),
         source=row["image__source"],
         truth_source=row["truth_source"],
@@ -71,6 +77,10 @@ COLUMNS = (
     *("image__sha256", "image__width", "image__height", "image__split", "image__source", "concept__name"),
     *("concept__category_id", "truth", "truth_source", "instances", "is_exhaustive", "round"),
 )
+
+
+def _instance_order(instance: dict[str, Any]) -> tuple[list[int], str, bytes]:
+    return (*_mask_order(instance["mask"]), canonical(click_prompts(instance)))
 
 
 def _mask_order(mask: Rle) -> tuple[list[int], str]:
@@ -126,7 +136,7 @@ def documents_write(*, folder: Path, pairs: Iterable[SettledPair]) -> Written:
                 document.counts["without_masks"] += 1
                 continue
             pair_id += 1
-            rows = [annotation_row(annotation_id + n, pair_id, mask) for n, mask in enumerate(pair.masks, 1)]
+            rows = list(_annotation_rows(annotation_id + 1, pair_id, pair))
             annotation_id += len(rows)
             document.add(_image_row(pair_id, pair), rows)
             lines.write(canonical(_line_of(pair)) + b"\n")
@@ -205,6 +215,13 @@ class _Rows:
         with self._path.open(encoding="utf-8") as file:
             shutil.copyfileobj(file, target)
         self._path.unlink()
+
+
+def _annotation_rows(first: int, pair_id: int, pair: SettledPair) -> Iterator[dict[str, Any]]:
+    """`prompts` are of this project, as `round` is: other readers pass over them, and the hash does not see them."""
+    for number, (mask, prompts) in enumerate(zip(pair.masks, pair.prompts, strict=True), start=first):
+        row = annotation_row(number, pair_id, mask)
+        yield row | {"prompts": prompts} if prompts else row
 
 
 def _image_row(pair_id: int, pair: SettledPair) -> dict[str, Any]:

@@ -103,6 +103,7 @@ def _run_size(version: ModelVersion, config: dict[str, Any]) -> RunSize:
     return run_size(
         model_folder(version),
         with_text=bool(settings["text_rate"]),
+        with_clicks=bool(settings["click_rate"]),
         with_vit=settings["vit"] == "full",
         adapter_rank=settings["lora_rank"] if settings["vit"] == "lora" else 0,
     )

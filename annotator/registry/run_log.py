@@ -21,7 +21,12 @@ BAR = {
 }
 MODELS_JUDGED = 3
 GPU_POINTS = 400
-WORDS = {"features": "Reading the images", "train": "Training", "evaluate": "Judging on the holdout"}
+WORDS = {
+    "features": "Reading the images",
+    "train": "Training",
+    "clicks": "Counting clicks",
+    "evaluate": "Judging on the holdout",
+}
 
 
 class RunLog:
@@ -61,6 +66,8 @@ class RunLog:
             self._gpu({name: value for name, value in event.items() if name != "event"})
         elif kind == Event.VIEWS:
             self.series["views"] = {name: value for name, value in event.items() if name not in ("event", "at", "path")}
+        elif kind == Event.CLICKS:
+            self.series[Event.CLICKS] = {name: value for name, value in event.items() if name not in ("event", "at")}
         elif kind == Event.TRACKER:
             self._tracker(event)
         elif kind == Event.ERROR and event.get("settings"):

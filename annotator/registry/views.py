@@ -18,6 +18,7 @@ from .memory_plans import memory_plan_newest, memory_plan_start
 from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts, versions_of
 from .promotion import version_promote, version_rollback
 from .run_again import run_can_go_on, run_go_on
+from .run_clicks import run_clicks
 from .run_compare import AT_MOST, compared_series, result_rows, runs_compared, setting_rows
 from .run_costs import project_cost
 from .run_downloads import run_file, run_files
@@ -70,6 +71,7 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "files": run_files(row),
         "gpu": (row.series.get("gpu") or [None])[-1],
         "report": gate_report(row),
+        "clicks": run_clicks(row),
         "may_promote": passed_against(row, project.serving_version_id),
         "samples": sample_cards(row),
         "sheet": row.series.get("views") if views_sheet(row) else None,

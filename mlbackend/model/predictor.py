@@ -232,7 +232,7 @@ class Predictor:
     def click(self, prompts: Sequence[Prompt]) -> list[list[Candidate]]:
         """Decode prompts of one shape together, each on its own image; best candidate first."""
         decode = self.decoder or self.decode
-        masks_BKHW, iou_BK = decode(*self._stack(prompts), multimask=prompts[0].wants_three)
+        masks_BKHW, iou_BK = decode(*self.stack(prompts), multimask=prompts[0].wants_three)
         masks_BKHW, iou_BK = masks_BKHW.float().cpu(), iou_BK.float().clamp(0, 1).cpu()
         return [
             [
@@ -242,7 +242,7 @@ class Predictor:
             for b in range(len(prompts))
         ]
 
-    def _stack(self, prompts: Sequence[Prompt]):
+    def stack(self, prompts: Sequence[Prompt]):
         """Tensors of a decoder call: three levels, points, labels, boxes, earlier masks (None where unused)."""
         if len({(prompt.shape, prompt.wants_three) for prompt in prompts}) != 1:
             raise ValueError("prompts of one decoder call must have one shape")

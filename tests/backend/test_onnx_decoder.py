@@ -12,10 +12,12 @@ import pytest
 import torch
 
 from mlbackend.model.loader import LoadOptions, load_predictor
+from mlbackend.model.network import Sam3Network
 from mlbackend.model.onnx_decoder import OnnxDecoder, attach_onnx_decoder
 from mlbackend.model.predictor import Predictor, Prompt
 from mlbackend.model.prompts import Point
 from tests.backend.support import noisy_picture, served_here
+from training.clicks import tuned
 
 installed = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("onnx", "onnxruntime")),
@@ -54,6 +56,28 @@ def test_onnx_answers_as_torch_does(fresh: Predictor, tiny: Predictor, tmp_path:
         ours, theirs = fresh.click([prompt] * 2)[1][0], tiny.click([prompt])[0][0]
         assert torch.allclose(ours.mask_logits_hw, theirs.mask_logits_hw, atol=2e-3)
         assert ours.score == pytest.approx(theirs.score, abs=1e-4)
+
+
+@installed
+def test_version_with_a_tuned_decoder_takes_its_base_s_features_and_graphs_of_its_own(
+    fresh: Predictor, backend_var: Path, tmp_path: Path
+) -> None:
+    """As a retrain with click_rate leaves one: the base's graphs lie there already."""
+    shutil.copytree(backend_var / "models" / "tiny", tmp_path / "tuned", ignore=shutil.ignore_patterns("manifest.json"))
+    network = Sam3Network.load(backend_var / "models" / "tiny")
+    with torch.no_grad():
+        for parameter in tuned(network).values():
+            parameter.mul_(1.5)
+    network.save(tmp_path / "tuned")
+    other = load_predictor(tmp_path / "tuned", LoadOptions(device="cpu"))
+    assert (other.backbone_hash, other.click_hash) == (fresh.backbone_hash, fresh.click_hash)
+    assert len(attach_onnx_decoder(fresh, tmp_path)) == len(attach_onnx_decoder(other, tmp_path)) == 3
+    tokens = fresh.encode(fresh.preprocess(noisy_picture(1))[None], [(160, 120)])[0]
+    prompt = Prompt(fresh.click_features(tokens), (POSITIVE, NEGATIVE))
+    before, after = fresh.click([prompt])[0][0].mask_logits_hw, other.click([prompt])[0][0].mask_logits_hw
+    other.decoder = None
+    assert torch.allclose(after, other.click([prompt])[0][0].mask_logits_hw, atol=2e-3)
+    assert not torch.allclose(before, after, atol=2e-3)
 
 
 @installed

@@ -130,7 +130,7 @@ def test_run_with_adapters_leaves_a_plain_model_and_resumes_to_the_bit(world: di
     assert size.checkpoint_bytes == pytest.approx(taken, rel=0.05)
     written = load_model(first["model"], device=CPU)
     assert first["backbone_hash"] == written.backbone_hash
-    assert first["clicks"].keys() == {"objects", "before", "after"}
+    assert first["click_check"].keys() == {"objects", "before", "after"}
 
 
 def test_model_with_merged_adapters_is_loaded_by_transformers_own_class(world: dict[str, str], tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from transformers.models.sam3.configuration_sam3 import Sam3Config
 
 from tests.train.snapshots import Snapshot, tiny_model
 from training.__main__ import perform
+from training.click_rehearsal import pretend_clicks
 from training.config import Config
 from training.dataset import Snapshot as Frozen
 from training.errors import Refused, TrainingError
@@ -88,6 +89,31 @@ def test_rehearsal_leaves_nothing_behind_for_a_real_run(folder: Path) -> None:
     with torch.no_grad():
         vision = network.detector_features(torch.zeros(4, 16, 32))
     assert all(type(position) is torch.Tensor for position in vision.fpn_position_encoding)
+
+
+def test_rehearsed_clicks_take_what_real_tensors_take(folder: Path) -> None:
+    network = load_model(folder, device=CPU).network
+    with Meter() as meter:
+        pretend_clicks(network, torch.zeros(4, 16, 32))
+    assert Rehearsal(folder).click(4) == pytest.approx(meter.most, rel=0.2)
+
+
+def test_tuned_clicks_cost_gradients_moments_an_average_and_a_step_of_their_own(
+    folder: Path, rehearsal: Rehearsal
+) -> None:
+    plain, tuned, many = (
+        Planner(config(), folder, None, rehearsal).phases(Fit(1, recompute=True), config(**changes))[2].parts
+        for changes in ({}, {"click_rate": 1.0}, {"click_rate": 1.0, "click_pairs": 256})
+    )
+    network = load_model(folder, device=CPU).network
+    decoder = network.tracker.mask_decoder
+    fixed = (decoder.conv_s0, decoder.conv_s1, decoder.pred_obj_score_head, decoder.obj_score_token)
+    own = 4 * sum(p.numel() for p in decoder.parameters()) - 4 * sum(p.numel() for m in fixed for p in m.parameters())
+    assert tuned["gradients"] - plain["gradients"] == own
+    assert tuned["optimiser"] - plain["optimiser"] == 2 * own
+    assert tuned["average"] - plain["average"] == own
+    assert tuned["activations"] >= plain["activations"]
+    assert many["activations"] > tuned["activations"]
 
 
 def test_forgetting_layers_and_smaller_parts_need_less(folder: Path, rehearsal: Rehearsal) -> None:

@@ -195,6 +195,7 @@ WITHOUT_EFFECT = [
     (["loss_one_to_many=3"], "Set one_to_many to true"),
     (["loss_semantic_dice=3"], "Set semantic to true"),
     (["semantic=true", "loss_semantic_focal=0", "loss_semantic_dice=0"], "The key 'semantic' has no effect"),
+    (["click_pairs=2"], "the click decoder is left as it is. Set click_rate above 0"),
     (["loss_score=0", "positive_weight=3"], "loss_score is 0"),
     (["loss_mask_focal=0", "loss_mask_dice=0", "mask_pairs=2"], "no mask is learned from"),
     (["batch_pairs=4", "mask_pairs=8"], "a batch of 4 pairs holds 2 positives and 2 negatives"),
@@ -222,6 +223,7 @@ WITH_EFFECT = [
     ["recipe=production", "steps=100"],
     ["vit=full", "layer_decay=0.8"],
     ["vit=lora", "lora_rank=4", "lora_alpha=4", "lora_targets=vit_detr", "vit_rate=0.1"],
+    ["click_rate=0.3", "click_pairs=2", "click_rounds=1", "click_judged=9"],
 ]
 
 

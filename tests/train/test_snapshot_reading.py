@@ -50,6 +50,11 @@ def test_box_is_that_of_the_mask(snapshot: Snapshot) -> None:
     assert first.box_xyxy_norm == pytest.approx((3 / 30, 4 / 20, 9 / 30, 10 / 20))
 
 
+def test_snapshot_from_before_prompts_is_read_without_any(snapshot: Snapshot) -> None:
+    pairs = dataset.Snapshot(snapshot.folder).split("train").pairs
+    assert [instance.prompts for pair in pairs for instance in pair.instances] == [(), ()]
+
+
 def test_pair_that_is_not_exhaustive_and_marks_nothing_is_no_negative(snapshot: Snapshot) -> None:
     changed = edited(snapshot, lambda d: d["images"][1].update(is_instance_exhaustive=0)).split("train")
     assert [pair.phrase for pair in changed.trainable] == ["chicken"]
@@ -90,6 +95,10 @@ FAULTS: list[tuple[str, Callable[[dict[str, Any]], Any]]] = [
     (r"annotations\[0\].*RLE", lambda d: d["annotations"][0].update(segmentation=[[0, 0, 5, 0, 5, 5]])),
     (r"annotations\[1\].*empty mask", lambda d: d["annotations"][1]["segmentation"].update(counts="hb0")),
     (r"annotations repeats an id", lambda d: d["annotations"][1].update(id=d["annotations"][0]["id"])),
+    (r"annotations\[0\].*list of points", lambda d: d["annotations"][0].update(prompts={"x": 1})),
+    (r"annotations\[0\].*label", lambda d: d["annotations"][0].update(prompts=[{"x": 1, "y": 2, "label": 3}])),
+    (r"annotations\[1\].*no box", lambda d: d["annotations"][1].update(prompts=[{"box": [0, 0, 31, 5]}])),
+    (r"annotations\[1\].*holds nothing", lambda d: d["annotations"][1].update(prompts=[{"box": [5, 0, 5, 5]}])),
     (r"categories", lambda d: d.update(categories=[])),
     (r"images must be a list", lambda d: d.pop("images")),
 ]

@@ -11,8 +11,10 @@ from annotator.data.snapshot_folders import snapshot_folder
 from annotator.data.snapshot_reading import lines_of
 from annotator.data.snapshots import snapshot_create
 from annotator.models import Image, Pair, Project, Snapshot
+from mlbackend.model.prompts import Point
 from tests import factories
 from training.dataset import Snapshot as TrainerSnapshot
+from training.prompts import Box
 
 # Two masks of 16 x 16 pixels, and what is asked of the pictures a, b and c.
 LEFT, RIGHT = factories.box_rle(0, 0, 4, 4), factories.box_rle(8, 8, 12, 12)
@@ -156,6 +158,45 @@ def test_trainer_reads_ids_rounds_and_sources(db):
         ("chicken", 2, snapshot.project.name),
         ("Hahn", 2, snapshot.project.name),
     }
+
+
+def pair_with(prompts: dict[int, list[dict]], **fields) -> Snapshot:
+    """A picture with two chickens; prompts by place of the instance as it was drawn."""
+    project = factories.make_project()
+    masks = [RIGHT, LEFT]  # against the order in which a snapshot has them
+    drawn = [factories.make_instance(mask, prompts=prompts.get(n, []), **fields) for n, mask in enumerate(masks)]
+    concept = factories.make_concept(project, "chicken")
+    factories.make_pair(project, concept, image(project, "a", "train"), truth="present", instances=drawn)
+    return snapshot_create(project=project, user=None)
+
+
+CLICKS = [{"x": 9.5, "y": 10.5, "label": 1}, {"x": 12.0, "y": 13.0, "label": 0}]
+
+
+def test_each_mask_carries_the_prompts_that_it_was_drawn_from(db):
+    rows = read(pair_with({0: CLICKS}), "train")["annotations"]
+    assert [row["segmentation"] for row in rows] == [LEFT, RIGHT]
+    assert "prompts" not in rows[0]
+    assert rows[1]["prompts"] == CLICKS
+
+
+def test_prompts_change_neither_the_hash_nor_the_list_of_pairs(db):
+    with_them, without = pair_with({0: CLICKS}), pair_with({})
+    assert with_them.content_hash == without.content_hash
+    assert list(lines_of(snapshot_folder(with_them))) == list(lines_of(snapshot_folder(without)))
+
+
+def test_boxes_that_an_exemplar_was_found_by_are_no_prompts_of_it(db):
+    shown = pair_with({0: [{"box": [0.0, 0.0, 4.0, 4.0]}]}, origin="exemplar")
+    assert all("prompts" not in row for row in read(shown, "train")["annotations"])
+
+
+def test_trainer_reads_the_prompts_of_each_mask(db):
+    prompts = [{"box": [7.0, 7.0, 13.0, 13.0]}, *CLICKS]
+    pair = TrainerSnapshot(snapshot_folder(pair_with({0: prompts}))).split("train").pairs[0]
+    asked = {instance.rle["counts"]: instance.prompts for instance in pair.instances}
+    assert asked[LEFT["counts"]] == ()
+    assert asked[RIGHT["counts"]] == (Box((7.0, 7.0, 13.0, 13.0)), Point(9.5, 10.5, 1), Point(12.0, 13.0, 0))
 
 
 def test_documents_hold_few_pairs_at_once(tmp_path: Path):

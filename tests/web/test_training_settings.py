@@ -68,7 +68,7 @@ ROOM |= {"validate_every": 1, "vit": "lora", "views": 1}
 
 
 def test_trainer_takes_every_setting_at_both_ends_of_its_range():
-    """Among others with which it has an effect: a long run, a large batch, both branches."""
+    """Among others with which it has an effect: a long run, a large batch, both branches, clicks that are tuned."""
     needed = {"snapshot": "s", "images": "i", "base_model": "b", **ROOM}
     for setting in RANGED:
         for end in (setting.told.low, setting.told.high):
