@@ -21,6 +21,7 @@ from toolbox.processes import restart_with_jemalloc
 from training.errors import Refused, TrainingError
 from training.events import Events, open_events
 from training.launch import StopRequest, settle, watch
+from training.occupancy import occupied
 
 log = logging.getLogger("training")
 
@@ -42,8 +43,11 @@ def perform(arguments: list[str]) -> int:
 def _perform(asked: argparse.Namespace, stop: StopRequest) -> int:
     if asked.verb == "plan" and not asked.out:
         return _guarded(lambda: _plan(asked), Events([sys.stdout]))
-    with open_events(Path(asked.out)) as events:
-        return _guarded(lambda: _run(asked, events, stop), events)
+    try:
+        with occupied(Path(asked.out)), open_events(Path(asked.out)) as events:
+            return _guarded(lambda: _run(asked, events, stop), events)
+    except Refused as error:  # the folder is another's, and so is its list of events
+        return _told(error, Events([sys.stdout]))
 
 
 def _run(asked: argparse.Namespace, events: Events, stop: StopRequest) -> None:
@@ -82,15 +86,19 @@ def _guarded(work: Callable[[], Any], events: Events) -> int:
         work()
         return 0
     except TrainingError as error:
-        more = {"settings": error.settings} if error.settings else {}
-        events("error", code=error.code, message=error.message, **more)
-        return error.exit_status
+        return _told(error, events)
     except MemoryError:
         events("error", code="out_of_memory", message="Memory ran out: lower batch_pairs or memory_mib.")
     except Exception as error:
         log.exception("failed")
         events("error", **_describe(error))
     return 1
+
+
+def _told(error: TrainingError, events: Events) -> int:
+    more = {"settings": error.settings} if error.settings else {}
+    events("error", code=error.code, message=error.message, **more)
+    return error.exit_status
 
 
 def _describe(error: Exception) -> dict[str, Any]:
