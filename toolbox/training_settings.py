@@ -263,6 +263,13 @@ class TrainerConfig:
         form_help="Compute layers again instead of keeping them: less memory, a third slower.",
         changes_result=False,
     )
+    launch_wait_minutes: float = _number(
+        30.0,
+        "several processes: so long they wait for one of them that does not come",
+        0.01,
+        10_000,
+        changes_result=False,
+    )
     threads: int = _number(1, "", 1, 1024, changes_result=False)
     nice: int = _number(10, "the process's niceness, unless it is higher already", 0, 19, changes_result=False)
     features: str | None = _path(None, "folder of cached backbone features; null: features/ beside the run")

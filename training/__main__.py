@@ -12,27 +12,56 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from toolbox.processes import restart_with_jemalloc
 from training.errors import Refused, TrainingError
-from training.events import Events, open_events
+from training.events import Events, open_events, silent
 from training.launch import StopRequest, settle, watch
 from training.occupancy import occupied
+
+if TYPE_CHECKING:
+    from training.ranks import Joined
 
 log = logging.getLogger("training")
 
 
 def main() -> int:
     asked = _parser().parse_args()
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(name)s %(levelname)s %(message)s")
+    who = f"%(process)d of {os.environ['RANK']} " if _is_one_of_several() else ""
+    words = f"%(asctime)s {who}%(name)s %(levelname)s %(message)s"
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format=words)
     restart_with_jemalloc()
+    ranks = _join() if _is_one_of_several() else None
     stop = StopRequest()
     watch(stop)
-    return _perform(asked, stop)
+    return _perform(asked, stop) if ranks is None else _perform_together(asked, stop, ranks)
+
+
+def _is_one_of_several() -> bool:
+    """As torchrun says in the environment."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1 and "RANK" in os.environ
+
+
+def _join() -> Joined:
+    """Before signals are watched for: until the processes know each other torchrun can end them."""
+    from training.ranks import Joined
+
+    return Joined()
+
+
+def _perform_together(asked: argparse.Namespace, stop: StopRequest, ranks: Joined) -> int:
+    ranks.line.out = Path(asked.out) if asked.out else None
+    if ranks.is_first:
+        status = _perform(asked, stop, ranks)
+    else:
+        status = _guarded(lambda: _run(asked, silent(), stop, ranks), ranks.events(silent()))
+    ranks.leave(status)
+    return status
 
 
 def perform(arguments: list[str]) -> int:
@@ -40,17 +69,25 @@ def perform(arguments: list[str]) -> int:
     return _perform(_parser().parse_args(arguments), StopRequest())
 
 
-def _perform(asked: argparse.Namespace, stop: StopRequest) -> int:
+def _perform(asked: argparse.Namespace, stop: StopRequest, ranks: Joined | None = None) -> int:
     if asked.verb == "plan" and not asked.out:
         return _guarded(lambda: _plan(asked), Events([sys.stdout]))
+    wrap = ranks.events if ranks else _as_is
     try:
-        with occupied(Path(asked.out)), open_events(Path(asked.out)) as events:
-            return _guarded(lambda: _run(asked, events, stop), events)
+        with occupied(Path(asked.out)), open_events(Path(asked.out)) as own:
+            events = wrap(own)
+            return _guarded(lambda: _run(asked, events, stop, ranks), events)
     except Refused as error:  # the folder is another's, and so is its list of events
-        return _told(error, Events([sys.stdout]))
+        return _told(error, wrap(Events([sys.stdout])))
 
 
-def _run(asked: argparse.Namespace, events: Events, stop: StopRequest) -> None:
+def _as_is(events: Events) -> Events:
+    return events
+
+
+def _run(asked: argparse.Namespace, events: Events, stop: StopRequest, ranks: Joined | None = None) -> None:
+    if ranks is not None and asked.verb != "train":
+        raise Refused("too_many_processes", f"`{asked.verb}` is the work of one process: start it without torchrun.")
     if asked.verb == "plan":
         events("done", manifest=_plan(asked))
         return
@@ -60,6 +97,10 @@ def _run(asked: argparse.Namespace, events: Events, stop: StopRequest) -> None:
     settle(threads=config.threads, nice=config.nice)
     from training import runs
 
+    if ranks is not None:
+        ranks.connect(config)
+        events("done", manifest=str(runs.run_train(config, Path(asked.out), events, stop, ranks).resolve()))
+        return
     verb: Callable[..., Path] = {"train": runs.run_train, "evaluate": runs.run_evaluate, "gate": runs.run_gate}[
         asked.verb
     ]

@@ -24,22 +24,25 @@ from training.heads import use_quick_attention
 from training.launch import StopRequest
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
 from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, planned_fit
+from training.ranks import ALONE, Ranks
 from training.trainer import Trainer
 from training.vit import choose_vit_dtype
 
 log = logging.getLogger(__name__)
 
 
-def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
-    """DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path."""
+def run_train(config: Config, out: Path, events: Events, stop: StopRequest, ranks: Ranks = ALONE) -> Path:
+    """DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path. Of several processes the first writes."""
     assert config.base_model is not None
     began = time.monotonic()
     device = choose_device(config.device)
     fit = planned_fit(config, config.base_model, device)
     with memory_told(fit, config):
         model = load_model(config.base_model, device=device)
-        trainer = Trainer(config, model, out, events, stop, fit)
+        trainer = Trainer(config, model, out, events, stop, fit, ranks)
         trainer.run()
+    if not ranks.is_first:
+        return out / "manifest.json"
     weights_hash = _save_or_say_why(trainer, out / "model")
     best = next(row for row in trainer.progress.validations if row["step"] == trainer.progress.best_step)
     manifest = {
@@ -54,6 +57,7 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
         "seconds": round(time.monotonic() - began, 1),
         "steps": trainer.progress.step,
         "device": str(model.device),
+        "processes": ranks.count,
         "fit": asdict(fit) | {"precision": fit.precision.name},
     }
     return _write(out / "manifest.json", manifest)

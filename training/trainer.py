@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 
 from training import report
-from training.checkpoints import BEST, CheckpointFolder, State
+from training.checkpoints import BEST, Checkpoint, CheckpointFolder, State
 from training.config import Config
 from training.dataset import Pair, Snapshot
 from training.errors import Refused, Stopped, TrainingError
@@ -41,6 +42,7 @@ from training.launch import StopRequest
 from training.learning import Learner
 from training.material import choose_material
 from training.models import Model
+from training.ranks import ALONE, Ranks
 from training.recompute import recompute_layers
 from training.sampling import Batch, Sampler
 from training.texts import Texts
@@ -48,6 +50,7 @@ from training.vit import choose_vit_dtype
 
 log = logging.getLogger(__name__)
 LOSS_EVERY = 5
+DROPOUT_APART = 1_000_000_007  # processes drop other cells, as the pairs of one batch do
 
 
 @dataclass
@@ -88,9 +91,16 @@ class Trainer:
     """One run. Build it, call run(), read best_state and progress."""
 
     def __init__(
-        self, config: Config, model: Model, out: Path, events: Events, stop: StopRequest, fit: Fit | None = None
+        self,
+        config: Config,
+        model: Model,
+        out: Path,
+        events: Events,
+        stop: StopRequest,
+        fit: Fit | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.config, self.model, self.events, self.stop = config, model, events, stop
+        self.config, self.model, self.events, self.stop, self.ranks = config, model, events, stop, ranks
         snapshot = Snapshot(config.snapshot)
         self.snapshot_hash = snapshot.hash
         self.material = choose_material(snapshot, config, events)
@@ -107,6 +117,7 @@ class Trainer:
             max_pixels=config.max_pixels,
             vit_dtype=choose_vit_dtype(config.vit_dtype, model.device),
             encode_images=self.fit.encode_images,
+            keeps=ranks.is_first,
         )
         learns_text = config.text_rate > 0
         self.parameters = trainable(model.network, with_text=learns_text)
@@ -123,7 +134,9 @@ class Trainer:
             earlier_caution=self._earlier_caution(),
         )
         self.average.begin()
-        self.learner = Learner(config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser)
+        self.learner = Learner(
+            config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser, ranks
+        )
         self.sampler = Sampler(
             self.train_pairs,
             seed=config.seed,
@@ -155,22 +168,38 @@ class Trainer:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def run(self) -> None:
-        """Train to the end, or raise Stopped after a checkpoint. Afterwards the network holds the best weights."""
-        if self.config.resume:
-            self.folder.check_owner()
-        else:
-            self.folder.clear()
+        """Train to the end, or raise Stopped after a checkpoint. Afterwards the first process has the best weights."""
+        if self.ranks.is_first:
+            self._own_folder()
+        self._check_alike()
         self._prepare_features()
         if not self._resume():
-            with self.average.in_network():
-                self._show_samples()
+            if self.ranks.is_first:
+                with self.average.in_network():
+                    self._show_samples()
             self._validate()
         while not self._is_over():
-            if self.stop:
+            if self.ranks.any(bool(self.stop)):
                 self._checkpoint()
                 raise Stopped
             self._one_step()
         self._finish()
+
+    def _own_folder(self) -> None:
+        if self.config.resume:
+            self.folder.check_owner()
+        else:
+            self.folder.clear()
+
+    def _check_alike(self) -> None:
+        """Several machines may have several snapshots and models under one path."""
+        own = self._fingerprint()
+        if self.ranks.meet("the beginning", own) != own:
+            raise Refused(
+                "unlike_processes",
+                f"Process {self.ranks.rank} has another config, snapshot or base model than process 0: give all the "
+                "same.",
+            )
 
     def _prepare_features(self) -> None:
         pairs = [*self.train_pairs, *self.val.pairs]
@@ -180,13 +209,39 @@ class Trainer:
             eta_s = (time.monotonic() - began) / done * (of - done)
             self.events("progress", step=done, of=of, phase="features", eta_s=round(eta_s, 1))
 
-        images = {pair.image for pair in pairs}
-        self.features.prepare(images, mirror=self.config.mirror, progress=self.stop.checked(report_images))
+        if self.ranks.is_first:
+            images = {pair.image for pair in pairs}
+            self.features.prepare(images, mirror=self.config.mirror, progress=self._checked(report_images))
+        self.ranks.meet("the images' features")
         _check_sizes(pairs, self.features)
         self.texts.prepare(pair.phrase for pair in pairs)
 
+    def _checked(self, report: Callable[[int, int], None]) -> Callable[[int, int], None]:
+        """A callback of work that the first process does alone: it can be stopped, and those who wait wait on."""
+
+        def progress(done: int, of: int) -> None:
+            self.ranks.busy()
+            report(done, of)
+
+        return self.stop.checked(progress)
+
+    def _newest(self) -> Checkpoint | None:
+        """That which the first process finds, for all."""
+        found = self.folder.newest() if self.ranks.is_first else None
+        name = self.ranks.meet("the checkpoint to go on from", found.path.stem if found else None)
+        if name is None or self.ranks.is_first:
+            return found
+        found = self.folder.named(name)
+        if found is None:
+            raise TrainingError(
+                "lost_checkpoint",
+                f"Process {self.ranks.rank} cannot read {name} in {self.folder.folder}: all of a run's processes need "
+                "the same --out.",
+            )
+        return found
+
     def _resume(self) -> bool:
-        found = self.folder.newest()
+        found = self._newest()
         if found is None:
             return False
         with torch.no_grad():
@@ -213,13 +268,13 @@ class Trainer:
 
     def _one_step(self) -> None:
         began = time.monotonic()
-        torch.manual_seed(self.config.seed * 1_000_003 + self.progress.step)
+        torch.manual_seed(self.config.seed * 1_000_003 + self.progress.step + DROPOUT_APART * self.ranks.rank)
         rate = set_rate(self.optimiser, self.config, self._share_done())
         use_training_mode(self.model.network, True)
         losses = self._learn(self.sampler.batch(self.progress.step))
         self.progress.step += 1
         self.average.update(self.progress.step)
-        self.progress.elapsed_s += time.monotonic() - began
+        self.progress.elapsed_s = self.ranks.firsts(self.progress.elapsed_s + time.monotonic() - began)
         self._report_loss(losses, rate)
         if self.progress.step % self.config.validate_every == 0 and not self._is_over():
             self._validate()
@@ -246,12 +301,20 @@ class Trainer:
         self.events("progress", step=step, of=of, phase="train", eta_s=round(eta_s, 1))
 
     def _validate(self) -> None:
+        """By the first process; the others learn what came of it, which decides how long the run goes on."""
+        if self.ranks.is_first:
+            self._judge()
+        if self.ranks.count > 1:
+            told = self.ranks.meet(f"the validation of step {self.progress.step}", self.progress.facts())
+            self.progress = Progress.of(told)
+
+    def _judge(self) -> None:
         """Judge the average on `val`; a strictly better CGF1 becomes the best checkpoint."""
         began, done = time.monotonic(), self.progress
         self.optimiser.zero_grad(set_to_none=True)  # the step's gradients are of no more use
         use_training_mode(self.model.network, False)
         with self.average.in_network() as state:
-            checked = self.stop.checked(ignore) if done.step == 0 else ignore
+            checked = self._checked(ignore) if done.step == 0 else self._busy
             figures = evaluate_model(
                 self.model, self.features, self.val, keep_score=0.5, progress=checked, **self._judging()
             ).figures
@@ -267,6 +330,9 @@ class Trainer:
         self.events("validation", **row, best=is_best)
         done.elapsed_s += time.monotonic() - began
 
+    def _busy(self, done: int, of: int) -> None:
+        self.ranks.busy()
+
     def _judging(self) -> dict[str, Any]:
         """A text tower that learns is read anew at each validation."""
         texts = self.texts if self.texts.is_frozen else None
@@ -276,6 +342,11 @@ class Trainer:
         return self.folder.write(BEST, state, {"step": self.progress.step, "cgf1": cgf1})
 
     def _checkpoint(self) -> None:
+        if self.ranks.is_first:
+            self._write_checkpoint()
+        self.ranks.meet(f"the checkpoint of step {self.progress.step}")
+
+    def _write_checkpoint(self) -> None:
         state: State = {f"weights|{name}": parameter for name, parameter in self.parameters.items()}
         state |= {f"average|{name}": weight for name, weight in self.average.weights.items()}
         state |= optimiser_state(self.optimiser, self.parameters)
@@ -286,6 +357,10 @@ class Trainer:
         if not self.progress.validations or self.progress.validations[-1]["step"] != self.progress.step:
             self._validate()
         self._checkpoint()
+        if self.ranks.is_first:
+            self._take_best()
+
+    def _take_best(self) -> None:
         best = self.folder.best()
         if best is None:
             raise TrainingError("lost_checkpoint", "The best checkpoint is gone from the run's folder: start again.")
