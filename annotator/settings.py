@@ -230,6 +230,7 @@ elif CELERY_BROKER_URL.startswith("redis"):
     CELERY_BROKER_TRANSPORT_OPTIONS = REDIS_OPTIONS
 
 # What runs the verbs of docs/contracts.md, "Trainer".
+TRAIN_PROCESSES = int(os.environ.get("ROOST_TRAIN_PROCESSES", "1"))  # of a training run, a GPU each
 TRAINER_COMMAND = shlex.split(os.environ.get("ROOST_TRAINER_COMMAND", "")) or [sys.executable, "-m", "training"]
 
 # Label Studio, whose webhooks the ML backend leaves in the spool (docs/label-studio.md; it reads the same variables).

@@ -263,13 +263,6 @@ class TrainerConfig:
         form_help="Compute layers again instead of keeping them: less memory, a third slower.",
         changes_result=False,
     )
-    launch_wait_minutes: float = _number(
-        30.0,
-        "several processes: so long they wait for one of them that does not come",
-        0.01,
-        10_000,
-        changes_result=False,
-    )
     threads: int = _number(1, "", 1, 1024, changes_result=False)
     nice: int = _number(10, "the process's niceness, unless it is higher already", 0, 19, changes_result=False)
     features: str | None = _path(None, "folder of cached backbone features; null: features/ beside the run")
@@ -283,6 +276,31 @@ class TrainerConfig:
     )
     memory_mib: int = _number(1024, "backbone features held in memory", 1, 10_000_000, changes_result=False)
     max_pixels: int = _number(100_000_000, "", 1, 400_000_000)
+
+    launch_on: str = _choice(
+        "slurm",
+        "where --use-cluster 1 sends the run: a Slurm cluster; local and debug try the same out here",
+        *("slurm", "local", "debug"),
+        changes_result=False,
+        heading="launch (--use-cluster 1)",
+    )
+    launch_partition: str | None = _path(None, "null: the cluster's default; so for account and qos")
+    launch_account: str | None = _path(None, "who pays")
+    launch_qos: str | None = _path(None, "quality of service")
+    launch_minutes: int = _number(240, "the job's time", 5, 1_000_000, changes_result=False)
+    launch_gpus: int = _number(1, "each is a process of a train run; 0: on CPUs", 0, 64, changes_result=False)
+    launch_requeue: bool = _flag(
+        True,
+        "queued again, from the checkpoint, when its time is over or it makes room for another job",
+        changes_result=False,
+    )
+    launch_wait_minutes: float = _number(
+        30.0,
+        "several processes: so long they wait for one of them that does not come",
+        0.01,
+        10_000,
+        changes_result=False,
+    )
 
     keep_score: float = _number(
         0.1,

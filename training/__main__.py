@@ -69,7 +69,19 @@ def perform(arguments: list[str]) -> int:
     return _perform(_parser().parse_args(arguments), StopRequest())
 
 
+def _launch(asked: argparse.Namespace, stop: StopRequest) -> int:
+    """As a job of the cluster, which writes to the folder; here its events are passed on."""
+    from training.cluster import Job, command_of, run_on_cluster
+    from training.config import read_config
+
+    config = read_config(asked.verb, asked.config, asked.overrides)
+    command = command_of(asked.verb, config, Path(asked.out), asked.config, asked.overrides)
+    return run_on_cluster(Job(command, config.launch_requeue), config, Path(asked.out), stop)
+
+
 def _perform(asked: argparse.Namespace, stop: StopRequest, ranks: Joined | None = None) -> int:
+    if asked.use_cluster:
+        return _guarded(lambda: _launch(asked, stop), Events([sys.stdout]))
     if asked.verb == "plan" and not asked.out:
         return _guarded(lambda: _plan(asked), Events([sys.stdout]))
     wrap = ranks.events if ranks else _as_is
@@ -124,8 +136,8 @@ def _plan(asked: argparse.Namespace) -> dict[str, Any]:
 def _guarded(work: Callable[[], Any], events: Events) -> int:
     """How the work ended, as an event and an exit status; a traceback goes to the log, a sentence to the event."""
     try:
-        work()
-        return 0
+        status = work()
+        return status if isinstance(status, int) else 0
     except TrainingError as error:
         return _told(error, events)
     except MemoryError:
@@ -163,6 +175,8 @@ def _parser() -> argparse.ArgumentParser:
         is_needed = verb != "plan"
         command.add_argument("--out", required=is_needed, help="folder for results; a train run resumes in it")
         command.add_argument("overrides", nargs="*", metavar="key=value", help="override keys of the config")
+        switch = {"type": int, "choices": (0, 1), "default": 0}
+        command.add_argument("--use-cluster", **switch, help="1: as a Slurm job (launch_* keys); 0: here")
     verbs.choices["plan"].add_argument("--card", help="the memory of a card that is not here: 24GB, 22.5GiB")
     return parser
 

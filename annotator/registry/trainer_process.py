@@ -49,7 +49,7 @@ def run_trainer(
     out_dir.mkdir(parents=True, exist_ok=True)
     config_path = out_dir / f"{verb}.config.json"
     config_path.write_text(json.dumps(config, indent=1))
-    command = [*settings.TRAINER_COMMAND, verb, "--config", str(config_path), "--out", str(out_dir)]
+    command = [*trainer_command(verb), verb, "--config", str(config_path), "--out", str(out_dir)]
     with (out_dir / "log.txt").open("ab") as log:
         child = subprocess.Popen(
             child_command(command, nice=NICENESS),
@@ -67,6 +67,23 @@ def run_trainer(
     finally:
         watch.end()
     return _result(verb, child.returncode, events, out_dir, stopped=watch.stopped)
+
+
+def trainer_command(verb: str) -> list[str]:
+    """Several processes train under torchrun, which looks at the GPUs itself; all else is the work of one.
+
+    A command of one's own has to start them itself.
+    """
+    command = list(settings.TRAINER_COMMAND)
+    if verb != "train" or settings.TRAIN_PROCESSES == 1:
+        return command
+    if command[1:] != ["-m", "training"]:
+        raise TrainerError(
+            "ROOST_TRAIN_PROCESSES is for the trainer as shipped: unset it, or ROOST_TRAINER_COMMAND.",
+            code="bad_trainer_command",
+        )
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(settings.TRAIN_PROCESSES)]
+    return [command[0], *together, *command[1:]]
 
 
 def trainer_environment() -> dict[str, str]:

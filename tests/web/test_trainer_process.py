@@ -37,6 +37,19 @@ def test_trainer_runs_at_low_priority_with_one_thread(tmp_path):
     assert (manifest["nice"], manifest["threads"]) == (max(os.nice(0), trainer_process.NICENESS), "1")
 
 
+def test_several_processes_train_under_torchrun_and_one_does_all_else(settings):
+    settings.TRAIN_PROCESSES, settings.TRAINER_COMMAND = 2, ["python", "-m", "training"]
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    assert trainer_process.trainer_command("train") == ["python", *together, "-m", "training"]
+    assert trainer_process.trainer_command("gate") == ["python", "-m", "training"]
+
+
+def test_several_processes_of_a_command_of_ones_own_are_refused(settings, tmp_path):
+    settings.TRAIN_PROCESSES = 2
+    with pytest.raises(TrainerError, match="ROOST_TRAINER_COMMAND"):
+        run_trainer("train", {"act": "finish"}, tmp_path)
+
+
 def test_refusal_is_told_in_the_trainers_own_sentence(tmp_path):
     with pytest.raises(TrainerError, match=r"The holdout has no negatives; add some\.") as refused:
         run_trainer("gate", {"act": "refuse"}, tmp_path)
