@@ -7,6 +7,7 @@ Slurm warns the job: the run checkpoints, and with launch_requeue the job is que
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -49,9 +50,11 @@ class Job:
         """Called by submitit at the warning: the job to queue again, or None."""
         from submitit.helpers import DelayedSubmission
 
-        if self._child is not None and self._child.poll() is None:
-            self._child.send_signal(signal.SIGTERM)
-            self._child.wait()
+        if self._child is not None:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._child.pid, signal.SIGTERM)
+                # Not Popen.wait(), whose lock the interrupted call holds.
+                os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)
         return DelayedSubmission(Job(self.command, self.requeue)) if self.requeue else None
 
 

@@ -27,6 +27,9 @@ STEPS = 12
 # The softmax does not change when a number is added to all its inputs: what a key's bias gets for a gradient is
 # rounding alone, which AdamW makes full steps of.
 WITHOUT_GRADIENT = "k_proj.bias"
+# Where boxes' terms pull both ways little is left but rounding, and AdamW divides it by its own size: 3e-5 apart here
+# after 12 steps, all other weights 1.2e-7.
+REFERENCE_POINTS = "detr_decoder.reference_points"
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +105,8 @@ def test_two_processes_learn_what_one_does(
     assert expected.keys() == got.keys()
     weights = [key for key in expected if key.startswith(("weights|", "average|")) and WITHOUT_GRADIENT not in key]
     apart = {key: float((got[key] - expected[key]).abs().max() / expected[key].abs().max().clamp(1)) for key in weights}
-    assert max(apart.values()) < 1e-5, sorted(apart.items(), key=lambda item: -item[1])[:5]
+    least = {key: 1e-4 if REFERENCE_POINTS in key else 1e-5 for key in weights}
+    assert all(apart[key] < least[key] for key in weights), sorted(apart.items(), key=lambda item: -item[1])[:5]
     one, two = (json.loads((folder / "manifest.json").read_text()) for folder in (tmp_path, out))
     assert (one["processes"], two["processes"]) == (1, 2)
     assert two["metrics"] == one["metrics"]
