@@ -39,13 +39,15 @@ $(VAR)/static-collected: $(VENV)/installed $(STATIC_FILES)
 	@$(BIN)/python manage.py collectstatic --noinput --verbosity 0
 	@touch $@
 
-# Every worker has a folder, hence a database, of its own. Browsers, torch and servers would only halve each other.
-SIDE_BY_SIDE := tests/web tests/toolbox tests/shared $(wildcard tests/test_*.py)
-ONE_BY_ONE := tests/browser tests/train tests/backend
+# Two workers, a file each: every worker has a folder, hence a database, of its own. What loads torch or a browser comes
+# in a second run, since neither leaves a process as it was: in the order named, a real Label Studio's tests last.
+TWO_WORKERS := -n 2 --dist loadfile
+LIGHT := tests/web tests/toolbox tests/shared $(wildcard tests/test_*.py)
+HEAVY := tests/browser tests/train tests/backend
 
 test: system-packages check node_modules/.package-lock.json
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(SIDE_BY_SIDE)
-	$(BIN)/python -m pytest $(ONE_BY_ONE)
+	$(BIN)/python -m pytest $(TWO_WORKERS) $(LIGHT)
+	$(BIN)/python -m pytest $(TWO_WORKERS) --no-loadscope-reorder $(HEAVY)
 	$(BIN)/python -m tests.services
 
 check: $(VENV)/installed-dev check-js check-pages
@@ -87,7 +89,7 @@ system-packages:
 # After changing a requirement: the exact versions that now lie in .venv.
 lock: $(VENV)/installed-dev
 	@{ head -1 constraints.txt; $(BIN)/python -m pip list --format=freeze --exclude uv --exclude pip --exclude setuptools \
-	  --exclude wheel | sed -E 's/\+[a-z0-9.]+$$//' | grep -viE '^(nvidia|triton)'; } > constraints.new
+	  --exclude wheel | sed -E 's/\+[a-z0-9.]+$$//' | grep -viE '^(nvidia-[cn]|triton)'; } > constraints.new
 	@mv constraints.new constraints.txt
 
 clean:

@@ -9,9 +9,19 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 
 from annotator.jobs.broker import REDIS_OPTIONS, broker_options
+from toolbox.var_folder import var_folder_flaw
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-VAR_DIR = Path(os.environ.get("ROOST_VAR", BASE_DIR / "var")).resolve()
+
+
+def _var_dir() -> Path:
+    folder = Path(os.environ.get("ROOST_VAR") or BASE_DIR / "var").resolve()
+    if flaw := var_folder_flaw(folder):
+        raise ImproperlyConfigured(flaw)
+    return folder
+
+
+VAR_DIR = _var_dir()
 
 
 def _flag(name: str, default: bool = False) -> bool:
@@ -27,20 +37,36 @@ def _secret_key() -> str:
     if key := os.environ.get("ROOST_SECRET_KEY"):
         return key
     path = VAR_DIR / "secret_key"
-    VAR_DIR.mkdir(parents=True, exist_ok=True)
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
-        return path.read_text().strip()
+        return _kept_key(path)
     with os.fdopen(descriptor, "w") as file:
         file.write(secrets.token_urlsafe(64))
-    return path.read_text().strip()
+    return _kept_key(path)
+
+
+def _kept_key(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        words = f"{path} can't be read ({error.strerror}). Give it to this user, or set ROOST_SECRET_KEY."
+        raise ImproperlyConfigured(words) from error
 
 
 SECRET_KEY = _secret_key()
 DEBUG = _flag("ROOST_DEBUG")
 ALLOWED_HOSTS = _list("ROOST_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1]")
 CSRF_TRUSTED_ORIGINS = _list("ROOST_TRUSTED_ORIGINS", "")
+
+# Django itself would mail a broken page to nobody: its traceback goes to the log, as the page says.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"timed": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"log": {"class": "logging.StreamHandler", "level": "ERROR", "formatter": "timed"}},
+    "loggers": {"django.request": {"handlers": ["log"]}},
+}
 
 INSTALLED_APPS = [
     "annotator",
@@ -229,9 +255,14 @@ if CELERY_BROKER_URL.startswith("fsatomic://"):
 elif CELERY_BROKER_URL.startswith("redis"):
     CELERY_BROKER_TRANSPORT_OPTIONS = REDIS_OPTIONS
 
+# The ML backend's share of a GPU that training uses as well; 0: as much as it takes.
+SERVING_GPU_MB = int(os.environ.get("ROOST_GPU_MB", "0"))
 # What runs the verbs of docs/contracts.md, "Trainer".
 TRAIN_PROCESSES = int(os.environ.get("ROOST_TRAIN_PROCESSES", "1"))  # of a training run, a GPU each
 TRAINER_COMMAND = shlex.split(os.environ.get("ROOST_TRAINER_COMMAND", "")) or [sys.executable, "-m", "training"]
+# Where runs are kept beside their folder (docs/training.md, "Trackers"): nobody's to set but the operator's.
+TRACKERS = _list("ROOST_TRACKERS", "")
+MLFLOW_URI = os.environ.get("ROOST_MLFLOW_URI", "")
 
 # Label Studio, whose webhooks the ML backend leaves in the spool (docs/label-studio.md; it reads the same variables).
 LABEL_STUDIO_URL = os.environ.get("ROOST_LS_URL", "").rstrip("/")
@@ -245,6 +276,10 @@ LABEL_STUDIO_SPOOL = VAR_DIR / "spool" / "label_studio"
 # Claiming and drafts
 LEASE_SECONDS = int(os.environ.get("ROOST_LEASE_SECONDS", "600"))
 JOB_LEASE_SECONDS = int(os.environ.get("ROOST_JOB_LEASE_SECONDS", "30"))
+
+# What ended runs leave on the disk: docs/training.md, "What is kept".
+CHECKPOINT_DAYS = float(os.environ.get("ROOST_CHECKPOINT_DAYS", "14"))
+FEATURES_BYTES = int(os.environ.get("ROOST_FEATURES_MB", "50000")) * 1024**2
 
 IMAGES_DIR = VAR_DIR / "images"
 MODELS_DIR = VAR_DIR / "models"

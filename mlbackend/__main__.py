@@ -22,6 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         settings = read_settings()
+        settings.check_folder()
         settings.check_exposure()
         settings.fetch_rules()
         settings.check_buckets()

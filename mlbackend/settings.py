@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mlbackend.label_studio.fetch import FetchRules
 from mlbackend.store.buckets import SCHEME, check_place
+from toolbox.var_folder import var_folder_flaw
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 MIB = 1024 * 1024
@@ -45,6 +46,7 @@ class Settings:
     images_bucket: str | None = None
     s3_endpoint: str | None = None
     encode_batch: int = 0  # 0: by device
+    gpu_mb: int = 0  # 0: as much as there is
     click_queue: int = 64
     click_batch: int = 8
     click_wait_s: float = 8.0
@@ -82,6 +84,10 @@ class Settings:
         except ValueError as error:
             raise SettingsError(f"ROOST_LS_NETWORKS: {error}") from None
         return FetchRules(self.ls_url, frozenset(self.ls_hosts), networks, self.ls_token, self.ls_max_image_mb * MIB)
+
+    def check_folder(self) -> None:
+        if flaw := var_folder_flaw(self.var):
+            raise SettingsError(flaw)
 
     def check_buckets(self) -> None:
         """At the start, and not when the first image is asked for."""
@@ -126,6 +132,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         shared_embeddings=env.get("ROOST_SHARED_EMBEDDINGS") or None,
         images_bucket=env.get("ROOST_IMAGES_BUCKET") or None,
         s3_endpoint=env.get("ROOST_S3_ENDPOINT") or env.get("AWS_ENDPOINT_URL") or None,
+        gpu_mb=_integer(env, "ROOST_GPU_MB", 0, 0),
         encode_batch=_integer(env, "ROOST_ENCODE_BATCH", 0, 0, 64),
         click_queue=_integer(env, "ROOST_CLICK_QUEUE", 64, 1),
         click_wait_s=_integer(env, "ROOST_CLICK_WAIT_S", 8, 0, 3_600),

@@ -52,6 +52,8 @@ JOBS = (
     "job_whose_message_was_lost_is_rung_again_but_not_at_every_sweep",
     "cancelled_job_of_a_dead_worker_ends_without_running_again",
 )
+# Every worker has a database of its own (tests/settings.py).
+SIDE_BY_SIDE = ["-n2", "--dist=loadfile"]
 RULES = [f"tests/web/test_{name}.py" for name in FILES] + [f"tests/web/test_jobs.py::test_{name}" for name in JOBS]
 
 
@@ -146,7 +148,7 @@ def main(arguments: list[str]) -> int:
         # A test database need not survive a power cut.
         with postgres_server("-c", "fsync=off", "-c", "full_page_writes=off") as uri:
             names_tests = any(not argument.startswith("-") for argument in arguments)
-            command = [sys.executable, "-m", "pytest", *arguments, *([] if names_tests else RULES)]
+            command = [sys.executable, "-m", "pytest", *arguments, *([] if names_tests else SIDE_BY_SIDE + RULES)]
             return subprocess.run(
                 command, cwd=ROOT, env={**os.environ, "ROOST_TEST_POSTGRES": uri}, check=False
             ).returncode

@@ -12,7 +12,8 @@ os.environ["ROOST_VAR"] = _folder
 os.environ.pop("ROOST_POSTGRES", None)
 os.environ.pop("ROOST_BROKER_URL", None)
 if _uri := os.environ.get("ROOST_TEST_POSTGRES"):
-    os.environ["ROOST_POSTGRES"] = _uri
+    # Side by side every worker has a database of its own there, as it has a folder of its own.
+    os.environ["ROOST_POSTGRES"] = _uri + os.environ.get("PYTEST_XDIST_WORKER", "")
 
 from annotator.settings import *  # noqa: E402, F403
 from annotator.settings import DATABASES, STATIC_ROOT, STORAGES  # noqa: E402

@@ -21,6 +21,12 @@ def checkpoint_and_leave(*_: object) -> None:
     sys.exit(143)
 
 
+def save_slowly(*_: object) -> None:
+    emit("saving", step=7, bytes=6_900_000_000)
+    time.sleep(3)
+    checkpoint_and_leave()
+
+
 def main() -> None:
     config, out = json.loads(Path(sys.argv[3]).read_text()), Path(sys.argv[5])
     act = config["act"]
@@ -37,7 +43,8 @@ def main() -> None:
     elif act == "crash":
         sys.exit("Traceback: a crash of the stand-in")
     else:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN if act == "hang" else checkpoint_and_leave)
+        ends = {"hang": signal.SIG_IGN, "save": save_slowly}
+        signal.signal(signal.SIGTERM, ends.get(act, checkpoint_and_leave))
         helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
         (out / "helper").write_text(str(helper.pid))
         emit("progress", step=0, of=100, phase="train", eta_s=600.0)

@@ -93,8 +93,12 @@ def all_moved_into_place(targets: Mapping[Path, Path]) -> None:
 def _sync_all(pool: ThreadPoolExecutor, paths: Iterable[Path]) -> None:
     """Each thread takes its share: handing files over one by one costs more than the calls do."""
     every = list(paths)
-    shares = [every[start::SYNCS_AT_ONCE] for start in range(SYNCS_AT_ONCE)]
-    list(pool.map(lambda share: [sync(path) for path in share], shares))
+    list(pool.map(_sync_each, [every[start::SYNCS_AT_ONCE] for start in range(SYNCS_AT_ONCE)]))
+
+
+def _sync_each(paths: Iterable[Path]) -> None:
+    for path in paths:
+        sync(path)
 
 
 def make_folder(folder: Path) -> None:

@@ -9,61 +9,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, get_args, get_type_hints
+from dataclasses import MISSING, asdict, dataclass, field, fields
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
+
+from toolbox import launch_settings as launch
+from toolbox.setting_kinds import Setting, Told, choice, flag, loss, number, path, several
+from toolbox.training_recipes import DEFAULT_RECIPE, RECIPES, no_such_recipe
 
 USUAL_STEPS = 150
+TABLES = ("groups", "policy")  # settings that are tables of their own
+TRACKERS = ("mlflow", "wandb", "tensorboard")
 REQUIRED = "???"  # no default: the config must have it
 
 
-@dataclass(frozen=True)
-class Told:
-    """What is known of a setting beside its type and default. `form_help` puts it on the retrain form."""
+@dataclass
+class Groups:
+    """Which choice of each group the run's settings come from: training/conf/<group>/<choice>.yaml."""
 
-    help: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-    can_be_set: bool = False
-    changes_result: bool = True
-    form_help: str = ""
-    heading: str = ""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One row of the table; `kind` is bool, int, float or str, and `is_optional` says that null is a value of it."""
-
-    name: str
-    kind: type
-    is_optional: bool
-    default: Any
-    told: Told
-
-    def refusal(self, value: Any) -> str | None:
-        """The sentence that refuses the value, if it is of this kind but outside its range or choices."""
-        told, is_number = self.told, isinstance(value, int | float) and not isinstance(value, bool)
-        if told.low is not None and told.high is not None and is_number and not told.low <= value <= told.high:
-            return f"The config's key '{self.name}' must be between {told.low} and {told.high}, it is {value}."
-        if told.choices and isinstance(value, str) and value not in told.choices:
-            return f"The config's key '{self.name}' is one of {', '.join(told.choices)}."
-        return None
-
-
-def _path(default: str | None, help: str, **more: Any) -> Any:
-    return field(default=default, metadata={"told": Told(help, changes_result=False, **more)})
-
-
-def _number(default: float | None, help: str, low: float, high: float, **more: Any) -> Any:
-    return field(default=default, metadata={"told": Told(help, low, high, **more)})
-
-
-def _choice(default: str, help: str, *choices: str, **more: Any) -> Any:
-    return field(default=default, metadata={"told": Told(help, choices=choices, **more)})
-
-
-def _flag(default: bool, help: str, **more: Any) -> Any:
-    return field(default=default, metadata={"told": Told(help, **more)})
+    model: str = "heads"
+    data: str = "usual"
+    optimizer: str = "demo"
+    loss: str = "usual"
+    schedule: str = "demo"
+    launch: str = "here"
+    tracking: str = "page"
 
 
 @dataclass
@@ -81,16 +51,31 @@ class Policy:
 class TrainerConfig:
     """What a run was asked to do."""
 
-    snapshot: str = _path(
+    recipe: str = choice(
+        DEFAULT_RECIPE,
+        "sets what follows: a choice of each group; docs/training.md, «Recipes»",
+        *RECIPES,
+        no_such=no_such_recipe,
+        can_be_set=True,
+        changes_result=False,  # what it sets does, and is compared itself
+        form_help="Sets all that is left empty here.",
+        heading="recipe",
+    )
+    groups: Groups = field(
+        default_factory=Groups,
+        metadata={"told": Told("the choices, the recipe's own or others: optimizer=sam3_heads", changes_result=False)},
+    )
+
+    snapshot: str = path(
         REQUIRED,
         "snapshot folder: manifest.json, train.json, val.json, test.json, holdout.json",
         heading="what",
     )
-    images: str = _path(REQUIRED, "image folder: ab/abcd… by SHA-256")
-    base_model: str | None = _path(None, "train: model folder to start from (hub layout)")
-    model: str | None = _path(None, "evaluate: model folder to judge")
-    split: str = _path("holdout", "evaluate: the document to judge it on")
-    prompt: str = _choice(
+    images: str = path(REQUIRED, "image folder: ab/abcd… by SHA-256")
+    base_model: str | None = path(None, "train: model folder to start from (hub layout)")
+    model: str | None = path(None, "evaluate: model folder to judge")
+    split: str = path("holdout", "evaluate: the document to judge it on")
+    prompt: str = choice(
         "as_model",
         "evaluate: asked as the model's config.json says, with the CLS token, without it, or both ways for comparison",
         "as_model",
@@ -99,11 +84,11 @@ class TrainerConfig:
         "both",
         changes_result=False,
     )
-    champion: str | None = _path(None, "gate: the model that serves")
-    challenger: str | None = _path(None, "gate: the model that wants to")
-    baseline: str | None = _path(None, "gate: the model as shipped")
+    champion: str | None = path(None, "gate: the model that serves")
+    challenger: str | None = path(None, "gate: the model that wants to")
+    baseline: str | None = path(None, "gate: the model as shipped")
 
-    steps: int | None = _number(
+    steps: int | None = number(
         None,
         f"null with minutes null: {USUAL_STEPS}",
         1,
@@ -112,42 +97,42 @@ class TrainerConfig:
         form_help="Empty: as many as is usual for this model.",
         heading="how long",
     )
-    minutes: float | None = _number(
+    minutes: float | None = number(
         None,
         "the schedule follows the clock and the run ends when it is over, or at `steps` if that comes first",
         0.01,
         100_000,
         can_be_set=True,
     )
-    batch_pairs: int = _number(16, "", 2, 4096, can_be_set=True)
-    mask_pairs: int = _number(
+    batch_pairs: int = number(16, "", 2, 4096, can_be_set=True)
+    mask_pairs: int = number(
         4,
         "positives of a batch whose masks are learned from too: masks are half the cost of a step",
         1,
         4096,
         can_be_set=True,
     )
-    blend_pairs: int = _number(
+    blend_pairs: int = number(
         6,
         "mixtures of a positive and a negative picture a step, which teach presence to hesitate",
         0,
         4096,
         can_be_set=True,
     )
-    validate_every: int = _number(
+    validate_every: int = number(
         50, "steps; the best checkpoint is the one with the highest CGF1 on `val`", 1, 10_000_000, can_be_set=True
     )
-    validate_pairs: int = _number(200, "at most so many of `val`, always the same ones", 1, 10_000_000, can_be_set=True)
-    patience: int | None = _number(
+    validate_pairs: int = number(200, "at most so many of `val`, always the same ones", 1, 10_000_000, can_be_set=True)
+    patience: int | None = number(
         None, "stop after so many validations without a better one", 1, 1_000_000, can_be_set=True
     )
-    checkpoint_every: int = _number(50, "steps", 1, 10_000_000, can_be_set=True, changes_result=False)
-    resume: bool = _flag(True, "go on from the newest sound checkpoint in the output folder", changes_result=False)
+    checkpoint_every: int = number(50, "steps", 1, 10_000_000, can_be_set=True, changes_result=False)
+    resume: bool = flag(True, "go on from the newest sound checkpoint in the output folder", changes_result=False)
 
-    learning_rate: float = _number(
+    learning_rate: float = number(
         0.0003, "", 1e-8, 1.0, can_be_set=True, form_help="Empty: as usual.", heading="optimiser"
     )
-    text_rate: float = _number(
+    text_rate: float = number(
         0.3,
         "share of it for the text tower, which has seen more words than this snapshot holds; 0 freezes it",
         0.0,
@@ -155,21 +140,28 @@ class TrainerConfig:
         can_be_set=True,
         form_help="Empty: as usual. 0 leaves the text tower as it is, which needs the least memory.",
     )
-    weight_decay: float = _number(0.05, "none on biases, norms and embeddings", 0.0, 10.0, can_be_set=True)
-    warmup: float = _number(0.1, "share of the run", 0.0, 0.9, can_be_set=True)
-    final_rate: float = _number(0.05, "cosine down to this share", 0.0, 1.0, can_be_set=True)
-    clip_norm: float = _number(1.0, "", 1e-4, 1e6, can_be_set=True)
-    average: float = _number(
+    neck_rate: float = number(
+        1.0,
+        "share of it for the neck between ViT and DETR; 0 freezes it",
+        0.0,
+        10.0,
+        can_be_set=True,
+    )
+    weight_decay: float = number(0.05, "none on biases, norms and embeddings", 0.0, 10.0, can_be_set=True)
+    warmup: float = number(0.1, "share of the run", 0.0, 0.9, can_be_set=True)
+    final_rate: float = number(0.05, "cosine down to this share", 0.0, 1.0, can_be_set=True)
+    clip_norm: float = number(1.0, "", 1e-4, 1e6, can_be_set=True)
+    average: float = number(
         0.98, "what is judged and kept: a moving average over steps; 0 turns it off", 0.0, 0.99999, can_be_set=True
     )
-    start_share: float = _number(
+    start_share: float = number(
         0.5,
         "so much of the base model's weights in it: forgets less; 0 turns it off",
         0.0,
         0.95,
         can_be_set=True,
     )
-    presence_caution: float = _number(
+    presence_caution: float = number(
         0.2,
         "logits taken off every presence score in the end: the gate forgives no new false alarm",
         0.0,
@@ -177,15 +169,22 @@ class TrainerConfig:
         can_be_set=True,
     )
 
-    positive_weight: float = _number(
+    loss_score: float = loss(20.0, "weight of the queries' scores", heading="losses (training/losses.py)")
+    loss_presence: float = number(
+        20.0, "of the presence score, all that a negative teaches", 0.1, 1000.0, can_be_set=True
+    )
+    loss_box_l1: float = loss(5.0, "of the boxes' distance")
+    loss_giou: float = loss(2.0, "of the boxes' overlap")
+    loss_mask_focal: float = loss(200.0, "of the masks' pixels")
+    loss_mask_dice: float = loss(10.0, "of the masks' overlap")
+    positive_weight: float = number(
         4.0,
         "of matched queries against the others; lower: fewer duplicates, more misses",
         0.1,
         100.0,
         can_be_set=True,
-        heading="losses (the rest are the public recipe's, training/losses.py)",
     )
-    presence_smoothing: float = _number(
+    presence_smoothing: float = number(
         0.03,
         "presence aims this far from 0 and 1, so that a retrained model still hesitates",
         0.0,
@@ -193,29 +192,34 @@ class TrainerConfig:
         can_be_set=True,
     )
 
-    one_to_many: bool = _flag(
+    one_to_many: bool = flag(
         False,
         "also learn from a second copy of the queries, of which several may answer for one object (official: on)",
         can_be_set=True,
     )
-    semantic: bool = _flag(
+    loss_one_to_many: float = number(
+        2.0, "of that branch's score, boxes and masks, beside their own weights", 0.01, 1000.0, can_be_set=True
+    )
+    semantic: bool = flag(
         False,
         "also learn the concept's pixels as a whole, where masks are learned from (official with masks: on)",
         can_be_set=True,
     )
+    loss_semantic_focal: float = loss(20.0, "of the concept's pixels as a whole")
+    loss_semantic_dice: float = loss(30.0, "of their overlap")
 
-    positive_share: float = _number(0.4, "of a batch", 0.05, 0.95, can_be_set=True, heading="data")
-    newer_weight: float = _number(
+    positive_share: float = number(0.4, "of a batch", 0.05, 0.95, can_be_set=True, heading="data")
+    newer_weight: float = number(
         2.0,
         "a pair of the newest round is drawn so many times as often as one of round 0",
         1.0,
         100.0,
         can_be_set=True,
     )
-    mirror: bool = _flag(
+    mirror: bool = flag(
         False, "also train on each image mirrored left to right; encodes every image twice", can_be_set=True
     )
-    seed: int = _number(
+    seed: int = number(
         0,
         "with the data it decides every draw",
         0,
@@ -224,20 +228,20 @@ class TrainerConfig:
         form_help="Empty: 0. The same seed and data give the same model.",
     )
 
-    device: str = _choice("auto", "auto, cpu, cuda", "auto", "cpu", "cuda", changes_result=False, heading="machine")
-    precision: str = _choice(
+    device: str = choice("auto", "auto, cpu, cuda", "auto", "cpu", "cuda", changes_result=False, heading="machine")
+    precision: str = choice(
         "auto",
         "of the heads' products; auto: float32 on a CPU, bfloat16 on a GPU, float16 where it has no bfloat16",
         *("auto", "float32", "bfloat16", "float16"),
         can_be_set=True,
         form_help="Empty: whole on a CPU, half as many bits on a GPU.",
     )
-    vit_dtype: str = _choice(
+    vit_dtype: str = choice(
         "auto",
         "of the frozen ViT; auto: as the ML backend has it (bfloat16 on a GPU), so that its embeddings serve here",
         *("auto", "float32", "bfloat16"),
     )
-    micro_pairs: int | None = _number(
+    micro_pairs: int | None = number(
         None,
         "pairs learned from together; their gradients add up to the batch's. null: as many as fit the card",
         1,
@@ -246,7 +250,7 @@ class TrainerConfig:
         form_help="Pairs learned from together. Empty: as many as fit the card. Fewer need less memory.",
         changes_result=False,
     )
-    judge_pairs: int | None = _number(
+    judge_pairs: int | None = number(
         None,
         "pairs judged together. null: as many as fit the card",
         1,
@@ -255,7 +259,7 @@ class TrainerConfig:
         form_help="Pairs judged together. Empty: as many as fit the card.",
         changes_result=False,
     )
-    recompute: str = _choice(
+    recompute: str = choice(
         "auto",
         "DETR layers are computed again in the backward pass: a third slower, a third of the memory; auto: on a GPU",
         *("auto", "always", "never"),
@@ -263,46 +267,37 @@ class TrainerConfig:
         form_help="Compute layers again instead of keeping them: less memory, a third slower.",
         changes_result=False,
     )
-    threads: int = _number(1, "", 1, 1024, changes_result=False)
-    nice: int = _number(10, "the process's niceness, unless it is higher already", 0, 19, changes_result=False)
-    features: str | None = _path(None, "folder of cached backbone features; null: features/ beside the run")
-    features_read_also: str | None = _path(None, "another one to read from, such as the ML backend's embeddings/")
-    features_mib: int | None = _number(
+    kept_free_mib: int = number(
+        0,
+        "of the card's memory, for others that use it too, such as the ML backend (ROOST_GPU_MB)",
+        0,
+        10_000_000,
+        changes_result=False,
+    )
+    threads: int = number(1, "", 1, 1024, changes_result=False)
+    nice: int = number(10, "the process's niceness, unless it is higher already", 0, 19, changes_result=False)
+    features: str | None = path(None, "folder of cached backbone features; null: features/ beside the run")
+    features_read_also: str | None = path(None, "another one to read from, such as the ML backend's embeddings/")
+    features_mib: int | None = number(
         None,
         "the folder's budget; what was not used longest goes first. null: as much as the disk has",
         1,
         100_000_000,
         changes_result=False,
     )
-    memory_mib: int = _number(1024, "backbone features held in memory", 1, 10_000_000, changes_result=False)
-    max_pixels: int = _number(100_000_000, "", 1, 400_000_000)
+    memory_mib: int = number(1024, "backbone features held in memory", 1, 10_000_000, changes_result=False)
+    max_pixels: int = number(100_000_000, "", 1, 400_000_000)
 
-    launch_on: str = _choice(
-        "slurm",
-        "where --use-cluster 1 sends the run: a Slurm cluster; local and debug try the same out here",
-        *("slurm", "local", "debug"),
-        changes_result=False,
-        heading="launch (--use-cluster 1)",
-    )
-    launch_partition: str | None = _path(None, "null: the cluster's default; so for account and qos")
-    launch_account: str | None = _path(None, "who pays")
-    launch_qos: str | None = _path(None, "quality of service")
-    launch_minutes: int = _number(240, "the job's time", 5, 1_000_000, changes_result=False)
-    launch_gpus: int = _number(1, "each is a process of a train run; 0: on CPUs", 0, 64, changes_result=False)
-    launch_requeue: bool = _flag(
-        True,
-        "queued again, from the checkpoint, when its time is over or it makes room for another job",
-        changes_result=False,
-    )
-    launch_wait_minutes: float = _number(
-        30.0,
-        "several processes: so long they wait for one of them that does not come",
-        0.01,
-        10_000,
-        changes_result=False,
-    )
+    launch_on: str = launch.ON
+    launch_partition: str | None = launch.PARTITION
+    launch_account: str | None = launch.ACCOUNT
+    launch_qos: str | None = launch.QOS
+    launch_minutes: int = launch.MINUTES
+    launch_gpus: int = launch.GPUS
+    launch_requeue: bool = launch.REQUEUE
+    launch_wait_minutes: float = launch.WAIT_MINUTES
 
-    keep_score: float = _number(
+    keep_score: float = number(
         0.1,
         "predictions below it are not written; CGF1 itself reads from 0.5",
         0.0,
@@ -310,7 +305,21 @@ class TrainerConfig:
         changes_result=False,
         heading="what is kept and shown",
     )
-    sample_pairs: int = _number(8, "", 0, 64, can_be_set=True, changes_result=False)
+    sample_pairs: int = number(8, "", 0, 64, can_be_set=True, changes_result=False)
+
+    trackers: list[str] = field(
+        default_factory=list,
+        metadata=several(
+            "where a run is kept beside its folder: mlflow, wandb, tensorboard; one that fails fails no run",
+            *TRACKERS,
+            heading="tracking (packages: requirements-extras.txt)",
+        ),
+    )
+    tracking_folder: str | None = path(None, "folder of what they keep here; null: tracking/ beside the run")
+    tracking_project: str = path("roost", "MLflow's experiment, W&B's project, TensorBoard's folder")
+    run_name: str | None = path(None, "null: the name of the output folder")
+    mlflow_uri: str | None = path(None, "an MLflow server, or sqlite:///FILE; null: mlflow.db in that folder")
+    data_revision: str | None = path(None, "commit of the data repository that holds the snapshot, for the lineage")
 
     policy: Policy = field(default_factory=Policy, metadata={"told": Told("", changes_result=False, heading="gate")})
 
@@ -324,14 +333,22 @@ class TrainerConfig:
 
 
 def all_settings() -> tuple[Setting, ...]:
-    """The table, row by row; the gate's policy, a table of its own, is not in it."""
+    """The table, row by row; the recipe's groups and the gate's policy, tables of their own, are not in it."""
     hints = get_type_hints(TrainerConfig)
-    return tuple(_setting(one, hints[one.name]) for one in fields(TrainerConfig) if one.name != "policy")
+    return tuple(_setting(one, hints[one.name]) for one in fields(TrainerConfig) if one.name not in TABLES)
 
 
 def _setting(one: Any, hint: Any) -> Setting:
-    kinds = [kind for kind in get_args(hint) or (hint,) if kind is not type(None)]
-    return Setting(one.name, kinds[0], len(get_args(hint)) > 1, one.default, one.metadata["told"])
+    kinds = [get_origin(kind) or kind for kind in _alternatives(hint) if kind is not type(None)]
+    return Setting(one.name, kinds[0], len(_alternatives(hint)) > 1, _default(one), one.metadata["told"])
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if isinstance(hint, UnionType) else (hint,)
+
+
+def _default(one: Any) -> Any:
+    return one.default if one.default is not MISSING else one.default_factory()
 
 
 # What a person may set; paths and the gate's policy are the project's own.
@@ -349,10 +366,12 @@ def _yaml_lines() -> Iterator[str]:
         told = one.metadata["told"]
         if told.heading:
             yield f"\n# {told.heading}"
-        if one.name == "policy":
-            yield from ("policy:", *(f"  {name}: {_yaml(value)}" for name, value in asdict(Policy()).items()))
+        if one.name in TABLES:
+            own: Any = {"groups": Groups(), "policy": Policy()}[one.name]
+            yield f"{f'{one.name}:':<24} # {told.help}".removesuffix(" # ").rstrip()
+            yield from (f"  {name}: {_yaml(value)}" for name, value in asdict(own).items())
         else:
-            yield f"{f'{one.name}: {_yaml(one.default)}':<24} # {told.help}".removesuffix(" # ").rstrip()
+            yield f"{f'{one.name}: {_yaml(_default(one))}':<24} # {told.help}".removesuffix(" # ").rstrip()
 
 
 def _yaml(value: Any) -> str:

@@ -1,5 +1,7 @@
 """python -m training {train,evaluate,gate} --config FILE --out DIR [key=value ...]
-python -m training plan --config FILE [--card 24GB] [--out DIR] [key=value ...]
+python -m training plan [--config FILE] [--card 24GB] [--out DIR] [key=value ...]
+
+`recipe=sam3_heads` among the arguments sets all that a file and the other arguments leave open (training/conf/recipe).
 
 `plan` says in words what a training run needs on the card here, or on one of the size named, and writes DIR/plan.json;
 its exit status is 2 where the run does not fit.
@@ -15,6 +17,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +28,7 @@ from training.launch import StopRequest, settle, watch
 from training.occupancy import occupied
 
 if TYPE_CHECKING:
+    from training.config import Config
     from training.ranks import Joined
 
 log = logging.getLogger("training")
@@ -69,28 +73,33 @@ def perform(arguments: list[str]) -> int:
     return _perform(_parser().parse_args(arguments), StopRequest())
 
 
-def _launch(asked: argparse.Namespace, stop: StopRequest) -> int:
+def _launch(asked: argparse.Namespace, events: Events, stop: StopRequest) -> int:
     """As a job of the cluster, which writes to the folder; here its events are passed on."""
     from training.cluster import Job, command_of, run_on_cluster
     from training.config import read_config
 
     config = read_config(asked.verb, asked.config, asked.overrides)
     command = command_of(asked.verb, config, Path(asked.out), asked.config, asked.overrides)
-    return run_on_cluster(Job(command, config.launch_requeue), config, Path(asked.out), stop)
+    return run_on_cluster(Job(command, config.launch_requeue), config, Path(asked.out), stop, _wait_told(events))
+
+
+def _wait_told(events: Events) -> Callable[[str], None]:
+    return lambda words: events("warning", code="waits_for_folder", message=words)
 
 
 def _perform(asked: argparse.Namespace, stop: StopRequest, ranks: Joined | None = None) -> int:
+    aloud = Events([sys.stdout])
     if asked.use_cluster:
-        return _guarded(lambda: _launch(asked, stop), Events([sys.stdout]))
+        return _guarded(lambda: _launch(asked, aloud, stop), aloud)
     if asked.verb == "plan" and not asked.out:
-        return _guarded(lambda: _plan(asked), Events([sys.stdout]))
+        return _guarded(lambda: _plan(asked), aloud)
     wrap = ranks.events if ranks else _as_is
     try:
-        with occupied(Path(asked.out)), open_events(Path(asked.out)) as own:
+        with occupied(Path(asked.out), _wait_told(aloud)), open_events(Path(asked.out)) as own:
             events = wrap(own)
             return _guarded(lambda: _run(asked, events, stop, ranks), events)
     except Refused as error:  # the folder is another's, and so is its list of events
-        return _told(error, wrap(Events([sys.stdout])))
+        return _told(error, wrap(aloud))
 
 
 def _as_is(events: Events) -> Events:
@@ -98,8 +107,10 @@ def _as_is(events: Events) -> Events:
 
 
 def _run(asked: argparse.Namespace, events: Events, stop: StopRequest, ranks: Joined | None = None) -> None:
-    if ranks is not None and asked.verb != "train":
-        raise Refused("too_many_processes", f"`{asked.verb}` is the work of one process: start it without torchrun.")
+    if ranks is not None:
+        if asked.verb != "train":
+            raise Refused("too_many_processes", f"`{asked.verb}` is one process's work: start it without torchrun.")
+        ranks.meet("the run's folder")  # nobody touches what is in it before the first has it for this run
     if asked.verb == "plan":
         events("done", manifest=_plan(asked))
         return
@@ -108,15 +119,28 @@ def _run(asked: argparse.Namespace, events: Events, stop: StopRequest, ranks: Jo
     config = read_config(asked.verb, asked.config, asked.overrides)
     settle(threads=config.threads, nice=config.nice)
     from training import runs
+    from training.tracking.following import followed
 
     if ranks is not None:
-        ranks.connect(config)
-        events("done", manifest=str(runs.run_train(config, Path(asked.out), events, stop, ranks).resolve()))
+        _train_together(config, Path(asked.out), events, stop, ranks)
         return
     verb: Callable[..., Path] = {"train": runs.run_train, "evaluate": runs.run_evaluate, "gate": runs.run_gate}[
         asked.verb
     ]
-    events("done", manifest=str(verb(config, Path(asked.out), events, stop).resolve()))
+    with followed(config, asked.verb, Path(asked.out), events):
+        manifest = verb(config, Path(asked.out), events, stop)
+    events("done", manifest=str(manifest.resolve()))
+
+
+def _train_together(config: Config, out: Path, events: Events, stop: StopRequest, ranks: Joined) -> None:
+    """The first process alone is followed by trackers, as it alone tells and writes."""
+    from training.runs import run_train
+    from training.tracking.following import followed
+
+    ranks.connect(config)
+    with followed(config, "train", out, events) if ranks.is_first else nullcontext():
+        manifest = run_train(config, out, events, stop, ranks)
+    events("done", manifest=str(manifest.resolve()))
 
 
 def _plan(asked: argparse.Namespace) -> dict[str, Any]:
@@ -127,6 +151,8 @@ def _plan(asked: argparse.Namespace) -> dict[str, Any]:
     from training import plan, runs
 
     made = runs.run_plan(config, asked.card, Path(asked.out) if asked.out else None)
+    if config.base_model is None:
+        print("For SAM 3 at its own size; base_model=FOLDER plans for another model.")
     print(plan.as_words(made))
     if made.fits is False:
         raise Refused("too_little_memory", made.sentence, settings=made.change)

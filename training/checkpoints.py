@@ -20,10 +20,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from toolbox.files import write_json, written_whole
+from toolbox.run_size import KEPT_CHECKPOINTS, RunSize, gigabytes
 from training.errors import Refused, TrainingError
 
-KEEP = 2
-FREE_SPACE_FACTOR = 2.5
+FREE_SPACE_FACTOR = 1.05  # of the one that is written; a whole run's room is looked at before it begins
 BEST = "best"
 
 State = dict[str, torch.Tensor]
@@ -60,8 +60,9 @@ class CheckpointFolder:
             if facts is not None and facts.get("fingerprint") != self._fingerprint:
                 raise Refused(
                     "foreign_checkpoints",
-                    f"{self.folder} holds checkpoints of a run with another config, snapshot or base model: choose "
-                    "another --out, or set resume to false to start over.",
+                    f"{self.folder} holds checkpoints of a run with another config, snapshot or base model, or begun "
+                    "before an upgrade that changed the settings there are: choose another --out, or set resume to "
+                    "false to start over.",
                 )
 
     def write(self, name: str, state: State, facts: dict[str, Any]) -> Path:
@@ -109,9 +110,21 @@ class CheckpointFolder:
         return sorted(found, key=lambda path: int(path.stem.removeprefix("step-")), reverse=True)
 
     def _drop_older(self) -> None:
-        for manifest in self._manifests()[KEEP:]:
+        for manifest in self._manifests()[KEPT_CHECKPOINTS:]:
             manifest.unlink(missing_ok=True)
             manifest.with_suffix(".safetensors").unlink(missing_ok=True)
+
+    def check_room(self, size: RunSize) -> None:
+        """Refused where a whole run of this size would not fit; what lies here already counts."""
+        needed = size.bytes - sum(path.stat().st_size for path in self.folder.glob("*.safetensors"))
+        free = shutil.disk_usage(self.folder).free
+        if needed > free:
+            raise Refused(
+                "disk_full",
+                f"The run's checkpoints and its model take {gigabytes(needed)} of disk, {gigabytes(free)} are free in "
+                f"{self.folder}: {gigabytes(needed - free)} are missing. Remove old runs or models, or choose another "
+                "--out, and run the same command again.",
+            )
 
     def _check_space(self, size: int) -> None:
         free = shutil.disk_usage(self.folder).free

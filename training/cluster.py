@@ -24,7 +24,7 @@ from typing import Any
 from training.config import Config
 from training.errors import Refused, Stopped, TrainingError
 from training.launch import StopRequest
-from training.occupancy import check_free
+from training.occupancy import Say, check_free
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).resolve().parents[1]
@@ -68,9 +68,9 @@ def command_of(verb: str, config: Config, out: Path, file: str | None, overrides
     return [*command, verb, *config_file, "--out", str(out.resolve()), *overrides]
 
 
-def run_on_cluster(job: Job, config: Config, out: Path, stop: StopRequest) -> int:
+def run_on_cluster(job: Job, config: Config, out: Path, stop: StopRequest, say: Say) -> int:
     """Submit, follow, and end as the job does; Refused before that when it cannot be submitted."""
-    check_free(out)
+    check_free(out, say)
     heard = _Tail(out / "events.jsonl")
     submitted = submit(job, config, out)
     log.info("job %s: its logs are in %s", submitted.job_id, out / "launch")

@@ -31,6 +31,12 @@ UNLIMITED_BYTES = 1 << 62
 MIB = 2**20
 
 
+def image_path(folder: Path, image: str) -> Path:
+    """As the image store has it, or with an ending, as a data version that was checked out has it."""
+    plain = folder / image[:2] / image
+    return plain if plain.is_file() else next(plain.parent.glob(f"{image}.*"), plain)
+
+
 class FeatureStore:
     """Tokens of images by SHA-256, from memory, disk or the ViT; `mirrored` ones are of the image flipped."""
 
@@ -74,7 +80,7 @@ class FeatureStore:
         sides = (False, True) if mirror else (False,)
         wanted = [(image, flipped) for image in sorted(set(images)) for flipped in sides]
         for image in {image for image, _ in wanted}:
-            if not self._path(image).is_file():
+            if not image_path(self._images, image).is_file():
                 raise Refused("absent_image", f"Image {image} of the snapshot is not in {self._images}.")
         missing = self.missing(wanted)
         if not missing:
@@ -203,16 +209,9 @@ class FeatureStore:
         self.encoded += len(wanted)
         return rows
 
-    def _path(self, image: str) -> Path:
-        """As the image store has it, or with an ending, as a data version that was checked out has it."""
-        plain = self._images / image[:2] / image
-        if plain.is_file():
-            return plain
-        return next(plain.parent.glob(f"{image}.*"), plain)
-
     def _read(self, image: str) -> np.ndarray:
         try:
-            return decode_image(self._path(image).read_bytes(), max_pixels=self._max_pixels)
+            return decode_image(image_path(self._images, image).read_bytes(), max_pixels=self._max_pixels)
         except FileNotFoundError:
             raise Refused("absent_image", f"Image {image} is not in the image folder {self._images}.") from None
         except (OSError, ImageError) as error:

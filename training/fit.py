@@ -39,8 +39,13 @@ def asked_fit(config: Config, device: torch.device) -> Fit:
     )
 
 
-def smaller(fit: Fit, config: Config) -> dict[str, Any]:
-    """Settings of a run that needs less, when one that should have fitted did not: something else is on the card."""
+def smaller(fit: Fit, config: Config, *, judges: bool = False) -> dict[str, Any]:
+    """Settings of a run that needs less, when one that should have fitted did not: something else is on the card.
+
+    judges: it learns nothing, and the keys of what learns are not for it.
+    """
+    if judges:
+        return {"judge_pairs": fit.judge_pairs // 2} if fit.judge_pairs > 1 else {}
     if fit.micro_pairs > 1:
         return {"micro_pairs": math.ceil(fit.micro_pairs / 2), "judge_pairs": max(1, fit.judge_pairs // 2)}
     if not fit.recompute:
@@ -49,12 +54,12 @@ def smaller(fit: Fit, config: Config) -> dict[str, Any]:
 
 
 @contextmanager
-def memory_told(fit: Fit, config: Config) -> Iterator[None]:
+def memory_told(fit: Fit, config: Config, *, judges: bool = False) -> Iterator[None]:
     """A card that runs out of memory inside the block ends the run with what to set for the next one."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        settings = smaller(fit, config)
+        settings = smaller(fit, config, judges=judges)
         words = ", ".join(f"{name} to {value}" for name, value in settings.items())
         todo = f"set {words}, or free the card of what else runs on it" if words else "it takes a card with more"
         raise TrainingError("out_of_memory", f"The GPU's memory ran out: {todo}.", settings=settings) from error

@@ -19,15 +19,16 @@ from training.checkpoints import State
 from training.config import Config
 
 TEXT_PARTS = ("text_encoder.", "text_projection.")
+NECK_PARTS = ("vision_encoder.neck.",)
 UNTRAINED_PARTS = ("vision_encoder.backbone.", "geometry_encoder.")
 EAGER_UP_TO_GRID = 32
 PRESENCE_BIAS = "detr_decoder.presence_head.layer3.bias"
 
 
-def trainable(network: Sam3Network, *, with_text: bool = True) -> dict[str, nn.Parameter]:
+def trainable(network: Sam3Network, *, with_text: bool = True, with_neck: bool = True) -> dict[str, nn.Parameter]:
     """Freeze the rest; named parameters of the detector's neck, text tower, DETR, presence, box and mask heads."""
     network.requires_grad_(False)
-    untrained = UNTRAINED_PARTS if with_text else UNTRAINED_PARTS + TEXT_PARTS
+    untrained = UNTRAINED_PARTS + (() if with_text else TEXT_PARTS) + (() if with_neck else NECK_PARTS)
     chosen = {
         name: parameter for name, parameter in network.detector.named_parameters() if not name.startswith(untrained)
     }
@@ -57,25 +58,27 @@ def use_quick_attention(network: Sam3Network, device: torch.device) -> None:
 
 
 def build_optimiser(parameters: dict[str, nn.Parameter], config: Config) -> torch.optim.AdamW:
-    """AdamW in four groups: text tower and rest, each with and without weight decay (none on vectors, embeddings)."""
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    """AdamW in groups of one rate: text tower, neck and rest, with weight decay and without (vectors, embeddings)."""
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
         decays = parameter.ndim >= 2 and "embed" not in name and "reference_points" not in name
-        groups.setdefault((name.startswith(TEXT_PARTS), decays), []).append(parameter)
+        groups.setdefault((_rate_share(name, config), decays), []).append(parameter)
     return torch.optim.AdamW(
         [
-            {
-                "params": members,
-                "rate_share": config.text_rate if is_text else 1.0,
-                "weight_decay": config.weight_decay if decays else 0.0,
-            }
-            for (is_text, decays), members in sorted(groups.items())
+            {"params": members, "rate_share": share, "weight_decay": config.weight_decay if decays else 0.0}
+            for (share, decays), members in sorted(groups.items(), key=lambda group: group[0])
         ],
         lr=config.learning_rate,
         betas=(0.9, 0.98),
         # On a card one kernel does it in place; torch's own choice there makes two copies of what it moves.
         fused=True if next(iter(parameters.values())).device.type == "cuda" else None,
     )
+
+
+def _rate_share(name: str, config: Config) -> float:
+    if name.startswith(TEXT_PARTS):
+        return config.text_rate
+    return config.neck_rate if name.startswith(NECK_PARTS) else 1.0
 
 
 def set_rate(optimiser: torch.optim.Optimizer, config: Config, progress: float) -> float:

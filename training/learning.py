@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from mlbackend.model.network import Detections
+from mlbackend.model.network import Detections, TextFeatures
 from training.blending import Mixture, blend_loss, mixtures
 from training.config import Config
 from training.dataset import Pair
 from training.errors import TrainingError
-from training.evaluate import Tokens, draw_masks, find_pairs
+from training.evaluate import draw_masks, find_pairs
 from training.features import FeatureStore
 from training.fit import Fit
 from training.losses import Counts, Drawn, LossWeights, detection_loss
@@ -30,8 +30,8 @@ from training.targets import Targets
 from training.texts import Texts
 
 LOSS_NAMES = {"score": "class", "box_l1": "box", "mask_focal": "mask", "mask_dice": "dice"}
-# The losses begin near 60: torch's own 65,536 overflows at once, and every overflow is a step not made.
 TERMS = (*("presence", "score", "box_l1", "giou", "mask_focal", "mask_dice", "many", "semantic", "blend", "total"),)
+# The losses begin near 60: torch's own 65,536 overflows at once, and every overflow is a step not made.
 FIRST_SCALE, SCALE_GROWS_AFTER = 256.0, 200
 Terms = dict[str, torch.Tensor]
 
@@ -95,6 +95,8 @@ class Learner:
         """The terms of all processes, after a look whether each pair was learned from by one of them alone."""
         learned = [sum(len(p.pairs) for p in parts), sum(len(p.mask_rows) for p in parts)]
         learned.append(sum(len(p.mixed) for p in parts))
+        if unknown := set(sums) - set(TERMS):
+            raise TrainingError("uneven_shares", f"learning.TERMS, which are added up, lack {sorted(unknown)}.")
         told = [number for name in TERMS for number in (sums.get(name, 0.0), float(name in sums))]
         total = self.ranks.add_up([*learned, *told])
         wanted = [len(batch.pairs), min(batch.positives, self.config.mask_pairs), mixed]
@@ -132,33 +134,40 @@ class Learner:
         return terms
 
     def _detect(self, part: Part) -> Detections:
-        text = self.texts([pair.phrase for pair in part.pairs])
-        found, tokens = find_pairs(
+        return detected(
             self.model,
             self.features,
-            part.pairs,
-            text,
-            mirrored=part.mirrored,
+            part,
+            self.texts([pair.phrase for pair in part.pairs]),
+            recompute=self.fit.recompute,
             one_to_many=self.config.one_to_many,
+            semantic=self.weights.semantic_focal > 0 or self.weights.semantic_dice > 0,
         )
-        if not part.mask_rows:
-            return found
-        drawn = self._draw(found, tokens, part.mask_rows)
-        return found.with_drawn(drawn[:, :-1], drawn[:, -1]) if self._is_semantic else found.with_drawn(drawn, None)
-
-    @property
-    def _is_semantic(self) -> bool:
-        return self.weights.semantic_focal > 0 or self.weights.semantic_dice > 0
-
-    def _draw(self, found: Detections, tokens: Tokens, rows: Sequence[int]) -> torch.Tensor:
-        semantic = self._is_semantic
-        if not self.fit.recompute:
-            return draw_masks(self.model, found, tokens, rows, semantic=semantic)
-        drawn = [recomputed(draw_masks, self.model, found, tokens, [row], semantic=semantic) for row in rows]
-        return torch.cat(drawn)
 
     def _blend(self, part: Part) -> torch.Tensor:
         return blend_loss(self.model, self.features, self.texts, part.mixed, mirrored=part.mirrored)
+
+
+def detected(
+    model: Model,
+    features: FeatureStore,
+    part: Part,
+    text: TextFeatures,
+    *,
+    recompute: bool,
+    one_to_many: bool,
+    semantic: bool,
+) -> Detections:
+    """What is learned from: the part's answers, those of the branches that learn, and the masks of its mask_rows."""
+    found, tokens = find_pairs(model, features, part.pairs, text, mirrored=part.mirrored, one_to_many=one_to_many)
+    if not part.mask_rows:
+        return found
+    if recompute:
+        rows = (recomputed(draw_masks, model, found, tokens, [row], semantic=semantic) for row in part.mask_rows)
+        drawn = torch.cat(list(rows))
+    else:
+        drawn = draw_masks(model, found, tokens, part.mask_rows, semantic=semantic)
+    return found.with_drawn(drawn[:, :-1], drawn[:, -1]) if semantic else found.with_drawn(drawn, None)
 
 
 def _drawn(pairs: Sequence[Pair]) -> Drawn:

@@ -74,13 +74,19 @@ class LossWeights:
 
     @classmethod
     def of(cls, config: Config) -> LossWeights:
-        """As a run's config has them; what is switched on gets the recipe's own weight."""
+        """As a run's config has them; a term that is switched off weighs nothing."""
         return cls(
+            score=config.loss_score,
+            presence=config.loss_presence,
+            box_l1=config.loss_box_l1,
+            giou=config.loss_giou,
+            mask_focal=config.loss_mask_focal,
+            mask_dice=config.loss_mask_dice,
             positive_weight=config.positive_weight,
             presence_smoothing=config.presence_smoothing,
-            one_to_many=2.0 if config.one_to_many else 0.0,
-            semantic_focal=20.0 if config.semantic else 0.0,
-            semantic_dice=30.0 if config.semantic else 0.0,
+            one_to_many=config.loss_one_to_many if config.one_to_many else 0.0,
+            semantic_focal=config.loss_semantic_focal if config.semantic else 0.0,
+            semantic_dice=config.loss_semantic_dice if config.semantic else 0.0,
         )
 
 

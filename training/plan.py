@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,13 @@ from training.dataset import Pair, Snapshot
 from training.errors import Refused
 from training.fit import Fit, asked_fit
 from training.precision import Precision
-from training.rehearsal import FP32_BYTES, Rehearsal
+from training.rehearsal import FP32_BYTES, Lesson, Rehearsal
 from training.vit import choose_vit_dtype
 
 log = logging.getLogger(__name__)
 GB = 10**9
-UNITS = {"GB": GB, "GIB": 2**30, "MB": 10**6, "MIB": 2**20}
+MIB = 2**20
+UNITS = {"GB": GB, "GIB": 2**30, "MB": 10**6, "MIB": MIB}
 # Of CUDA itself and of what torch's allocator cannot reuse; the second figure is also what a rehearsal is wrong by.
 CONTEXT_BYTES = 700 * 2**20
 SPARE = 1.08
@@ -88,11 +89,17 @@ def card_bytes_of(words: str) -> int:
         raise Refused("bad_card", f"--card is a size such as 24GB or 22.5GiB, not {words!r}.") from None
 
 
-def free_card_bytes() -> int | None:
-    """Of the card here, as things stand: whatever else runs on it has its share already."""
+def free_card_bytes(kept_free_mib: int = 0) -> int | None:
+    """Of the card here: what nobody has now, and no more than what is not kept for others, who may take it later."""
     if not torch.cuda.is_available():
         return None
-    return torch.cuda.mem_get_info()[0] + torch.cuda.memory_reserved() + CONTEXT_BYTES
+    free, total = torch.cuda.mem_get_info()
+    return left_for_us(free + torch.cuda.memory_reserved() + CONTEXT_BYTES, total, kept_free_mib)
+
+
+def left_for_us(free: int, total: int, kept_free_mib: int) -> int:
+    """Bytes of a card that a run may take. What the others have of their share already, is not taken off twice."""
+    return max(0, min(free, total - kept_free_mib * MIB))
 
 
 class Planner:
@@ -131,13 +138,21 @@ class Planner:
 
     def judge(self) -> Plan:
         """Of an evaluation or the gate, which has one model on the card at a time."""
-        fit = _as_on_a_card(self.config)
-        while fit.judge_pairs > 1 and not self.config.judge_pairs and not self._holds([self._judging(fit)]):
+        asked = fit = _as_on_a_card(self.config)
+        while fit.judge_pairs > 1 and not self._holds([self._judging(fit)]):
             fit = replace(fit, judge_pairs=fit.judge_pairs // 2)
-        return self._plan([self._loading(), self._encoding(fit), self._judging(fit)], fit, {})
+        if fit == asked or not self.config.judge_pairs:
+            return self._plan(self._phases_of_judging(fit), fit, {})
+        change = {"judge_pairs": fit.judge_pairs} if self._holds(self._phases_of_judging(fit)) else {}
+        return self._plan(self._phases_of_judging(asked), asked, change)
 
     def phases(self, fit: Fit, config: Config) -> list[Phase]:
-        return [self._loading(), self._encoding(fit), self._training(fit, config), self._validating(fit, config)]
+        encoding = self._encoding(fit, config)
+        encoding = replace(encoding, parts=encoding.parts | {"average": self._kept_for_learning(config)["average"]})
+        return [self._loading(), encoding, self._training(fit, config), self._validating(fit, config)]
+
+    def _phases_of_judging(self, fit: Fit) -> list[Phase]:
+        return [self._loading(), self._encoding(fit, self.config), self._judging(fit)]
 
     def _holds(self, phases: list[Phase]) -> bool:
         return self.card_bytes is None or all(_with_spare(phase.bytes) <= self.card_bytes for phase in phases)
@@ -146,51 +161,39 @@ class Planner:
         sizes = self.rehearsal.sizes
         return Phase("load", {"weights": FP32_BYTES * (sizes.vit + sizes.text + sizes.heads)})
 
-    def _encoding(self, fit: Fit) -> Phase:
-        sizes, dtype = (
-            self.rehearsal.sizes,
-            choose_vit_dtype(_bf16_for_auto(self.config.vit_dtype), torch.device("cpu")),
-        )
+    def _encoding(self, fit: Fit, config: Config) -> Phase:
+        sizes = self.rehearsal.sizes
+        dtype = choose_vit_dtype(_bf16_for_auto(config.vit_dtype), torch.device("cpu"))
         weights = FP32_BYTES * (sizes.text + sizes.heads) + dtype.itemsize * sizes.vit
-        learns = {"average": self._kept_for_learning(self.config)["average"]}
-        active = self._once(("encode", dtype, fit.encode_images), self._encode, dtype, fit)
-        return Phase("encode", {"weights": weights, **learns, "activations": active})
-
-    def _encode(self, dtype: torch.dtype, fit: Fit) -> int:
-        return self.rehearsal.encode(dtype, images=fit.encode_images)
+        key = ("encode", dtype, fit.encode_images)
+        active = self._once(key, lambda: self.rehearsal.encode(dtype, images=fit.encode_images))
+        return Phase("encode", {"weights": weights, "activations": active})
 
     def _training(self, fit: Fit, config: Config) -> Phase:
-        hands = math.ceil(config.batch_pairs / fit.micro_pairs)
-        pairs, learns_text = math.ceil(config.batch_pairs / hands), config.text_rate > 0
-        drawn, mixed = math.ceil(min(config.mask_pairs, config.batch_pairs) / hands), config.blend_pairs
         gradients = FP32_BYTES * self._trained(config)
-        if hands == 1:
-            active = self._learn(fit, pairs, drawn, mixed, learns_text) - gradients
-        else:
-            alone = self._learn(fit, pairs, drawn, 0, learns_text, has_gradients=True)
-            mixtures = self._learn(fit, 0, 0, min(mixed, fit.micro_pairs), learns_text, has_gradients=True)
-            active = max(alone, mixtures) - gradients
+        active = max(self._learn(fit, lesson) for lesson in self._lessons(fit, config)) - gradients
         parts = {"weights": self._weights(config), "gradients": gradients, **self._kept_for_learning(config)}
         return Phase("train", parts | {"activations": max(0, active)})
 
-    def _learn(
-        self, fit: Fit, pairs: int, drawn: int, mixed: int, learns_text: bool, has_gradients: bool = False
-    ) -> int:
-        if not pairs and not mixed:
-            return 0
-        key = ("learn", fit.recompute, fit.precision, pairs, drawn, mixed, learns_text, has_gradients, self.objects)
-        return self._once(
-            key,
-            lambda: self.rehearsal.learn(
-                fit,
-                pairs=pairs,
-                drawn=drawn,
-                mixed=mixed,
-                learns_text=learns_text,
-                objects=self.objects,
-                has_gradients=has_gradients,
-            ),
+    def _lessons(self, fit: Fit, config: Config) -> Iterator[Lesson]:
+        """The costliest of the parts that a batch is cut into: of pairs, and where there are several, of mixtures."""
+        hands = math.ceil(config.batch_pairs / fit.micro_pairs)
+        pairs = Lesson(
+            pairs=math.ceil(config.batch_pairs / hands),
+            drawn=math.ceil(min(config.mask_pairs, config.batch_pairs) / hands),
+            mixed=config.blend_pairs if hands == 1 else 0,
+            objects=self.objects,
+            learns_text=config.text_rate > 0,
+            has_gradients=hands > 1,
+            one_to_many=config.one_to_many,
+            semantic=config.semantic,
         )
+        yield pairs
+        if hands > 1 and config.blend_pairs:
+            yield replace(pairs, pairs=0, drawn=0, mixed=min(config.blend_pairs, fit.micro_pairs))
+
+    def _learn(self, fit: Fit, lesson: Lesson) -> int:
+        return self._once((fit.recompute, fit.precision, lesson), lambda: self.rehearsal.learn(fit, lesson))
 
     def _validating(self, fit: Fit, config: Config) -> Phase:
         judging = self._judging(fit)
@@ -216,24 +219,24 @@ class Planner:
         trained = FP32_BYTES * self._trained(config)
         return {"optimiser": 2 * trained, "average": trained}
 
-    def _once(self, key: tuple[Any, ...], work: Any, *arguments: Any) -> int:
+    def _once(self, key: tuple[Any, ...], work: Callable[[], int]) -> int:
         known = self.rehearsal.known
         if key not in known:
-            known[key] = work(*arguments)
+            known[key] = work()
         return known[key]
 
     def _plan(self, phases: list[Phase], fit: Fit, change: dict[str, Any]) -> Plan:
         images = {pair.image for pair in self.pairs}
         features = 2 * self.rehearsal.sizes.tokens_an_image * len(images) * (2 if self.config.mirror else 1)
         plan = Plan(phases, fit, self.card_bytes, "", change, features)
-        return replace(plan, sentence=_sentence(plan))
+        return replace(plan, sentence=_sentence(plan, self.config.kept_free_mib))
 
 
 def planned_fit(config: Config, folder: str | Path, device: torch.device, *, judges: bool = False) -> Fit:
     """How a run is cut to the card that it is about to use; Refused in one sentence where it cannot be."""
     if device.type != "cuda":
         return asked_fit(config, device)
-    planner = Planner(config, folder, free_card_bytes())
+    planner = Planner(config, folder, free_card_bytes(config.kept_free_mib))
     plan = planner.judge() if judges else planner.train()
     log.info(plan.sentence)
     if not plan.fits:
@@ -285,7 +288,7 @@ def _changes(config: Config) -> Iterator[dict[str, Any]]:
             yield dict(given)
 
 
-def _sentence(plan: Plan) -> str:
+def _sentence(plan: Plan, kept_free_mib: int) -> str:
     largest = max(plan.phases, key=lambda phase: phase.bytes)
     doing = {"load": "to load", "encode": "to encode images", "train": "for a step", "validate": "to validate"}
     needs = (
@@ -293,12 +296,15 @@ def _sentence(plan: Plan) -> str:
     )
     if plan.card_bytes is None:
         return f"{needs}; no card is here."
+    kept = f" beside the {kept_free_mib * MIB / GB:.1f} GB kept for the ML backend" if kept_free_mib else ""
+    there = f"{plan.card_bytes / GB:.1f} GB are there{kept}"
     if plan.fits:
-        return f"{needs}; {plan.card_bytes / GB:.1f} GB are there: it fits."
+        return f"{needs}; {there}: it fits."
     if not plan.change:
-        return f"{needs}; {plan.card_bytes / GB:.1f} GB are there: it takes a card with more, or a smaller batch_pairs."
+        less = ", or a smaller batch_pairs" if any(phase.name == "train" for phase in plan.phases) else ""
+        return f"{needs}; {there}: it takes a card with more{less}."
     words = ", ".join(f"{name} to {value}" for name, value in plan.change.items())
-    return f"{needs}; {plan.card_bytes / GB:.1f} GB are there: set {words}, then it fits."
+    return f"{needs}; {there}: set {words}, then it fits."
 
 
 def _with_spare(size: int) -> int:

@@ -10,7 +10,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -20,10 +20,11 @@ import torch.distributed as dist
 from torch import nn
 
 from training.config import Config
-from training.errors import Refused, TrainingError
+from training.errors import Refused, Stopped, TrainingError
 from training.events import Events
 from training.line import Line, RankEvents, words
 from training.models import choose_device
+from training.occupancy import wait_s
 
 LOOK_EVERY_S = 0.05
 BUCKET_NUMBERS = 8 * 2**20
@@ -52,6 +53,10 @@ class Ranks:
     def meet(self, what: str, value: Any = None) -> Any:
         """Go on when all have come here; what rank 0 brought (JSON)."""
         return value
+
+    def by_first(self, what: str, work: Callable[[], Any]) -> Any:
+        """What rank 0 alone does, and what came of it (JSON), for all; Stopped there is Stopped everywhere."""
+        return work()
 
     def busy(self) -> None:
         """Rank 0 works on: whoever waits for it begins to count anew."""
@@ -85,7 +90,7 @@ class Joined(Ranks):
         self._groups, self._store = dist.PrefixStore("groups", store), dist.PrefixStore("roost", store)
         host = os.environ["MASTER_ADDR"]
         self.line = Line(self.rank, self.count, self._store, host=host, is_one_machine=self._is_one_machine)
-        self._wait_s, self._meetings = 120.0, 0
+        self._wait_s, self._meetings = 120.0 + wait_s(), 0  # the first may wait for the run's folder
 
     def events(self, own: Events) -> Events:
         return RankEvents(self.line, own)
@@ -135,6 +140,18 @@ class Joined(Ranks):
                     f"Of the run's {self.count} processes {words(missing)} did not come to {what} within "
                     f"{self._wait_s / 60:g} minutes: see its log, or raise launch_wait_minutes.",
                 )
+
+    def by_first(self, what: str, work: Callable[[], Any]) -> Any:
+        told: dict[str, Any] = {}
+        if self.is_first:
+            try:
+                told = {"value": work()}
+            except Stopped:
+                told = {"is_stopped": True}
+        told = self.meet(what, told)
+        if told.get("is_stopped"):
+            raise Stopped
+        return told["value"]
 
     def busy(self) -> None:
         self._store.add("busy", 1)

@@ -30,10 +30,12 @@ from training.errors import Refused
 from training.evaluate import draw_masks, find_pairs
 from training.fit import Fit
 from training.heads import trainable, use_training_mode
+from training.learning import Part, detected
 from training.losses import dice_loss, focal_loss
+from training.matcher import ManyCosts
 from training.models import Model
 from training.precision import Precision
-from training.recompute import recompute_layers, recomputed
+from training.recompute import recompute_layers
 from training.targets import TARGET_CELLS_PER_TOKEN
 
 CPU = torch.device("cpu")
@@ -60,6 +62,23 @@ class Pretended:
 
     image: str
     phrase: str
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A part of a batch: `drawn` of its pairs with masks of `objects` objects each, beside `mixed` mixtures.
+
+    has_gradients: a part before it left some. one_to_many and semantic: the branches that learn, too.
+    """
+
+    pairs: int
+    drawn: int
+    mixed: int
+    objects: int
+    learns_text: bool
+    has_gradients: bool = False
+    one_to_many: bool = False
+    semantic: bool = False
 
 
 class Meter(TorchDispatchMode):
@@ -100,20 +119,18 @@ class Rehearsal:
         self.sizes = _sizes(self._network, layers)
         self.known: dict[tuple[Any, ...], int] = {}  # for whoever asks the same again
 
-    def learn(
-        self, fit: Fit, *, pairs: int, drawn: int, mixed: int, learns_text: bool, objects: int, has_gradients: bool
-    ) -> int:
-        """Forward and backward of a part: `drawn` of its pairs with masks of `objects` objects each."""
+    def learn(self, fit: Fit, lesson: Lesson) -> int:
+        """Forward and backward of a part."""
         network = self._network
-        parameters = list(trainable(network, with_text=learns_text).values())
+        parameters = list(trainable(network, with_text=lesson.learns_text).values())
         with _forgetting(network, fit.recompute), self._on_stage(fit.precision) as meter:
             use_training_mode(network, True)
             for parameter in parameters:
-                parameter.grad = torch.empty_like(parameter) if has_gradients else None
+                parameter.grad = torch.empty_like(parameter) if lesson.has_gradients else None
             with fit.precision.autocast(CPU):
-                found, masks = self._detect(fit, pairs, drawn, learns_text) if pairs else (None, None)
-                blended = self._blend(mixed, learns_text) if mixed else None
-            total = self._loss(found, masks, objects) if found is not None else torch.zeros(())
+                found = self._detect(fit, lesson) if lesson.pairs else None
+                blended = self._blend(lesson.mixed, lesson.learns_text) if lesson.mixed else None
+            total = self._loss(found, lesson.objects) if found is not None else torch.zeros(())
             total = total + blended if blended is not None else total
             total.backward()
             most = meter.most
@@ -151,14 +168,16 @@ class Rehearsal:
     def _vit_width(self) -> int:
         return self._network.detector.config.vision_config.backbone_config.hidden_size
 
-    def _detect(self, fit: Fit, pairs: int, drawn: int, learns_text: bool) -> tuple[Detections, torch.Tensor | None]:
-        model, text = self._model(), self._texts(pairs, learns_text)
-        found, tokens = find_pairs(model, self, _pretended(pairs), text)  # type: ignore[arg-type]
-        if not drawn:
-            return found, None
-        if not fit.recompute:
-            return found, draw_masks(model, found, tokens, range(drawn))
-        return found, torch.cat([recomputed(draw_masks, model, found, tokens, [row]) for row in range(drawn)])
+    def _detect(self, fit: Fit, lesson: Lesson) -> Detections:
+        return detected(
+            self._model(),
+            self,  # type: ignore[arg-type]
+            Part(_pretended(lesson.pairs), list(range(lesson.drawn)), [], False),
+            self._texts(lesson.pairs, lesson.learns_text),
+            recompute=fit.recompute,
+            one_to_many=lesson.one_to_many,
+            semantic=lesson.semantic,
+        )
 
     def _blend(self, mixed: int, learns_text: bool) -> torch.Tensor:
         names = [str(number) for number in range(mixed)]
@@ -167,20 +186,29 @@ class Rehearsal:
         found = self._network.detect(vision, self._texts(mixed, learns_text), with_masks=False)
         return torch.stack([layer.presence_logits_P.float().sum() for layer in found.layers]).sum()
 
-    def _loss(self, found: Detections, masks_RQHW: torch.Tensor | None, objects: int) -> torch.Tensor:
+    def _loss(self, found: Detections, objects: int) -> torch.Tensor:
         """As training.losses has it but for the matching, which wants contents and keeps nothing."""
-        parts = [
-            answer.float().sum()
-            for layer in found.layers
-            for answer in (layer.presence_logits_P, layer.query_logits_PQ.sigmoid(), layer.boxes_xyxy_PQ4)
-        ]
-        side = TARGET_CELLS_PER_TOKEN * self._network.grid_size
-        for masks_QHW in [] if masks_RQHW is None else masks_RQHW:
-            truth = torch.empty(objects, side, side)
-            few = masks_QHW[torch.zeros(objects, dtype=torch.long)].float()
-            logits = F.interpolate(few[None], size=(side, side), mode="bilinear", align_corners=False)[0]
-            parts.append(focal_loss(logits, truth).mean((1, 2)).sum() + dice_loss(logits, truth).sum())
+        parts = [layer.presence_logits_P.float().sum() for layer in found.layers]
+        parts += self._loss_of(found, objects)
+        if found.many is not None:  # at most so many queries answer for an object
+            parts += self._loss_of(found.many, objects * ManyCosts().best)
+        for logits_HW in [] if found.semantic_logits_PHW is None else found.semantic_logits_PHW:
+            parts.append(self._mask_loss(logits_HW[None]))
         return torch.stack(parts).sum()
+
+    def _loss_of(self, answers: Detections, matched: int) -> Iterator[torch.Tensor]:
+        """Scores, boxes, and of each prompt that is drawn the masks of its matched queries."""
+        for layer in answers.layers:
+            yield layer.query_logits_PQ.sigmoid().float().sum()
+            yield layer.boxes_xyxy_PQ4.float().sum()
+        for masks_QHW in [] if answers.mask_logits_PQHW is None else answers.mask_logits_PQHW:
+            yield self._mask_loss(masks_QHW[torch.zeros(matched, dtype=torch.long)])
+
+    def _mask_loss(self, masks_KHW: torch.Tensor) -> torch.Tensor:
+        side = TARGET_CELLS_PER_TOKEN * self._network.grid_size
+        truth = torch.empty(len(masks_KHW), side, side)
+        logits = F.interpolate(masks_KHW.float()[None], size=(side, side), mode="bilinear", align_corners=False)[0]
+        return focal_loss(logits, truth).mean((1, 2)).sum() + dice_loss(logits, truth).sum()
 
     def _texts(self, phrases: int, learns: bool) -> TextFeatures:
         """Each pair with a phrase of its own, which is the most there can be."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlbackend.model.checkpoint import WeightsError
@@ -23,7 +25,7 @@ from training.gate import Judged, check_holdout, decide
 from training.heads import use_quick_attention
 from training.launch import StopRequest
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
-from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, planned_fit
+from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, left_for_us, planned_fit
 from training.ranks import ALONE, Ranks
 from training.trainer import Trainer
 from training.vit import choose_vit_dtype
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def run_train(config: Config, out: Path, events: Events, stop: StopRequest, ranks: Ranks = ALONE) -> Path:
-    """DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path. Of several processes the first writes."""
+    """DIR/config.yaml, DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path. The first process writes."""
     assert config.base_model is not None
     began = time.monotonic()
     device = choose_device(config.device)
@@ -53,6 +55,7 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest, rank
         "snapshot_hash": trainer.snapshot_hash,
         "metrics": {"val": best, "validations": trainer.progress.validations, "best_step": trainer.progress.best_step},
         "pairs": trainer.material.counts(),
+        "recipe": config.recipe,
         "config": config.plain(),
         "seconds": round(time.monotonic() - began, 1),
         "steps": trainer.progress.step,
@@ -72,12 +75,25 @@ def _save_or_say_why(trainer: Trainer, folder: Path) -> str:
 
 
 def run_plan(config: Config, card: str | None, out: Path | None) -> Plan:
-    """What the run would need of the card here, or of one named by its size; DIR/plan.json where a folder is given."""
-    assert config.base_model is not None
-    plan = Planner(config, config.base_model, card_bytes_of(card) if card else free_card_bytes()).train()
+    """What the run would need of the card here, or of one named by its size; DIR/plan.json where a folder is given.
+
+    Without a base model it is for SAM 3 at its own size, which its config alone tells.
+    """
+    size, kept = card_bytes_of(card) if card else 0, config.kept_free_mib
+    with ExitStack() as stack:
+        folder = config.base_model or _sam3_unweighted(Path(stack.enter_context(TemporaryDirectory())))
+        free = left_for_us(size, size, kept) if card else free_card_bytes(kept)
+        plan = Planner(config, folder, free).train()
     if out is not None:
         _write(out / "plan.json", plan.plain())
     return plan
+
+
+def _sam3_unweighted(folder: Path) -> Path:
+    from transformers.models.sam3.configuration_sam3 import Sam3Config
+
+    write_json(folder / "config.json", {"detector_config": Sam3Config().to_dict()})
+    return folder
 
 
 def save_model(trainer: Trainer, folder: Path) -> str:
@@ -89,6 +105,7 @@ def save_model(trainer: Trainer, folder: Path) -> str:
         "backbone_hash": model.backbone_hash,
         "trained_from": model.manifest.get("weights_hash"),
         "snapshot_hash": trainer.snapshot_hash,
+        "recipe": trainer.config.recipe,
         "presence_caution": trainer.caution_kept(),
     }
     taught = model.manifest.get("taught_words")
@@ -214,7 +231,7 @@ class Judge:
     def evaluate(self, folder: str, *, prompt: str = "as_model") -> tuple[Asked, Evaluation]:
         self._stop.check()
         self._fit = self._fit or planned_fit(self._config, folder, self._device, judges=True)
-        with memory_told(self._fit, self._config):
+        with memory_told(self._fit, self._config, judges=True):
             model = load_model(folder, device=self._device)
             if prompt in ("with_cls", "without_cls"):
                 model.network.prompt_has_cls = prompt == "with_cls"

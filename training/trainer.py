@@ -10,18 +10,18 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from toolbox.files import write_text
+from toolbox.run_size import COPIES, RunSize
 from training import report
-from training.checkpoints import BEST, Checkpoint, CheckpointFolder, State
-from training.config import Config
+from training.checkpoints import BEST, CheckpointFolder, State
+from training.config import Config, as_yaml
 from training.dataset import Pair, Snapshot
 from training.errors import Refused, Stopped, TrainingError
 from training.evaluate import evaluate_model, ignore, predict
@@ -42,49 +42,18 @@ from training.launch import StopRequest
 from training.learning import Learner
 from training.material import choose_material
 from training.models import Model
+from training.progress import Progress
 from training.ranks import ALONE, Ranks
 from training.recompute import recompute_layers
 from training.sampling import Batch, Sampler
+from training.saving import Saver, in_memory, let_go
 from training.texts import Texts
+from training.together import check_alike, newest_checkpoint
 from training.vit import choose_vit_dtype
 
 log = logging.getLogger(__name__)
 LOSS_EVERY = 5
 DROPOUT_APART = 1_000_000_007  # processes drop other cells, as the pairs of one batch do
-
-
-@dataclass
-class Progress:
-    """What a run remembers beside its weights."""
-
-    step: int = 0
-    elapsed_s: float = 0.0
-    best_step: int = -1
-    best_cgf1: float = -math.inf
-    without_gain: int = 0
-    validations: list[dict[str, Any]] = field(default_factory=list)
-
-    def facts(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "elapsed_s": round(self.elapsed_s, 3),
-            "best_step": self.best_step,
-            "best_cgf1": self.best_cgf1 if self.best_step >= 0 else None,
-            "without_gain": self.without_gain,
-            "validations": self.validations,
-        }
-
-    @classmethod
-    def of(cls, facts: dict[str, Any]) -> Progress:
-        best = facts["best_cgf1"]
-        return cls(
-            facts["step"],
-            facts["elapsed_s"],
-            facts["best_step"],
-            -math.inf if best is None else best,
-            facts["without_gain"],
-            list(facts["validations"]),
-        )
 
 
 class Trainer:
@@ -120,7 +89,7 @@ class Trainer:
             keeps=ranks.is_first,
         )
         learns_text = config.text_rate > 0
-        self.parameters = trainable(model.network, with_text=learns_text)
+        self.parameters = trainable(model.network, with_text=learns_text, with_neck=config.neck_rate > 0)
         self.texts = Texts(model, is_frozen=not learns_text, precision=self.fit.precision)
         use_quick_attention(model.network, model.device)
         if self.fit.recompute:
@@ -137,6 +106,7 @@ class Trainer:
         self.learner = Learner(
             config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser, ranks
         )
+        self._config_file = out / "config.yaml"
         self.sampler = Sampler(
             self.train_pairs,
             seed=config.seed,
@@ -148,6 +118,7 @@ class Trainer:
         self.samples = report.choose_samples(self.val.pairs, config.sample_pairs)
         self.progress = Progress()
         self.folder = CheckpointFolder(out / "checkpoints", self._fingerprint())
+        self.saver = Saver(self.folder, events, stop, waits=model.device.type == "cpu")
         self._losses: list[dict[str, float]] = []
 
     def _earlier_caution(self) -> float:
@@ -169,37 +140,53 @@ class Trainer:
 
     def run(self) -> None:
         """Train to the end, or raise Stopped after a checkpoint. Afterwards the first process has the best weights."""
-        if self.ranks.is_first:
-            self._own_folder()
-        self._check_alike()
+        if self._ran_to_its_end():
+            return
+        if self.progress.step:
+            self._save_and_let_go()
+        raise Stopped
+
+    def _ran_to_its_end(self) -> bool:
+        try:
+            self._run()
+        except Stopped:
+            return False  # the error goes with this: what it was raised through holds tensors of the card
+        return True
+
+    def _run(self) -> None:
+        self.ranks.by_first("the run's folder", self._take_folder)
+        check_alike(self.ranks, self._fingerprint())
         self._prepare_features()
-        if not self._resume():
-            if self.ranks.is_first:
-                with self.average.in_network():
-                    self._show_samples()
+        if not self._resume() and self.ranks.is_first:
+            with self.average.in_network():
+                self._show_samples()
+        if self._owes_validation():
             self._validate()
         while not self._is_over():
             if self.ranks.any(bool(self.stop)):
-                self._checkpoint()
                 raise Stopped
             self._one_step()
         self._finish()
 
-    def _own_folder(self) -> None:
+    def _take_folder(self) -> None:
         if self.config.resume:
             self.folder.check_owner()
         else:
             self.folder.clear()
+        write_text(self._config_file, as_yaml(self.config.plain()), alone=True)
+        self._check_room()
 
-    def _check_alike(self) -> None:
-        """Several machines may have several snapshots and models under one path."""
-        own = self._fingerprint()
-        if self.ranks.meet("the beginning", own) != own:
-            raise Refused(
-                "unlike_processes",
-                f"Process {self.ranks.rank} has another config, snapshot or base model than process 0: give all the "
-                "same.",
-            )
+    def _owes_validation(self) -> bool:
+        """At the start, and where a run was stopped while it validated."""
+        done = self.progress
+        is_due = done.step % self.config.validate_every == 0 and not (done.step and self._is_over())
+        return is_due and (not done.validations or done.validations[-1]["step"] != done.step)
+
+    def _check_room(self) -> None:
+        """Before anything is encoded."""
+        trained = sum(parameter.nbytes for parameter in self.parameters.values())
+        whole = sum(parameter.nbytes for parameter in self.model.network.parameters())
+        self.folder.check_room(RunSize(COPIES * trained, whole))
 
     def _prepare_features(self) -> None:
         pairs = [*self.train_pairs, *self.val.pairs]
@@ -209,15 +196,16 @@ class Trainer:
             eta_s = (time.monotonic() - began) / done * (of - done)
             self.events("progress", step=done, of=of, phase="features", eta_s=round(eta_s, 1))
 
-        if self.ranks.is_first:
+        def encode() -> None:
             images = {pair.image for pair in pairs}
             self.features.prepare(images, mirror=self.config.mirror, progress=self._checked(report_images))
-        self.ranks.meet("the images' features")
+
+        self.ranks.by_first("the images' features", encode)
         _check_sizes(pairs, self.features)
         self.texts.prepare(pair.phrase for pair in pairs)
 
     def _checked(self, report: Callable[[int, int], None]) -> Callable[[int, int], None]:
-        """A callback of work that the first process does alone: it can be stopped, and those who wait wait on."""
+        """A callback of what the first process does alone: it can be stopped, and those who wait for it wait on."""
 
         def progress(done: int, of: int) -> None:
             self.ranks.busy()
@@ -225,23 +213,8 @@ class Trainer:
 
         return self.stop.checked(progress)
 
-    def _newest(self) -> Checkpoint | None:
-        """That which the first process finds, for all."""
-        found = self.folder.newest() if self.ranks.is_first else None
-        name = self.ranks.meet("the checkpoint to go on from", found.path.stem if found else None)
-        if name is None or self.ranks.is_first:
-            return found
-        found = self.folder.named(name)
-        if found is None:
-            raise TrainingError(
-                "lost_checkpoint",
-                f"Process {self.ranks.rank} cannot read {name} in {self.folder.folder}: all of a run's processes need "
-                "the same --out.",
-            )
-        return found
-
     def _resume(self) -> bool:
-        found = self._newest()
+        found = newest_checkpoint(self.ranks, self.folder)
         if found is None:
             return False
         with torch.no_grad():
@@ -302,63 +275,73 @@ class Trainer:
 
     def _validate(self) -> None:
         """By the first process; the others learn what came of it, which decides how long the run goes on."""
-        if self.ranks.is_first:
-            self._judge()
-        if self.ranks.count > 1:
-            told = self.ranks.meet(f"the validation of step {self.progress.step}", self.progress.facts())
+        told = self.ranks.by_first(f"the validation of step {self.progress.step}", self._judge)
+        if not self.ranks.is_first:
             self.progress = Progress.of(told)
 
-    def _judge(self) -> None:
+    def _judge(self) -> dict[str, Any]:
         """Judge the average on `val`; a strictly better CGF1 becomes the best checkpoint."""
         began, done = time.monotonic(), self.progress
         self.optimiser.zero_grad(set_to_none=True)  # the step's gradients are of no more use
         use_training_mode(self.model.network, False)
         with self.average.in_network() as state:
-            checked = self._checked(ignore) if done.step == 0 else self._busy
+            checked = self._checked(ignore)
             figures = evaluate_model(
                 self.model, self.features, self.val, keep_score=0.5, progress=checked, **self._judging()
             ).figures
             is_best = figures["cgf1"] > done.best_cgf1
-            path = self._keep(state, figures["cgf1"]) if is_best else None
+            if is_best:
+                self.saver.save(BEST, state, {"step": done.step, "cgf1": figures["cgf1"]}, copy=True)
         row = {"step": done.step, **{key: round(figures[key], 6) for key in ("cgf1", "pmf1", "il_mcc", "il_fpr")}}
         done.validations.append(row)
         if is_best:
             done.best_step, done.best_cgf1, done.without_gain = done.step, figures["cgf1"], 0
-            self.events("checkpoint", step=done.step, path=str(path), best=True)
         else:
             done.without_gain += 1
         self.events("validation", **row, best=is_best)
         done.elapsed_s += time.monotonic() - began
-
-    def _busy(self, done: int, of: int) -> None:
-        self.ranks.busy()
+        return done.facts()
 
     def _judging(self) -> dict[str, Any]:
         """A text tower that learns is read anew at each validation."""
         texts = self.texts if self.texts.is_frozen else None
         return {"at_once": self.fit.judge_pairs, "precision": self.fit.precision, "texts": texts}
 
-    def _keep(self, state: State, cgf1: float) -> Path:
-        return self.folder.write(BEST, state, {"step": self.progress.step, "cgf1": cgf1})
-
     def _checkpoint(self) -> None:
-        if self.ranks.is_first:
-            self._write_checkpoint()
-        self.ranks.meet(f"the checkpoint of step {self.progress.step}")
+        name = self._step_name()
+        self.ranks.by_first(name, lambda: self.saver.save(name, self._state(), self.progress.facts()))
 
-    def _write_checkpoint(self) -> None:
+    def _step_name(self) -> str:
+        return f"step-{self.progress.step:08d}"
+
+    def _state(self) -> State:
         state: State = {f"weights|{name}": parameter for name, parameter in self.parameters.items()}
         state |= {f"average|{name}": weight for name, weight in self.average.weights.items()}
-        state |= optimiser_state(self.optimiser, self.parameters)
-        path = self.folder.write(f"step-{self.progress.step:08d}", state, self.progress.facts())
-        self.events("checkpoint", step=self.progress.step, path=str(path), best=False)
+        return state | optimiser_state(self.optimiser, self.parameters)
+
+    def _save_and_let_go(self) -> None:
+        """The card is free before the disk is written to; nothing can be computed afterwards."""
+        state = in_memory(self._state()) if self.ranks.is_first else {}
+        moments = optimiser_state(self.optimiser, self.parameters).values()
+        network = self.model.network
+        let_go([*network.parameters(), *network.buffers(), *self.average.weights.values(), *moments])
+        if not self.ranks.is_first:
+            return
+        size = sum(tensor.nbytes for tensor in state.values())
+        self.events("saving", step=self.progress.step, bytes=size)
+        self.saver.save_last(self._step_name(), state, self.progress.facts())
 
     def _finish(self) -> None:
         if not self.progress.validations or self.progress.validations[-1]["step"] != self.progress.step:
             self._validate()
         self._checkpoint()
+        self.ranks.by_first("the end", self._settle)
         if self.ranks.is_first:
             self._take_best()
+
+    def _settle(self) -> None:
+        self.saver.settle(unless_stopped=True)
+        self.stop.check()
 
     def _take_best(self) -> None:
         best = self.folder.best()

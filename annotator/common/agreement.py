@@ -4,7 +4,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from .masks import Rle, rle_iou
 
@@ -30,6 +29,9 @@ def lowest_matched_iou(masks: Sequence[Rle], others: Sequence[Rle]) -> float:
 
 
 def _matched_ious(masks: Sequence[Rle], others: Sequence[Rle]) -> np.ndarray:
+    # A second of CPU time: not for every process that starts, of which few compare answers.
+    from scipy.optimize import linear_sum_assignment
+
     ious = np.array([[rle_iou(mask, other) for other in others] for mask in masks])
     rows, columns = linear_sum_assignment(-ious)
     return ious[rows, columns]

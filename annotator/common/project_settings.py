@@ -45,9 +45,16 @@ COLUMNS = (
             ),
         ),
         Group(
+            "Retraining by itself",
+            (("retrain_after_approvals", "retrain_schedule"), ("retrain_rest_hours",)),
+            "Never while a run waits or is under way. The training page says when the next one starts; nothing serves "
+            "by itself.",
+        ),
+        Group(
             "The gate",
             (("gate_min_gain_points", "gate_max_fpr_rise"), ("gate_confidence", "gate_bootstrap_rounds")),
         ),
+        Group("What training costs", (("hour_price", "currency"),)),
     ),
     (
         Group("Review", (("review_policy",), ("review_share",), ("self_review_allowed",)), below=MANY_AT_ONCE),

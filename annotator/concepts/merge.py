@@ -44,6 +44,7 @@ MOVED = (
     "settled_at",
     "hard_negative",
     "settled_by_import",  # so that its undo takes it back here too
+    "vouched_by_import",
 )
 
 

@@ -54,7 +54,8 @@ def switch(request: HttpRequest, project: Project, feed_id: int) -> HttpResponse
     feed = project.feeds.filter(pk=feed_id).first()
     if feed is None:
         raise Http404
-    feed_switch(feed=feed, user=request.user, enabled=request.POST.get("enabled") == "on")
+    with refusals_told(request):
+        feed_switch(feed=feed, user=request.user, enabled=request.POST.get("enabled") == "on")
     return redirect("feeds", project.slug)
 
 

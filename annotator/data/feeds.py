@@ -36,6 +36,7 @@ def feed_add(
     where = source_allowed(place) if named_by_person else source_full(place)
     if not is_bucket(where) and where.lower().endswith(".zip"):
         raise RoostError("A feed watches a folder or a bucket; import a zip by itself.", fields={"place": ["A zip."]})
+    _watch_once(project, where)
     fields = {"interval_seconds": interval_seconds, "named_by_person": named_by_person}
     try:
         with transaction.atomic():
@@ -43,14 +44,37 @@ def feed_add(
                 project=project, place=where, source=(source or source_name(where))[:80], **fields
             )
     except IntegrityError:
-        raise ConflictError(f"{where} is watched already under this source.", code="feed_exists") from None
+        words = f"{where} is a paused feed with this source: let that one go on."
+        raise ConflictError(words, code="feed_exists") from None
     audit_record(project=project, actor=user, action="feed.add", subject=where, source=feed.source)
     return feed
 
 
+def _watch_once(project: Project, place: str, besides: int | None = None) -> None:
+    """ConflictError where another feed reads the same files: each would be told, and counted, as two feeds' image."""
+    Project.objects.select_for_update().get(pk=project.pk)  # two people at once
+    for other in Feed.objects.filter(project=project, enabled=True).exclude(place="").exclude(pk=besides):
+        if other.place.rstrip("/") == place.rstrip("/"):
+            how = f"{place} is watched already, as source «{other.source}»"
+        elif _lies_in(place, other.place) or _lies_in(other.place, place):
+            how = f"{place} and {other.place}, which is watched already, hold the same files"
+        else:
+            continue
+        raise ConflictError(
+            f"{how}. Pause that feed first.", code="feed_exists", fields={"place": ["Watched already."]}
+        )
+
+
+def _lies_in(place: str, other: str) -> bool:
+    """Of two prefixes of a bucket the longer one lies in the other wherever it is cut."""
+    return place.startswith(other if is_bucket(other) else f"{other.rstrip('/')}/")
+
+
 @transaction.atomic
 def feed_switch(*, feed: Feed, user: AbstractBaseUser | None, enabled: bool) -> Feed:
-    """Pause it or go on; files that came meanwhile are taken in then."""
+    """Pause it or go on; files that came meanwhile are taken in then. ConflictError where another reads them by now."""
+    if enabled and feed.place:
+        _watch_once(feed.project, feed.place, feed.pk)
     if Feed.objects.filter(pk=feed.pk, enabled=not enabled).update(enabled=enabled, next_look_at=timezone.now()):
         action = "feed.resume" if enabled else "feed.pause"
         audit_record(project=feed.project, actor=user, action=action, subject=str(feed))

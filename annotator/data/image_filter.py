@@ -92,7 +92,7 @@ FOLDED = ("origin", "state", "reason", "presence_low", "presence_high", *FOR_REV
 
 
 def filter_parsed(asked: QueryDict) -> ImageFilter:
-    """What an address says; what it says wrongly counts as not said."""
+    """What an address says; what it says wrongly counts as not said: filters_unheard names it."""
     return ImageFilter(
         split=_one_of(asked, "split", Image.Split.values),
         source=asked.get("source", "")[:80].replace("\x00", ""),
@@ -111,6 +111,13 @@ def filter_parsed(asked: QueryDict) -> ImageFilter:
         job=whole_number(asked.get("job")),
         before=whole_number(asked.get("before")),
     )
+
+
+def filters_unheard(asked: QueryDict) -> list[str]:
+    """What an address asks for and means nothing here, such as a concept's name where its number is wanted."""
+    wanted = filter_parsed(asked)
+    said = {one.name: asked.get(one.name, "").strip()[:NAME_LENGTH] for one in fields(ImageFilter)}
+    return [f"{name}={text}" for name, text in said.items() if text and getattr(wanted, name) in ("", None)]
 
 
 def _one_of(asked: QueryDict, name: str, known: object) -> str:

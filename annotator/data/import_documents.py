@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from .file_lookup import NO_SUCH_FILE, FileLookup
+from .file_lookup import NO_SUCH_FILE, FileLookup, FileUnclearError
 from .formats.documents import Document, Listed, Refused
 from .formats.negatives import Negatives, PictureList
 from .formats.recognise import documents_found
@@ -12,6 +12,11 @@ from .formats.records import Problem
 from .sources import ImportSource
 
 NOWHERE = "It is said to be a negative, and neither these files nor the project have one picture that is called so."
+
+INSIDE = (
+    "No such file is in the export: the picture is inside the annotation file (imageData), where it is not read. "
+    "Save it as a file of this name beside it."
+)
 
 
 @dataclass(frozen=True)
@@ -77,4 +82,10 @@ def document_located(document: Document, lookup: FileLookup, found: Gathered) ->
             found.words[match.contested].append(Word(document, listed, in_doubt=True))
             found.problems.append(Problem(listed.file_name, str(match)))
         else:
-            found.elsewhere.append(Word(document, listed, why=NOWHERE if is_negatives else str(match)))
+            found.elsewhere.append(
+                Word(document, listed, why=NOWHERE if is_negatives else _why_elsewhere(listed, match))
+            )
+
+
+def _why_elsewhere(listed: Listed, match: FileUnclearError) -> str:
+    return INSIDE if listed.is_inside and str(match) == NO_SUCH_FILE else str(match)

@@ -75,6 +75,7 @@ class Tally:
             "boxes": truth.boxes,
             "pairs_kept": truth.kept,
             "pairs_as_before": truth.as_before,
+            "pairs_completed": truth.completed,
             "pairs_differ": truth.differ,
             "by_split": self.by_split,
             "unknown_categories": self.unknown_categories,

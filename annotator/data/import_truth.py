@@ -49,6 +49,7 @@ class TruthOutcome:
     left_open: int = 0
     kept: int = 0
     as_before: int = 0
+    completed: int = 0
     differ: int = 0
     contradicted: list[tuple[int, str]] = field(default_factory=list)
 
@@ -151,9 +152,11 @@ def _settle(pair: Any, verdict: Verdict, job: Job, outcome: TruthOutcome) -> Non
     elif pair.truth == Pair.Truth.UNSEEN or own:
         outcome.add(_written(pair, verdict, job) if own or not pair.in_hand else TruthOutcome(kept=1))
     elif pair.truth_source == Pair.TruthSource.IMPORTED and _is_same(pair, verdict):
-        if verdict.is_exhaustive and not pair.is_exhaustive:
-            Pair.objects.filter(pk=pair.pk, truth_source=pair.truth_source).update(is_exhaustive=True)
-        outcome.as_before += 1
+        if verdict.is_exhaustive and (not pair.is_exhaustive or pair.vouched_by_import_id == job.pk):
+            same = Pair.objects.filter(pk=pair.pk, truth_source=pair.truth_source)
+            outcome.completed += same.update(is_exhaustive=True, vouched_by_import=job)
+        else:
+            outcome.as_before += 1
     elif pair.truth_source == Pair.TruthSource.IMPORTED:
         outcome.differ += 1
     else:
@@ -181,6 +184,7 @@ def _columns(verdict: Verdict, job: Job) -> dict[str, Any]:
         "instances": [instance_row(one) for one in verdict.instances],
         "is_exhaustive": verdict.is_exhaustive,
         "settled_by_import": job,
+        "vouched_by_import": None,
         "settled_at": Now(),
     }
 

@@ -26,7 +26,7 @@ def import_undo_start(*, job: Job, user: AbstractBaseUser) -> Job:
         raise RoostError("Only an import can be undone.", code="no_import")
     if job.state in Job.IN_FLIGHT:
         raise ConflictError("The import still runs: cancel it first, then undo it.", code="import_runs")
-    if not _images(job).exists() and not _pairs(job).exists():
+    if not any(rows.exists() for rows in (_images(job), _pairs(job), _vouched(job))):
         raise ConflictError("Nothing of this import is here any more.", code="undone")
     return job_enqueue(project=job.project, kind=Job.Kind.UNDO_IMPORT, params={"import": job.pk}, created_by=user)
 
@@ -36,6 +36,7 @@ def import_undo_run(context: JobContext) -> dict[str, Any]:
     """The job's work; safe to run again. Verdicts first, so that a picture without people's work can go whole."""
     undone = Job.objects.get(pk=context.job.params["import"], project=context.job.project)
     report: dict[str, Any] = {"import": undone.pk, "pairs_open_again": _verdicts_undo(context, undone)}
+    report["pairs_not_vouched"] = _vouched(undone).update(is_exhaustive=False, vouched_by_import=None)
     report |= _images_undo(context, undone)
     report["concepts_removed"] = _concepts_undo(undone)
     Job.objects.filter(pk=undone.pk).update(report={**undone.report, "undone_by": context.job.pk})
@@ -71,6 +72,7 @@ def _verdicts_undo(context: JobContext, undone: Job) -> int:
                 is_exhaustive=True,
                 settled_at=None,
                 settled_by_import=None,
+                vouched_by_import=None,
             )
     return done
 
@@ -124,6 +126,11 @@ def _images(job: Job) -> QuerySet[Image]:
 
 def _pairs(job: Job) -> QuerySet[Pair]:
     return Pair.objects.filter(settled_by_import=job).filter(_of_import())
+
+
+def _vouched(job: Job) -> QuerySet[Pair]:
+    """Outlines of an earlier import, of which this one said that they are all; a person's verdict names no import."""
+    return Pair.objects.filter(vouched_by_import=job)
 
 
 def _of_import() -> Q:

@@ -68,6 +68,21 @@ def snapshot_describe(
     return snapshot
 
 
+def words_of(snapshot: Snapshot) -> dict[str, str]:
+    return {"name": snapshot.name, "tag": snapshot.tag, "notes": snapshot.notes}
+
+
+def changes_told(*, snapshot: Snapshot, before: dict[str, str]) -> str:
+    """A sentence; what is gone is repeated, so that who emptied a field by mistake can write it back."""
+    told = []
+    for key, text in words_of(snapshot).items():
+        if text and text != before[key]:
+            told.append(f"{key} set")
+        elif before[key] and not text:
+            told.append(f"{key} taken away, which was «{before[key]}»")
+    return f"Snapshot {snapshot.number}: {'; '.join(told) or 'nothing to change'}."
+
+
 def words_checked(*, project: Project, words: Words, snapshot: Snapshot | None = None) -> Words:
     """The words as they are stored; `snapshot`: the one that they are for, if it is there already."""
     checked = Words(**{key: text.strip() for key, text in words.given().items()})

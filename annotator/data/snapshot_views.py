@@ -17,7 +17,7 @@ from .forms import SnapshotForm
 from .publications import publish_start, published_to, tag_of
 from .snapshot_difference import KINDS, snapshot_difference
 from .snapshot_folders import snapshot_numbered
-from .snapshot_names import snapshot_describe
+from .snapshot_names import changes_told, snapshot_describe, words_of
 from .snapshots import snapshot_start
 from .snapshots_page import change_cards, concept_rows, snapshot_row
 
@@ -31,8 +31,7 @@ def snapshot(request: HttpRequest, project: Project, number: int) -> HttpRespons
         return describe(request, slug=project.slug, number=number)
     if since := whole_number(request.GET.get("since")):
         return redirect("snapshot-difference", project.slug, _snapshot(project, since).number, number)
-    words = {"name": row.name, "notes": row.notes, "tag": row.tag}
-    return _page(request, row, SnapshotForm(initial=words))
+    return _page(request, row, SnapshotForm(initial=words_of(row)))
 
 
 @project_page(ADMIN)
@@ -40,8 +39,11 @@ def describe(request: HttpRequest, project: Project, number: int) -> HttpRespons
     row, form = _snapshot(project, number), SnapshotForm(request.POST)
     if form.is_valid():
         with refusals_told(request, form):
-            snapshot_describe(snapshot=row, user=request.user, **form.cleaned_data)
-            messages.success(request, f"Snapshot {number} is changed.")
+            before = words_of(row)
+            # A field that the form did not send stays; an empty one takes away what was there.
+            given = {key: text for key, text in form.cleaned_data.items() if key in request.POST}
+            snapshot_describe(snapshot=row, user=request.user, **given)
+            messages.success(request, changes_told(snapshot=row, before=before))
             return redirect("snapshot", project.slug, number)
     return _page(request, _snapshot(project, number), form, status=400)
 

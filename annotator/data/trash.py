@@ -4,7 +4,6 @@ An image that a snapshot names keeps its row and its file: what was trained on c
 """
 
 import logging
-import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
@@ -18,7 +17,7 @@ from django.utils import timezone
 
 from annotator.common.active import images_removed
 from annotator.common.audit import audit_record
-from annotator.jobs.kinds import sweep
+from annotator.jobs.kinds import HOUR_SECONDS, sweep_every
 from annotator.models import BulkAction, Image, Project, Review, Snapshot, Task
 
 from .gallery_acts import Asked, Outcome
@@ -32,8 +31,6 @@ log = logging.getLogger(__name__)
 KEPT = timedelta(days=30)
 PAGE = 48
 AT_ONCE = 200
-LOOKED_EVERY_SECONDS = 3600.0
-_looked_at = 0.0
 
 
 @transaction.atomic
@@ -93,18 +90,9 @@ def trash_restore(*, project: Project, user: AbstractBaseUser, images: Sequence[
     return count
 
 
-@sweep
-def trash_sweep() -> list[int]:
-    """Once an hour: what has been in the trash for thirty days goes for good. Announces no job."""
-    global _looked_at
-    if time.monotonic() - _looked_at > LOOKED_EVERY_SECONDS or not _looked_at:
-        _looked_at = time.monotonic()
-        trash_empty()
-    return []
-
-
+@sweep_every(HOUR_SECONDS)
 def trash_empty() -> int:
-    """Remove the rows and files of what is due; how many."""
+    """Remove the rows and files of what has been in the trash for thirty days; how many."""
     due = _due()
     if not due.exists():
         return 0

@@ -11,13 +11,11 @@ from pathlib import Path
 from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 
-from annotator.jobs.kinds import sweep
+from annotator.jobs.kinds import HOUR_SECONDS, sweep_every
 from annotator.models import Job
 
 # What was looked at and never imported, or broke off while it came, goes after this.
 KEPT = timedelta(days=7)
-LOOKED_EVERY_SECONDS = 3600.0
-_looked_at = 0.0
 
 
 def upload_keep(files: Sequence[UploadedFile]) -> Path:
@@ -71,18 +69,9 @@ def upload_used(where: Path | str) -> bool:
     return Path(where).exists()
 
 
-@sweep
-def uploads_sweep() -> list[int]:
-    """Once an hour: what lies there longer than KEPT and no job waits for is removed. Announces no job."""
-    global _looked_at
-    if time.monotonic() - _looked_at > LOOKED_EVERY_SECONDS or not _looked_at:
-        _looked_at = time.monotonic()
-        uploads_expire()
-    return []
-
-
+@sweep_every(HOUR_SECONDS)
 def uploads_expire() -> int:
-    """Remove what is due; how many uploads that were."""
+    """Remove what lies there longer than KEPT and no job waits for; how many uploads that were."""
     oldest = time.time() - KEPT.total_seconds()
     due = [upload for upload, came_at in uploads_waiting() if came_at < oldest]
     # An import that was asked for since has touched its upload.

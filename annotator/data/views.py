@@ -20,7 +20,7 @@ from .buckets import is_bucket
 from .exports import export_file, export_start
 from .forms import ExportForm, ImportForm, SnapshotForm
 from .gallery_views import last_change
-from .image_filter import DISAGREEMENTS, ORIGINS, STATES, TRUTHS, filter_parsed
+from .image_filter import DISAGREEMENTS, ORIGINS, STATES, TRUTHS, filter_parsed, filters_unheard
 from .image_page import image_known, image_layers, neighbours
 from .images_page import images_page, sources_of, split_counts
 from .imports import import_start
@@ -85,6 +85,7 @@ def _page(request: HttpRequest, project: Project, form: ImportForm, status: int 
         "form": form,
         "found": images_page(project=project, wanted=wanted, user=request.user),
         "wanted": wanted,
+        "unheard": filters_unheard(request.GET),
         "opened_with": f"?{wanted.address}" if wanted.is_narrowed else "",
         "splits": split_counts(project=project),
         "choices": _choices(project),

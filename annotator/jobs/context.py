@@ -58,6 +58,10 @@ class JobContext:
             self._told_at = time.monotonic()
             log.info("%3.0f %%  %s", 100 * fraction, message)
 
+    def tell(self, message: str) -> None:
+        """What is still done though the job should stop; raises nothing."""
+        self.owned().update(message=message[:300])
+
     def progress_of(self, done: int, total: int, what: str) -> None:
         """Progress as a count of equal pieces; the time left is estimated from the speed so far."""
         elapsed = time.monotonic() - self._began_at

@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 
 from annotator.common.errors import RoostError
-from annotator.models import LabelStudioLink
+from annotator.models import LabelStudioLink, TrainingRun
 from annotator.registry.training_runs import retrain_start
 
 
@@ -18,7 +18,7 @@ def training_answer(*, link: LabelStudioLink) -> dict[str, Any]:
     if not asked.exists():
         return {}
     try:
-        job = retrain_start(project=link.project, user=None)
+        job = retrain_start(project=link.project, user=None, trigger=TrainingRun.Trigger.LABEL_STUDIO)
         report = {"run": job.training_run.number, "training": "A retrain was started, as Label Studio asked for."}
     except RoostError as error:
         report = {"training": f"Label Studio asked for a retrain. {error}"}

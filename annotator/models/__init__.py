@@ -14,7 +14,7 @@ from .label_studio import (
 )
 from .people import ApiToken, Invitation, Membership
 from .projects import Concept, Project
-from .registry import Deployment, Evaluation, GateDecision, ModelVersion, Snapshot, TrainingRun
+from .registry import Deployment, Evaluation, GateDecision, ModelVersion, RetrainTry, Snapshot, TrainingRun
 from .tasks import Task
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Pair",
     "Prediction",
     "Project",
+    "RetrainTry",
     "Review",
     "Snapshot",
     "Task",

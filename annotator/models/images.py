@@ -92,6 +92,16 @@ class Pair(models.Model):
         default=True, help_text="Every instance is annotated. Off: what is there teaches, the gate leaves the pair out"
     )
     settled_by_import = models.ForeignKey("Job", models.SET_NULL, null=True, blank=True, related_name="+")
+    vouched_by_import = models.ForeignKey(
+        "Job",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        related_name="+",
+        help_text="The later import that said of an earlier one's outlines that they are all",
+    )
     round = models.PositiveIntegerField(default=0, help_text="Round of the loop that settled it; 0 = the start")
     settled_at = models.DateTimeField(null=True, blank=True)
     hard_negative = models.BooleanField(default=False, help_text="Absent, though a model fired on it")
@@ -112,6 +122,7 @@ class Pair(models.Model):
             models.Index(
                 fields=["settled_by_import", "image"], condition=~Q(settled_by_import=None), name="pair_by_import"
             ),
+            models.Index(fields=["vouched_by_import"], condition=~Q(vouched_by_import=None), name="pair_vouched"),
         ]
 
     def __str__(self) -> str:

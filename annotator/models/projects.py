@@ -16,6 +16,11 @@ class Project(models.Model):
         SAMPLE = "sample", "Review a random share"
         DISAGREEMENTS = "disagreements", "Review only what differs from the model's proposal"
 
+    class RetrainSchedule(models.TextChoices):
+        NEVER = "never", "Never"
+        WEEKLY = "weekly", "Mondays at 02:00 UTC"
+        MONTHLY = "monthly", "The first of the month at 02:00 UTC"
+
     name = models.CharField("project name", max_length=80)
     slug = models.SlugField(unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -163,6 +168,39 @@ class Project(models.Model):
         default=0.0,
         validators=FRACTION,
         help_text="How much the false-positive rate on hard negatives may rise; 0 means not at all.",
+    )
+
+    retrain_after_approvals = models.PositiveIntegerField(
+        "after so many approvals",
+        default=0,
+        validators=[MaxValueValidator(1_000_000)],
+        help_text="Pairs approved since the last run's snapshot. 0: never.",
+    )
+    retrain_schedule = models.CharField(
+        "by the calendar",
+        max_length=8,
+        choices=RetrainSchedule,
+        default=RetrainSchedule.NEVER,
+        help_text="Only if something was approved since the last run.",
+    )
+    retrain_rest_hours = models.FloatField(
+        "hours between two",
+        default=6.0,
+        validators=[MinValueValidator(0.1), MaxValueValidator(10_000.0)],
+        help_text="No run starts by itself sooner after another, or after one that was refused.",
+    )
+
+    hour_price = models.FloatField(
+        "price of an hour",
+        default=0.0,
+        validators=[MinValueValidator(0.0), MaxValueValidator(1_000_000)],
+        help_text="Of the machine that trains. A run keeps the price that it begins with; 0: no cost is shown.",
+    )
+    currency = models.CharField(
+        "currency",
+        max_length=8,
+        default="USD",
+        help_text="Shown behind the amount; nothing is converted.",
     )
 
     class Meta:

@@ -63,22 +63,52 @@ class ModelVersion(models.Model):
 class TrainingRun(models.Model):
     """One retrain: a pinned snapshot and base version in; losses, validations and at best a new version out."""
 
+    class Trigger(models.TextChoices):
+        BUTTON = "button", "the button"
+        API = "api", "the API"
+        COMMAND = "command", "the command"
+        LABEL_STUDIO = "label_studio", "Label Studio"
+        APPROVALS = "approvals", "itself, after new approvals"
+        SCHEDULE = "schedule", "itself, by the calendar"
+
     project = models.ForeignKey(Project, models.CASCADE, related_name="training_runs")
     number = models.PositiveIntegerField()
     job = models.OneToOneField(Job, models.CASCADE, related_name="training_run")
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="training_runs")
     base_version = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
     version = models.OneToOneField(ModelVersion, models.PROTECT, null=True, blank=True, related_name="training_run")
+    trigger = models.CharField(max_length=12, choices=Trigger, blank=True, help_text="Empty: from before it was told")
     config = models.JSONField(default=dict)
     series = models.JSONField(
         default=dict, help_text="{loss: [{step, total, …}], validation: [{step, cgf1, …}]} for the plots"
     )
     samples = models.JSONField(default=dict, help_text="The fixed sample images before and after: see docs/data.md")
+    trainer_seconds = models.FloatField(default=0.0, help_text="How long the trainer worked, all attempts together")
+    hour_price = models.FloatField(default=0.0, help_text="The project's when the run was asked for; 0: none was set")
+    currency = models.CharField(max_length=8, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         ordering = ["-number"]
         constraints = [models.UniqueConstraint(fields=["project", "number"], name="run_number_once")]
+
+    @property
+    def started_by(self) -> str:
+        """Who or what: a person and how, or what started it without one."""
+        person = self.job.created_by
+        how = self.get_trigger_display()
+        if person is None:
+            return how or "the system"
+        return f"{person}, by {how}" if how else str(person)
+
+
+class RetrainTry(models.Model):
+    """The last time that a retrain was to start by itself. `counts_from`: dates of the calendar before it are past."""
+
+    project = models.OneToOneField(Project, models.CASCADE, related_name="retrain_try")
+    counts_from = models.DateTimeField()
+    tried_at = models.DateTimeField(null=True, blank=True)
+    refusal = models.TextField(blank=True, help_text="Why it did not start; empty: it did")
 
 
 class Evaluation(models.Model):

@@ -26,10 +26,13 @@ from annotator.data.uploads import KEPT, uploads_waiting
 from annotator.jobs.workers import workers_alive
 from annotator.label_studio.client import LabelStudioClient
 from annotator.label_studio.links import link_check
-from annotator.models import LabelStudioLink, Project
+from annotator.models import LabelStudioLink, Project, TrainingRun
+from annotator.registry.run_files import features_folder, folder_bytes, runs_kept
 from toolbox.processes import jemalloc_path
+from toolbox.run_size import gigabytes
+from toolbox.weights import weights_header
 
-from .weights import weights_hash, weights_header
+from .weights import weights_hash
 
 FREE_GB = 5
 EXTRAS = {
@@ -37,7 +40,13 @@ EXTRAS = {
     "redis": "the Redis broker",
     "boto3": "S3 buckets",
     "onnxruntime": "faster clicks on a CPU",
+    "mlflow-skinny": "runs in MLflow",
+    "wandb": "runs in Weights & Biases",
+    "tensorboard": "runs in TensorBoard",
+    "nvidia-ml-py": "a GPU's figures",
 }
+# Of the packages whose module has another name.
+MODULES = {"mlflow-skinny": "mlflow", "nvidia-ml-py": "pynvml"}
 
 
 @dataclass(frozen=True)
@@ -52,7 +61,7 @@ class Finding:
 def diagnose(*, running: bool = True) -> Iterator[Finding]:
     """All findings, in the order of what depends on what; without `running`, the installation alone."""
     checks: list[Callable[[], Finding]] = [_python, _packages, _weights, _database, _folder, _bucket, _sources]
-    checks += [_uploads, _data_versions, _broker]
+    checks += [_uploads, _run_files, _data_versions, _broker]
     if running:
         checks += [_served_weights, _workers, _backend, _label_studio]
     for check in [*checks, _gpu, _jemalloc]:
@@ -60,9 +69,9 @@ def diagnose(*, running: bool = True) -> Iterator[Finding]:
             yield check()
         except Exception as error:  # one sick organ must not hide the others
             yield Finding(check.__name__.strip("_"), False, f"{type(error).__name__}: {error}")
-    for module, purpose in EXTRAS.items():
-        there = importlib.util.find_spec(module) is not None
-        yield Finding(f"extra {module}", True if there else None, purpose if there else f"not installed ({purpose})")
+    for package, purpose in EXTRAS.items():
+        there = importlib.util.find_spec(MODULES.get(package, package)) is not None
+        yield Finding(f"extra {package}", True if there else None, purpose if there else f"not installed ({purpose})")
 
 
 def _python() -> Finding:
@@ -185,6 +194,25 @@ def _uploads() -> Finding:
     days = (time.time() - min(came_at for _, came_at in waiting)) / 86400
     words = f"{len(waiting)} looked at and not imported, the oldest {days:.1f} days old"
     return Finding("uploads", True, f"{words}; a worker removes them after {KEPT.days} days")
+
+
+def _run_files() -> Finding:
+    """What training keeps on the disk, and what of it goes by itself."""
+    try:
+        kept = runs_kept()
+        numbers = TrainingRun.objects.values_list("project__slug", "number")
+        known = {f"{slug}-{number}" for slug, number in numbers}
+    except DatabaseError:
+        return Finding("training files", None, "not counted: the database does not answer")
+    features = folder_bytes(features_folder())
+    words = (
+        f"{gigabytes(sum(one.bytes for _, one in kept))} of checkpoints of runs that broke off ({len(kept)}), kept for "
+        f"{settings.CHECKPOINT_DAYS:g} days; {gigabytes(features)} of cached features"
+    )
+    folders = settings.RUNS_DIR.glob("*-[0-9]*") if settings.RUNS_DIR.is_dir() else ()
+    if lost := sorted(path.name for path in folders if path.is_dir() and path.name not in known):
+        words += f"; of no run here: {', '.join(lost[:5])} (remove them by hand if nothing else needs them)"
+    return Finding("training files", True, words)
 
 
 def _data_versions() -> Finding:

@@ -1,22 +1,13 @@
-"""What a safetensors file says of itself, without torch. Source: the format's own page, huggingface/safetensors."""
+"""The hash that manifests and cards have of a safetensors file, without torch."""
 
 import hashlib
-import json
 import struct
 from pathlib import Path
 
+from toolbox.weights import weights_header
+
 CHUNK_BYTES = 1 << 22
-HEADER_BYTES = 100_000_000
 TORCH_NAMES = {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "BOOL": "bool"}
-
-
-def weights_header(path: Path) -> tuple[dict, int]:
-    """The tensors that the file promises, by name, and the size it must then have."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(min(length, HEADER_BYTES)))
-    header.pop("__metadata__", None)
-    return header, 8 + length + max((row["data_offsets"][1] for row in header.values()), default=0)
 
 
 def weights_hash(path: Path) -> str:

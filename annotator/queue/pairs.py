@@ -27,6 +27,7 @@ def pair_settle(*, annotation: Annotation) -> None:
         instances=annotation.instances,
         is_exhaustive=not (present and _is_unvouched(annotation)),
         settled_by_import=None,
+        vouched_by_import=None,
         round=annotation.task.round,
         settled_at=Now(),
         hard_negative=fired and not present,

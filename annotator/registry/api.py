@@ -9,6 +9,7 @@ from rest_framework.response import Response
 from annotator.common.access import ADMIN, project_for
 from annotator.common.api.bodies import BACKEND_REFUSALS, answers, checked
 from annotator.jobs.serializers import Job
+from annotator.models import TrainingRun
 
 from . import serializers
 from .promotion import version_named, version_promote, version_rollback
@@ -21,7 +22,7 @@ def retrain(request: Request, slug: str) -> Response:
     """Train on a fresh snapshot (or `config.snapshot`, a number) and judge the result."""
     retrained = project_for(request.user, slug, ADMIN)
     body = checked(request, serializers.Retrain)
-    job = retrain_start(project=retrained, user=request.user, **body)
+    job = retrain_start(project=retrained, user=request.user, trigger=TrainingRun.Trigger.API, **body)
     return Response(Job(job).data, status=status.HTTP_202_ACCEPTED)
 
 

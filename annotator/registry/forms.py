@@ -1,12 +1,34 @@
 """How a retrain is to go, checked for shape."""
 
+import json
 from typing import Any
 
 from django import forms
 
 from annotator.common.forms import PlainForm
 from annotator.models import Project
-from toolbox.training_settings import SETTABLE, Setting
+from toolbox.setting_kinds import Setting
+from toolbox.training_effects import resolved, set_by
+from toolbox.training_recipes import DEFAULT_RECIPE, RECIPES
+from toolbox.training_settings import SETTABLE
+
+ON_FORM = {name: setting for name, setting in SETTABLE.items() if setting.told.form_help}
+
+
+class RecipeSelect(forms.Select):
+    """Each recipe carries what it sets, which the page shows in the fields that are empty."""
+
+    def create_option(self, name: str, value: Any, *rest: Any, **more: Any) -> dict[str, Any]:
+        option = super().create_option(name, value, *rest, **more)
+        if value:
+            sets = resolved({}, set_by(value))
+            option["attrs"]["data-when"] = RECIPES[value].when
+            option["attrs"]["data-sets"] = json.dumps({name: sets[name] for name in ON_FORM if sets[name] is not None})
+        return option
+
+
+def _recipes() -> list[tuple[str, str]]:
+    return [(recipe.name, f"{recipe.name}: {recipe.when}") for recipe in RECIPES.values()]
 
 
 class RetrainForm(PlainForm):
@@ -23,7 +45,7 @@ class RetrainForm(PlainForm):
         named = [(row.number, f"Snapshot {row.number}, {row.created_at:%d %b %H:%M} UTC") for row in rows]
         snapshots: Any = self.fields["snapshot"]
         snapshots.choices = [fresh, *named]
-        self.fields |= {name: _field(setting) for name, setting in SETTABLE.items() if setting.told.form_help}
+        self.fields |= {name: _field(setting) for name, setting in ON_FORM.items()}
 
     def fill(self, asked: dict[str, Any]) -> None:
         """Begin with settings that a link names, such as those that a plan or a run without memory advised."""
@@ -32,13 +54,18 @@ class RetrainForm(PlainForm):
 
     def config(self) -> dict[str, Any]:
         """Only what was asked for; what a run may be told, toolbox/training_settings.py says."""
-        return {name: value for name, value in self.cleaned_data.items() if value is not None}
+        asked = {name: value for name, value in self.cleaned_data.items() if value is not None}
+        if asked.get("recipe") == DEFAULT_RECIPE:  # what a run without one follows: no news by itself
+            del asked["recipe"]
+        return asked
 
 
 def _field(setting: Setting) -> forms.Field:
     """A setting as a field that may stay empty: then it is as usual."""
     told = setting.told
     shown: dict[str, Any] = {"required": False, "help_text": told.form_help}
+    if setting.name == "recipe":
+        return forms.TypedChoiceField(choices=_recipes(), empty_value=None, widget=RecipeSelect, **shown)
     if told.choices:
         named = [("", "As usual"), *((choice, choice) for choice in told.choices)]
         return forms.TypedChoiceField(choices=named, empty_value=None, **shown)

@@ -32,7 +32,8 @@ def memory_plan_start(*, project: Project, user: AbstractBaseUser | None, config
 def memory_plan_run(context: JobContext) -> dict[str, Any]:
     """The trainer's plan.json; a run that would not fit is an answer too, and no failure."""
     project = Project.objects.select_related("serving_version").get(pk=context.job.project_id)
-    config = {"base_model": str(model_folder(project.serving_version)), **context.job.params["config"]}
+    given = {"base_model": str(model_folder(project.serving_version)), "kept_free_mib": settings.SERVING_GPU_MB}
+    config = given | context.job.params["config"]
     out = settings.RUNS_DIR / "plans" / project.slug
     try:
         return run_trainer("plan", config, out, should_stop=context.should_stop)

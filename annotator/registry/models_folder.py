@@ -1,6 +1,7 @@
 """How a trained model gets to its place among the models."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -16,7 +17,16 @@ def model_folder_register(*, name: str, source: Path) -> Path:
         return target
     # What lies there under this name has no row (it is of a deleted database, or of a crash): the new one replaces it.
     with folder_written_whole(target, replace=True, alone=True) as beside:
-        shutil.copytree(source, beside, dirs_exist_ok=True)
+        shutil.copytree(source, beside, dirs_exist_ok=True, copy_function=_link_or_copy)
+    return target
+
+
+def _link_or_copy(source: str, target: str) -> str:
+    """A model's files are never written again, so that two names may share one: a large one is not kept twice."""
+    try:
+        os.link(source, target)
+    except OSError:  # another disk, or one without links
+        shutil.copy2(source, target)
     return target
 
 

@@ -5,7 +5,8 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from toolbox.training_settings import SETTABLE, Setting
+from toolbox.setting_kinds import Setting
+from toolbox.training_settings import SETTABLE
 
 
 class RunSettings(serializers.Serializer):

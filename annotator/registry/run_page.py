@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from annotator.common.masks import rle_iou, rle_to_wire
@@ -22,7 +23,9 @@ POINTS = 400
 
 
 def run_of(*, project: Project, number: int) -> TrainingRun | None:
-    runs = project.training_runs.select_related("job", "snapshot", "base_version", "version", "gate__champion")
+    runs = project.training_runs.select_related(
+        "job__created_by", "snapshot", "base_version", "version", "gate__champion"
+    )
     return runs.filter(number=number).first()
 
 
@@ -33,7 +36,26 @@ def runs_of(*, project: Project, limit: int = 100) -> list[TrainingRun]:
 
 
 def series_for_plots(run: TrainingRun) -> dict[str, list]:
-    return {name: _thinned(run.series.get(name) or []) for name in (Event.LOSS, Event.VALIDATION)}
+    told = {name: _thinned(run.series.get(name) or []) for name in (Event.LOSS, Event.VALIDATION, Event.GPU)}
+    return told | {Event.GPU: _gpu_rows(told[Event.GPU])}
+
+
+def _gpu_rows(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By the minute since the first: the gate counts no steps. Memory as a share, so that one axis holds all."""
+    begun = datetime.fromisoformat(points[0]["at"]) if points else None
+    return [
+        {
+            "minute": round((datetime.fromisoformat(point["at"]) - begun).total_seconds() / 60, 2) if begun else 0,
+            "memory": _percent(point.get("memory_used_mib"), point.get("memory_total_mib")),
+            "utilisation": point.get("utilisation_percent"),
+            "temperature": point.get("temperature_c"),
+        }
+        for point in points
+    ]
+
+
+def _percent(used: float | None, total: float | None) -> float | None:
+    return round(100 * used / total, 1) if used is not None and total else None
 
 
 def _thinned(points: list) -> list:

@@ -23,6 +23,8 @@ from toolbox.processes import child_command, jemalloc_environment
 
 NICENESS = 10
 KILL_AFTER_SECONDS = 10.0
+# Once it says that it is saving, it has let go of the card and only writes.
+SAVE_SECONDS = 600.0
 LOOK_EVERY_SECONDS = 0.25
 TAIL_LINES = 20
 
@@ -61,7 +63,7 @@ def run_trainer(
         )
     watch = _Watch(child, should_stop or (lambda: False))
     try:
-        events = _follow(child, on_event or (lambda event: None))
+        events = _follow(child, on_event or (lambda event: None), watch)
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(timeout=KILL_AFTER_SECONDS)
     finally:
@@ -97,8 +99,9 @@ class _Watch:
 
     def __init__(self, child: subprocess.Popen, should_stop: Callable[[], bool]) -> None:
         self.stopped = False
+        self.is_saving = threading.Event()
         self._child, self._should_stop = child, should_stop
-        self._over = threading.Event()
+        self._over, self._asked = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._look, name=f"watch of {child.pid}", daemon=True)
         self._thread.start()
 
@@ -106,22 +109,29 @@ class _Watch:
         """The child has closed its output, or its reader failed: let nothing of it live on."""
         self._over.set()
         self._thread.join()
-        _stop_session(self._child)
+        _stop_session(self._child, self.is_saving)
+
+    def stop(self) -> None:
+        """At the next look, whatever should_stop says."""
+        self._asked.set()
 
     def _look(self) -> None:
         while not self._over.wait(LOOK_EVERY_SECONDS):
-            self.stopped = self._should_stop()
+            self.stopped = self._asked.is_set() or self._should_stop()
             if self.stopped or self._child.poll() is not None:
-                _stop_session(self._child)
+                _stop_session(self._child, self.is_saving)
                 return
 
 
-def _stop_session(child: subprocess.Popen) -> None:
+def _stop_session(child: subprocess.Popen, is_saving: threading.Event) -> None:
     """SIGTERM to the session unless its leader has ended, SIGKILL after a while to all that is left."""
     if child.poll() is None:
         _signal_session(child, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        child.wait(timeout=KILL_AFTER_SECONDS)
+    for seconds in (KILL_AFTER_SECONDS, SAVE_SECONDS):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=seconds)
+        if not is_saving.is_set():
+            break
     _signal_session(child, signal.SIGKILL)
     child.wait()
 
@@ -131,12 +141,17 @@ def _signal_session(child: subprocess.Popen, number: int) -> None:
         os.killpg(child.pid, number)
 
 
-def _follow(child: subprocess.Popen, on_event: Callable[[dict], None]) -> dict[str, dict]:
+def _follow(child: subprocess.Popen, on_event: Callable[[dict], None], watch: _Watch) -> dict[str, dict]:
     """Pass events on until the child closes its output; the last event of each kind."""
     last: dict[str, dict] = {}
     for event in _events(child):
         last[event["event"]] = event
-        on_event(event)
+        if event["event"] == Event.SAVING:
+            watch.is_saving.set()
+        try:
+            on_event(event)
+        except JobCancelled:
+            watch.stop()  # and hear it out: it saves what it has
     return last
 
 

@@ -1,6 +1,7 @@
 """Retrain: a pinned snapshot and the serving version in, a gated challenger out."""
 
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +18,42 @@ from annotator.data.snapshots import snapshot_create, snapshot_images
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Evaluation, GateDecision, Job, ModelVersion, Project, Snapshot, TrainingRun
+from toolbox.training_effects import idle_of_run
 from toolbox.training_settings import SETTABLE
 
 from .model_weights import model_folder
 from .models_folder import model_folder_register
+from .run_files import check_room, features_folder, run_folder
 from .run_log import RunLog
+from .run_retention import run_tidy
 from .trainer_process import run_trainer
+
+log = logging.getLogger(__name__)
 
 
 def retrain_start(
-    *, project: Project, user: AbstractBaseUser | None, config: dict[str, Any] | None = None, force: bool = False
+    *,
+    project: Project,
+    user: AbstractBaseUser | None,
+    config: dict[str, Any] | None = None,
+    force: bool = False,
+    trigger: str = "",
 ) -> Job:
-    """Pin a snapshot (`config["snapshot"]`, a number, or a fresh one) and enqueue; every refusal says what to do."""
+    """Pin a snapshot (`config["snapshot"]`, a number, or a fresh one) and enqueue; every refusal says what to do.
+
+    `trigger`: what asked for it, one of TrainingRun.Trigger.
+    """
     config = dict(config or {})
     number = config.pop("snapshot", None)
     check_config(config)
     _check_idle(project)
+    model_folder(project.serving_version)
+    check_room(project=project, version=project.serving_version, config=config)  # before a snapshot is written
     snapshot = _snapshot(project, user, number)
     _check_trainable(snapshot)
     if not force:
         _check_news(project, snapshot, config)
-    model_folder(project.serving_version)
-    return _enqueue(project, user, snapshot, config)
+    return _enqueue(project, user, snapshot, config, trigger)
 
 
 def _trainer_logs(job: Job) -> list[tuple[str, Path]]:
@@ -55,12 +70,21 @@ def retrain_run(context: JobContext) -> dict:
     run = TrainingRun.objects.select_related("project__serving_version", "snapshot", "base_version").get(
         job=context.job
     )
+    context.when_ended(lambda: _tidy(run.pk))
     if run.version is None:
+        check_room(project=run.project, version=run.base_version, config=run.config, run=run)
         _register(run, _train(context, run))
     gate = GateDecision.objects.filter(run=run).first() or _judge(context, run)
     version = run.version
     assert version is not None
     return {"run": run.number, "version": version.name, "decision": gate.decision, "gate": gate.report}
+
+
+def _tidy(run_id: int) -> None:
+    try:
+        run_tidy(run=TrainingRun.objects.select_related("project", "job").get(pk=run_id))
+    except OSError:  # the run has ended, whatever its files do; the sweep tries again
+        log.warning("The files of training run %s could not be tidied.", run_id, exc_info=True)
 
 
 def check_config(config: dict[str, Any]) -> None:
@@ -72,6 +96,8 @@ def check_config(config: dict[str, Any]) -> None:
     for name, value in config.items():
         if refusal := SETTABLE[name].refusal(value):
             raise RoostError(refusal)
+    if refusal := idle_of_run(config):
+        raise RoostError(refusal)
 
 
 def _is_plain(value: Any) -> bool:
@@ -122,42 +148,55 @@ def _check_news(project: Project, snapshot: Snapshot, config: dict[str, Any]) ->
 
 
 @transaction.atomic
-def _enqueue(project: Project, user: AbstractBaseUser | None, snapshot: Snapshot, config: dict[str, Any]) -> Job:
+def _enqueue(
+    project: Project, user: AbstractBaseUser | None, snapshot: Snapshot, config: dict[str, Any], trigger: str
+) -> Job:
     Project.objects.select_for_update().get(pk=project.pk)
     job = job_enqueue(project=project, kind=Job.Kind.RETRAIN, params={"config": config}, created_by=user)
     highest = project.training_runs.aggregate(highest=Max("number"))["highest"] or 0
+    audit_record(project=project, actor=user, action="run.start", subject=f"run {highest + 1}", trigger=trigger)
     TrainingRun.objects.create(
         project=project,
         number=highest + 1,
+        trigger=trigger,
         job=job,
         snapshot=snapshot,
         base_version=project.serving_version,
         config=config,
+        hour_price=project.hour_price,
+        currency=project.currency,
     )
     return job
 
 
-def run_folder(run: TrainingRun) -> Path:
-    return settings.RUNS_DIR / f"{run.project.slug}-{run.number}"
-
-
-def _data(run: TrainingRun) -> dict[str, str]:
+def _data(run: TrainingRun) -> dict[str, Any]:
     """What both verbs read; backbone features are made once for all runs, and read where mining has made them."""
     return {
         "snapshot": str(snapshot_folder(run.snapshot)),
         "images": str(settings.IMAGES_DIR),
-        "features": str(settings.RUNS_DIR / "features"),
+        "features": str(features_folder()),
         "features_read_also": str(settings.VAR_DIR / "embeddings"),
+        "kept_free_mib": settings.SERVING_GPU_MB,
+    }
+
+
+def _tracking(run: TrainingRun) -> dict[str, Any]:
+    """Which trackers are told of the run, as the operator set them; all projects share one folder."""
+    return {
+        "trackers": list(settings.TRACKERS),
+        "tracking_folder": str(settings.RUNS_DIR / "tracking"),
+        "tracking_project": run.project.slug,
+        "run_name": f"{run.project.slug}-{run.number}",
+        "mlflow_uri": settings.MLFLOW_URI or None,
+        "data_revision": run.snapshot.data_revision or None,
     }
 
 
 def _train(context: JobContext, run: TrainingRun) -> dict[str, Any]:
-    config = _data(run) | {"base_model": str(model_folder(run.base_version))} | run.config
+    config = _data(run) | _tracking(run) | {"base_model": str(model_folder(run.base_version))} | run.config
     _fetch_images(context, run.snapshot)
-    log = RunLog(run, context, verb="train")
-    manifest = run_trainer("train", config, run_folder(run), log.take, context.should_stop)
-    log.save()
-    return manifest
+    with RunLog(run, context, verb="train") as log:
+        return run_trainer("train", config, run_folder(run), log.take, context.should_stop)
 
 
 def _fetch_images(context: JobContext, snapshot: Snapshot) -> None:
@@ -181,11 +220,20 @@ def _register(run: TrainingRun, manifest: dict[str, Any]) -> None:
             parent=run.base_version,
             weights_hash=manifest.get("weights_hash", ""),
             backbone_hash=manifest.get("backbone_hash", ""),
-            metrics={"val": manifest.get("metrics", {})},
+            metrics={
+                "val": manifest.get("metrics", {}),
+                "recipe": manifest.get("recipe", ""),
+                "config": _settable(manifest.get("config", {})),
+            },
         )
         TrainingRun.objects.filter(pk=run.pk).update(version=version)
         audit_record(project=run.project, actor=None, action="version.register", subject=name, run=run.number)
     run.version = version
+
+
+def _settable(config: dict[str, Any]) -> dict[str, Any]:
+    """What a run's result follows from and the choices it came from, without the machine's paths."""
+    return {name: value for name, value in config.items() if name in SETTABLE or name == "groups"}
 
 
 def _judge(context: JobContext, run: TrainingRun) -> GateDecision:
@@ -201,9 +249,9 @@ def _judge(context: JobContext, run: TrainingRun) -> GateDecision:
         "baseline": str(model_folder(baseline)),
     }
     config = _data(run) | folders | {"policy": gate_policy(project), "seed": run.config.get("seed", 0)}
-    log = RunLog(run, context, verb="gate")
     out = run_folder(run) / "gate"
-    manifest = run_trainer("gate", config, out, log.take, context.should_stop)
+    with RunLog(run, context, verb="gate") as log:
+        manifest = run_trainer("gate", config, out, log.take, context.should_stop)
     roles = {"champion": champion, "challenger": challenger, "baseline": baseline}
     return _decided(run, manifest, roles, _samples(out))
 

@@ -3,13 +3,13 @@
 from urllib.parse import urlencode
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from annotator.common.active import pairs_active
-from annotator.common.shell import ADMIN, errors_told, page, project_page, refusals_told
+from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
 from annotator.models import Job, Pair, Project, TrainingRun
 from annotator.queue.holdout_progress import holdout_state
 
@@ -17,26 +17,43 @@ from .forms import RetrainForm
 from .memory_plans import memory_plan_newest, memory_plan_start
 from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts, versions_of
 from .promotion import version_promote, version_rollback
+from .run_again import run_can_go_on, run_go_on
+from .run_compare import AT_MOST, compared_series, result_rows, runs_compared, setting_rows
+from .run_costs import project_cost
+from .run_downloads import run_file, run_files
+from .run_facts import run_facts
+from .run_files import room_for, run_kept
 from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 from .training_runs import retrain_start
+from .triggers import next_retrain
+
+# As docs/contracts.md has them; the last three where they are switched on.
+LOSS_PARTS = ("total", "presence", "class", "box", "giou", "mask", "dice", "many", "semantic", "blend")
 
 
 @require_safe
 @project_page()
 def training(request: HttpRequest, project: Project) -> HttpResponse:
-    runs = runs_of(project=project)
     form = RetrainForm(project=project)
     form.fill(request.GET.dict())
+    return _training_page(request, project, form)
+
+
+def _training_page(request: HttpRequest, project: Project, form: RetrainForm, *, status: int = 200) -> HttpResponse:
+    runs = runs_of(project=project)
     in_flight = [run for run in runs if run.job.state in Job.IN_FLIGHT]
     context = {
         "runs": runs,
+        "cost": project_cost(project=project),
         "current": in_flight[0] if in_flight else None,
         "any_settled": pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN).exists(),
         "form": form,
         "plan": memory_plan_newest(project=project),
         "holdout": holdout_state(project=project),
+        "by_itself": next_retrain(project=project),
+        "room": room_for(version=project.serving_version, config={}),
     }
-    return page(request, "registry/training.html", context, project=project)
+    return page(request, "registry/training.html", context, project=project, status=status)
 
 
 @require_safe
@@ -49,12 +66,38 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "job": row.job,
         "in_flight": in_flight,
         "series": series_for_plots(row),
+        "facts": run_facts(row),
+        "files": run_files(row),
+        "gpu": (row.series.get("gpu") or [None])[-1],
         "report": gate_report(row),
         "may_promote": passed_against(row, project.serving_version_id),
         "samples": sample_cards(row),
         "is_serving": row.version_id is not None and row.version_id == project.serving_version_id,
+        "can_go_on": run_can_go_on(row),
+        "kept": None if in_flight else run_kept(row),
     }
     return page(request, "registry/run.html", context, project=project)
+
+
+@require_safe
+@project_page()
+def compare(request: HttpRequest, project: Project) -> HttpResponse:
+    numbers = {whole_number(asked) for asked in request.GET.getlist("run")}
+    if len(numbers) > AT_MOST:
+        messages.error(request, f"Mark {AT_MOST} runs at most: more lines can't be told apart.")
+        return redirect("training", project.slug)
+    runs = runs_compared(project=project, numbers=[number for number in numbers if number is not None])
+    if len(runs) < len(numbers):
+        raise Http404
+    context = {
+        "runs": runs,
+        "at_most": AT_MOST,
+        "parts": LOSS_PARTS,
+        "series": compared_series(runs),
+        "results": result_rows(runs),
+        "settings_that_differ": setting_rows(runs),
+    }
+    return page(request, "registry/compare.html", context, project=project)
 
 
 @require_safe
@@ -63,7 +106,19 @@ def series(request: HttpRequest, project: Project, number: int) -> JsonResponse:
     """What the plots are drawn from; `ended` tells the page to stop asking and to read itself anew."""
     row = _run(project, number)
     ended = row.job.state not in Job.IN_FLIGHT
-    return JsonResponse({"series": series_for_plots(row), "phase": row.series.get("phase", ""), "ended": ended})
+    facts = {fact.key: fact.words for fact in run_facts(row)}
+    told = {"series": series_for_plots(row), "facts": facts, "phase": row.series.get("phase", ""), "ended": ended}
+    return JsonResponse(told)
+
+
+@require_safe
+@project_page(ADMIN)
+def run_download(request: HttpRequest, project: Project, number: int, file: str) -> FileResponse:
+    """For admins: configuration and logs name folders, and the weights are the project's."""
+    path = run_file(_run(project, number), file)
+    if path is None:
+        raise Http404
+    return FileResponse(path.open("rb"), as_attachment=True, filename=f"{project.slug}-run-{number}-{file}")
 
 
 def _run(project: Project, number: int) -> TrainingRun:
@@ -79,11 +134,15 @@ def retrain(request: HttpRequest, project: Project) -> HttpResponse:
     form = RetrainForm(request.POST, project=project)
     if form.is_valid():
         with refusals_told(request, form):
-            job = retrain_start(project=project, user=request.user, config=form.config())
+            job = retrain_start(
+                project=project,
+                user=request.user,
+                config=form.config(),
+                trigger=TrainingRun.Trigger.BUTTON,
+            )
             messages.success(request, "Training has begun.")
             return redirect("run", project.slug, job.training_run.number)
-    errors_told(request, form)
-    return redirect("training", project.slug)
+    return _training_page(request, project, form, status=400)
 
 
 @require_POST
@@ -91,14 +150,21 @@ def retrain(request: HttpRequest, project: Project) -> HttpResponse:
 def plan(request: HttpRequest, project: Project) -> HttpResponse:
     """What the run that the form describes would need; the form keeps what was filled in."""
     form = RetrainForm(request.POST, project=project)
-    if not form.is_valid():
-        errors_told(request, form)
-        return redirect("training", project.slug)
-    with refusals_told(request, form):
-        memory_plan_start(project=project, user=request.user, config=form.config())
-    errors_told(request, form)
-    asked = {name: value for name, value in form.config().items() if name != "snapshot"}
-    return redirect(f"{reverse('training', args=[project.slug])}?{urlencode(asked)}")
+    if form.is_valid():
+        with refusals_told(request, form):
+            memory_plan_start(project=project, user=request.user, config=form.config())
+            asked = {name: value for name, value in form.config().items() if name != "snapshot"}
+            return redirect(f"{reverse('training', args=[project.slug])}?{urlencode(asked)}")
+    return _training_page(request, project, form, status=400)
+
+
+@require_POST
+@project_page(ADMIN)
+def go_on(request: HttpRequest, project: Project, number: int) -> HttpResponse:
+    with refusals_told(request):
+        run_go_on(run=_run(project, number), user=request.user)
+        messages.success(request, f"Run {number} goes on.")
+    return redirect("run", project.slug, number)
 
 
 @require_POST

@@ -4,21 +4,22 @@ from typing import Any
 
 from django import template
 
-from annotator.models import Job, Task
+from annotator.common.told import duration, points
+from annotator.data.export_layouts import LAYOUTS
+from annotator.models import Image, Job, Task
+from toolbox.run_size import gigabytes
 
 register = template.Library()
+register.filter(points)
+register.filter(duration)
+# Exports are called as their layouts say; the rest only comes in.
+FORMATS = {name: layout.words for name, layout in LAYOUTS.items()} | {"cvat": "CVAT", "negatives": "list of negatives"}
 
 
 @register.filter
 def grouped(value: Any) -> str:
     """12345 -> 12,345; nothing -> a dash."""
     return f"{value:,}" if isinstance(value, int | float) else "–"
-
-
-@register.filter
-def points(fraction: Any) -> str:
-    """A metric's fraction in points of 100: 0.4312 -> 43.1; nothing -> a dash."""
-    return f"{100 * fraction:.1f}" if isinstance(fraction, int | float) else "–"
 
 
 @register.filter
@@ -55,17 +56,9 @@ def _change(change: Any) -> str:
 
 
 @register.filter
-def duration(seconds: Any) -> str:
-    """42 -> 42 s; 200 -> 3 min 20 s; 7300 -> 2 h 2 min."""
-    if not isinstance(seconds, int | float):
-        return "–"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    minutes, rest = divmod(whole, 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s" if rest and minutes < 10 else f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min"
+def disk(size: Any) -> str:
+    """6.9 GB, 48 MB."""
+    return gigabytes(int(size))
 
 
 @register.filter
@@ -92,3 +85,21 @@ def entry(mapping: Any, key: str) -> Any:
 def reason(key: str) -> str:
     """band -> Presence in the band; a reason of an older report that there is no more stays as it is."""
     return str(Task.Reason(key).label) if key in Task.Reason.values else key
+
+
+@register.filter
+def split_words(key: str) -> str:
+    """val -> Validation."""
+    return str(Image.Split(key).label) if key in Image.Split.values else key
+
+
+@register.filter
+def format_words(key: str) -> str:
+    """yolo_detect -> YOLO, boxes: what an export is called."""
+    return FORMATS.get(key, key)
+
+
+@register.filter
+def document_words(key: str) -> str:
+    """yolo -> YOLO: what a file that comes in is called; its reader takes outlines and boxes alike."""
+    return format_words(key).split(",")[0]

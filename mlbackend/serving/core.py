@@ -8,7 +8,7 @@ from transformers.utils.logging import disable_progress_bar
 from mlbackend.serving.engine import Engine
 from mlbackend.serving.metrics import Metrics
 from mlbackend.serving.registry import Registry
-from mlbackend.settings import Settings
+from mlbackend.settings import MIB, Settings
 
 
 class Core:
@@ -16,6 +16,7 @@ class Core:
 
     def __init__(self, settings: Settings, metrics: Metrics) -> None:
         torch.set_num_threads(settings.torch_threads)
+        keep_to_share(settings)
         disable_progress_bar()  # of weights being read, which would fill the log
         self.engine = Engine(settings, metrics)
         self.registry = Registry(settings)
@@ -36,6 +37,13 @@ class Core:
         metrics.gauge("roost_warm_embedding_bytes", lambda: float(engine.encoder.store.warm.bytes))
         metrics.gauge("roost_model_bytes", lambda: float(registry.bytes()))
         metrics.gauge("roost_gpu_memory_bytes", _gpu_bytes)
+
+
+def keep_to_share(settings: Settings) -> None:
+    """On a GPU that training uses too: more than ROOST_GPU_MB is never taken. What does not fit is out of memory."""
+    if settings.gpu_mb and settings.device != "cpu" and torch.cuda.is_available():
+        total = torch.cuda.mem_get_info()[1]
+        torch.cuda.set_per_process_memory_fraction(min(1.0, settings.gpu_mb * MIB / total))
 
 
 def _gpu_bytes() -> float:

@@ -60,16 +60,18 @@ def backend_url() -> Iterator[str]:
     process = subprocess.Popen([sys.executable, "-m", "mlbackend"], cwd=ROOT, env=environment)
     url = f"http://127.0.0.1:{port}"
     try:
-        wait_until(lambda: _is_ready(url))
+        # One client for all asking: a new one reads every certificate of the machine first.
+        with httpx.Client(trust_env=False) as client:
+            wait_until(lambda: _is_ready(client, url))
         yield url
     finally:
         process.terminate()
         process.wait(timeout=PATIENCE_S)
 
 
-def _is_ready(url: str) -> bool:
+def _is_ready(client: httpx.Client, url: str) -> bool:
     try:
-        return httpx.get(f"{url}/ready", trust_env=False).status_code == 200
+        return client.get(f"{url}/ready").status_code == 200
     except httpx.TransportError:
         return False
 

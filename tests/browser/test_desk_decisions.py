@@ -2,7 +2,7 @@
 
 import pytest
 
-from annotator.models import Annotation
+from annotator.models import Annotation, Image
 from tests.browser.desk_support import ALSO_CHICKENS, CHICKENS, submitted
 
 pytestmark = pytest.mark.browser
@@ -95,3 +95,13 @@ def test_a_daily_goal_and_what_was_settled_today_survive_a_reload(stage):
     desk.page.reload()
     desk.role("today").get_by_text("1 of 8").wait_for()
     assert desk.role("today-bar").get_attribute("value") == "1"
+
+
+def test_a_long_file_name_leaves_the_panel_its_width(stage):
+    task, _ = stage.add_task(CHICKENS)
+    name = "Image-65_jpg.rf." + "f24eeebd672f80e422d76acd085a" * 3 + ".jpg"
+    Image.objects.filter(pk=task.pair.image_id).update(original_name=name)
+    desk = stage.desk_for()
+    desk.page.get_by_text(name).wait_for()
+    wide, shown = desk.page.locator(".desk-panel").evaluate("panel => [panel.scrollWidth, panel.clientWidth]")
+    assert wide == shown

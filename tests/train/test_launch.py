@@ -45,7 +45,7 @@ def test_jemalloc_can_be_turned_off() -> None:
 def test_priority_never_rises_and_never_adds_up() -> None:
     script = "import os; from training.launch import settle; os.nice(12); settle(threads=1, nice=10); print(os.nice(0))"
     ended = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert int(ended.stdout) == max(12, os.nice(0) + 12)
+    assert int(ended.stdout) == min(19, os.nice(0) + 12)  # 19 is the lowest that there is
 
 
 def test_stop_request_is_heard_between_two_steps() -> None:

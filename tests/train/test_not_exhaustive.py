@@ -25,10 +25,11 @@ class Ear(Events):
     def __init__(self) -> None:
         super().__init__([])
         self.warnings: dict[str, str] = {}
+        self.listen(self._hear)
 
-    def __call__(self, event: str, **fields: Any) -> None:
-        if event == "warning":
-            self.warnings[fields["code"]] = fields["message"]
+    def _hear(self, event: dict[str, Any]) -> None:
+        if event["event"] == "warning":
+            self.warnings[event["code"]] = event["message"]
 
 
 @pytest.fixture(scope="module")

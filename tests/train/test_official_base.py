@@ -84,7 +84,7 @@ def test_the_prompt_changes_what_is_learned(world: dict[str, str], tmp_path: Pat
         declared = json.loads((base / "config.json").read_text()) | {"prompt_has_cls": flag}
         (base / "config.json").write_text(json.dumps(declared))
         heard = Heard()
-        train(world, tmp_path / f"run-{flag}", heard, base_model=str(base), steps=1)
+        train(world, tmp_path / f"run-{flag}", heard, base_model=str(base), steps=1, validate_every=1)
         losses.append(next(row["total"] for row in heard.rows if row["event"] == "loss"))
     assert abs(losses[0] - losses[1]) > 1e-3
 
@@ -108,9 +108,7 @@ class Heard(Events):
     def __init__(self) -> None:
         super().__init__([])
         self.rows: list[dict[str, Any]] = []
-
-    def __call__(self, event: str, **fields: Any) -> None:
-        self.rows.append({"event": event, **fields})
+        self.listen(self.rows.append)
 
 
 class BaseGoes(Heard):

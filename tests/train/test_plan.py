@@ -22,9 +22,9 @@ from training.features import FeatureStore
 from training.fit import Fit, memory_told, smaller
 from training.heads import trainable, use_training_mode
 from training.models import load_model
-from training.plan import CONTEXT_BYTES, GB, Planner, card_bytes_of
+from training.plan import CONTEXT_BYTES, GB, Planner, card_bytes_of, left_for_us
 from training.recompute import recompute_layers
-from training.rehearsal import Meter, Rehearsal
+from training.rehearsal import Lesson, Meter, Rehearsal
 from training.texts import Texts
 
 CPU = torch.device("cpu")
@@ -67,15 +67,8 @@ def test_rehearsal_takes_what_real_tensors_take(folder: Path, tmp_path: Path, re
         torch.stack(
             [layer.boxes_xyxy_PQ4.sum() + layer.query_logits_PQ.sum() for layer in found.layers]
         ).sum().backward()
-    planned = Rehearsal(folder).learn(
-        Fit(16, recompute=recompute),
-        pairs=len(pairs),
-        drawn=0,
-        mixed=0,
-        learns_text=False,
-        objects=1,
-        has_gradients=False,
-    )
+    lesson = Lesson(pairs=len(pairs), drawn=0, mixed=0, objects=1, learns_text=False)
+    planned = Rehearsal(folder).learn(Fit(16, recompute=recompute), lesson)
     weights = sum(parameter.nbytes for parameter in model.network.parameters() if parameter.requires_grad)
     assert planned == pytest.approx(meter.most - weights, rel=0.35, abs=weights)
 
@@ -89,9 +82,8 @@ def test_sizes_are_those_of_the_network(folder: Path) -> None:
 
 def test_rehearsal_leaves_nothing_behind_for_a_real_run(folder: Path) -> None:
     """transformers keeps positions in caches that fake tensors must not get into."""
-    Rehearsal(folder).learn(
-        Fit(4, recompute=True), pairs=4, drawn=1, mixed=2, learns_text=True, objects=2, has_gradients=True
-    )
+    lesson = Lesson(pairs=4, drawn=1, mixed=2, objects=2, learns_text=True, has_gradients=True, one_to_many=True)
+    Rehearsal(folder).learn(Fit(4, recompute=True), lesson)
     network = load_model(folder, device=CPU).network
     with torch.no_grad():
         vision = network.detector_features(torch.zeros(4, 16, 32))
@@ -119,6 +111,63 @@ def test_frozen_text_tower_costs_neither_gradients_nor_moments_nor_an_average(
     assert learning["optimiser"] - frozen["optimiser"] == 2 * text
     assert learning["average"] - frozen["average"] == text
     assert learning["weights"] - frozen["weights"] == text
+
+
+def test_what_is_given_up_counts_while_images_are_encoded_too(folder: Path, rehearsal: Rehearsal) -> None:
+    asked = config(vit_dtype="float32")
+    before, after = (
+        Planner(asked, folder, None, rehearsal).phases(Fit(4), replace(asked, **change))[1].parts
+        for change in ({}, {"vit_dtype": "bfloat16", "text_rate": 0.0})
+    )
+    assert before["weights"] - after["weights"] == 2 * rehearsal.sizes.vit
+    assert before["average"] - after["average"] == 4 * rehearsal.sizes.text
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_one_to_many_branch_costs_what_it_costs_real_tensors(folder: Path, tmp_path: Path, recompute: bool) -> None:
+    """The branch's own share: the rest is the test above."""
+    made = Snapshot(tmp_path).add_scenes("train", "easy", 8).freeze()
+    pairs = [pair for pair in Frozen(made.folder).split("train").pairs if pair.is_positive]
+    pairs = list({pair.image: pair for pair in pairs}.values())[:8]
+    real, planned = [], []
+    for branch in (False, True):
+        model = load_model(folder, device=CPU)
+        features = FeatureStore(model, made.images, tmp_path / "features")
+        features.tokens([pair.image for pair in pairs])
+        trainable(model.network, with_text=False)
+        if recompute:
+            recompute_layers(model.network)
+        use_training_mode(model.network, True)
+        text = Texts(model, is_frozen=True)([pair.phrase for pair in pairs])
+        with Meter() as meter:
+            found, _ = find_pairs(model, features, pairs, text, one_to_many=branch)
+            layers = [*found.layers, *(found.many.layers if found.many else [])]
+            torch.stack([one.boxes_xyxy_PQ4.sum() + one.query_logits_PQ.sum() for one in layers]).sum().backward()
+        real.append(meter.most)
+        lesson = Lesson(pairs=len(pairs), drawn=0, mixed=0, objects=1, learns_text=False, one_to_many=branch)
+        planned.append(Rehearsal(folder).learn(Fit(16, recompute=recompute), lesson))
+    assert real[1] > 1.2 * real[0]
+    assert planned[1] - planned[0] == pytest.approx(real[1] - real[0], rel=0.35)
+
+
+def test_semantic_logits_and_their_gradient_are_counted(folder: Path, rehearsal: Rehearsal) -> None:
+    plain, both = (
+        rehearsal.learn(Fit(16), Lesson(8, drawn=8, mixed=0, objects=200, learns_text=False, semantic=on))
+        for on in (False, True)
+    )
+    logits = 4 * 8 * (4 * rehearsal._network.grid_size) ** 2  # of eight pairs in fp32, at the masks' own size
+    assert both - plain > logits
+
+
+def test_run_that_judges_is_told_keys_that_are_its_own(folder: Path, rehearsal: Rehearsal) -> None:
+    asked = config(judge_pairs=16)
+    roomy = Planner(asked, folder, 80 * GB, rehearsal).judge()
+    assert {part for phase in roomy.phases for part in phase.parts} == {"weights", "activations"}
+    too_small = Planner(asked, folder, CONTEXT_BYTES, rehearsal).judge()
+    assert (too_small.fits, too_small.change) == (False, {})
+    assert "batch_pairs" not in too_small.sentence
+    assert smaller(Fit(16), asked, judges=True) == {"judge_pairs": 8}
+    assert smaller(Fit(16, judge_pairs=1), asked, judges=True) == {}
 
 
 def test_run_that_does_not_fit_is_told_what_to_set_and_fits_with_that(folder: Path, rehearsal: Rehearsal) -> None:
@@ -153,6 +202,20 @@ def test_parts_are_chosen_where_the_config_leaves_them_open(folder: Path, rehear
 )
 def test_card_is_named_by_its_size(words: str, size: int) -> None:
     assert card_bytes_of(words) == size
+
+
+def test_what_is_kept_for_the_backend_is_taken_off_once() -> None:
+    gib = 2**30
+    assert left_for_us(free=23 * gib, total=24 * gib, kept_free_mib=8192) == 16 * gib
+    assert left_for_us(free=15 * gib, total=24 * gib, kept_free_mib=8192) == 15 * gib  # it has its share and more
+    assert left_for_us(free=23 * gib, total=24 * gib, kept_free_mib=0) == 23 * gib
+    assert left_for_us(free=3 * gib, total=4 * gib, kept_free_mib=8192) == 0
+
+
+def test_plan_says_what_it_left_to_the_backend(folder: Path, tmp_path: Path) -> None:
+    status, words = plan(folder, tmp_path, "--card", "24GB", "kept_free_mib=8192")
+    assert status == 0
+    assert "15.4 GB are there beside the 8.6 GB kept for the ML backend: it fits." in words
 
 
 def test_what_is_no_size_of_a_card_is_refused() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.train.snapshots import Snapshot, tiny_model
+from toolbox.run_size import run_size
 from training.config import Config, read_config
 from training.errors import Refused, Stopped
 from training.events import Events
@@ -45,9 +47,10 @@ class StopAfter(Events):
     def __init__(self, stop: StopRequest, step: int) -> None:
         super().__init__([])
         self._stop, self._step = stop, step
+        self.listen(self._hear)
 
-    def __call__(self, event: str, **fields: Any) -> None:
-        if event == "checkpoint" and not fields["best"] and fields["step"] >= self._step:
+    def _hear(self, event: dict[str, Any]) -> None:
+        if event["event"] == "checkpoint" and not event["best"] and event["step"] >= self._step:
             self._stop.ask()
 
 
@@ -97,7 +100,7 @@ def test_checked_out_version_with_named_images_gives_the_same_weights(world: dic
 
 
 def test_backbone_and_click_decoder_do_not_move_and_the_heads_do(world: dict[str, str], tmp_path: Path) -> None:
-    train(world, tmp_path / "run", validate_every=100)
+    train(world, tmp_path / "run", validate_every=8)
     moved = {key.split("|")[1] for key in last_weights(tmp_path / "run") if key.startswith("weights|")}
     assert not any(name.startswith("vision_encoder.backbone") for name in moved)
     before = load_file(Path(world["base_model"]) / "model.safetensors")
@@ -150,16 +153,13 @@ def test_patience_ends_a_run_that_does_not_improve(world: dict[str, str], tmp_pa
 
 def test_one_sided_validation_split_is_stood_in_for(world: dict[str, str], tmp_path: Path) -> None:
     made = Snapshot(tmp_path).add_scenes("train", "easy", 40).freeze()
-    heard: list[str] = []
-
-    class Ear(Events):
-        def __call__(self, event: str, **fields: Any) -> None:
-            heard.append(str(fields.get("code")) if event == "warning" else event)
-
+    heard: list[dict[str, Any]] = []
+    events = Events([])
+    events.listen(heard.append)
     changed = world | {"snapshot": str(made.folder), "images": str(made.images)}
     out = tmp_path / "run"
-    manifest = json.loads(run_train(config(changed, out), out, Ear([]), StopRequest()).read_text())
-    assert "val_stand_in" in heard
+    manifest = json.loads(run_train(config(changed, out), out, events, StopRequest()).read_text())
+    assert "val_stand_in" in [event["code"] for event in heard if event["event"] == "warning"]
     assert manifest["pairs"]["val"] > 0
     assert manifest["pairs"]["val"] + manifest["pairs"]["train"] == len(made.document("train")["images"])
 
@@ -178,3 +178,28 @@ def test_pair_that_lies_about_its_image_is_refused(world: dict[str, str], tmp_pa
     negative.update(width=448)
     with pytest.raises(Refused, match=f"Pair {negative['id']} says 448 x 224 px"):
         train(world | {"snapshot": str(made.freeze().folder), "images": str(made.images)}, tmp_path / "run")
+
+
+@pytest.mark.parametrize("text_rate", [0.0, 0.3])
+def test_room_that_a_run_asks_for_is_what_its_checkpoints_take(
+    world: dict[str, str], tmp_path: Path, text_rate: float
+) -> None:
+    """Known from the base model's headers alone; what has no gradient has no moments, and files have headers."""
+    train(world, tmp_path, steps=2, validate_every=2, text_rate=text_rate)
+    size = run_size(Path(world["base_model"]), with_text=text_rate > 0)
+    written = (tmp_path / "checkpoints" / "step-00000002.safetensors").stat().st_size
+    best = (tmp_path / "checkpoints" / "best.safetensors").stat().st_size
+    model = (tmp_path / "model" / "model.safetensors").stat().st_size
+    assert size.checkpoint_bytes == pytest.approx(written, rel=0.05)
+    assert size.best_bytes == pytest.approx(best, abs=60_000)
+    assert size.model_bytes == pytest.approx(model, abs=1000)
+
+
+def test_run_without_room_is_refused_before_anything_is_encoded(
+    world: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1_000_000))
+    features = tmp_path / "features"
+    with pytest.raises(Refused, match=r"take .* MB of disk, 1 MB are free .*: .* MB are missing") as refused:
+        train(world, tmp_path / "out", features=str(features))
+    assert (refused.value.code, features.exists()) == ("disk_full", False)

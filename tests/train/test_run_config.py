@@ -26,9 +26,15 @@ def config_file(folder: Path, **values: object) -> Path:
 
 def test_file_overrides_defaults_and_arguments_override_both(tmp_path: Path) -> None:
     path = config_file(tmp_path, **NEEDED, learning_rate=0.5, seed=7)
-    config = read_config("train", path, ["seed=8", "policy.bootstrap=500"])
-    assert (config.learning_rate, config.seed, config.policy.bootstrap) == (0.5, 8, 500)
-    assert config.policy.confidence == 0.95
+    config = read_config("train", path, ["seed=8"])
+    assert (config.learning_rate, config.seed, config.weight_decay) == (0.5, 8, 0.05)
+
+
+def test_one_figure_of_the_policy_leaves_the_others(tmp_path: Path) -> None:
+    models = {"champion": "a", "challenger": "b", "baseline": "c"}
+    path = config_file(tmp_path, snapshot="s", images="i", **models)
+    policy = read_config("gate", path, ["policy.bootstrap=500"]).policy
+    assert (policy.bootstrap, policy.confidence) == (500, 0.95)
 
 
 def test_yaml_is_read_too(tmp_path: Path) -> None:
@@ -54,6 +60,9 @@ def test_steps_have_a_default_only_where_no_time_is_given(tmp_path: Path) -> Non
         ({"precision": "int8"}, "'precision' is one of"),
         ({"base_model": None}, "needs the key 'base_model'"),
         ({"policy": {"confidence": 0.2}}, "confidence between"),
+        ({"trackers": ["wandb", "neptune"]}, "'trackers' is one of mlflow, wandb, tensorboard"),
+        ({"trackers": "wandb"}, "'trackers'"),
+        ({"mlflow_uri": "https://me:secret@mlflow.example"}, "'mlflow_uri' must hold no password"),
         ({"policy": {"max_fpr_rise": -0.1}}, "cannot be negative"),
     ],
 )

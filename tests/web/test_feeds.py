@@ -157,8 +157,38 @@ def test_people_watch_only_what_is_opened_and_a_place_once(barn, tmp_path, setti
     feed = feed_add(project=barn.project, user=barn.admin, place=str(tmp_path))
     with pytest.raises(ConflictError, match="watched already"):
         feed_add(project=barn.project, user=barn.admin, place=str(tmp_path))
+    with pytest.raises(ConflictError, match="watched already, as source"):
+        feed_add(project=barn.project, user=barn.admin, place=str(tmp_path), source="another")
     settings.SOURCES = []
     assert "ROOST_SOURCES" in look(feed).error
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("/cams", "/cams/one", True),
+        ("/cams/one", "/cams", True),
+        ("/cams", "/cams-old", False),
+        ("s3://a/cam", "s3://a/cam-1/", True),  # a prefix is no folder
+        ("s3://a/one/", "s3://a/two/", False),
+    ],
+)
+def test_no_two_feeds_read_the_same_files(barn, one, other, same):
+    first = feed_add(project=barn.project, user=None, place=one, named_by_person=False)
+    if not same:
+        assert feed_add(project=barn.project, user=None, place=other, named_by_person=False).enabled
+        return
+    with pytest.raises(ConflictError, match=r"hold the same files\. Pause that feed first"):
+        feed_add(project=barn.project, user=None, place=other, named_by_person=False)
+    feed_switch(feed=first, user=None, enabled=False)
+    feed_add(project=barn.project, user=None, place=other, named_by_person=False)
+    with pytest.raises(ConflictError, match="hold the same files"):
+        feed_switch(feed=first, user=None, enabled=True)
+
+
+def test_another_project_may_watch_the_same_place(barn):
+    feed_add(project=barn.project, user=None, place="/cams", named_by_person=False)
+    assert feed_add(project=factories.make_project(), user=None, place="/cams", named_by_person=False).enabled
 
 
 @pytest.mark.django_db(transaction=True)

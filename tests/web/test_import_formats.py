@@ -83,3 +83,12 @@ def test_y04_pose_labels_give_no_truth_and_are_named(barn):
     report = _imported(barn, CASES / "y04-pose-labels", exhaustive=True)
     assert any("pose labels" in problem["why"] for problem in report["problems"])
     assert Pair.objects.exclude(truth="unseen").count() == 0
+
+
+@pytest.mark.parametrize(("inside", "told"), [("iVBORw0KGgo=", True), (None, False)])
+def test_picture_that_only_its_labelme_file_holds_is_said_to_be_inside(barn, tmp_path, inside, told):
+    document = {"shapes": [SHAPE], "imagePath": "a.jpg", "imageData": inside, "imageWidth": 64, "imageHeight": 48}
+    report = _imported(barn, tree(tmp_path, {"a.json": document, "b.jpg": None}))
+    [row] = [row for row in report["problem_groups"] if row["files"] == ["a.jpg"]]
+    assert row["why"].startswith("No such file is in the export")
+    assert ("the picture is inside the annotation file (imageData)" in row["why"]) is told

@@ -14,6 +14,7 @@ from annotator.data.import_undo import import_undo_counts, import_undo_start
 from annotator.data.imports import import_start
 from annotator.jobs.runner import job_run
 from annotator.models import AuditEvent, Image, Job, Pair, Task
+from annotator.queue.pairs import pair_settle
 from tests import factories
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -133,3 +134,32 @@ def test_desk_begins_with_the_box_and_the_box_is_no_answer(barn, imported, clien
     drawn = {**known, "mask": {"size": [16, 16], "crop_xywh": [2, 2, 2, 1], "counts": "02"}}
     taken = client.post(address, {**answer, "instances": [drawn]}, content_type="application/json")
     assert taken.status_code < 300, taken.json()
+
+
+def test_vouching_later_is_told_and_undone_with_its_import(barn, tmp_path):
+    """A wrong "every object is outlined" would let the gate count pairs in which objects are missing."""
+    (tmp_path / "1.png").write_bytes(factories.image_bytes(seed=1))
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[2, 2, 6, 2, 6, 6, 2, 6]]}
+    row = {"id": 1, "file_name": "1.png", "width": 16, "height": 16}
+    document = {"images": [row], "annotations": [annotation], "categories": [{"id": 1, "name": "chicken"}]}
+    (tmp_path / "all.json").write_text(json.dumps(document))
+    options = {"project": barn.project, "user": barn.admin, "upload_path": tmp_path}
+    first = _run(import_start(**options))
+    vouching = _run(import_start(**options, complete=True))
+    told = ("pairs_settled", "pairs_completed", "pairs_as_before")
+    assert [vouching.report[key] for key in told] == [0, 1, 0]
+    assert Pair.objects.get().is_exhaustive
+    assert _undo(barn, vouching).report["pairs_not_vouched"] == 1
+    pair = Pair.objects.get()
+    assert (pair.truth, pair.is_exhaustive, pair.settled_by_import) == ("present", False, first)
+    with pytest.raises(ConflictError, match="Nothing of this import"):
+        import_undo_start(job=vouching, user=barn.admin)
+
+
+def test_person_s_verdict_names_no_import_that_vouched(barn):
+    job = factories.make_job(barn.project, kind="import", state="succeeded")
+    pair = factories.make_pair(barn.project, truth="present", truth_source="imported", vouched_by_import=job)
+    task = factories.make_task(barn.project, pair)
+    pair_settle(annotation=factories.make_annotation(task, barn.annotator))
+    pair.refresh_from_db()
+    assert (pair.truth_source, pair.vouched_by_import) == ("annotated", None)

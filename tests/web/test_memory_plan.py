@@ -61,6 +61,20 @@ def test_page_says_what_is_needed_and_fills_in_what_to_change(barn, signed_in):
     assert '<option value="always" selected>' in filled
 
 
+def test_what_to_change_stands_beside_what_was_asked_for(barn, signed_in):
+    factories.make_pair(barn.project, truth=Pair.Truth.ABSENT)
+    job = planned(barn, fits=False, sentence="Too much.", change=ADVICE)
+    Job.objects.filter(pk=job.pk).update(params={"config": {"steps": 40, "micro_pairs": 16}})
+    assert 'training/?steps=40&amp;micro_pairs=4&amp;recompute=always&amp;"' in page(signed_in(barn.admin))
+
+
+def test_advice_of_an_attempt_that_broke_off_goes_when_the_run_goes_on(barn):
+    run = factories.make_training_run(barn.project, series={"advice": ADVICE, "loss": [{"step": 5, "total": 1.0}]})
+    RunLog(run, None, verb="train").save()
+    run.refresh_from_db()
+    assert run.series == {"loss": [{"step": 5, "total": 1.0}], "validation": []}
+
+
 def test_run_without_memory_offers_what_to_set_next(barn, signed_in):
     run = factories.make_training_run(barn.project)
     event = {"event": "error", "at": "", "code": "out_of_memory", "message": "…", "settings": ADVICE}

@@ -8,6 +8,7 @@ from annotator.data.import_look import samples_folder
 from annotator.data.import_report import problems_path
 from annotator.models import AuditEvent, BulkAction, Concept, Feed, Job, Membership, Project, Task
 from annotator.page_urls import PROJECT, urlpatterns
+from annotator.registry.run_files import run_folder
 from tests import factories
 
 # name -> (least role, methods that are answered)
@@ -59,7 +60,10 @@ POLICY = {
     "memory-plan": ("admin", POST),
     "run": ("annotator", GET),
     "run-series": ("annotator", GET),
+    "run-download": ("admin", GET),
+    "run-compare": ("annotator", GET),
     "run-promote": ("admin", POST),
+    "run-go-on": ("admin", POST),
     "models": ("annotator", GET),
     "predictions": ("annotator", BOTH),  # posting is the admins'
     "prediction-download": ("annotator", GET),
@@ -106,6 +110,8 @@ def ids(barn, settings) -> dict[str, object]:
     folder.mkdir(parents=True)
     (folder / "train.json").write_text("{}")
     (folder / "pairs.jsonl").write_text("")
+    run_folder(run).mkdir(parents=True, exist_ok=True)
+    (run_folder(run) / "config.yaml").write_text("steps: 2")
     done_job = {"state": Job.State.SUCCEEDED, "report": {"file": "barn.zip"}}
     export = factories.make_job(barn.project, **done_job)
     predicted = factories.make_job(barn.project, kind=Job.Kind.PREDICT, **done_job)
@@ -131,6 +137,7 @@ def ids(barn, settings) -> dict[str, object]:
         "invitation_id": factories.make_invitation(barn.project, barn.admin).pk,
         "change_id": BulkAction.objects.create(project=barn.project, user=barn.admin, kind="queue", done=1).pk,
         "name": "train.json",
+        "file": "config.yaml",
         "feed_id": Feed.objects.create(project=barn.project, source="posted").pk,
     }
 

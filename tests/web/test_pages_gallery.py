@@ -96,3 +96,13 @@ def test_chips_say_what_is_known_of_each_pair_whatever_its_concept_is_called(bar
         assert f'title="{told}: present, not every one drawn"' in page
         assert f'title="{told}: verified absent"' in page
         assert "<b>" not in page
+
+
+def test_filter_that_means_nothing_is_named_and_narrows_nothing(barn, signed_in):
+    shown = factories.make_pair(barn.project).image.original_name
+    browser, address = signed_in(barn.annotator), reverse("images", args=["barn"])
+    asked = {"concept": "chicken", "split": "validation", "truth": "unseen", "name": ""}
+    page = browser.get(address, asked).content.decode()
+    assert "<code>split=validation</code>, <code>concept=chicken</code>." in " ".join(page.split())
+    assert shown in page
+    assert "is not narrowed by it" not in browser.get(address, {"presence_low": "0", "truth": ""}).content.decode()

@@ -7,7 +7,7 @@ from annotator.jobs.log_page import job_log_parts, job_log_path
 from annotator.jobs.runner import job_run
 from annotator.jobs.selectors import PAGE, jobs_page
 from annotator.models import Job
-from annotator.registry.training_runs import run_folder
+from annotator.registry.run_files import run_folder
 from tests import factories
 
 

@@ -122,6 +122,11 @@ def valid_settings(**changes) -> dict:
         "gate_bootstrap_rounds": "1000",
         "gate_confidence": "0.95",
         "gate_max_fpr_rise": "0",
+        "retrain_after_approvals": "0",
+        "retrain_schedule": "never",
+        "retrain_rest_hours": "6",
+        "hour_price": "0",
+        "currency": "USD",
     }
     return fixed | changes
 

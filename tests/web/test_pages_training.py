@@ -9,7 +9,7 @@ from django.urls import reverse
 from annotator.common.masks import decode_rle, encode_mask, wire_to_rle
 from annotator.models import AuditEvent, Deployment, GateDecision, Job, Project
 from annotator.registry.models_page import untaught_concepts
-from annotator.registry.run_page import gate_report, sample_cards, series_for_plots
+from annotator.registry.run_page import gate_report, sample_cards
 from tests import factories
 
 
@@ -74,25 +74,6 @@ def test_run_without_a_gate_shows_its_progress(barn, signed_in):
     assert "gate-title" not in page
 
 
-def test_series_follow_a_running_job_and_say_when_it_ended(barn, signed_in):
-    series = {"loss": [{"step": 1, "total": 6.5}], "validation": [{"step": 1, "cgf1": 0.31}], "phase": "train"}
-    job = factories.make_job(barn.project, Job.Kind.RETRAIN, state=Job.State.RUNNING)
-    run = factories.make_training_run(barn.project, job=job, series=series)
-    address = reverse("run-series", args=["barn", run.number])
-    answer = signed_in(barn.annotator).get(address).json()
-    assert answer == {"series": {k: series[k] for k in ("loss", "validation")}, "phase": "train", "ended": False}
-    Job.objects.filter(pk=job.pk).update(state=Job.State.FAILED)
-    assert signed_in(barn.annotator).get(address).json()["ended"] is True
-
-
-def test_long_series_are_thinned_but_keep_their_ends(barn):
-    points = [{"step": step, "total": 1.0} for step in range(5001)]
-    run = factories.make_training_run(barn.project, series={"loss": points})
-    kept = series_for_plots(run)["loss"]
-    assert len(kept) <= 401
-    assert (kept[0]["step"], kept[-1]["step"]) == (0, 5000)
-
-
 def sample(rles: list, found: list[tuple[float, dict]], pair_id: int = 7) -> dict:
     instances = [{"score": score, "box": [0, 0, 1, 1], "segmentation": rle} for score, rle in found]
     shared = {"pair_id": pair_id, "image": "a" * 64, "text_input": "chicken", "width": 16, "height": 16}
@@ -137,21 +118,27 @@ def test_retrain_form_starts_nothing_without_data_and_says_why(barn, signed_in):
 
 
 @pytest.mark.parametrize("form", [{"steps": "0"}, {"steps": "x"}, {"learning_rate": "-1"}, {"snapshot": "99"}])
-def test_wrong_retrain_form_starts_nothing(barn, signed_in, form):
-    page = signed_in(barn.admin).post(reverse("retrain", args=["barn"]), form, follow=True)
+@pytest.mark.parametrize("button", ["retrain", "memory-plan"])
+def test_wrong_retrain_form_starts_nothing_and_keeps_what_was_typed(barn, signed_in, form, button):
+    factories.make_pair(barn.project, truth="present")
+    page = signed_in(barn.admin).post(reverse(button, args=["barn"]), {"text_rate": "0.125", **form})
+    assert page.status_code == 400
     assert 'role="alert"' in page.content.decode()
-    assert not barn.project.training_runs.exists()
+    assert 'value="0.125"' in page.content.decode()
+    assert not barn.project.jobs.exists()
 
 
 def test_retrain_pins_the_chosen_snapshot_and_settings(tiny_barn, signed_in):
     counts = {split: {"pairs": 2, "positives": 1, "negatives": 1} for split in ("train", "val", "holdout")}
     factories.make_snapshot(tiny_barn.project, counts=counts)
+    Project.objects.update(hour_price=1.5, currency="EUR")
     answer = signed_in(tiny_barn.admin).post(
         reverse("retrain", args=["barn"]), {"snapshot": "1", "steps": "40", "seed": "7"}
     )
     run = tiny_barn.project.training_runs.get()
     assert answer["Location"] == reverse("run", args=["barn", run.number])
     assert (run.snapshot.number, run.config) == (1, {"steps": 40, "seed": 7})
+    assert (run.hour_price, run.currency) == (1.5, "EUR")
     assert run.job.state == Job.State.QUEUED
 
 

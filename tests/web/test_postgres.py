@@ -126,7 +126,7 @@ def test_job_whose_connection_is_cut_begins_again_and_ends_once(barn):
         job_enqueue(project=barn.project, kind=Job.Kind.EXPORT, params={"steps": 60, "log": str(log)})
         wait_until(log.exists)
         with psycopg.connect(settings_uri(), autocommit=True) as other:
-            others = "pid NOT IN (pg_backend_pid(), %s) AND backend_type = 'client backend'"
+            others = "pid NOT IN (pg_backend_pid(), %s) AND datname = current_database()"
             own = connection.connection.info.backend_pid
             other.execute(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {others}", [own])
         wait_until(lambda: Job.objects.get().state == "succeeded")

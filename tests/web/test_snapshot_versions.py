@@ -146,6 +146,16 @@ def test_page_renames_and_says_why_not(barn, two, signed_in):
     assert signed_in(barn.annotator).post(address, {"name": "Mine"}).status_code == 403
 
 
+def test_page_tells_what_an_emptied_field_took_away_and_leaves_what_was_not_sent(barn, two, signed_in):
+    address, client = reverse("snapshot", args=[barn.project.slug, 1]), signed_in(barn.admin)
+    client.post(address, {"name": "Baseline", "tag": "", "notes": "Before."})
+    told = client.post(address, {"name": "", "tag": "v1.0"}, follow=True).content.decode()
+    assert "Snapshot 1: name taken away, which was «Baseline»; tag set." in told
+    snapshot = barn.project.snapshots.get(number=1)
+    assert (snapshot.name, snapshot.tag, snapshot.notes) == ("", "v1.0", "Before.")
+    assert "Snapshot 1: nothing to change." in client.post(address, {"tag": "v1.0"}, follow=True).content.decode()
+
+
 def test_snapshot_whose_files_are_gone_still_has_its_page(barn, two, signed_in):
     factories.make_snapshot(barn.project)
     client = signed_in(barn.admin)
@@ -164,6 +174,10 @@ def test_command_names_lists_and_compares(barn, two):
     slug = barn.project.slug
     command("name", slug, "1", "--tag", "v1.0")
     assert "v1.0" in command("list", slug)
+    command("name", slug, "1", "--name", "Baseline")
+    told = io.StringIO()
+    call_command("dataset", "name", slug, "1", "--name", "", stdout=io.StringIO(), stderr=told)
+    assert told.getvalue() == "Snapshot 1: name taken away, which was «Baseline».\n"
     told = json.loads(command("diff", "v1.0", "2", "--json", "--examples", "-1"))
     assert told["counts"] == {"added": 1, "changed": 3, "removed": 1, "same": 1}
     assert len(told["examples"]) == 5

@@ -7,10 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
+from django.urls import reverse
 
 from annotator.common.errors import JobCancelled
+from annotator.jobs.services import JobContext
+from annotator.models import Job
 from annotator.registry import trainer_process
+from annotator.registry.run_log import RunLog
 from annotator.registry.trainer_process import TrainerError, run_trainer
+from tests import factories
 from tests.processes import ROOT, wait_until
 from toolbox.processes import jemalloc_path
 
@@ -77,6 +82,37 @@ def test_trainer_deaf_to_sigterm_is_killed(tmp_path, monkeypatch):
         run_trainer("train", {"act": "hang"}, tmp_path, events.append, should_stop=lambda: bool(events))
     wait_until(lambda: not _alive(tmp_path / "pid"))
     wait_until(lambda: not _alive(tmp_path / "helper"))
+
+
+def test_trainer_that_says_it_saves_is_given_the_time(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_process, "KILL_AFTER_SECONDS", 1.0)  # it takes three
+    events = []
+    with pytest.raises(JobCancelled):
+        run_trainer("train", {"act": "save"}, tmp_path, events.append, should_stop=lambda: bool(events))
+    assert [event["event"] for event in events] == ["progress", "saving", "checkpoint"]
+
+
+def test_listener_that_is_cancelled_still_hears_what_is_saved(tmp_path):
+    events = []
+
+    def listen(event: dict) -> None:
+        events.append(event["event"])
+        if event["event"] == "progress":
+            raise JobCancelled("cancelled")
+
+    with pytest.raises(JobCancelled):
+        run_trainer("train", {"act": "save"}, tmp_path, listen)
+    assert events == ["progress", "saving", "checkpoint"]
+
+
+@pytest.mark.django_db
+def test_page_says_that_a_cancelled_run_is_being_saved(barn, signed_in):
+    job = factories.make_job(barn.project, Job.Kind.RETRAIN, state=Job.State.RUNNING, owner="me", cancel_requested=True)
+    run = factories.make_training_run(barn.project, job=job)
+    RunLog(run, JobContext(job), verb="train").take({"event": "saving", "step": 7, "bytes": 6_900_000_000})
+    page = signed_in(barn.admin).get(reverse("run", args=["barn", run.number])).content.decode()
+    assert "Stopping" in page
+    assert "Saving step 7 (6.9 GB) to go on from there; the card is free" in page
 
 
 def test_failing_listener_leaves_no_trainer_behind(tmp_path):

@@ -1,5 +1,7 @@
 """Retrain: what is refused at once, and one real round through trainer, registry and gate."""
 
+import importlib.util
+
 import pytest
 
 from annotator.common.errors import ConflictError, RoostError
@@ -93,7 +95,8 @@ def test_version_without_weights_here_can_not_be_trained_on(barn):
 
 
 @pytest.mark.django_db(transaction=True)
-def test_real_retrain_registers_a_version_and_a_gate_decision(tiny_barn, picture):
+def test_real_retrain_registers_a_version_and_a_gate_decision(tiny_barn, picture, settings):
+    settings.TRACKERS = ["tensorboard"]
     project = tiny_barn.project
     for seed, (split, truth) in enumerate((s, t) for s in ("train", "val", "holdout") for t in ("present", "absent")):
         mask = factories.box_rle(20, 20, 90, 90, width=160, height=120)
@@ -108,12 +111,20 @@ def test_real_retrain_registers_a_version_and_a_gate_decision(tiny_barn, picture
     version, gate = run.version, run.gate
     assert (version.name, version.parent.name, len(version.weights_hash)) == ("barn-v1", "tiny", 64)
     assert (model_folder(version) / "config.json").is_file()
+    assert (version.metrics["recipe"], version.metrics["config"]["steps"]) == ("demo", 2)
+    assert version.metrics["config"]["groups"]["optimizer"] == "demo"
+    assert "snapshot" not in version.metrics["config"]
     assert gate.decision in GateDecision.Decision.values
     assert gate.reasons
     assert gate.report["holdout"]["positives"] == gate.report["holdout"]["negatives"] == 1
     assert job.report["version"] == "barn-v1"
     assert [point["step"] for point in run.series["loss"]][-1] <= 2
     assert run.series["validation"]
+    (tracker,) = run.series["trackers"]
+    kept = settings.RUNS_DIR / "tracking" / "tensorboard" / "barn" / "barn-1"
+    is_there = importlib.util.find_spec("tensorboard") is not None
+    assert (tracker["tracker"], tracker["state"]) == ("tensorboard", "on" if is_there else "absent")
+    assert (tracker["place"], kept.is_dir()) == (str(kept) if is_there else "", is_there)
     assert {row["pair_id"] for row in run.samples["before"]} == {row["pair_id"] for row in run.samples["after"]}
     assert len(run.samples["before"]) == 2
     assert Evaluation.objects.filter(split="holdout", version__in=[version, version.parent]).count() == 2

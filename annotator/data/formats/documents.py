@@ -23,6 +23,7 @@ class Listed:
 
     `covered`: somebody went over this picture for the document's categories, also where it lists no object in it.
     Off where there is a picture but no word about it: an image without a YOLO label file.
+    `is_inside`: the document holds the picture itself, which nothing here takes out of it.
     """
 
     file_name: str
@@ -31,6 +32,7 @@ class Listed:
     name: str = ""
     size_px: Size | None = None
     covered: bool = True
+    is_inside: bool = False
 
 
 class Stream(Protocol):

@@ -83,7 +83,7 @@ class LabelMeFolder:
         self._flagged |= {*flagged(document, NO), *flagged(document, NOT_ALL)}
         split = split_named(name.rpartition("/")[0].rsplit("/", 1)[-1])
         path = said if said.lower() in self._beside else self._picture(name, document["imagePath"])
-        return Listed(path, name, split, said, size_said(document))
+        return Listed(path, name, split, said, size_said(document), is_inside=bool(document.get("imageData")))
 
     def _document(self, name: str) -> Any:
         return checked(json_read(self._texts.content(name, limit_bytes=MAX_FILE_BYTES), where="It"))

@@ -35,7 +35,7 @@ class LabelStudioWriter:
 
     def add(self, row: Row) -> None:
         # Label Studio numbers tasks anew, but its SDK's converter asks for a number.
-        if self._lists[-1].bytes > MAX_LIST_BYTES:
+        if self._lists[-1].size_bytes > MAX_LIST_BYTES:
             self._lists.append(ListDocument(self._spool))
         self._lists[-1].add({"id": row.number, **task(row, url=f"/data/local-files/?d={quote(f'images/{row.name}')}")})
 

@@ -112,7 +112,7 @@ class ListDocument:
         self._rows.add("rows", row)
 
     @property
-    def bytes(self) -> int:
+    def size_bytes(self) -> int:
         [file] = self._rows._files.values()
         return file.tell()
 

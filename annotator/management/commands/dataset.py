@@ -11,7 +11,7 @@ from annotator.common.errors import RoostError
 from annotator.data.data_checkout import dataset_checkout
 from annotator.data.publications import publish_start
 from annotator.data.snapshot_difference import KINDS, difference_plain, snapshot_called, snapshot_difference
-from annotator.data.snapshot_names import snapshot_describe
+from annotator.data.snapshot_names import changes_told, snapshot_describe, words_of
 from annotator.management.following import JobCommand
 from annotator.models import Project
 
@@ -77,7 +77,9 @@ class Command(JobCommand):
         project, user = self._asked(options)
         snapshot = snapshot_called(project=project, called=options["snapshot"])
         words = {word: options[word] for word in ("name", "notes", "tag")}
+        before = words_of(snapshot)
         snapshot_describe(snapshot=snapshot, user=user, **words)
+        self.stderr.write(changes_told(snapshot=snapshot, before=before))
         self.stdout.write(f"snapshot {snapshot.number}  {snapshot.name}  {snapshot.tag}".rstrip())
 
     def _diff(self, options: dict[str, Any]) -> None:

@@ -7,7 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.core.management.base import CommandError, CommandParser
 
 from annotator.management.following import JobCommand
-from annotator.models import Project
+from annotator.models import Project, TrainingRun
 from annotator.registry.training_runs import retrain_start
 from toolbox.training_settings import SETTABLE
 
@@ -26,7 +26,14 @@ class Command(JobCommand):
         if options["snapshot"] is not None:
             config["snapshot"] = options["snapshot"]
         job = self.run(
-            options, lambda: retrain_start(project=project, user=user, config=config, force=options["force"])
+            options,
+            lambda: retrain_start(
+                project=project,
+                user=user,
+                config=config,
+                force=options["force"],
+                trigger=TrainingRun.Trigger.COMMAND,
+            ),
         )
         gate = getattr(job.training_run, "gate", None)
         if gate is not None:

@@ -103,9 +103,13 @@ def _worker(name: str, queues: str, threads: int, environment: dict[str, str], n
 
 
 def _answers(url: str, headers: dict[str, str]) -> Callable[[int], bool]:
+    # One client: a new one for each look would read every certificate of the machine. Each look connects anew.
+    limits = httpx.Limits(max_keepalive_connections=0)
+    client = httpx.Client(timeout=HEALTH_SECONDS, headers=headers, limits=limits)
+
     def is_healthy(pid: int) -> bool:
         try:
-            return httpx.get(url, timeout=HEALTH_SECONDS, headers=headers).status_code == 200
+            return client.get(url).status_code == 200
         except httpx.HTTPError:
             return False
 

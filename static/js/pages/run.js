@@ -3,16 +3,25 @@ import { STROKES, chartOptions, colour, keepChart, readJson } from "./charts.js"
 
 const POLL_MS = 2000;
 const LOSSES = ["total", "presence", "class", "box", "giou", "mask", "dice"];
+const LEARNING = ["learning_rate", "images_per_s"];
 const METRICS = ["cgf1", "pmf1", "il_mcc"];
-const NAMES = { cgf1: "CGF1", pmf1: "pmF1", il_mcc: "IL_MCC", total: "total" };
+const GPU = ["memory", "utilisation", "temperature"];
+const NAMES = {
+  cgf1: "CGF1",
+  pmf1: "pmF1",
+  il_mcc: "IL_MCC",
+  memory: "memory %",
+  utilisation: "load %",
+  temperature: "°C",
+};
 const LINES = ["plot-1", "plot-2", "plot-4"];
 
 let series = readJson("series-data");
 
-function lines(rows, keys, factor = 1) {
+function lines(rows, keys, factor = 1, by = "step") {
   return keys.map((key, place) => ({
     label: NAMES[key] ?? key,
-    data: rows.filter((row) => Number.isFinite(row[key])).map((row) => ({ x: row.step, y: row[key] * factor })),
+    data: rows.filter((row) => Number.isFinite(row[key])).map((row) => ({ x: row[by], y: row[key] * factor })),
     borderColor: colour(LINES[place]),
     backgroundColor: colour(LINES[place]),
     borderWidth: 2,
@@ -33,14 +42,38 @@ const validationConfig = () => ({
   options: chartOptions({ x: "step", y: "points of 100", key: STROKES, xMore: stepAxis() }),
 });
 
-function fillRows(id, rows, keys, format) {
+const learningConfig = (key, words) => () => ({
+  type: "line",
+  data: { datasets: lines(series.loss, [key]) },
+  options: chartOptions({ x: "step", y: words, legend: false, xMore: stepAxis() }),
+});
+const gpuConfig = () => ({
+  type: "line",
+  data: { datasets: lines(series.gpu, GPU, 1, "minute") },
+  options: chartOptions({ x: "minute", y: "%, °C", key: STROKES, xMore: { type: "linear" } }),
+});
+
+// A plot of what has not been told yet is out of sight: not every run has a GPU.
+function keepPlot(id, configure) {
+  const canvas = document.getElementById(id);
+  const card = canvas.closest("[data-plot]");
+  let redraw = null;
+  return () => {
+    const told = configure().data.datasets.some((line) => line.data.length > 0);
+    card.hidden = !told;
+    if (told && redraw) redraw();
+    else if (told) redraw = keepChart(canvas, configure);
+  };
+}
+
+function fillRows(id, rows, keys, format, by = "step") {
   document.getElementById(id).replaceChildren(
     ...rows.map((row) => {
       const line = document.createElement("tr");
-      for (const key of ["step", ...keys]) {
+      for (const key of [by, ...keys]) {
         const cell = line.insertCell();
         cell.className = "num";
-        cell.textContent = key === "step" ? row.step : Number.isFinite(row[key]) ? format(row[key]) : "–";
+        cell.textContent = key === by ? row[by] : Number.isFinite(row[key]) ? format(row[key], key) : "–";
       }
       return line;
     }),
@@ -48,7 +81,10 @@ function fillRows(id, rows, keys, format) {
 }
 
 function fillTables() {
-  fillRows("loss-rows", series.loss, LOSSES, (value) => value.toFixed(3));
+  fillRows("loss-rows", series.loss, [...LOSSES, ...LEARNING], (value, key) =>
+    LEARNING.includes(key) ? value.toPrecision(3) : value.toFixed(3),
+  );
+  fillRows("gpu-rows", series.gpu, GPU, (value) => value.toFixed(1), "minute");
   fillRows("validation-rows", series.validation, METRICS, (value) => (100 * value).toFixed(1));
 }
 
@@ -62,6 +98,8 @@ async function follow(url, redraw) {
     return setTimeout(() => follow(url, redraw), 2 * POLL_MS); // the server may be restarting
   }
   series = answer.series;
+  for (const place of document.querySelectorAll("[data-fact]"))
+    place.textContent = answer.facts[place.dataset.fact] ?? "–";
   redraw();
   if (!answer.ended) setTimeout(() => follow(url, redraw), POLL_MS);
 }
@@ -131,9 +169,16 @@ function gateInterval(data) {
   return { type: "scatter", data: { datasets: [{ data: [] }] }, options, plugins: [drawInterval(data)] };
 }
 
+const plots = [
+  keepPlot("rate", learningConfig("learning_rate", "learning rate")),
+  keepPlot("speed", learningConfig("images_per_s", "images a second")),
+  keepPlot("gpu", gpuConfig),
+];
+for (const plot of plots) plot();
 const redraws = [
   keepChart(document.getElementById("loss"), lossConfig),
   keepChart(document.getElementById("validation"), validationConfig),
+  ...plots,
   fillTables,
 ];
 fillTables();

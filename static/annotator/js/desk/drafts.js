@@ -35,8 +35,11 @@ export class Drafts {
    */
   open(task) {
     const { storage } = this.#parts;
-    const mirror = storage.get(task.id);
     const server = task.draft ?? NONE;
+    const held = storage.get(task.id);
+    const arrived = held?.dirty && isSame(held.payload, server.payload); // its answer did not
+    if (arrived) storage.remove(task.id);
+    const mirror = arrived ? null : held;
     // The answer that carried the task may be older than what this tab has stored since.
     const isOurs = mirror && (mirror.version > server.version || (mirror.dirty && mirror.version === server.version));
     const { version, payload } = isOurs ? mirror : server;
@@ -121,8 +124,7 @@ export class Drafts {
   }
 
   async #settle(taskId, track, sent, { version, payload }) {
-    // Our own earlier try whose answer got lost is no conflict.
-    if (JSON.stringify(payload) === JSON.stringify(sent)) return this.#stored(taskId, track, sent, version);
+    if (isSame(payload, sent)) return this.#stored(taskId, track, sent, version);
     if (payload && (await this.#parts.choose({ taskId, payload })) === "theirs") {
       Object.assign(track, { version, payload, dirty: false });
       this.#mirror(taskId, track);
@@ -146,3 +148,9 @@ export class Drafts {
     this.#parts.onState({ kind: "refused", message: error.message });
   }
 }
+
+/** Our own earlier try whose answer got lost is no conflict. A database may give the keys back in another order. */
+const isSame = (first, second) => JSON.stringify(first, sorted) === JSON.stringify(second, sorted);
+
+const sorted = (_key, value) =>
+  value?.constructor === Object ? Object.fromEntries(Object.entries(value).sort()) : value;

@@ -1,0 +1,104 @@
+"""A run's plots and runs side by side in a real browser: drawn, changed by keyboard, on a phone, in light and dark."""
+
+import os
+from pathlib import Path
+
+import pytest
+from django.urls import reverse
+
+from tests import factories
+from tests.browser.desk_support import chromium
+from tests.browser.test_axe import STILL, axe, findings
+from tests.browser.test_pages import ink, stage
+from tests.web.test_pages_training import judged_run
+
+pytestmark = pytest.mark.browser
+
+__all__ = ["axe", "chromium", "stage"]
+
+PHONE = {"width": 390, "height": 844}
+# Where somebody wants to look at the pages: a folder for pictures of them.
+SHOTS = os.environ.get("ROOST_TEST_SHOTS", "")
+
+
+def run_series(best: float, rate: float) -> dict:
+    loss = [
+        {"step": step, "total": 40 / step, "mask": 20 / step, "presence": 5 / step, "learning_rate": rate * step / 60}
+        | ({"images_per_s": 11.5 + step % 3} if step > 5 else {})
+        for step in range(5, 65, 5)
+    ]
+    validation = [
+        {"step": step, "cgf1": best * step / 60, "pmf1": 0.7, "il_mcc": 0.5, "il_fpr": 0.1}
+        for step in range(10, 65, 10)
+    ]
+    gpu = [
+        {"at": f"2026-01-01T00:{second // 60:02}:{second % 60:02}+00:00", "memory_used_mib": 9000 + second}
+        | {"memory_total_mib": 24564, "utilisation_percent": 60 + second % 40, "temperature_c": 55 + second / 20}
+        for second in range(0, 300, 10)
+    ]
+    return {"loss": loss, "validation": validation, "gpu": gpu}
+
+
+@pytest.fixture
+def two_runs(barn, settings, tmp_path):
+    settings.RUNS_DIR = tmp_path
+    costs = {"trainer_seconds": 5400, "hour_price": 1.3, "currency": "EUR"}
+    judged_run(barn, series=run_series(0.5, 2e-4), config={"steps": 60, "learning_rate": 2e-4}, **costs)
+    folder = tmp_path / "barn-2" / "model"
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"0" * 5_000_000)
+    (folder.parent / "config.yaml").write_text("steps: 60\nlearning_rate: 0.0004\n")
+    (folder.parent / "log.txt").write_text("step 60 of 60\nCGF1 61.0\n")
+    factories.make_training_run(barn.project, series=run_series(0.61, 4e-4), config={"learning_rate": 4e-4}, **costs)
+    return barn
+
+
+def shot(page, name: str) -> None:
+    if SHOTS:
+        page.screenshot(path=str(Path(SHOTS) / f"{name}.png"), full_page=True)
+
+
+def fits(page) -> bool:
+    return page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_runs_are_marked_and_put_side_by_side_by_keyboard_alone(stage, two_runs):
+    page = stage.page_for(two_runs.annotator, "training/")
+    for number in (1, 2):
+        page.get_by_label(f"Mark run {number}").focus()
+        page.keyboard.press("Space")
+    shot(page, "training")
+    page.get_by_role("button", name="Put side by side").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#compared-rows tr", state="attached")
+    assert ink(page, "#compared") > 3
+    rows = page.locator("#compared-rows tr")
+    assert rows.last.locator("td").all_text_contents() == ["60", "50.0", "61.0"]
+    page.get_by_label("Figure", exact=True).focus()
+    page.keyboard.type("total")
+    assert rows.first.locator("td").all_text_contents() == ["5", "8.000", "8.000"]
+    page.get_by_label("Figure", exact=True).select_option("loss many")
+    assert page.get_by_text("None of these runs has told this figure.").is_visible()
+    assert (
+        page.locator("section", has=page.get_by_role("heading", name="Settings that differ"))
+        .get_by_text("learning_rate")
+        .is_visible()
+    )
+
+
+def test_pages_of_runs_are_accessible_and_fit_a_phone(stage, two_runs, axe):
+    compare = f"{reverse('run-compare', args=['barn'])}?run=1&run=2"
+    page = stage.page_for(two_runs.admin, "")
+    for name, address in (("run", reverse("run", args=["barn", 2])), ("compare", compare)):
+        page.goto(stage.url + address)
+        page.wait_for_function(STILL)
+        if name == "run":
+            assert page.get_by_text("CGF1 61.0").is_visible()
+            assert min(ink(page, f"#{plot}") for plot in ("rate", "speed", "gpu")) > 3
+        for width in (PHONE, {"width": 1280, "height": 900}):
+            page.set_viewport_size(width)
+            for scheme in ("light", "dark"):
+                page.emulate_media(color_scheme=scheme)
+                shot(page, f"{name}-{scheme}-{width['width']}")
+            assert fits(page), (name, width)
+        assert findings(page, axe, name, dark_too=True) == []

@@ -1,0 +1,111 @@
+"""Calls about mining, training, promotion, predictions and concepts."""
+
+from functools import partial
+
+from annotator.models import Image
+from tests import factories
+from tests.web.api_case_book import admin_call, case
+from tests.web.api_farm import BARN, post
+from tests.web.test_promotion import judged
+from tests.web.test_training_run import settle_all
+
+
+def doubted(farm) -> None:
+    """A label that the serving model contradicts with confidence."""
+    pair = factories.make_pair(farm.project, truth="absent")
+    seen = {"mask": factories.box_rle(), "box": [2, 3, 9, 10], "score": 0.9, "query_score": 0.95, "stability": 0.9}
+    factories.make_prediction(pair, 0.95, [seen])
+
+
+def half_outlined(farm) -> None:
+    factories.make_pair(farm.project, truth="present", is_exhaustive=False)
+
+
+def held_out(farm) -> None:
+    factories.make_pair(farm.project, image=factories.make_image(farm.project, split=Image.Split.HOLDOUT))
+
+
+def to_mine(farm) -> None:
+    factories.make_pair(farm.project)
+
+
+case("POST /projects/{slug}/mine")(partial(admin_call, verb="mine", prepare=to_mine, settled=True))
+case("POST /projects/{slug}/suspects")(partial(admin_call, verb="suspects", prepare=doubted))
+case("POST /projects/{slug}/incomplete")(partial(admin_call, verb="incomplete", prepare=half_outlined))
+case("POST /projects/{slug}/holdout")(partial(admin_call, verb="holdout", prepare=held_out, count=1))
+
+
+@case("POST /projects/{slug}/retrain")
+def retrain(farm):
+    settle_all(farm.barn)
+    yield post(farm.admin, f"{BARN}/retrain", {"config": {"base_model": "/etc"}})
+    told = post(farm.admin, f"{BARN}/retrain", {"config": {"seed": 1, "steps": 2}})
+    assert told.json()["run"] == 1
+    yield told
+    yield post(farm.admin, f"{BARN}/retrain", {"force": True})  # one runs
+
+
+@case("POST /projects/{slug}/predict")
+def predict(farm):
+    yield post(farm.admin, f"{BARN}/predict", {"source": "/etc"})
+    folder = farm.settings.VAR_DIR / "opened"
+    folder.mkdir(exist_ok=True)
+    farm.settings.SOURCES = [str(folder)]
+    yield post(farm.admin, f"{BARN}/predict", {"source": str(folder), "threshold": 0.5})
+
+
+@case("POST /projects/{slug}/promote")
+def promote(farm):
+    judged(farm.barn, decision="reject")
+    yield post(farm.admin, f"{BARN}/promote", {"version": "other"})
+    yield post(farm.admin, f"{BARN}/promote", {"version": "other", "override_reason": "It is better on hens."})
+
+
+@case("POST /projects/{slug}/rollback")
+def rollback(farm):
+    judged(farm.barn)
+    farm.project.deployments.update(version=farm.project.serving_version)
+    assert post(farm.admin, f"{BARN}/promote", {"version": "other"}).status_code == 200
+    yield post(farm.admin, f"{BARN}/rollback")
+    yield post(farm.admin, f"{BARN}/rollback")
+
+
+@case("GET /projects/{slug}/concepts/")
+def concepts(farm):
+    factories.make_concept(farm.project, "hen", synonyms=["biddy"])
+    yield farm.annotator.get(f"{BARN}/concepts/")
+    yield farm.outsider.get(f"{BARN}/concepts/")
+
+
+@case("POST /projects/{slug}/concepts/{concept_id}/rename")
+def rename(farm):
+    path = f"{BARN}/concepts/{farm.barn.chicken.pk}/rename"
+    yield post(farm.admin, path, {"name": "rooster"})
+    factories.make_job(farm.project)
+    yield post(farm.admin, path, {"name": "cock"})
+
+
+@case("POST /projects/{slug}/concepts/{concept_id}/merge")
+def merge(farm):
+    hen = factories.make_concept(farm.project, "hen")
+    path = f"{BARN}/concepts/{hen.pk}/merge"
+    yield post(farm.admin, path, {"into": farm.barn.chicken.pk, "preview": True})
+    yield post(farm.admin, path, {"into": farm.barn.chicken.pk})
+    yield post(farm.admin, path, {"into": farm.barn.chicken.pk})  # it is gone
+    yield farm.annotator.get(f"{BARN}/concepts/")  # with `merged_into` and `retired_at`
+
+
+@case("POST /projects/{slug}/concepts/{concept_id}/retire")
+def retire(farm):
+    hen = factories.make_concept(farm.project, "hen")
+    yield post(farm.admin, f"{BARN}/concepts/{hen.pk}/retire")
+    yield post(farm.admin, f"{BARN}/concepts/{farm.barn.chicken.pk}/retire")  # the last one
+    yield post(farm.annotator, f"{BARN}/concepts/{hen.pk}/retire")
+
+
+@case("POST /projects/{slug}/concepts/{concept_id}/restore")
+def restore(farm):
+    hen = factories.make_concept(farm.project, "hen")
+    assert post(farm.admin, f"{BARN}/concepts/{hen.pk}/retire").status_code == 200
+    yield post(farm.admin, f"{BARN}/concepts/{hen.pk}/restore")
+    yield post(farm.annotator, f"{BARN}/concepts/{hen.pk}/restore")
