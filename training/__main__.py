@@ -89,7 +89,7 @@ def _wait_told(events: Events) -> Callable[[str], None]:
 
 def _perform(asked: argparse.Namespace, stop: StopRequest, ranks: Joined | None = None) -> int:
     aloud = Events([sys.stdout])
-    if asked.use_cluster:
+    if getattr(asked, "use_cluster", None):
         return _guarded(lambda: _launch(asked, aloud, stop), aloud)
     if asked.verb == "plan" and not asked.out:
         return _guarded(lambda: _plan(asked), aloud)
@@ -117,6 +117,8 @@ def _run(asked: argparse.Namespace, events: Events, stop: StopRequest, ranks: Jo
     from training.config import read_config
 
     config = read_config(asked.verb, asked.config, asked.overrides)
+    if asked.use_cluster is None and config.launch_on != "here":
+        log.warning("this runs here: --use-cluster 1 sends it to %s", config.launch_on)
     settle(threads=config.threads, nice=config.nice)
     from training import runs
     from training.tracking.following import followed
@@ -201,8 +203,10 @@ def _parser() -> argparse.ArgumentParser:
         is_needed = verb != "plan"
         command.add_argument("--out", required=is_needed, help="folder for results; a train run resumes in it")
         command.add_argument("overrides", nargs="*", metavar="key=value", help="override keys of the config")
-        switch = {"type": int, "choices": (0, 1), "default": 0}
-        command.add_argument("--use-cluster", **switch, help="1: as a Slurm job (launch_* keys); 0: here")
+        if verb == "plan":
+            continue
+        words = "1: as a job of the cluster that the config's launch_* keys name (launch=slurm); 0: here"
+        command.add_argument("--use-cluster", type=int, choices=(0, 1), help=words)
     verbs.choices["plan"].add_argument("--card", help="the memory of a card that is not here: 24GB, 22.5GiB")
     return parser
 

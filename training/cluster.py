@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from toolbox.processes import together_command
 from training.config import Config
 from training.errors import Refused, Stopped, TrainingError
 from training.launch import StopRequest
@@ -39,11 +40,13 @@ class Job:
 
     command: list[str]
     requeue: bool = True
+    folder: str = field(default_factory=os.getcwd)  # what a config's relative paths start from
     _child: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def __call__(self) -> int:
         """The exit status; a run's own sentence is among its events."""
-        self._child = subprocess.Popen(self.command, cwd=ROOT, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self._child = subprocess.Popen(self.command, cwd=self.folder, env=environment)
         return self._child.wait()
 
     def checkpoint(self) -> Any:
@@ -55,21 +58,26 @@ class Job:
                 os.kill(self._child.pid, signal.SIGTERM)
                 # Not Popen.wait(), whose lock the interrupted call holds.
                 os.waitid(os.P_PID, self._child.pid, os.WEXITED | os.WNOWAIT)
-        return DelayedSubmission(Job(self.command, self.requeue)) if self.requeue else None
+        return DelayedSubmission(Job(self.command, self.requeue, self.folder)) if self.requeue else None
 
 
 def command_of(verb: str, config: Config, out: Path, file: str | None, overrides: Sequence[str]) -> list[str]:
     """As the job runs it; several GPUs are several processes of a train run."""
     command = [sys.executable, "-m", "training"]
     if verb == "train" and config.launch_gpus > 1:
-        together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(config.launch_gpus)]
-        command = [sys.executable, *together, "-m", "training"]
+        command = [*together_command(sys.executable, config.launch_gpus), "-m", "training"]
     config_file = ["--config", str(Path(file).resolve())] if file else []
-    return [*command, verb, *config_file, "--out", str(out.resolve()), *overrides]
+    return [*command, verb, *config_file, "--out", str(out.resolve()), "--use-cluster", "0", *overrides]
 
 
 def run_on_cluster(job: Job, config: Config, out: Path, stop: StopRequest, say: Say) -> int:
     """Submit, follow, and end as the job does; Refused before that when it cannot be submitted."""
+    if config.launch_on == "here":
+        raise Refused(
+            "no_cluster",
+            "--use-cluster 1 needs to know where: add launch=slurm, or a choice of your own below training/conf. "
+            "--use-cluster 0 runs here.",
+        )
     check_free(out, say)
     heard = _Tail(out / "events.jsonl")
     submitted = submit(job, config, out)

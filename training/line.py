@@ -95,7 +95,7 @@ class Line:
         self._send({"ended": status})
 
     def _send(self, message: dict[str, Any]) -> None:
-        for peer in list(self._peers):
+        for peer in [*self._peers, *self._gone]:  # also to one that told of its failure and waits to be ended
             try:
                 peer.send_bytes(json.dumps(message).encode())
             except OSError:

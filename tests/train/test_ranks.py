@@ -40,7 +40,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folders = {"snapshot": made.folder, "images": made.images, "base_model": tiny_model(root / "model")}
     return {key: str(folder) for key, folder in folders.items()} | {
         "features": str(root / "features"),
-        **{"steps": STEPS, "batch_pairs": 7, "mask_pairs": 2, "blend_pairs": 3, "one_to_many": True, "semantic": True},
+        **{"steps": STEPS, "batch_pairs": 7, "mask_pairs": 2, "blend_pairs": 2, "one_to_many": True, "semantic": True},
         **{"validate_every": 8, "checkpoint_every": 4, "nice": 0, "device": "cpu"},
     }
 

@@ -44,7 +44,7 @@ def test_trainer_runs_at_low_priority_with_one_thread(tmp_path):
 
 def test_several_processes_train_under_torchrun_and_one_does_all_else(settings):
     settings.TRAIN_PROCESSES, settings.TRAINER_COMMAND = 2, ["python", "-m", "training"]
-    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--shutdown-timeout", "600"]
     assert trainer_process.trainer_command("train") == ["python", *together, "-m", "training"]
     assert trainer_process.trainer_command("gate") == ["python", "-m", "training"]
 
