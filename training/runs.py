@@ -38,7 +38,7 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest, rank
     assert config.base_model is not None
     began = time.monotonic()
     device = choose_device(config.device)
-    fit = planned_fit(config, config.base_model, device)
+    fit = planned_fit(config, config.base_model, device, cards=ranks.count)
     with memory_told(fit, config):
         model = load_model(config.base_model, device=device)
         trainer = Trainer(config, model, out, events, stop, fit, ranks)
@@ -83,7 +83,8 @@ def run_plan(config: Config, card: str | None, out: Path | None) -> Plan:
     with ExitStack() as stack:
         folder = config.base_model or _sam3_unweighted(Path(stack.enter_context(TemporaryDirectory())))
         free = left_for_us(size, size, kept) if card else free_card_bytes(kept)
-        plan = Planner(config, folder, free).train()
+        cards = max(1, config.launch_gpus) if config.launch_on != "here" else 1
+        plan = Planner(config, folder, free, cards=cards).train()
     if out is not None:
         _write(out / "plan.json", plan.plain())
     return plan

@@ -15,7 +15,7 @@ import pytest
 from tests.processes import wait_until
 from tests.train.snapshots import Snapshot, events_of, tiny_model
 from training.cluster import Job, command_of, parameters, submit
-from training.config import Config
+from training.config import Config, read_config
 from training.errors import Refused
 
 pytest.importorskip("submitit", reason="submitit is not installed (requirements-extras.txt)")
@@ -71,8 +71,9 @@ def test_refusal_of_sbatch_is_one_sentence(tmp_path: Path, monkeypatch: pytest.M
 
 def test_several_gpus_are_several_processes_of_a_train_run() -> None:
     two = command_of("train", config(launch_gpus=2), Path("/run"), "/c.json", ["steps=3"])
-    assert two[1:5] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
-    assert two[5:] == ["2", "-m", "training", "train", "--config", "/c.json", "--out", "/run", "steps=3"]
+    assert two[1:6] == ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    here = ["--use-cluster", "0"]
+    assert two[8:] == ["-m", "training", "train", "--config", "/c.json", "--out", "/run", *here, "steps=3"]
     assert command_of("gate", config(launch_gpus=2), Path("/run"), None, [])[1:4] == ["-m", "training", "gate"]
     assert parameters(config(launch_gpus=2, threads=4))["cpus_per_task"] == 8
 
@@ -86,10 +87,37 @@ def launched(out: Path, *more: str, path: str | None = None, **given: Any) -> su
 
 
 def test_cluster_without_slurm_is_one_sentence(tmp_path: Path) -> None:
-    ended = launched(tmp_path, "--use-cluster", "1", path="/nowhere", snapshot="s", images="i", base_model="m")
+    given = {"snapshot": "s", "images": "i", "base_model": "m", "launch": "slurm"}
+    ended = launched(tmp_path, "--use-cluster", "1", path="/nowhere", **given)
     error = json.loads(ended.stdout)
     assert (ended.returncode, error["event"], error["code"]) == (2, "error", "no_slurm")
     assert "sbatch, which is not on PATH" in error["message"]
+
+
+def test_cluster_that_no_choice_names_is_one_sentence(tmp_path: Path) -> None:
+    ended = launched(tmp_path, "--use-cluster", "1", snapshot="s", images="i", base_model="m")
+    error = json.loads(ended.stdout)
+    assert (ended.returncode, error["code"]) == (2, "no_cluster")
+    assert "add launch=slurm" in error["message"]
+
+
+def test_choice_of_the_launch_group_says_where_and_keys_the_rest() -> None:
+    needed = ["snapshot=s", "images=i", "base_model=b"]
+    asked = read_config("train", None, [*needed, "launch=slurm", "launch_partition=gpu"])
+    assert (asked.launch_on, asked.launch_partition, asked.threads, asked.nice) == ("slurm", "gpu", 4, 0)
+    usual = read_config("train", None, needed)
+    assert (usual.launch_on, usual.launch_partition, usual.threads) == ("here", None, 1)
+    assert asked.decisive() == usual.decisive()
+
+
+def test_gate_and_evaluation_can_be_sent_to_the_cluster_too() -> None:
+    needed = ["snapshot=s", "images=i", "champion=a", "challenger=b", "baseline=c"]
+    gate = read_config("gate", None, [*needed, "launch=slurm", "launch_account=barn"])
+    assert (gate.launch_on, gate.launch_account, gate.memory_mib) == ("slurm", "barn", 8192)
+    with pytest.raises(Refused, match="'loss' has no effect on `gate`"):
+        read_config("gate", None, [*needed, "launch=slurm", "loss=public"])
+    with pytest.raises(Refused, match="has no choice 'lsf'"):
+        read_config("evaluate", None, ["snapshot=s", "images=i", "model=m", "launch=lsf"])
 
 
 def test_job_trains_in_a_process_of_its_own_and_its_events_are_passed_on(tmp_path: Path) -> None:
