@@ -11,13 +11,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.processes import PATIENCE_S
 from tests.train.snapshots import Snapshot, events_of, tiny_model
 from toolbox.processes import together_command
 from training.config import read_config
@@ -225,28 +225,27 @@ def stop():
     raise Stopped
 
 try:
-    if act == "stop":
-        ranks.by_first("the validation", stop)
-    if act == "value":
-        told = ranks.by_first("the validation", lambda: {"best": 3})
-    if act == "busy" and ranks.is_first:
-        for _ in range(12):
+    if act == "sound":
+        told = str(ranks.by_first("the validation", lambda: {"best": 3}))
+        for _ in range(12 if ranks.is_first else 0):
             time.sleep(0.5)
             ranks.busy()
+        ranks.meet("the checkpoint")
+        told += ", met"
+        ranks.by_first("the next validation", stop)
     if ranks.rank == 1 and act == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if ranks.rank == 1 and act == "absent":
         time.sleep(60)
-    if act in ("busy", "killed", "absent"):
+    if act in ("killed", "absent"):
         ranks.meet("the checkpoint")
-        told = "met"
     if act == "killed in a step":
         ranks.add_up([1.0])
         if ranks.rank == 1:
             os.kill(os.getpid(), signal.SIGKILL)
         told = str(ranks.add_up([1.0]))
 except Stopped:
-    told = "stopped"
+    told += ", stopped"
 except TrainingError as error:
     events("error", code=error.code, message=error.message)
     ranks.leave(1)
@@ -256,35 +255,31 @@ ranks.leave(0)
 """
 
 
-def met(act: str) -> list[str]:
+def met(folder: Path, act: str) -> list[str]:
     """What two processes that meet say; nothing is trained."""
-    with NamedTemporaryFile("w", suffix=".py") as file:
-        file.write(MEETING)
-        file.flush()
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "ROOST_FOLDER_WAIT_SECONDS": "0"}
-        command = [*together_command(sys.executable, 2), file.name, act]
-        ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    (folder / "meeting.py").write_text(MEETING)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "ROOST_FOLDER_WAIT_SECONDS": "0"}
+    command = [*together_command(sys.executable, 2), str(folder / "meeting.py"), act]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE_S)
     return sorted(ended.stdout.splitlines())
 
 
-@pytest.mark.parametrize(
-    ("act", "told"), [("stop", "stopped"), ("value", "{'best': 3}"), ("busy", "met")], ids=["stop", "value", "busy"]
-)
-def test_what_the_first_does_alone_reaches_all(act: str, told: str) -> None:
-    """busy: it works twice as long as the others wait for one that gives no sign of work."""
-    assert met(act) == [f"0: {told}", f"1: {told}"]
+def test_what_the_first_does_alone_reaches_all_and_so_does_its_end(tmp_path: Path) -> None:
+    """In between it works for 6 s, twice as long as the others wait for one that gives no sign of work."""
+    told = "{'best': 3}, met, stopped"
+    assert met(tmp_path, "sound") == [f"0: {told}", f"1: {told}"]
 
 
 @pytest.mark.parametrize("act", ["killed", "killed in a step"])
-def test_process_killed_before_a_meeting_hangs_no_other(act: str) -> None:
-    (line,) = met(act)
+def test_process_killed_before_a_meeting_hangs_no_other(tmp_path: Path, act: str) -> None:
+    (line,) = met(tmp_path, act)
     error = json.loads(line)
     assert error["code"] == "lost_process"
     assert "Process 1 of the run's 2" in error["message"]
 
 
 def test_process_that_does_not_come_is_named(tmp_path: Path) -> None:
-    (line,) = met("absent")
+    (line,) = met(tmp_path, "absent")
     error = json.loads(line)
     assert error["code"] == "missing_process"
     assert "Of the run's 2 processes 1 (from 0) did not come to the checkpoint within 0.05 minutes" in error["message"]
