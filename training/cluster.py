@@ -79,7 +79,7 @@ def run_on_cluster(job: Job, config: Config, out: Path, stop: StopRequest, say: 
             "--use-cluster 0 runs here.",
         )
     check_free(out, say)
-    heard = _Tail(out / "events.jsonl")
+    heard = _Tail(out / "events.jsonl", copies=config.launch_on != "debug")
     submitted = submit(job, config, out)
     log.info("job %s: its logs are in %s", submitted.job_id, out / "launch")
     cancelled = False
@@ -176,9 +176,10 @@ def _last_sentence(submitted: Any) -> str | None:
 
 
 class _Tail:
-    """What is added to a run's list of events from now on, copied to stdout."""
+    """What is added to a run's list of events from now on, copied to stdout unless the job writes there itself."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, copies: bool = True) -> None:
+        self._copies = copies
         self._path, self._at, self.has_error = path, path.stat().st_size if path.is_file() else 0, False
 
     def pass_on(self) -> None:
@@ -190,4 +191,5 @@ class _Tail:
         self._at += len(whole) + len(newline)
         for line in whole.decode().splitlines():
             self.has_error |= line.startswith('{"event":"error"')
-            print(line, flush=True)
+            if self._copies:
+                print(line, flush=True)

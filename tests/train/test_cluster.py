@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def config(**changes: Any) -> Config:
-    return Config(snapshot="s", images="i", **changes)
+    return Config(snapshot="s", images="i", **({"launch_on": "slurm"} | changes))
 
 
 def stand_in(folder: Path, sbatch: str) -> str:
