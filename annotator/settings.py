@@ -258,6 +258,8 @@ elif CELERY_BROKER_URL.startswith("redis"):
 # The ML backend's share of a GPU that training uses as well; 0: as much as it takes.
 SERVING_GPU_MB = int(os.environ.get("ROOST_GPU_MB", "0"))
 # What runs the verbs of docs/contracts.md, "Trainer".
+TRAIN_PROCESSES = int(os.environ.get("ROOST_TRAIN_PROCESSES", "1"))  # of a training run here, a GPU each
+TRAIN_LAUNCH = shlex.split(os.environ.get("ROOST_TRAIN_LAUNCH", ""))  # keys of a cluster's job; empty: here
 TRAINER_COMMAND = shlex.split(os.environ.get("ROOST_TRAINER_COMMAND", "")) or [sys.executable, "-m", "training"]
 # Where runs are kept beside their folder (docs/training.md, "Trackers"): nobody's to set but the operator's.
 TRACKERS = _list("ROOST_TRACKERS", "")

@@ -64,7 +64,7 @@ def test_files_and_folders_that_a_page_names_exist(page):
     assert absent == []
 
 
-@pytest.mark.parametrize("name", ["mlflow", "tensorboard", "submitit", "torchrun"])
+@pytest.mark.parametrize("name", ["mlflow", "tensorboard", "submitit"])
 def test_no_page_promises_what_no_code_does(name):
     sources = [path for tower in ("annotator", "mlbackend", "training") for path in (ROOT / tower).rglob("*.py")]
     done = any(re.search(rf"^\s*(?:import|from) (?:\w+\.)*{name}\b", path.read_text(), re.M) for path in sources)

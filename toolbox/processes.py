@@ -20,6 +20,7 @@ from types import FrameType
 
 PR_SET_PDEATHSIG = 1
 PARENT_POLL_S = 1.0
+SAVE_S = 600  # so long a trainer that was asked to end may write what it has
 JEMALLOC = ("libjemalloc.so.2", "libjemalloc.so.1")
 JEMALLOC_FOLDERS = (
     "/usr/lib/x86_64-linux-gnu",
@@ -35,6 +36,15 @@ def child_command(command: Sequence[str], *, nice: int = 0) -> list[str]:
     """The command line that runs `command` as a child that does not outlive its parent."""
     manners = ["--nice", str(nice), "--parent", str(os.getpid())]
     return [sys.executable, "-m", "toolbox.processes", *manners, "--", *command]
+
+
+def together_command(python: str, processes: int) -> list[str]:
+    """What starts a module (`-m training …` follows) in several processes on this machine, by torchrun.
+
+    It asks them to end when it is, and gives them time to write a checkpoint: its own 30 s are too few for SAM 3's.
+    """
+    time = ["--shutdown-timeout", str(SAVE_S)]
+    return [python, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), *time]
 
 
 def on_parent_death(call: Callable[[], None]) -> None:

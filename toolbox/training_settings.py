@@ -13,6 +13,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
+from toolbox import launch_settings as launch
 from toolbox.setting_kinds import Setting, Told, choice, flag, loss, number, path, several
 from toolbox.training_recipes import DEFAULT_RECIPE, RECIPES, no_such_recipe
 
@@ -335,6 +336,15 @@ class TrainerConfig:
     )
     memory_mib: int = number(1024, "backbone features held in memory", 1, 10_000_000, changes_result=False)
     max_pixels: int = number(100_000_000, "", 1, 400_000_000)
+
+    launch_on: str = launch.ON
+    launch_partition: str | None = launch.PARTITION
+    launch_account: str | None = launch.ACCOUNT
+    launch_qos: str | None = launch.QOS
+    launch_minutes: int = launch.MINUTES
+    launch_gpus: int = launch.GPUS
+    launch_requeue: bool = launch.REQUEUE
+    launch_wait_minutes: float = launch.WAIT_MINUTES
 
     keep_score: float = number(
         0.1,

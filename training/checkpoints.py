@@ -90,6 +90,9 @@ class CheckpointFolder:
                 return found
         return None
 
+    def named(self, name: str) -> Checkpoint | None:
+        return self._read(self.folder / f"{name}.json")
+
     def best(self) -> Checkpoint | None:
         return self._read(self.folder / f"{BEST}.json")
 

@@ -29,9 +29,11 @@ ALL_VERBS = (*TRAINS, "evaluate", "gate")
 GROUPS = tuple(asdict(Groups()))
 # Whom a key is for; what is not here is for those that train.
 _FILES = ("snapshot", "images", "features", "features_read_also", "features_mib", "memory_mib", "max_pixels")
+_LAUNCH = ("on", "partition", "account", "qos", "minutes", "gpus", "requeue")
 _MACHINE = ("device", "precision", "vit_dtype", "judge_pairs", "kept_free_mib", "threads", "nice")
 FOR_VERBS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((*_FILES, *_MACHINE), ALL_VERBS),
+    **{f"launch_{key}": ALL_VERBS for key in _LAUNCH},
     **{key: (*TRAINS, "gate") for key in ("seed", "sample_pairs")},
     **{key: ("gate",) for key in ("champion", "challenger", "baseline", "policy")},
     **{key: ("evaluate",) for key in ("model", "split", "prompt")},
@@ -70,18 +72,22 @@ def _with_groups(verb: str, asked: Values) -> Values:
     rest = {name: value for name, value in asked.items() if name not in shortcuts}
     if not chosen:
         return rest
-    if verb not in TRAINS:
-        raise Refused("bad_config", _for_another(verb, next(iter(chosen))))
+    if verb not in TRAINS and (others := [name for name in chosen if name != "launch"]):
+        raise Refused("bad_config", _for_another(verb, others[0]))
     return {**rest, "groups": {**(rest.get("groups") or {}), **chosen}}
 
 
 def _recipe(verb: str, asked: Values) -> Values:
-    """What the recipe and the choices of groups set, where a run trains."""
-    if verb not in TRAINS:
-        return {}
+    """What the recipe and the choices of groups set, where a run trains; elsewhere what `launch` sets."""
     from training.recipes import compose
 
     recipe, groups = asked.get("recipe") or DEFAULT_RECIPE, asked.get("groups") or {}
+    if verb not in TRAINS:
+        launch = groups.get("launch") if isinstance(groups, dict) else None
+        values = compose(DEFAULT_RECIPE, {"launch": str(launch)})[0] if launch else {}
+        return {key: value for key, value in values.items() if verb in FOR_VERBS.get(key, TRAINS)} | (
+            {"groups": {"launch": launch}} if launch else {}
+        )
     if not isinstance(groups, dict):
         raise Refused("bad_config", f"The key 'groups' is a table of {', '.join(GROUPS)}.")
     values, choices = compose(str(recipe), {str(group): str(choice) for group, choice in groups.items()})

@@ -65,8 +65,11 @@ class FeatureStore:
         max_pixels: int = 100_000_000,
         vit_dtype: torch.dtype = torch.float32,
         encode_images: int = ENCODE_BATCH,
+        keeps: bool = True,
     ) -> None:
+        """keeps: what is encoded is written to the folder, which has one writer where several processes train."""
         self.model = model
+        self._keeps = keeps
         self.vit = FrozenVit(model, vit_dtype)
         self._images = Path(images)
         self._hot = HotLayer(memory_mib * MIB)
@@ -219,7 +222,8 @@ class FeatureStore:
             height, width = pictures[image].shape[:2]
             entry = Embedding({LAYER: round_to_fp16(row).clone()}, width, height)
             rows.append(self._hold(self._key(image, view), entry))
-            self._warm.put(self._key(image, view), entry)
+            if self._keeps:
+                self._warm.put(self._key(image, view), entry)
         self.encoded += len(wanted)
         return rows
 

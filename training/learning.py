@@ -1,6 +1,7 @@
 """One update of the trained weights, from a whole batch at once or from parts of it that fit the card.
 
 The parts' gradients add up to the batch's: each part's terms are divided by the whole batch's counts (losses.Counts).
+So do those of several processes that share a batch (ranks.py): each has drawn all of it and knows its counts.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from training.evaluate import draw_masks, find_pairs
 from training.fit import Fit
 from training.losses import Counts, Drawn, LossWeights, detection_loss
 from training.models import Model
+from training.ranks import ALONE, Ranks
 from training.recompute import recomputed
 from training.sampling import Batch
 from training.targets import Targets
@@ -29,6 +31,7 @@ from training.token_source import TokenSource
 from training.views import View
 
 LOSS_NAMES = {"score": "class", "box_l1": "box", "mask_focal": "mask", "mask_dice": "dice"}
+TERMS = (*("presence", "score", "box_l1", "giou", "mask_focal", "mask_dice", "many", "semantic", "blend", "total"),)
 # The losses begin near 60: torch's own 65,536 overflows at once, and every overflow is a step not made.
 FIRST_SCALE, SCALE_GROWS_AFTER = 256.0, 200
 Terms = dict[str, torch.Tensor]
@@ -56,9 +59,10 @@ class Learner:
         texts: Texts,
         parameters: dict[str, nn.Parameter],
         optimiser: torch.optim.Optimizer,
+        ranks: Ranks = ALONE,
     ) -> None:
         self.config, self.fit, self.model, self.features, self.texts = config, fit, model, features, texts
-        self.parameters, self.optimiser = parameters, optimiser
+        self.parameters, self.optimiser, self.ranks = parameters, optimiser, ranks
         self.weights = LossWeights.of(config)
         self.targets = Targets(model.network.grid_size)
         self.scaler = torch.amp.GradScaler(
@@ -76,14 +80,34 @@ class Learner:
         drawn = _drawn(batch.pairs, shown, min(batch.positives, self.config.mask_pairs))
         self.optimiser.zero_grad(set_to_none=True)
         sums: dict[str, float] = {}
-        for part in cut(batch, mixed, self.config.mask_pairs, self.fit.micro_pairs):
+        parts = cut(batch, mixed, self.config.mask_pairs, self.fit.micro_pairs, self.ranks.share)
+        for part in parts:
             for name, value in self._learn_part(part, counts, drawn, len(mixed), step).items():
                 sums[name] = sums.get(name, 0.0) + value
+        if self.ranks.count > 1:
+            sums = self._add_up(sums, parts, batch, len(mixed))
+            self.ranks.add_gradients(self.parameters)
         self.scaler.unscale_(self.optimiser)
         torch.nn.utils.clip_grad_norm_(list(self.parameters.values()), self.config.clip_norm)
         self.scaler.step(self.optimiser)
         self.scaler.update()
         return {LOSS_NAMES.get(name, name): value for name, value in sums.items()}
+
+    def _add_up(self, sums: dict[str, float], parts: list[Part], batch: Batch, mixed: int) -> dict[str, float]:
+        """The terms of all processes, after a look whether each pair was learned from by one of them alone."""
+        learned = [sum(len(p.pairs) for p in parts), sum(len(p.mask_rows) for p in parts)]
+        learned.append(sum(len(p.mixed) for p in parts))
+        if unknown := set(sums) - set(TERMS):
+            raise TrainingError("uneven_shares", f"learning.TERMS, which are added up, lack {sorted(unknown)}.")
+        told = [number for name in TERMS for number in (sums.get(name, 0.0), float(name in sums))]
+        total = self.ranks.add_up([*learned, *told])
+        wanted = [len(batch.pairs), min(batch.positives, self.config.mask_pairs), mixed]
+        if total[:3] != wanted:
+            raise TrainingError(
+                "uneven_shares", f"The processes learned from {total[:3]} of {wanted} pairs: a mistake."
+            )
+        values, counts = total[3::2], total[4::2]
+        return {name: value for name, value, count in zip(TERMS, values, counts, strict=True) if count}
 
     def _learn_part(self, part: Part, counts: Counts, drawn: Drawn, mixed: int, step: int) -> dict[str, float]:
         terms = self.terms(part, counts, mixed, drawn)
@@ -153,24 +177,26 @@ def _drawn(pairs: Sequence[Pair], shown: Sequence[int], with_masks: int) -> Draw
     return Drawn(sum(shown[:with_masks]), sum(pair.is_exhaustive for pair in pairs[:with_masks]))
 
 
-def cut(batch: Batch, mixed: Sequence[Mixture], mask_pairs: int, micro_pairs: int) -> list[Part]:
-    """The batch in as few parts of at most micro_pairs as there can be; pairs with masks are dealt out evenly.
+def cut(
+    batch: Batch, mixed: Sequence[Mixture], mask_pairs: int, micro_pairs: int, share: slice = slice(None)
+) -> list[Part]:
+    """A share of the batch in as few parts of at most micro_pairs as can be; pairs with masks are dealt out evenly.
 
-    A batch that fits is one part; else mixtures are parts of their own, since they cost about what pairs do.
+    A share that fits is one part; else mixtures are parts of their own, since they cost about what pairs do.
     """
     with_masks = min(batch.positives, mask_pairs)
-    if len(batch.pairs) <= micro_pairs:
-        return [Part(batch.pairs, list(range(with_masks)), list(mixed), batch.views)]
+    own, own_mixed = range(len(batch.pairs))[share], list(mixed)[share]
+    hands = _dealt(own, micro_pairs)
     parts = []
-    for places in _dealt(len(batch.pairs), micro_pairs):
+    for places in hands:
         rows = [row for row, place in enumerate(places) if place < with_masks]
         pairs, views = ([held[place] for place in places] for held in (batch.pairs, batch.views))
-        parts.append(Part(pairs, rows, [], views))
-    for places in _dealt(len(mixed), micro_pairs):
-        parts.append(Part([], [], [mixed[place] for place in places], []))
+        parts.append(Part(pairs, rows, own_mixed if len(hands) == 1 else [], views))
+    for places in _dealt(range(len(own_mixed)), micro_pairs) if len(hands) != 1 else []:
+        parts.append(Part([], [], [own_mixed[place] for place in places], []))
     return parts
 
 
-def _dealt(count: int, at_most: int) -> list[range]:
-    hands = math.ceil(count / at_most)
-    return [range(hand, count, hands) for hand in range(hands)]
+def _dealt(places: range, at_most: int) -> list[range]:
+    hands = math.ceil(len(places) / at_most)
+    return [places[hand::hands] for hand in range(hands)]

@@ -19,8 +19,8 @@ from training.token_source import TokenSource
 from training.vit import choose_vit_dtype
 
 
-def token_source(config: Config, model: Model, out: Path, fit: Fit) -> TokenSource:
-    """The cache of what the frozen ViT made, or the ViT itself where it learns."""
+def token_source(config: Config, model: Model, out: Path, fit: Fit, *, keeps: bool = True) -> TokenSource:
+    """The cache of what the frozen ViT made, or the ViT itself where it learns; `keeps`: this process writes it."""
     if config.vit != "frozen":
         return MovingVit(
             model,
@@ -39,6 +39,7 @@ def token_source(config: Config, model: Model, out: Path, fit: Fit) -> TokenSour
         max_pixels=config.max_pixels,
         vit_dtype=choose_vit_dtype(config.vit_dtype, model.device),
         encode_images=fit.encode_images,
+        keeps=keeps,
     )
 
 

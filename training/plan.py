@@ -107,10 +107,18 @@ class Planner:
     """Plans for one config and model folder, with a card's arithmetic wherever the plan itself is made."""
 
     def __init__(
-        self, config: Config, folder: str | Path, card_bytes: int | None, rehearsal: Rehearsal | None = None
+        self,
+        config: Config,
+        folder: str | Path,
+        card_bytes: int | None,
+        rehearsal: Rehearsal | None = None,
+        cards: int = 1,
     ) -> None:
-        """A rehearsal that other plans for the folder were made with spares what it has rehearsed already."""
-        self.config, self.card_bytes = config, card_bytes
+        """A rehearsal that other plans for the folder were made with spares what it has rehearsed already.
+
+        cards: of a run in several processes; the plan is for one of them, with its share of every batch.
+        """
+        self.config, self.card_bytes, self.cards = _of_one_card(config, cards), card_bytes, cards
         self.rehearsal = rehearsal or Rehearsal(folder, config)
         train, val = _pairs(config)
         self.pairs = [*train, *val]
@@ -245,14 +253,16 @@ class Planner:
     def _plan(self, phases: list[Phase], fit: Fit, change: dict[str, Any]) -> Plan:
         kept = 0 if self.rehearsal.moves_vit else 2 * self.rehearsal.sizes.tokens_an_image * self.encodes
         plan = Plan(phases, fit, self.card_bytes, "", change, kept)
-        return replace(plan, sentence=_sentence(plan, self.config.kept_free_mib))
+        return replace(plan, sentence=_sentence(plan, self.config.kept_free_mib, self.cards))
 
 
-def planned_fit(config: Config, folder: str | Path, device: torch.device, *, judges: bool = False) -> Fit:
+def planned_fit(
+    config: Config, folder: str | Path, device: torch.device, *, judges: bool = False, cards: int = 1
+) -> Fit:
     """How a run is cut to the card that it is about to use; Refused in one sentence where it cannot be."""
     if device.type != "cuda":
         return asked_fit(config, device)
-    planner = Planner(config, folder, free_card_bytes(config.kept_free_mib))
+    planner = Planner(config, folder, free_card_bytes(config.kept_free_mib), cards=cards)
     plan = planner.judge() if judges else planner.train()
     log.info(plan.sentence)
     if not plan.fits:
@@ -304,16 +314,20 @@ def _changes(config: Config) -> Iterator[dict[str, Any]]:
             yield dict(given)
 
 
-def _sentence(plan: Plan, kept_free_mib: int) -> str:
+def _of_one_card(config: Config, cards: int) -> Config:
+    shares = {name: math.ceil(getattr(config, name) / cards) for name in ("batch_pairs", "mask_pairs", "blend_pairs")}
+    return replace(config, **shares) if cards > 1 else config
+
+
+def _sentence(plan: Plan, kept_free_mib: int, cards: int = 1) -> str:
     largest = max(plan.phases, key=lambda phase: phase.bytes)
     doing = {"load": "to load", "encode": "to encode images", "train": "for a step", "validate": "to validate"}
-    needs = (
-        f"It needs {plan.needed_bytes / GB:.1f} GB of a card's memory, most of it {doing.get(largest.name, 'to judge')}"
-    )
+    whose = "a card's memory" if cards == 1 else f"the memory of each of {cards} cards"
+    needs = f"It needs {plan.needed_bytes / GB:.1f} GB of {whose}, most of it {doing.get(largest.name, 'to judge')}"
     if plan.card_bytes is None:
         return f"{needs}; no card is here."
     kept = f" beside the {kept_free_mib * MIB / GB:.1f} GB kept for the ML backend" if kept_free_mib else ""
-    there = f"{plan.card_bytes / GB:.1f} GB are there{kept}"
+    there = f"{plan.card_bytes / GB:.1f} GB are there{' on one' if cards > 1 else ''}{kept}"
     if plan.fits:
         return f"{needs}; {there}: it fits."
     if not plan.change:

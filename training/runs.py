@@ -26,22 +26,25 @@ from training.heads import use_quick_attention
 from training.launch import StopRequest
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
 from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, left_for_us, planned_fit
+from training.ranks import ALONE, Ranks
 from training.trainer import Trainer
 from training.vit import choose_vit_dtype
 
 log = logging.getLogger(__name__)
 
 
-def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
-    """DIR/config.yaml, DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path."""
+def run_train(config: Config, out: Path, events: Events, stop: StopRequest, ranks: Ranks = ALONE) -> Path:
+    """DIR/config.yaml, DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path. The first process writes."""
     assert config.base_model is not None
     began = time.monotonic()
     device = choose_device(config.device)
-    fit = planned_fit(config, config.base_model, device)
+    fit = planned_fit(config, config.base_model, device, cards=ranks.count)
     with memory_told(fit, config):
         model = load_model(config.base_model, device=device)
-        trainer = Trainer(config, model, out, events, stop, fit)
+        trainer = Trainer(config, model, out, events, stop, fit, ranks)
         trainer.run()
+    if not ranks.is_first:
+        return out / "manifest.json"
     weights_hash = _save_or_say_why(trainer, out / "model")
     best = next(row for row in trainer.progress.validations if row["step"] == trainer.progress.best_step)
     manifest = {
@@ -58,6 +61,7 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest) -> P
         "seconds": round(time.monotonic() - began, 1),
         "steps": trainer.progress.step,
         "device": str(model.device),
+        "processes": ranks.count,
         "fit": asdict(fit) | {"precision": fit.precision.name},
         **({"clicks": trainer.clicks.report} if trainer.clicks else {}),
     }
@@ -81,7 +85,8 @@ def run_plan(config: Config, card: str | None, out: Path | None) -> Plan:
     with ExitStack() as stack:
         folder = config.base_model or _sam3_unweighted(Path(stack.enter_context(TemporaryDirectory())))
         free = left_for_us(size, size, kept) if card else free_card_bytes(kept)
-        plan = Planner(config, folder, free).train()
+        cards = max(1, config.launch_gpus) if config.launch_on != "here" else 1
+        plan = Planner(config, folder, free, cards=cards).train()
     if out is not None:
         _write(out / "plan.json", plan.plain())
     return plan

@@ -10,9 +10,8 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,59 +43,36 @@ from training.learning import Learner
 from training.material import choose_material
 from training.models import Model
 from training.moving import as_served, prepared, token_source
+from training.progress import Progress
+from training.ranks import ALONE, Ranks
 from training.recompute import recompute_layers
 from training.sampling import Batch, Sampler
 from training.saving import Saver, in_memory, let_go
 from training.texts import Texts
+from training.together import check_alike, newest_checkpoint
 from training.token_source import TokenSource
 from training.view_sheet import show_views
 from training.views import Views
 
 log = logging.getLogger(__name__)
 LOSS_EVERY = 5
-
-
-@dataclass
-class Progress:
-    """What a run remembers beside its weights."""
-
-    step: int = 0
-    elapsed_s: float = 0.0
-    best_step: int = -1
-    best_cgf1: float = -math.inf
-    without_gain: int = 0
-    validations: list[dict[str, Any]] = field(default_factory=list)
-
-    def facts(self) -> dict[str, Any]:
-        return {
-            "step": self.step,
-            "elapsed_s": round(self.elapsed_s, 3),
-            "best_step": self.best_step,
-            "best_cgf1": self.best_cgf1 if self.best_step >= 0 else None,
-            "without_gain": self.without_gain,
-            "validations": list(self.validations),  # the run adds to its own while these are written down
-        }
-
-    @classmethod
-    def of(cls, facts: dict[str, Any]) -> Progress:
-        best = facts["best_cgf1"]
-        return cls(
-            facts["step"],
-            facts["elapsed_s"],
-            facts["best_step"],
-            -math.inf if best is None else best,
-            facts["without_gain"],
-            list(facts["validations"]),
-        )
+DROPOUT_APART = 1_000_000_007  # processes drop other cells, as the pairs of one batch do
 
 
 class Trainer:
     """One run. Build it, call run(), read best_state and progress."""
 
     def __init__(
-        self, config: Config, model: Model, out: Path, events: Events, stop: StopRequest, fit: Fit | None = None
+        self,
+        config: Config,
+        model: Model,
+        out: Path,
+        events: Events,
+        stop: StopRequest,
+        fit: Fit | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
-        self.config, self.model, self.events, self.stop = config, model, events, stop
+        self.config, self.model, self.events, self.stop, self.ranks = config, model, events, stop, ranks
         snapshot = Snapshot(config.snapshot)
         self.snapshot_hash = snapshot.hash
         self.material = choose_material(snapshot, config, events)
@@ -104,7 +80,7 @@ class Trainer:
         model.check_phrases({pair.phrase for pair in [*self.train_pairs, *self.val.pairs]})
         self.fit = fit or asked_fit(config, model.device)
         self._base_hash = model.network.weights_hash()
-        self.features = token_source(config, model, out, self.fit)
+        self.features = token_source(config, model, out, self.fit, keeps=ranks.is_first)
         self.parameters = prepared(model.network, config)
         self.texts = Texts(model, is_frozen=config.text_rate == 0, precision=self.fit.precision)
         use_quick_attention(model.network, model.device)
@@ -119,7 +95,9 @@ class Trainer:
             earlier_caution=self._earlier_caution(),
         )
         self.average.begin()
-        self.learner = Learner(config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser)
+        self.learner = Learner(
+            config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser, ranks
+        )
         self.click_check = ClickCheck(self.val.pairs) if config.vit != "frozen" else None
         self.clicks = ClickTuner.wanted(config, model, self.features, self.learner.targets, self.material)
         self._config_file = out / "config.yaml"
@@ -157,7 +135,7 @@ class Trainer:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def run(self) -> None:
-        """Train to the end, or raise Stopped after a checkpoint. Afterwards the network holds the best weights."""
+        """Train to the end, or raise Stopped after a checkpoint. Afterwards the first process has the best weights."""
         if self._ran_to_its_end():
             return
         if self.progress.step:
@@ -172,24 +150,27 @@ class Trainer:
         return True
 
     def _run(self) -> None:
+        self.ranks.by_first("the run's folder", self._take_folder)
+        check_alike(self.ranks, self._fingerprint())
+        self._prepare_features()
+        if not self._resume() and self.ranks.is_first:
+            with self.average.in_network():
+                self._show_samples()
+        if self._owes_validation():
+            self._validate()
+        while not self._is_over():
+            if self.ranks.any(bool(self.stop)):
+                raise Stopped
+            self._one_step()
+        self._finish()
+
+    def _take_folder(self) -> None:
         if self.config.resume:
             self.folder.check_owner()
         else:
             self.folder.clear()
         write_text(self._config_file, as_yaml(self.config.plain()), alone=True)
         self._check_room()
-        self._prepare_features()
-        if self.click_check:
-            self.click_check.before(self.model, self.features)
-        if not self._resume():
-            with self.average.in_network():
-                self._show_samples()
-        if self._owes_validation():
-            self._validate()
-        while not self._is_over():
-            self.stop.check()
-            self._one_step()
-        self._finish()
 
     def _owes_validation(self) -> bool:
         """At the start, and where a run was stopped while it validated."""
@@ -212,16 +193,28 @@ class Trainer:
             eta_s = (time.monotonic() - began) / done * (of - done)
             self.events("progress", step=done, of=of, phase="features", eta_s=round(eta_s, 1))
 
-        images = {pair.image for pair in pairs}
-        self.features.prepare(
-            images, views=self.views.wanted(self.train_pairs), progress=self.stop.checked(report_images)
-        )
+        def encode() -> None:
+            images, views = {pair.image for pair in pairs}, self.views.wanted(self.train_pairs)
+            self.features.prepare(images, views=views, progress=self._checked(report_images))
+            show_views(self.views, self.train_pairs, self.features, self._config_file.parent, self.events)
+            if self.click_check:
+                self.click_check.before(self.model, self.features)
+
+        self.ranks.by_first("the images' features", encode)
         _check_sizes(pairs, self.features)
         self.texts.prepare(pair.phrase for pair in pairs)
-        show_views(self.views, self.train_pairs, self.features, self._config_file.parent, self.events)
+
+    def _checked(self, report: Callable[[int, int], None]) -> Callable[[int, int], None]:
+        """A callback of what the first process does alone: it can be stopped, and those who wait for it wait on."""
+
+        def progress(done: int, of: int) -> None:
+            self.ranks.busy()
+            report(done, of)
+
+        return self.stop.checked(progress)
 
     def _resume(self) -> bool:
-        found = self.folder.newest()
+        found = newest_checkpoint(self.ranks, self.folder)
         if found is None:
             return False
         with torch.no_grad():
@@ -251,13 +244,13 @@ class Trainer:
 
     def _one_step(self) -> None:
         began = time.monotonic()
-        torch.manual_seed(self.config.seed * 1_000_003 + self.progress.step)
+        torch.manual_seed(self.config.seed * 1_000_003 + self.progress.step + DROPOUT_APART * self.ranks.rank)
         rate = set_rate(self.optimiser, self.config, self._share_done())
         use_training_mode(self.model.network, True)
         losses = self._learn(self.sampler.batch(self.progress.step))
         self.progress.step += 1
         self.average.update(self.progress.step)
-        self.progress.elapsed_s += time.monotonic() - began
+        self.progress.elapsed_s = self.ranks.firsts(self.progress.elapsed_s + time.monotonic() - began)
         self._report_loss(losses, rate)
         if self.progress.step % self.config.validate_every == 0 and not self._is_over():
             self._validate()
@@ -285,12 +278,18 @@ class Trainer:
         self.events("progress", step=step, of=of, phase="train", eta_s=round(eta_s, 1))
 
     def _validate(self) -> None:
+        """By the first process; the others learn what came of it, which decides how long the run goes on."""
+        told = self.ranks.by_first(f"the validation of step {self.progress.step}", self._judge)
+        if not self.ranks.is_first:
+            self.progress = Progress.of(told)
+
+    def _judge(self) -> dict[str, Any]:
         """Judge the average on `val`; a strictly better CGF1 becomes the best checkpoint."""
         began, done = time.monotonic(), self.progress
         self.optimiser.zero_grad(set_to_none=True)  # the step's gradients are of no more use
         use_training_mode(self.model.network, False)
         with self.average.in_network() as state:
-            checked = self.stop.checked(ignore)
+            checked = self._checked(ignore)
             figures = evaluate_model(
                 self.model, self.features, self.val, keep_score=0.5, progress=checked, **self._judging()
             ).figures
@@ -305,6 +304,7 @@ class Trainer:
             done.without_gain += 1
         self.events("validation", **row, best=is_best)
         done.elapsed_s += time.monotonic() - began
+        return done.facts()
 
     def _judging(self) -> dict[str, Any]:
         """A text tower that learns is read anew at each validation."""
@@ -312,7 +312,8 @@ class Trainer:
         return {"at_once": self.fit.judge_pairs, "precision": self.fit.precision, "texts": texts}
 
     def _checkpoint(self) -> None:
-        self.saver.save(self._step_name(), self._state(), self.progress.facts())
+        name = self._step_name()
+        self.ranks.by_first(name, lambda: self.saver.save(name, self._state(), self.progress.facts()))
 
     def _step_name(self) -> str:
         return f"step-{self.progress.step:08d}"
@@ -325,11 +326,13 @@ class Trainer:
 
     def _save_and_let_go(self) -> None:
         """The card is free before the disk is written to; nothing can be computed afterwards."""
-        state = in_memory(self._state())
+        state = in_memory(self._state()) if self.ranks.is_first else {}
         moments = [*optimiser_state(self.optimiser, self.parameters).values()]
         moments += self.clicks.state().values() if self.clicks else ()
         network = self.model.network
         let_go([*network.parameters(), *network.buffers(), *self.average.weights.values(), *moments])
+        if not self.ranks.is_first:
+            return
         size = sum(tensor.nbytes for tensor in state.values())
         self.events("saving", step=self.progress.step, bytes=size)
         self.saver.save_last(self._step_name(), state, self.progress.facts())
@@ -338,8 +341,15 @@ class Trainer:
         if not self.progress.validations or self.progress.validations[-1]["step"] != self.progress.step:
             self._validate()
         self._checkpoint()
+        self.ranks.by_first("the end", self._settle)
+        if self.ranks.is_first:
+            self._take_best()
+
+    def _settle(self) -> None:
         self.saver.settle(unless_stopped=True)
         self.stop.check()
+
+    def _take_best(self) -> None:
         best = self.folder.best()
         if best is None:
             raise TrainingError("lost_checkpoint", "The best checkpoint is gone from the run's folder: start again.")

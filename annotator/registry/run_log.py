@@ -62,6 +62,8 @@ class RunLog:
         elif kind == Event.SAVING:
             size = gigabytes(event["bytes"])
             self.context.tell(f"Saving step {event['step']} ({size}) to go on from there; the card is free")
+        elif kind == Event.WARNING and event["code"] == "waits_for_folder":
+            self.context.tell(event["message"])
         elif kind == Event.GPU:
             self._gpu({name: value for name, value in event.items() if name != "event"})
         elif kind == Event.VIEWS:

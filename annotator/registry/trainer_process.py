@@ -19,7 +19,7 @@ from django.conf import settings
 
 from annotator.common.errors import JobCancelled, RoostError
 from toolbox.events import Event
-from toolbox.processes import child_command, jemalloc_environment
+from toolbox.processes import child_command, jemalloc_environment, together_command
 
 NICENESS = 10
 KILL_AFTER_SECONDS = 10.0
@@ -51,7 +51,7 @@ def run_trainer(
     out_dir.mkdir(parents=True, exist_ok=True)
     config_path = out_dir / f"{verb}.config.json"
     config_path.write_text(json.dumps(config, indent=1))
-    command = [*settings.TRAINER_COMMAND, verb, "--config", str(config_path), "--out", str(out_dir)]
+    command = [*trainer_command(verb), verb, "--config", str(config_path), "--out", str(out_dir), *launch(verb)]
     with (out_dir / "log.txt").open("ab") as log:
         child = subprocess.Popen(
             child_command(command, nice=NICENESS),
@@ -69,6 +69,32 @@ def run_trainer(
     finally:
         watch.end()
     return _result(verb, child.returncode, events, out_dir, stopped=watch.stopped)
+
+
+def trainer_command(verb: str) -> list[str]:
+    """Several processes train under torchrun, which looks at the GPUs itself; all else is the work of one.
+
+    A command of one's own has to start them itself, and a cluster's job its own.
+    """
+    command = list(settings.TRAINER_COMMAND)
+    if verb != "train" or settings.TRAIN_PROCESSES == 1:
+        return command
+    if settings.TRAIN_LAUNCH:
+        raise TrainerError(
+            "ROOST_TRAIN_PROCESSES is for runs on this machine: unset it and say launch_gpus in ROOST_TRAIN_LAUNCH.",
+            code="bad_trainer_command",
+        )
+    if command[1:] != ["-m", "training"]:
+        raise TrainerError(
+            "ROOST_TRAIN_PROCESSES is for the trainer as shipped: unset it, or ROOST_TRAINER_COMMAND.",
+            code="bad_trainer_command",
+        )
+    return [*together_command(command[0], settings.TRAIN_PROCESSES), *command[1:]]
+
+
+def launch(verb: str) -> list[str]:
+    """The arguments that send what needs a GPU to the cluster; a plan is arithmetic and is made here."""
+    return ["--use-cluster", "1", *settings.TRAIN_LAUNCH] if settings.TRAIN_LAUNCH and verb != "plan" else []
 
 
 def trainer_environment() -> dict[str, str]:

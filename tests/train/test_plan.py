@@ -222,6 +222,22 @@ def test_parts_are_chosen_where_the_config_leaves_them_open(folder: Path, rehear
     assert roomy.fit.micro_pairs == 16 > tight.fit.micro_pairs
 
 
+def test_plan_of_several_cards_is_for_each_of_them(folder: Path, rehearsal: Rehearsal) -> None:
+    """One of four learns from 4 of 16 pairs, and holds what a run of 4 pairs holds."""
+    four = Planner(config(**SMALL), folder, 10**12, rehearsal, cards=4).train()
+    one = Planner(config(**SMALL | {"batch_pairs": 4}), folder, 10**12, rehearsal).train()
+    assert four.needed_bytes == one.needed_bytes
+    assert four.needed_bytes < Planner(config(**SMALL), folder, 10**12, rehearsal).train().needed_bytes
+    assert "of the memory of each of 4 cards" in four.sentence
+    assert four.fit.micro_pairs == 4
+
+
+def test_plan_of_a_cluster_s_job_is_for_each_of_its_cards(folder: Path, tmp_path: Path) -> None:
+    status, words = plan(folder, tmp_path, "--card", "24GB", "launch=slurm", "launch_gpus=2")
+    assert status == 0
+    assert "each of 2 cards" in words
+
+
 @pytest.mark.parametrize(
     ("words", "size"),
     [("24GB", 24 * 10**9), ("22.5 GiB", int(22.5 * 2**30)), ("16", 16 * 10**9), ("800 mib", 800 * 2**20)],

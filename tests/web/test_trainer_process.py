@@ -42,6 +42,45 @@ def test_trainer_runs_at_low_priority_with_one_thread(tmp_path):
     assert (manifest["nice"], manifest["threads"]) == (max(os.nice(0), trainer_process.NICENESS), "1")
 
 
+def test_several_processes_train_under_torchrun_and_one_does_all_else(settings):
+    settings.TRAIN_PROCESSES, settings.TRAINER_COMMAND = 2, ["python", "-m", "training"]
+    together = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--shutdown-timeout", "600"]
+    assert trainer_process.trainer_command("train") == ["python", *together, "-m", "training"]
+    assert trainer_process.trainer_command("gate") == ["python", "-m", "training"]
+
+
+def test_several_processes_of_a_command_of_ones_own_are_refused(settings, tmp_path):
+    settings.TRAIN_PROCESSES = 2
+    with pytest.raises(TrainerError, match="ROOST_TRAINER_COMMAND"):
+        run_trainer("train", {"act": "finish"}, tmp_path)
+
+
+def test_worker_sends_what_needs_a_gpu_to_the_cluster_and_plans_here(settings):
+    settings.TRAIN_LAUNCH = ["launch=slurm", "launch_partition=gpu"]
+    sent = ["--use-cluster", "1", "launch=slurm", "launch_partition=gpu"]
+    assert (trainer_process.launch("train"), trainer_process.launch("gate")) == (sent, sent)
+    assert trainer_process.launch("plan") == []
+    settings.TRAIN_LAUNCH = []
+    assert trainer_process.launch("train") == []
+
+
+def test_processes_here_and_a_cluster_are_not_both_asked_for(settings):
+    settings.TRAIN_PROCESSES, settings.TRAIN_LAUNCH = 2, ["launch=slurm"]
+    with pytest.raises(TrainerError, match="launch_gpus in ROOST_TRAIN_LAUNCH"):
+        trainer_process.trainer_command("train")
+
+
+def test_sentence_of_a_job_that_refused_comes_back_through_the_launcher(settings, tmp_path):
+    pytest.importorskip("submitit", reason="submitit is not installed (requirements-extras.txt)")
+    settings.TRAINER_COMMAND = [sys.executable, "-m", "training"]
+    settings.TRAIN_LAUNCH = ["launch_on=local", "launch_gpus=0"]
+    asked = {"snapshot": "nowhere", "images": "nowhere", "base_model": "nowhere", "device": "cpu"}
+    with pytest.raises(TrainerError) as refused:
+        run_trainer("train", asked, tmp_path)
+    assert refused.value.code == "bad_model"
+    assert list((tmp_path / "launch").glob("*_submitted.pkl"))
+
+
 def test_refusal_is_told_in_the_trainers_own_sentence(tmp_path):
     with pytest.raises(TrainerError, match=r"The holdout has no negatives; add some\.") as refused:
         run_trainer("gate", {"act": "refuse"}, tmp_path)
@@ -100,6 +139,16 @@ def test_page_says_that_a_cancelled_run_is_being_saved(barn, signed_in):
     page = signed_in(barn.admin).get(reverse("run", args=["barn", run.number])).content.decode()
     assert "Stopping" in page
     assert "Saving step 7 (6.9 GB) to go on from there; the card is free" in page
+
+
+@pytest.mark.django_db
+def test_page_says_that_a_run_waits_for_its_folder(barn, signed_in):
+    job = factories.make_job(barn.project, Job.Kind.RETRAIN, state=Job.State.RUNNING, owner="me")
+    run = factories.make_training_run(barn.project, job=job)
+    told = {"event": "warning", "code": "waits_for_folder", "message": "/runs/7 is being written to by process 9."}
+    RunLog(run, JobContext(job), verb="train").take(told)
+    page = signed_in(barn.admin).get(reverse("run", args=["barn", run.number])).content.decode()
+    assert "/runs/7 is being written to by process 9." in page
 
 
 def test_failing_listener_leaves_no_trainer_behind(tmp_path):
