@@ -11,6 +11,7 @@ class Event(StrEnum):
     SAVING = "saving"
     PROMPT = "prompt"
     SAMPLE = "sample"
+    RUN = "run"
     WARNING = "warning"
     GPU = "gpu"
     TRACKER = "tracker"
