@@ -20,7 +20,6 @@ import torch
 
 from toolbox.files import write_text
 from toolbox.run_size import COPIES, RunSize
-from training import report
 from training.checkpoints import BEST, CheckpointFolder, State
 from training.config import Config, as_yaml
 from training.dataset import Pair, Snapshot
@@ -46,6 +45,7 @@ from training.models import Model
 from training.recompute import recompute_layers
 from training.sampling import Batch, Sampler
 from training.saving import Saver, in_memory, let_go
+from training.showing import Showing
 from training.texts import Texts
 from training.vit import choose_vit_dtype
 
@@ -136,7 +136,7 @@ class Trainer:
             newer_weight=config.newer_weight,
             mirror=config.mirror,
         )
-        self.samples = report.choose_samples(self.val.pairs, config.sample_pairs)
+        self.showing = Showing(self.val.pairs, config, events)
         self.progress = Progress()
         self.folder = CheckpointFolder(out / "checkpoints", self._fingerprint())
         self.saver = Saver(self.folder, events, stop, waits=model.device.type == "cpu")
@@ -182,9 +182,8 @@ class Trainer:
         write_text(self._config_file, as_yaml(self.config.plain()), alone=True)
         self._check_room()
         self._prepare_features()
-        if not self._resume():
-            with self.average.in_network():
-                self._show_samples()
+        if self._resume():
+            self.showing.goes_on(self._share_done())
         if self._owes_validation():
             self._validate()
         while not self._is_over():
@@ -284,9 +283,10 @@ class Trainer:
         use_training_mode(self.model.network, False)
         with self.average.in_network() as state:
             checked = self.stop.checked(ignore)
-            figures = evaluate_model(
+            evaluation = evaluate_model(
                 self.model, self.features, self.val, keep_score=0.5, progress=checked, **self._judging()
-            ).figures
+            )
+            figures = evaluation.figures
             is_best = figures["cgf1"] > done.best_cgf1
             if is_best:
                 self.saver.save(BEST, state, {"step": done.step, "cgf1": figures["cgf1"]}, copy=True)
@@ -297,6 +297,8 @@ class Trainer:
         else:
             done.without_gain += 1
         self.events("validation", **row, best=is_best)
+        is_last = done.step > 0 and self._is_over()
+        self.showing.validated(evaluation, step=done.step, share=self._share_done(), is_last=is_last)
         done.elapsed_s += time.monotonic() - began
 
     def _judging(self) -> dict[str, Any]:
@@ -338,14 +340,14 @@ class Trainer:
             for name, parameter in self.parameters.items():
                 parameter.copy_(best.state[name])
         use_training_mode(self.model.network, False)
-        self._show_samples()
+        self._show_kept()
 
-    def _show_samples(self) -> None:
-        """The fixed pairs as the network sees them now: once before training, once with the weights that are kept."""
-        use_training_mode(self.model.network, False)
-        step = self.progress.best_step if self.progress.step else 0
-        for prediction in predict(self.model, self.features, self.samples, keep_score=0.5, **self._judging()):
-            self.events("sample", step=step, **report.sample_row(prediction))
+    def _show_kept(self) -> None:
+        """The fixed pairs with the weights that are kept, where their validation was not among those shown."""
+        step = self.progress.best_step
+        if not self.showing.has_shown(step):
+            found = predict(self.model, self.features, self.showing.pairs, keep_score=0.5, **self._judging())
+            self.showing.show(step, list(found))
 
 
 def _check_sizes(pairs: list[Pair], features: FeatureStore) -> None:
