@@ -122,7 +122,7 @@ def with_validations(run, image: str) -> None:
 
 def test_pairs_are_gone_through_validation_by_validation_with_the_keyboard(stage, two_runs, axe):
     run = two_runs.project.training_runs.get(number=2)
-    with_validations(run, two_runs.image.sha256)
+    with_validations(run, factories.make_image(two_runs.project).sha256)
     page = stage.page_for(two_runs.annotator, "")
     asked = []
     page.on("request", lambda request: asked.append(request.url))

@@ -220,6 +220,7 @@ def test_best_is_the_highest_mean_of_those_with_all_their_seeds(results: Results
     plain = results.plain
     assert plain["points"][2]["cgf1"] > plain["points"][1]["cgf1"]
     assert (plain["best"], plain["points"][2]["seeds"], plain["runs_done"]) == ("learning_rate-0.001", 1, 5)
+    assert "learning_rate-0.01 has a higher mean, with 1 of 2 seeds" in plain["sentences"][2]
 
 
 def test_point_that_is_worse_for_certain_is_told_from_one_that_may_be_chance(results: Results) -> None:
@@ -253,6 +254,8 @@ def test_plot_has_a_bar_and_the_seeds_of_each_judged_point(results: Results) -> 
     ends = [[float(x) for x in (bar[1:].split()[0], bar.split("H")[1])] for bar in bars]
     dots = [float(c.get("cx", 0)) for c in drawn.iter("{http://www.w3.org/2000/svg}circle") if c.get("r") == "5"]
     assert all(low < dot < high for (low, high), dot in zip(ends, dots, strict=True))
+    words = [text.text or "" for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert [word for word in words if word.startswith("+")] == ["+0", "+20", "+40", "+60", "+80"]
 
 
 def test_best_config_is_one_that_trains_with_the_first_seed(results: Results, tmp_path: Path) -> None:

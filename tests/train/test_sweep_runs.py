@@ -96,7 +96,7 @@ def test_killed_sweep_goes_on_to_the_table_of_one_that_was_never_stopped(world: 
     status, events = swept(arguments(whole, world, **keys))
     assert (status, [event["state"] for event in events if event["event"] == "run"]) == (0, ["done", "done"])
 
-    command, out = arguments(parts, world, **keys), parts / "out"
+    command, out = arguments(parts, world, **keys, keep_models="best"), parts / "out"
     first, second = (out / "runs" / f"learning_rate-{rate}_seed-0" for rate in (0.0003, 0.001))
     sweep = started(command)
     wait_until(lambda: steps_saved(second))
@@ -104,8 +104,9 @@ def test_killed_sweep_goes_on_to_the_table_of_one_that_was_never_stopped(world: 
     assert sweep.wait() == 0
     rows = {row["name"]: row for row in json.loads((out / "sweep.json").read_text())["runs"]}
     assert [rows[run.name]["state"] for run in (first, second)] == ["done", "failed"]
-    assert "status -9" in rows[second.name]["message"]
-    done = times(first, out / "judged")
+    assert "killed by SIGKILL" in rows[second.name]["message"]
+    done = {path: at for path, at in times(first, out / "judged").items() if "model" not in path.parts}
+    assert len(done) > 6
     reached = max(steps_saved(second))
 
     sweep = started(command)
@@ -131,6 +132,9 @@ def test_killed_sweep_goes_on_to_the_table_of_one_that_was_never_stopped(world: 
     ]
     assert hashes[0] == hashes[1]
     assert not list(out.glob("runs/*/checkpoints"))
+    best = judged[0]["best"]
+    assert [path.parent.name for path in out.glob("runs/*/model")] == [f"{best}_seed-0"]
+    assert len(list(whole.glob("out/runs/*/model"))) == 2
 
     before = times(out / "runs", out / "judged")
     assert swept(command)[0] == 0  # nothing is left to do

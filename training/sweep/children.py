@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -59,7 +60,7 @@ class Children:
         told = (out / "events.jsonl").stat().st_size if (out / "events.jsonl").is_file() else 0
         status = self.run(["training", verb, "--config", str(file), "--out", str(out)])
         error = _last_error(out / "events.jsonl", told) if status else {}
-        return Ended(status, error.get("code", "failed"), error.get("message", f"It ended with status {status}."))
+        return Ended(status, error.get("code", "failed"), error.get("message", _ending(status)))
 
     def run(self, command: Sequence[str]) -> int:
         self._stop.check()
@@ -85,6 +86,11 @@ class Children:
         if self._stop:
             raise Stopped
         return status
+
+
+def _ending(status: int) -> str:
+    """Of one that told nothing; a negative status is the signal that ended it."""
+    return f"It ended with status {status}." if status >= 0 else f"It was killed by {signal.Signals(-status).name}."
 
 
 def _last_error(path: Path, start: int) -> dict[str, Any]:

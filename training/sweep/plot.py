@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import Any
 
@@ -44,6 +45,14 @@ class _Scale:
         margin = 0.06 * (max(ends) - min(ends) or 1.0)
         self.low, self.high = min(ends) - margin, max(ends) + margin
 
+    def ticks(self) -> list[float]:
+        """At most seven, at round numbers."""
+        rough = (self.high - self.low) / 6
+        power = 10.0 ** math.floor(math.log10(rough))
+        step = next(power * round_one for round_one in (1, 2, 5, 10) if power * round_one >= rough)
+        first = math.ceil(self.low / step)
+        return [round(number * step, 6) + 0.0 for number in range(first, math.floor(self.high / step) + 1)]
+
     def x(self, gain: float) -> float:
         return LABEL_PX + (100 * gain - self.low) / (self.high - self.low) * PLOT_PX
 
@@ -55,10 +64,9 @@ def _axis(scale: _Scale, height: int, plain: Row) -> str:
         f'<path d="M{LABEL_PX} {base}H{LABEL_PX + PLOT_PX}" stroke="{PALE}"/>',
         f'<path d="M{zero:.1f} {TOP_PX - 8}V{base}" stroke="{PALE}" stroke-dasharray="5 4"/>',
     ]
-    for step in range(5):
-        value = scale.low + (scale.high - scale.low) * step / 4
+    for value in scale.ticks():
         x = scale.x(value / 100)
-        parts.append(f'<text x="{x:.1f}" y="{base + 18}" text-anchor="middle" fill="{INK}">{value:+.1f}</text>')
+        parts.append(f'<text x="{x:.1f}" y="{base + 18}" text-anchor="middle" fill="{INK}">{value:+g}</text>')
     share = f"{100 * plain['bootstrap']['confidence']:g} %"
     words = f"bar: {share} interval of a paired bootstrap; small dots: seeds; dashed: the base model"
     parts.append(f'<text x="{LABEL_PX}" y="{base + 42}" fill="{OTHER}">{words}</text>')

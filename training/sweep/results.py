@@ -125,9 +125,9 @@ class Results:
         outcome = self.outcomes.get(run.name)
         if outcome is None:
             return row
-        row |= {"state": outcome.state, "message": outcome.message, "kept_step": outcome.kept_step}
+        row |= {"state": outcome.state, "message": outcome.message}
         if outcome.judged:
-            row |= outcome.judged.figures
+            row |= {"kept_step": outcome.kept_step, **outcome.judged.figures}
             row["over_base"] = _plain(self.gain([self.base], [outcome.judged]))
         return row
 
@@ -147,11 +147,21 @@ class Results:
             told.append(
                 f"{words or 'Of one other it cannot be said that it is worse'} (the interval against it holds 0)."
             )
+        for point in self._ahead(best):
+            seeds = f"{len(self.judged(point))} of {len(point.runs)} seeds"
+            told.append(
+                f"{point.name} has a higher mean, with {seeds}: mend what broke and run the same command again."
+            )
         told.append(
             f"It was chosen on the pairs that it is judged on here, the best of {len(self.sweep.points)}: its gain is "
             "flattered. The gate judges it on the holdout."
         )
         return told
+
+    def _ahead(self, best: Point) -> list[Point]:
+        """Higher, but with fewer seeds than were asked for."""
+        others = [point for point in self.sweep.points if self.judged(point) and not self.is_whole(point)]
+        return [point for point in others if self.is_whole(best) and self.cgf1(point) > self.cgf1(best)]
 
     def _as_good(self, best: Point) -> int:
         others = [point for point in self.sweep.points if point is not best and self.judged(point)]

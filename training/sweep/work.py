@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from pathlib import Path
 
 from toolbox.events import Event
@@ -41,14 +42,16 @@ class _Work:
         self.folder, self.sweep = folder, folder.sweep
         self.events, self.children = events, children
         self.outcomes: dict[str, Outcome] = {}
+        self._began, self._seconds = 0.0, list[float]()
 
     def run(self) -> Path:
         self._check()
         if self.sweep.split == "holdout":
             self.events(Event.WARNING, code="holdout_spent", message=HOLDOUT_SPENT)
         base = self._judge_base()
+        self.outcomes = {run.name: known for run in self.sweep.runs if (known := self._known(run))}
         for point in self.sweep.points:
-            for run in point.runs:
+            for run in [run for run in point.runs if run.name not in self.outcomes]:
                 self._tell(run)
                 self.outcomes[run.name] = self._outcome(run)
                 self._told(run)
@@ -88,23 +91,30 @@ class _Work:
         write_json(out / "asked.json", self.folder.judging(model), indent=1, alone=True)
         return self.children.verb("evaluate", out / "asked.json", out)
 
+    def _known(self, run: Run) -> Outcome | None:
+        """Of a run that was trained and judged before."""
+        manifest = self.folder.trained(run)
+        if not manifest:
+            return None
+        self.folder.forget_checkpoints(run)
+        is_base = manifest["weights_hash"] == self.folder.weights_of_base()  # no validation was better
+        if not is_base and not self.folder.is_judged(run.name, manifest["weights_hash"]):
+            return None
+        judged = judged_model(self.folder.judged(BASE if is_base else run.name))
+        return Outcome("done", "", int(manifest["metrics"]["best_step"]), judged)
+
     def _outcome(self, run: Run) -> Outcome:
         """Trained and judged, each unless it was before."""
         if not self.folder.trained(run):
             ended = self.children.verb("train", self.folder.of(run) / "asked.json", self.folder.of(run))
             if ended.status:
                 return Outcome("refused" if ended.status == 2 else "failed", f"{ended.code}: {ended.message}")
-        self.folder.forget_checkpoints(run)
-        manifest = self.folder.trained(run)
-        kept_step = int(manifest["metrics"]["best_step"])
-        name, weights_hash = run.name, manifest["weights_hash"]
-        if weights_hash == self.folder.weights_of_base():
-            name = BASE  # no validation was better: it is the base model
-        elif not self.folder.is_judged(name, weights_hash):
-            ended = self._judge(name, str(self.folder.of(run) / "model"))
-            if ended.status:
-                return Outcome("unjudged", f"{ended.code}: {ended.message}", kept_step)
-        return Outcome("done", "", kept_step, judged_model(self.folder.judged(name)))
+        if known := self._known(run):
+            return known
+        ended = self._judge(run.name, str(self.folder.of(run) / "model"))
+        if not ended.status and (known := self._known(run)):
+            return known
+        return Outcome("unjudged", f"{ended.code}: {ended.message}")
 
     def _results(self, base: JudgedModel) -> Results:
         return Results(self.sweep, base, self.outcomes)
@@ -122,10 +132,13 @@ class _Work:
 
     def _tell(self, run: Run) -> None:
         done, of = len(self.outcomes), len(self.sweep.runs)
-        self.events(Event.PROGRESS, step=done, of=of, phase="sweep", run=run.name)
+        eta_s = round(sum(self._seconds) / len(self._seconds) * (of - done), 1) if self._seconds else None
+        self.events(Event.PROGRESS, step=done, of=of, phase="sweep", run=run.name, eta_s=eta_s)
+        self._began = time.monotonic()
         log.info("run %d of %d: %s", done + 1, of, run.name)
 
     def _told(self, run: Run) -> None:
         outcome = self.outcomes[run.name]
+        self._seconds.append(time.monotonic() - self._began)
         figures = outcome.judged.figures if outcome.judged else {}
         self.events(Event.RUN, run=run.name, state=outcome.state, message=outcome.message, **figures)
