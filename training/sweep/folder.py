@@ -61,7 +61,8 @@ class SweepFolder:
             self._check_asked(run)
         self._check_room()
         for run in self.sweep.runs:
-            write_json(self.of(run) / "asked.json", run.config.plain(), indent=1, alone=True)
+            if _read(self.of(run) / "asked.json") != run.config.plain():
+                write_json(self.of(run) / "asked.json", run.config.plain(), indent=1, alone=True)
 
     def _check_origin(self) -> None:
         base = self.sweep.base
