@@ -70,6 +70,7 @@ PROJECT = [
     path("training/<int:number>/", runs.run, name="run"),
     path("training/<int:number>/series/", runs.series, name="run-series"),
     path("training/<int:number>/views.png", runs.views_image, name="run-views"),
+    path("training/<int:number>/samples/", runs.run_samples, name="run-samples"),
     path("training/<int:number>/files/<str:file>", runs.run_download, name="run-download"),
     path("training/<int:number>/promote/", runs.promote, name="run-promote"),
     path("training/<int:number>/go-on/", runs.go_on, name="run-go-on"),

@@ -13,6 +13,7 @@ class Event(StrEnum):
     VIEWS = "views"
     CLICKS = "clicks"
     SAMPLE = "sample"
+    RUN = "run"
     WARNING = "warning"
     GPU = "gpu"
     TRACKER = "tracker"

@@ -1,10 +1,12 @@
 """python -m training {train,evaluate,gate} --config FILE --out DIR [key=value ...]
+python -m training sweep --config FILE --out DIR [--yes] [key=value ...]
 python -m training plan [--config FILE] [--card 24GB] [--out DIR] [key=value ...]
 
 `recipe=sam3_heads` among the arguments sets all that a file and the other arguments leave open (training/conf/recipe).
 
 `plan` says in words what a training run needs on the card here, or on one of the size named, and writes DIR/plan.json;
-its exit status is 2 where the run does not fit.
+its exit status is 2 where the run does not fit. `sweep` trains every config of a grid or a list, one after another, and
+judges them against one another.
 
 Events are JSON lines on stdout, the log goes to stderr. Exit status: 0 after `done`; 2 for a config, snapshot or model
 that is refused; 143 after SIGTERM (a train run has checkpointed); 1 otherwise. Contract: docs/contracts.md, "Trainer".
@@ -114,6 +116,9 @@ def _run(asked: argparse.Namespace, events: Events, stop: StopRequest, ranks: Jo
     if asked.verb == "plan":
         events("done", manifest=_plan(asked))
         return
+    if asked.verb == "sweep":
+        events("done", manifest=str(_sweep(asked, events, stop).resolve()))
+        return
     from training.config import read_config
 
     config = read_config(asked.verb, asked.config, asked.overrides)
@@ -143,6 +148,14 @@ def _train_together(config: Config, out: Path, events: Events, stop: StopRequest
     with followed(config, "train", out, events) if ranks.is_first else nullcontext():
         manifest = run_train(config, out, events, stop, ranks)
     events("done", manifest=str(manifest.resolve()))
+
+
+def _sweep(asked: argparse.Namespace, events: Events, stop: StopRequest) -> Path:
+    from training.sweep.asked import read_sweep
+    from training.sweep.work import run_sweep
+
+    sweep = read_sweep(asked.config, asked.overrides, are_many_meant=asked.yes)
+    return run_sweep(sweep, Path(asked.out).resolve(), events, stop)
 
 
 def _plan(asked: argparse.Namespace) -> dict[str, Any]:
@@ -195,6 +208,7 @@ def _parser() -> argparse.ArgumentParser:
         "train": "retrain the heads on a snapshot's train split",
         "evaluate": "judge a model on a split with CGF1",
         "gate": "may the challenger replace the champion?",
+        "sweep": "train every config of a grid or a list and judge them against one another",
         "plan": "what a training run needs of a card's memory, and what to change where it does not fit",
     }
     for verb, text in texts.items():
@@ -203,10 +217,11 @@ def _parser() -> argparse.ArgumentParser:
         is_needed = verb != "plan"
         command.add_argument("--out", required=is_needed, help="folder for results; a train run resumes in it")
         command.add_argument("overrides", nargs="*", metavar="key=value", help="override keys of the config")
-        if verb == "plan":
+        if verb in ("plan", "sweep"):
             continue
         words = "1: as a job of the cluster that the config's launch_* keys name (launch=slurm); 0: here"
         command.add_argument("--use-cluster", type=int, choices=(0, 1), help=words)
+    verbs.choices["sweep"].add_argument("--yes", action="store_true", help="also where it is a great many runs")
     verbs.choices["plan"].add_argument("--card", help="the memory of a card that is not here: 24GB, 22.5GiB")
     return parser
 

@@ -43,10 +43,15 @@ FOR_VERBS: dict[str, tuple[str, ...]] = {
 
 def read_config(verb: str, file: str | Path | None, overrides: Sequence[str] = ()) -> Config:
     """Compose and check; Refused `bad_config` names the key that is unknown, missing, idle, or of a wrong type."""
+    return config_of(verb, read_file(Path(file)) if file is not None else {}, overrides)
+
+
+def config_of(verb: str, given: Values, overrides: Sequence[str] = ()) -> Config:
+    """read_config of keys that were read already."""
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    given = NOT_NEEDED.get(verb, {}) | (_read_file(Path(file)) if file is not None else {})
+    given = NOT_NEEDED.get(verb, {}) | given
     try:
         merged = OmegaConf.merge(OmegaConf.create(given), OmegaConf.from_dotlist(list(overrides)))
         plain_asked: Any = OmegaConf.to_container(merged)
@@ -94,7 +99,7 @@ def _recipe(verb: str, asked: Values) -> Values:
     return {**values, "recipe": recipe, "groups": choices}
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_file(path: Path) -> dict[str, Any]:
     import yaml
 
     try:

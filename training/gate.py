@@ -79,18 +79,34 @@ def bootstrap_gain(
     champion: cgf1.PairCounts, challenger: cgf1.PairCounts, images: Sequence[str], policy: Policy, seed: int
 ) -> Gain:
     """Draw images with replacement, the same for both models, and look at the spread of the difference."""
-    sums = [_sums_by_image(counts, images) for counts in (champion, challenger)]
-    whole = [cgf1.cgf1_of_sums(by_image.sum(axis=0, keepdims=True))[0] for by_image in sums]
+    return bootstrap_mean_gain([champion], [challenger], images, policy, seed)
+
+
+def bootstrap_mean_gain(
+    champions: Sequence[cgf1.PairCounts],
+    challengers: Sequence[cgf1.PairCounts],
+    images: Sequence[str],
+    policy: Policy,
+    seed: int,
+) -> Gain:
+    """The same of the mean CGF1 of several models on each side, such as one config's seeds."""
+    sides = [[_sums_by_image(counts, images) for counts in side] for side in (champions, challengers)]
+    whole = [_mean_cgf1(side, np.ones((1, side[0].shape[0])))[0] for side in sides]
     rng = np.random.default_rng(seed)
-    n_images = sums[0].shape[0]
+    n_images = sides[0][0].shape[0]
     gains = []
     for start in range(0, policy.bootstrap, ROUNDS_AT_ONCE):
         rounds = min(ROUNDS_AT_ONCE, policy.bootstrap - start)
         draws_RI = rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=rounds).astype(np.float64)
-        gains.append(cgf1.cgf1_of_sums(draws_RI @ sums[1]) - cgf1.cgf1_of_sums(draws_RI @ sums[0]))
+        gains.append(_mean_cgf1(sides[1], draws_RI) - _mean_cgf1(sides[0], draws_RI))
     tail = (1 - policy.confidence) / 2
     low, high = np.quantile(np.concatenate(gains), [tail, 1 - tail])
     return Gain(float(whole[1] - whole[0]), float(low), float(high))
+
+
+def _mean_cgf1(models: Sequence[np.ndarray], draws_RI: np.ndarray) -> np.ndarray:
+    """(R,) CGF1 of the redrawn images, the mean over models."""
+    return np.mean([cgf1.cgf1_of_sums(draws_RI @ by_image) for by_image in models], axis=0)
 
 
 def _sums_by_image(counts: cgf1.PairCounts, images: Sequence[str]) -> np.ndarray:

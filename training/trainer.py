@@ -19,7 +19,6 @@ import torch
 
 from toolbox.files import write_text
 from toolbox.run_size import COPIES, RunSize
-from training import report
 from training.checkpoints import BEST, CheckpointFolder, State
 from training.click_check import ClickCheck
 from training.clicks import PREFIX, ClickTuner
@@ -48,6 +47,7 @@ from training.ranks import ALONE, Ranks
 from training.recompute import recompute_layers
 from training.sampling import Batch, Sampler
 from training.saving import Saver, in_memory, let_go
+from training.showing import Showing
 from training.texts import Texts
 from training.together import check_alike, newest_checkpoint
 from training.token_source import TokenSource
@@ -110,7 +110,7 @@ class Trainer:
             newer_weight=config.newer_weight,
             views=self.views,
         )
-        self.samples = report.choose_samples(self.val.pairs, config.sample_pairs)
+        self.showing = Showing(self.val.pairs, config, events)
         self.progress = Progress()
         self.folder = CheckpointFolder(out / "checkpoints", self._fingerprint())
         self.saver = Saver(self.folder, events, stop, waits=model.device.type == "cpu")
@@ -153,9 +153,8 @@ class Trainer:
         self.ranks.by_first("the run's folder", self._take_folder)
         check_alike(self.ranks, self._fingerprint())
         self._prepare_features()
-        if not self._resume() and self.ranks.is_first:
-            with self.average.in_network():
-                self._show_samples()
+        if self._resume():
+            self.showing.goes_on(self._share_done())
         if self._owes_validation():
             self._validate()
         while not self._is_over():
@@ -290,9 +289,10 @@ class Trainer:
         use_training_mode(self.model.network, False)
         with self.average.in_network() as state:
             checked = self._checked(ignore)
-            figures = evaluate_model(
+            evaluation = evaluate_model(
                 self.model, self.features, self.val, keep_score=0.5, progress=checked, **self._judging()
-            ).figures
+            )
+            figures = evaluation.figures
             is_best = figures["cgf1"] > done.best_cgf1
             if is_best:
                 self.saver.save(BEST, state, {"step": done.step, "cgf1": figures["cgf1"]}, copy=True)
@@ -303,6 +303,8 @@ class Trainer:
         else:
             done.without_gain += 1
         self.events("validation", **row, best=is_best)
+        is_last = done.step > 0 and self._is_over()
+        self.showing.validated(evaluation, step=done.step, share=self._share_done(), is_last=is_last)
         done.elapsed_s += time.monotonic() - began
         return done.facts()
 
@@ -362,14 +364,14 @@ class Trainer:
             self.clicks.finish(self.events, self.stop)
         if self.click_check:
             self.click_check.after(self.model, self.features, self.events)
-        self._show_samples()
+        self._show_kept()
 
-    def _show_samples(self) -> None:
-        """The fixed pairs as the network sees them now: once before training, once with the weights that are kept."""
-        use_training_mode(self.model.network, False)
-        step = self.progress.best_step if self.progress.step else 0
-        for prediction in predict(self.model, self.features, self.samples, keep_score=0.5, **self._judging()):
-            self.events("sample", step=step, **report.sample_row(prediction))
+    def _show_kept(self) -> None:
+        """The fixed pairs with the weights that are kept, where their validation was not among those shown."""
+        step = self.progress.best_step
+        if not self.showing.has_shown(step):
+            found = predict(self.model, self.features, self.showing.pairs, keep_score=0.5, **self._judging())
+            self.showing.show(step, list(found))
 
 
 def _check_sizes(pairs: list[Pair], features: TokenSource) -> None:

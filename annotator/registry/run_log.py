@@ -11,6 +11,8 @@ from toolbox.run_figures import FigureReader
 from toolbox.run_size import gigabytes
 from toolbox.training_settings import SETTABLE
 
+from .run_samples import SampleLog
+
 SAVE_EVERY_SECONDS = 1.0
 # Where each phase lies on the progress bar. The gate evaluates up to three models, one after the other.
 BAR = {
@@ -41,16 +43,19 @@ class RunLog:
         self._seconds_before = run.trainer_seconds
         self._share = 0.0
         self._judged, self._last_step = 0, 0
+        self._samples = SampleLog(run)
         self._figures = FigureReader(run.config.get("batch_pairs") or SETTABLE["batch_pairs"].default)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._samples.complete()
         self.save()
 
     def take(self, event: dict[str, Any]) -> None:
         kind = event["event"]
+        self._samples.take(event)
         figures = self._figures.read(event)
         if kind in (Event.LOSS, Event.VALIDATION):
             point = {name: value for name, value in event.items() if name not in ("event", "at")}

@@ -1,11 +1,11 @@
 """One training run as its page shows it: plots, the gate's report, the same few images before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from annotator.common.masks import rle_iou, rle_to_wire
+from annotator.common.masks import Rle, WireMask, rle_iou, rle_to_wire
 from annotator.models import GateDecision, Project, TrainingRun
 from toolbox.events import Event
 
@@ -135,11 +135,11 @@ def sample_cards(run: TrainingRun) -> list[dict[str, Any]]:
 
 def _sample_card(before: dict, after: dict) -> dict[str, Any]:
     shared = {name: before[name] for name in ("pair_id", "image", "text_input", "width", "height")}
-    return {**shared, "before": _judged(before), "after": _judged(after)}
+    return {**shared, "before": sample_judged(before), "after": sample_judged(after)}
 
 
-def _judged(row: dict) -> dict[str, Any]:
-    """Best score first, each instance takes the truth that it overlaps most, at IoU 0.5 or more."""
+def sample_judged(row: dict, *, told: Callable[[Rle], WireMask] = rle_to_wire) -> dict[str, Any]:
+    """Best score first, each instance takes the truth that it overlaps most, at IoU 0.5 or more. `told`: a mask's."""
     open_truth = list(row["truth"])
     masks = []
     for found in sorted(row["instances"], key=lambda one: -one["score"]):
@@ -149,7 +149,7 @@ def _judged(row: dict) -> dict[str, Any]:
         if best is not None and overlaps[best] >= SAME_OBJECT_IOU:
             is_hit = True
             del open_truth[best]
-        masks.append({"kind": "hit" if is_hit else "false", "mask": rle_to_wire(found["segmentation"])})
-    masks += [{"kind": "missed", "mask": rle_to_wire(truth)} for truth in open_truth]
+        masks.append({"kind": "hit" if is_hit else "false", "mask": told(found["segmentation"])})
+    masks += [{"kind": "missed", "mask": told(truth)} for truth in open_truth]
     counts = {kind: sum(one["kind"] == kind for one in masks) for kind in ("hit", "false", "missed")}
     return {"presence": row["presence"], "masks": masks, **counts}

@@ -285,7 +285,7 @@ def _decided(run: TrainingRun, manifest: dict, roles: dict[str, ModelVersion], s
     if manifest["decision"] == GateDecision.Decision.PROMOTE:
         challenger.stage = ModelVersion.Stage.PRODUCTION_CANDIDATE
     challenger.save(update_fields=["metrics", "stage"])
-    TrainingRun.objects.filter(pk=run.pk).update(samples=samples)
+    TrainingRun.objects.filter(pk=run.pk).update(samples=run.samples | samples)
     audit_record(
         project=run.project, actor=None, action="gate.decide", subject=challenger.name, decision=manifest["decision"]
     )

@@ -25,6 +25,7 @@ from .run_downloads import run_file, run_files
 from .run_facts import run_facts
 from .run_files import room_for, run_kept, views_sheet
 from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
+from .run_samples import samples_by_step, steps_shown
 from .training_runs import retrain_start
 from .triggers import next_retrain
 
@@ -75,6 +76,7 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "may_promote": passed_against(row, project.serving_version_id),
         "samples": sample_cards(row),
         "sheet": row.series.get("views") if views_sheet(row) else None,
+        "steps_shown": steps_shown(row),
         "is_serving": row.version_id is not None and row.version_id == project.serving_version_id,
         "can_go_on": run_can_go_on(row),
         "kept": None if in_flight else run_kept(row),
@@ -111,7 +113,14 @@ def series(request: HttpRequest, project: Project, number: int) -> JsonResponse:
     ended = row.job.state not in Job.IN_FLIGHT
     facts = {fact.key: fact.words for fact in run_facts(row)}
     told = {"series": series_for_plots(row), "facts": facts, "phase": row.series.get("phase", ""), "ended": ended}
-    return JsonResponse(told)
+    return JsonResponse({**told, "steps_shown": steps_shown(row)})
+
+
+@require_safe
+@project_page()
+def run_samples(request: HttpRequest, project: Project, number: int) -> JsonResponse:
+    """The sample pairs from validation to validation; the page asks once somebody scrolls to them."""
+    return JsonResponse(samples_by_step(_run(project, number)))
 
 
 @require_safe

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from django.urls import reverse
 
+from annotator.jobs.services import JobContext
+from annotator.registry.run_log import RunLog
 from tests import factories
 from tests.browser.desk_support import chromium
 from tests.browser.test_axe import STILL, axe, findings
@@ -102,3 +104,49 @@ def test_pages_of_runs_are_accessible_and_fit_a_phone(stage, two_runs, axe):
                 shot(page, f"{name}-{scheme}-{width['width']}")
             assert fits(page), (name, width)
         assert findings(page, axe, name, dark_too=True) == []
+
+
+def with_validations(run, image: str) -> None:
+    """Three validations of two pairs: nothing, then a false one, then all; as a trainer tells them."""
+    truth, elsewhere = factories.box_rle(2, 3, 9, 10), factories.box_rle(10, 1, 14, 5)
+    with RunLog(run, JobContext(run.job), verb="train") as log:
+        for step, found in ((0, []), (30, [elsewhere]), (60, [truth])):
+            for pair, word in ((1, "chicken"), (2, "straw")):
+                instances = [{"score": 0.9, "box": [0, 0, 1, 1], "segmentation": rle} for rle in found]
+                row = {"pair_id": pair, "image": image, "text_input": word, "width": 16, "height": 16}
+                log.take(
+                    {"event": "sample", "at": "2026-01-01T00:00:00+00:00", "step": step, **row}
+                    | {"presence": 0.1 + step / 100, "truth": [truth], "instances": instances}
+                )
+
+
+def test_pairs_are_gone_through_validation_by_validation_with_the_keyboard(stage, two_runs, axe):
+    run = two_runs.project.training_runs.get(number=2)
+    with_validations(run, factories.make_image(two_runs.project).sha256)
+    page = stage.page_for(two_runs.annotator, "")
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.set_viewport_size({"width": 1280, "height": 500})
+    page.goto(stage.url + reverse("run", args=["barn", 2]))
+    page.wait_for_function(STILL)
+    assert not any(url.endswith("/samples/") for url in asked)  # not before somebody comes to look
+    page.locator("#validations").scroll_into_view_if_needed()
+    words, first = page.locator("#validations-told"), page.locator("#validations figure").first
+    first.get_by_text("1 found").wait_for()
+    assert words.text_content() == "Step 60, CGF1 61.0"
+    slider = page.get_by_label("Validation", exact=True)
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    assert "1 missed · 1 false" in first.text_content()
+    assert slider.get_attribute("aria-valuetext") == "Step 30, CGF1 30.5"
+    page.keyboard.press("Home")
+    assert first.locator("p").text_content() == "presence 0.10 · 1 missed"
+    page.keyboard.press("End")
+    page.wait_for_function("document.querySelector('#validations canvas').width > 16")
+    for width in (PHONE, {"width": 1280, "height": 900}):
+        page.set_viewport_size(width)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            shot(page, f"validations-{scheme}-{width['width']}")
+        assert fits(page), width
+    assert findings(page, axe, "validations", dark_too=True) == []

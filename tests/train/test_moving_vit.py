@@ -30,6 +30,7 @@ from training.recompute import recompute_layers
 from training.runs import run_train
 from training.sampling import Batch, Sampler
 from training.texts import Texts
+from training.views import MIRRORED
 
 CPU = torch.device("cpu")
 WHOLE = Fit(micro_pairs=8)
@@ -307,9 +308,9 @@ def test_tokens_are_those_of_the_weights_as_they_are(world: dict[str, str]) -> N
 def test_mirrored_tokens_are_those_of_the_mirrored_picture(world: dict[str, str], tmp_path: Path) -> None:
     image = Frozen(world["snapshot"]).split("train").pairs[0].image
     one = store(world)
-    cached = FeatureStore(one.model, world["images"], tmp_path).tokens([image], mirrored=True)
+    cached = FeatureStore(one.model, world["images"], tmp_path).tokens([image], [MIRRORED])
     with torch.no_grad():
-        assert torch.allclose(one.tokens([image], mirrored=True), cached, atol=2e-2)
+        assert torch.allclose(one.tokens([image], [MIRRORED]), cached, atol=2e-2)
         assert not torch.allclose(one.tokens([image]), cached, atol=2e-2)
 
 

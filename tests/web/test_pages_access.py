@@ -61,6 +61,7 @@ POLICY = {
     "run": ("annotator", GET),
     "run-series": ("annotator", GET),
     "run-views": ("annotator", GET),
+    "run-samples": ("annotator", GET),
     "run-download": ("admin", GET),
     "run-compare": ("annotator", GET),
     "run-promote": ("admin", POST),
@@ -227,7 +228,7 @@ def test_action_without_csrf_token_is_refused(barn, ids, name):
 DOWNLOADS = ["snapshot-download", "export-download", "prediction-download"]
 
 
-@pytest.mark.parametrize("name", ["job", "review", "run", "run-series", "run-views", *DOWNLOADS])
+@pytest.mark.parametrize("name", ["job", "review", "run", "run-series", "run-views", "run-samples", *DOWNLOADS])
 def test_page_of_an_unknown_row_is_404(barn, ids, signed_in, name):
     unknown = {key: 987654 for key in ids} | {"slug": barn.project.slug, "name": "train.json"}
     assert signed_in(barn.admin).get(address(name, unknown)).status_code == 404

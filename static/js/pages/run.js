@@ -101,6 +101,7 @@ async function follow(url, redraw) {
   for (const place of document.querySelectorAll("[data-fact]"))
     place.textContent = answer.facts[place.dataset.fact] ?? "–";
   redraw();
+  document.dispatchEvent(new CustomEvent("run:told", { detail: answer }));
   if (!answer.ended) setTimeout(() => follow(url, redraw), POLL_MS);
 }
 

@@ -1,15 +1,8 @@
 // Draws each sample image with what the model found on it, what it made up and what it missed.
-import { colour, readJson } from "./charts.js";
 import { maskFromWire } from "../../annotator/js/mask/rle.js";
+import { readJson } from "./charts.js";
+import { lookOf } from "./mask-looks.js";
 import { drawPicture, pictureFrom } from "./masks-on-picture.js";
-
-const LOOKS = {
-  hit: { token: "on-hit", width: 2, fill: 0.3 },
-  false: { token: "on-false", dash: [7, 4], width: 2.5, fill: 0 },
-  missed: { token: "on-missed", dash: [2, 4], width: 2.5, fill: 0 },
-};
-
-const lookOf = (kind) => ({ ...LOOKS[kind], colour: colour(LOOKS[kind].token) });
 
 async function show(canvas, samples) {
   const sample = samples[Number(canvas.dataset.sample)];
