@@ -40,6 +40,7 @@ class SettledPair:
     source: str
     truth_source: str
     round: int
+    scene: str = ""
 
     @property
     def is_without_masks(self) -> bool:
@@ -64,12 +65,13 @@ def settled_pair(row: dict[str, Any]) -> SettledPair:
         source=row["image__source"],
         truth_source=row["truth_source"],
         round=row["round"],
+        scene=row["image__scene"],
     )
 
 
 COLUMNS = (
     *("image__sha256", "image__width", "image__height", "image__split", "image__source", "concept__name"),
-    *("concept__category_id", "truth", "truth_source", "instances", "is_exhaustive", "round"),
+    *("concept__category_id", "truth", "truth_source", "instances", "is_exhaustive", "round", "image__scene"),
 )
 
 
@@ -208,7 +210,7 @@ class _Rows:
 
 
 def _image_row(pair_id: int, pair: SettledPair) -> dict[str, Any]:
-    """`queried_category`, `source`, `truth` and `round` are of this project; the snapshot's hash does not see them."""
+    """`queried_category`, `source`, `truth`, `round` and `scene` are of this project; the snapshot's hash does not see them."""
     return {
         "id": pair_id,
         "file_name": pair.sha256,
@@ -221,4 +223,5 @@ def _image_row(pair_id: int, pair: SettledPair) -> dict[str, Any]:
         "source": pair.source,
         "truth": pair.truth_source,
         "round": pair.round,
+        "scene": pair.scene or pair.sha256,
     }
