@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from statistics import NormalDist
 
 MARGIN, NONE_MORE = "margin", "none_more"
 ALARM_RULES = (MARGIN, NONE_MORE)
@@ -47,3 +48,13 @@ class Policy:
             if isinstance(value, (int, float)) and not low <= value <= high:
                 return f"The policy's {one.name} must lie between {low:g} and {high:g}, not {value:g}."
         return ""
+
+
+def fewest_pairs(margin: float, confidence: float) -> int:
+    """With fewer pairs not even two models that never differ are certain to be within the margin: z² (1 - m) / m.
+
+    Source: Tango's score bound without a discordant pair (training/intervals.py).
+    """
+    if margin <= 0:
+        return 0
+    return math.ceil(NormalDist().inv_cdf(confidence) ** 2 * (1 - margin) / margin)

@@ -34,7 +34,7 @@ _MACHINE = ("device", "precision", "vit_dtype", "judge_pairs", "kept_free_mib", 
 FOR_VERBS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((*_FILES, *_MACHINE), ALL_VERBS),
     **{key: (*TRAINS, "gate") for key in ("seed", "sample_pairs")},
-    **{key: ("gate",) for key in ("champion", "challenger", "baseline", "policy", "looks")},
+    **{key: ("gate",) for key in ("champion", "challenger", "baseline", "trained_on", "policy", "looks")},
     **{key: ("evaluate",) for key in ("model", "split", "prompt")},
     "keep_score": ("evaluate", "gate"),
 }

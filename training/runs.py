@@ -176,7 +176,8 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
     snapshot = Snapshot(config.snapshot)
     split = snapshot.split("holdout")
     check_split(split, config.policy)
-    check_unseen(split, [snapshot.split(name) for name in ("train", "val")])
+    trained_on = Snapshot(config.trained_on) if config.trained_on else snapshot
+    check_unseen(split, [trained_on.split(name) for name in ("train", "val")])
     judge = Judge(config, out, split, events, stop)
     judged = {role: judge.evaluate(str(getattr(config, role))) for role in ("champion", "challenger", "baseline")}
     evaluations = {role: evaluation for role, (_, evaluation) in judged.items()}

@@ -210,7 +210,7 @@ class _Rows:
 
 
 def _image_row(pair_id: int, pair: SettledPair) -> dict[str, Any]:
-    """`queried_category`, `source`, `truth`, `round` and `scene` are of this project; the snapshot's hash does not see them."""
+    """`queried_category`, `source`, `truth`, `round` and `scene` are of this project, not of the snapshot's hash."""
     return {
         "id": pair_id,
         "file_name": pair.sha256,

@@ -295,9 +295,9 @@ def take_snapshot(journey: Journey, admin: Page) -> None:
 def allow_false_alarms(journey: Journey, admin: Page) -> None:
     """The holdout has one hard negative, so that a single false alarm, which is chance, would end the journey."""
     journey.visit(admin, "settings/")
-    admin.locator("[name=gate_max_fpr_rise]").fill("1")
+    admin.locator("[name=gate_alarm_margin]").fill("1")
     admin.get_by_role("button", name="Save", exact=True).click()
-    wait_until(lambda: journey.one("select gate_max_fpr_rise from annotator_project where slug = 'barn'")[0] == 1)
+    wait_until(lambda: journey.one("select gate_alarm_margin from annotator_project where slug = 'barn'")[0] == 1)
 
 
 def retrain_and_promote(journey: Journey, admin: Page) -> str:
