@@ -62,6 +62,7 @@ def make_project(admin=None, name: str = "", **fields) -> Project:
     name = name or f"Project {next(_numbers)}"
     slug = fields.pop("slug", name.lower().replace(" ", "-"))
     version = fields.pop("serving_version", None) or make_version(stage=ModelVersion.Stage.PRODUCTION)
+    fields.setdefault("gate_min_scenes", 1)  # these projects have a picture or two
     project = Project.objects.create(name=name, slug=slug, created_by=admin, serving_version=version, **fields)
     Deployment.objects.create(project=project, version=version, action=Deployment.Action.START, by=admin)
     make_member(project, admin, Membership.Role.ADMIN)

@@ -18,7 +18,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "recall_margin": (0, 1),
     "recall_floor": (0, 1),
     "concept_points": (0, 100),
-    "min_scenes": (2, 100_000),
+    "min_scenes": (1, 100_000),
 }
 
 

@@ -40,7 +40,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='project',
             name='gate_min_scenes',
-            field=models.PositiveIntegerField(default=10, help_text="The holdout's positives and its negatives must each show so many scenes; pictures of one scene count once.", validators=[django.core.validators.MinValueValidator(2), django.core.validators.MaxValueValidator(100000)], verbose_name='least scenes'),
+            field=models.PositiveIntegerField(default=10, help_text="The holdout's positives and its negatives must each show so many scenes; pictures of one scene count once.", validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(100000)], verbose_name='least scenes'),
         ),
         migrations.AddField(
             model_name='project',

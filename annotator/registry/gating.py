@@ -17,7 +17,7 @@ from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Evaluation, GateDecision, Job, ModelVersion, Project, Snapshot, TrainingRun
 
-from .gate_looks import check_unread, looks_at
+from .gate_looks import check_holdout, looks_at
 from .model_weights import model_folder
 from .run_files import features_folder, run_folder
 from .run_log import RunLog
@@ -39,7 +39,7 @@ def gate_ask(*, run: TrainingRun, user: AbstractBaseUser | None) -> Job:
             "Nothing has changed since the gate's last answer: label and approve more of the holdout first.",
             code="nothing_new",
         )
-    check_unread(snapshot=snapshot, trained_on=run.snapshot)
+    check_holdout(snapshot=snapshot, trained_on=run.snapshot)
     params = {"run": run.number, "snapshot": snapshot.number}
     return job_enqueue(project=run.project, kind=Job.Kind.GATE, params=params, created_by=user)
 

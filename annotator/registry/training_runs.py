@@ -18,7 +18,7 @@ from annotator.models import GateDecision, Job, ModelVersion, Project, Snapshot,
 from toolbox.training_effects import idle_of_run
 from toolbox.training_settings import SETTABLE
 
-from .gate_looks import check_unread
+from .gate_looks import check_holdout
 from .gating import fetch_images, run_judge, trainer_data
 from .model_weights import model_folder
 from .models_folder import model_folder_register
@@ -50,7 +50,7 @@ def retrain_start(
     check_room(project=project, version=project.serving_version, config=config)  # before a snapshot is written
     snapshot = _snapshot(project, user, number)
     _check_trainable(snapshot)
-    check_unread(snapshot=snapshot)
+    check_holdout(snapshot=snapshot)
     if not force:
         _check_news(project, snapshot, config)
     return _enqueue(project, user, snapshot, config, trigger)

@@ -4,13 +4,15 @@ import pytest
 
 from annotator.common.errors import ConflictError, RoostError
 from annotator.models import GateDecision, Job
-from annotator.registry.gate_looks import check_unread, looks_at
+from annotator.registry.gate_looks import check_holdout, looks_at
 from annotator.registry.gating import gate_ask
 from tests import factories
 
 
 def row(image: str, split: str = "holdout", phrase: str = "chicken", is_exhaustive: int = 1) -> dict:
-    return {"file_name": image * 64, "text_input": phrase, "split": split, "is_exhaustive": is_exhaustive}
+    truth = "absent" if phrase == "duck" else "present"
+    same = {"text_input": phrase, "split": split, "is_exhaustive": is_exhaustive}
+    return {"file_name": image * 64, "verdict": truth, **same}
 
 
 def snapshot_of(barn, *rows: dict):
@@ -53,23 +55,36 @@ def test_looks_of_another_project_do_not_count(barn):
 def test_a_picture_that_judges_and_is_read_by_training_is_refused(barn, split):
     leaky = snapshot_of(barn, row("a", split=split), row("a", phrase="duck"), row("b"))
     with pytest.raises(RoostError, match="1 of the holdout's pictures") as refused:
-        check_unread(snapshot=leaky)
+        check_holdout(snapshot=leaky)
     assert refused.value.code == "holdout_was_read"
-    check_unread(snapshot=snapshot_of(barn, row("a", split=split), row("b"), row("c", split="test")))
+    check_holdout(
+        snapshot=snapshot_of(barn, row("a", split=split), row("b"), row("d", phrase="duck"), row("c", split="test"))
+    )
 
 
 def test_pictures_of_one_scene_in_training_and_holdout_are_refused(barn):
     first, second = (factories.make_image(barn.project, scene="yard at noon").sha256 for _ in range(2))
-    rows = row("a", split="train") | {"file_name": first}, row("b") | {"file_name": second}
+    rows = row("a", split="train") | {"file_name": first}, row("b") | {"file_name": second}, row("c", phrase="duck")
     with pytest.raises(RoostError, match="show the scene of one in train or val"):
-        check_unread(snapshot=snapshot_of(barn, *rows))
+        check_holdout(snapshot=snapshot_of(barn, *rows))
 
 
 def test_a_later_holdout_is_held_against_what_the_version_was_trained_on(barn):
     trained_on = snapshot_of(barn, row("a", split="train"), row("b"))
-    later = snapshot_of(barn, row("c", split="train"), row("a"), row("b"))
+    later = snapshot_of(barn, row("c", split="train"), row("a"), row("b"), row("d", phrase="duck"))
     with pytest.raises(RoostError, match="aaaaaaaaaaaa"):
-        check_unread(snapshot=later, trained_on=trained_on)
+        check_holdout(snapshot=later, trained_on=trained_on)
+
+
+def test_few_scenes_are_refused_before_anything_is_trained(barn):
+    barn.project.gate_min_scenes = 3
+    barn.project.save()
+    pictures = [factories.make_image(barn.project, scene="yard at noon").sha256 for _ in range(3)]
+    frames = [row("a") | {"file_name": picture} for picture in pictures]
+    absent = [row(name, phrase="duck") for name in "cdef"]
+    with pytest.raises(RoostError, match="shows 2 scenes with the thing and 4 without; the gate's policy asks for 3"):
+        check_holdout(snapshot=snapshot_of(barn, *frames, row("b"), *absent))
+    check_holdout(snapshot=snapshot_of(barn, *frames, row("a"), row("b"), *absent))
 
 
 def settled(barn, split: str, truth: str) -> None:
@@ -81,8 +96,8 @@ def settled(barn, split: str, truth: str) -> None:
 
 
 def test_asking_again_without_new_labels_is_refused_and_with_them_is_a_job(barn):
-    for split in ("train", "holdout"):
-        settled(barn, split, "present")
+    for truth in ("present", "absent"):
+        settled(barn, "holdout", truth)
     version = factories.make_version("barn-v1", project=barn.project)
     run = factories.make_training_run(barn.project, version=version)
     factories.write_pairs(run.snapshot)

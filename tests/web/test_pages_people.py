@@ -162,7 +162,7 @@ def test_settings_are_stored_and_logged_with_what_they_were(barn, signed_in):
         ("gate_min_gain_points", "nan"),
         ("gate_alarm_cap", "2"),
         ("gate_alarms", "some"),
-        ("gate_min_scenes", "1"),
+        ("gate_min_scenes", "0"),
         ("name", ""),
     ],
 )
