@@ -90,7 +90,7 @@ def test_model_against_itself_is_not_promoted(world: dict[str, str], tmp_path: P
     models = dict.fromkeys(("champion", "challenger", "baseline"), world["model"])
     status, events = run("gate", tmp_path, **shared(world), **models)
     assert (status, events[-1]["code"]) == (2, "too_few_scenes")
-    status, _ = run("gate", tmp_path, **shared(world), **models, policy={"min_scenes": 4})
+    status, _ = run("gate", tmp_path, **shared(world), **models, policy={"min_scenes": 1})
     assert status == 0
     manifest = json.loads((tmp_path / "manifest.json").read_text())
     again = decide_rows(json.loads((tmp_path / "rows.json").read_text()), Policy(**manifest["policy"]))
