@@ -105,7 +105,7 @@ def redrawn_gain(
     gains = []
     for start in range(0, policy.bootstrap, ROUNDS_AT_ONCE):
         rounds = min(ROUNDS_AT_ONCE, policy.bootstrap - start)
-        draws_RS = rng.multinomial(scenes, np.full(scenes, 1 / scenes), size=rounds).astype(np.float64)
+        draws_RS = _draws(rng, rounds, scenes)
         gains.append(figure(draws_RS @ sums[1]) - figure(draws_RS @ sums[0]))
     drawn_R = np.concatenate(gains)
     tail = (1 - policy.confidence) / 2
@@ -113,6 +113,12 @@ def redrawn_gain(
     spread = float(drawn_R.std() * math.sqrt(scenes / max(1, scenes - 1)))
     degrees = min(holdout.scenes(positive=True), holdout.scenes(positive=False)) - 1
     return Gain(whole[1] - whole[0], low, high, spread, degrees, len(first))
+
+
+def _draws(rng: np.random.Generator, rounds: int, scenes: int) -> np.ndarray:
+    """(R, S) how often each scene is drawn in each round; ten times as fast as rng.multinomial()."""
+    drawn_RS = rng.integers(scenes, size=(rounds, scenes)) + scenes * np.arange(rounds)[:, None]
+    return np.bincount(drawn_RS.ravel(), minlength=rounds * scenes).reshape(rounds, scenes).astype(np.float64)
 
 
 def _sums_by_scene(counts: cgf1.PairCounts, scene_P: np.ndarray) -> np.ndarray:
