@@ -52,6 +52,7 @@ urlpatterns = [
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
     path("projects/<slug:slug>/retrain", registry.retrain, name="api-retrain"),
     path("projects/<slug:slug>/predict", predict.predict, name="api-predict"),
+    path("projects/<slug:slug>/gate", registry.gate, name="api-gate"),
     path("projects/<slug:slug>/promote", registry.promote, name="api-promote"),
     path("projects/<slug:slug>/rollback", registry.rollback, name="api-rollback"),
     path("tasks/<int:task_id>", tasks.task, name="api-task"),

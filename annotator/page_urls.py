@@ -73,6 +73,7 @@ PROJECT = [
     path("training/<int:number>/samples/", runs.run_samples, name="run-samples"),
     path("training/<int:number>/files/<str:file>", runs.run_download, name="run-download"),
     path("training/<int:number>/promote/", runs.promote, name="run-promote"),
+    path("training/<int:number>/gate/", runs.ask_gate, name="run-gate"),
     path("training/<int:number>/go-on/", runs.go_on, name="run-go-on"),
     path("models/", runs.models, name="models"),
     path("models/rollback/", runs.rollback, name="rollback"),

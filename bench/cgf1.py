@@ -23,7 +23,7 @@ import numpy as np
 
 from training import cgf1, masks
 from training.config import Policy
-from training.gate import bootstrap_gain
+from training.redrawing import Holdout, redrawn_gain
 
 RESULTS = Path(__file__).resolve().parent / "results"
 SIDE_PX = 500
@@ -87,9 +87,9 @@ def measure(pairs: int, ragged: bool) -> dict[str, Any]:
     truth, predictions = made_world(pairs, ragged)
     ours_s, result = timed(lambda: cgf1.evaluate(truth, predictions))
     theirs_s, _ = timed(lambda: coco_eval(truth, predictions), repeats=1)
-    images = [str(pair) for pair in result.pairs.pair_ids]
+    holdout = Holdout(result.pairs, result.pairs, np.arange(len(result.pairs)), ["object"] * len(result.pairs))
     policy = Policy(bootstrap=1000)
-    bootstrap_s, _ = timed(lambda: bootstrap_gain(result.pairs, result.pairs, images, policy, 0))
+    bootstrap_s, _ = timed(lambda: redrawn_gain(result.pairs, result.pairs, holdout, policy, 0))
     return {
         "pairs": pairs,
         "masks": len(truth["annotations"]) + len(predictions),

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import itertools
+import json
 import uuid
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,10 +15,12 @@ from django.utils import timezone
 from PIL import Image as PillowImage
 
 from annotator.common.masks import Rle, encode_mask
+from annotator.data.snapshot_folders import own_folder
 from annotator.models import (
     Annotation,
     Concept,
     Deployment,
+    GateDecision,
     Image,
     Invitation,
     Job,
@@ -59,6 +62,7 @@ def make_project(admin=None, name: str = "", **fields) -> Project:
     name = name or f"Project {next(_numbers)}"
     slug = fields.pop("slug", name.lower().replace(" ", "-"))
     version = fields.pop("serving_version", None) or make_version(stage=ModelVersion.Stage.PRODUCTION)
+    fields.setdefault("gate_min_scenes", 1)  # these projects have a picture or two
     project = Project.objects.create(name=name, slug=slug, created_by=admin, serving_version=version, **fields)
     Deployment.objects.create(project=project, version=version, action=Deployment.Action.START, by=admin)
     make_member(project, admin, Membership.Role.ADMIN)
@@ -206,6 +210,13 @@ def make_snapshot(project: Project, **fields) -> Snapshot:
     return Snapshot.objects.create(project=project, **fields)
 
 
+def write_pairs(snapshot: Snapshot, rows: list[dict] = ()) -> None:
+    """Its list of pairs, as docs/data.md has it; nothing else of its files."""
+    folder = own_folder(snapshot.project, snapshot.content_hash)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
 def make_training_run(project: Project, **fields) -> TrainingRun:
     """A run whose retrain job has ended; pass `job` for another state."""
     fields.setdefault("job", make_job(project, Job.Kind.RETRAIN, state=Job.State.SUCCEEDED))
@@ -213,3 +224,11 @@ def make_training_run(project: Project, **fields) -> TrainingRun:
     fields.setdefault("base_version", project.serving_version)
     fields.setdefault("number", project.training_runs.count() + 1)
     return TrainingRun.objects.create(project=project, **fields)
+
+
+def make_gate(run: TrainingRun, decision: str = "promote", **fields) -> GateDecision:
+    """The run's newest decision, against what serves now."""
+    fields = {"champion": run.project.serving_version, "challenger": run.version, "snapshot": run.snapshot} | fields
+    run.gate = GateDecision.objects.create(project=run.project, run=run, decision=decision, **fields)
+    run.save(update_fields=["gate"])
+    return run.gate

@@ -14,6 +14,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from toolbox import launch_settings as launch
+from toolbox.gate_policy import Policy
 from toolbox.setting_kinds import Setting, Told, choice, flag, loss, number, path, several
 from toolbox.training_recipes import DEFAULT_RECIPE, RECIPES, no_such_recipe
 
@@ -34,16 +35,6 @@ class Groups:
     schedule: str = "demo"
     launch: str = "here"
     tracking: str = "page"
-
-
-@dataclass
-class Policy:
-    """When a challenger may serve. Gains are in points of CGF1 (a fraction x 100)."""
-
-    min_gain_points: float = 1.0
-    bootstrap: int = 1000
-    confidence: float = 0.95
-    max_fpr_rise: float = 0.0
 
 
 # Figures were chosen on the demo model: docs/training.md, "What a retrain does".
@@ -87,6 +78,14 @@ class TrainerConfig:
     champion: str | None = path(None, "gate: the model that serves")
     challenger: str | None = path(None, "gate: the model that wants to")
     baseline: str | None = path(None, "gate: the model as shipped")
+    trained_on: str | None = path(None, "gate: the snapshot that the challenger was trained on; null: the same")
+    looks: float = number(
+        0.0,
+        "gate: decisions that have read this holdout, each by the share of today's pairs that it had read",
+        0,
+        1_000_000,
+        changes_result=False,
+    )
 
     steps: int | None = number(
         None,

@@ -349,5 +349,9 @@ def cgf1_of_sums(sums_RS: np.ndarray) -> np.ndarray:
     """(R, 34) sums of `sums_of` rows -> (R,) CGF1."""
     n_T = len(IOU_THRESHOLDS)
     tp, fp, fn = (sums_RS[:, start : start + n_T] for start in (0, n_T, 2 * n_T))
-    mcc = image_level_mcc(*sums_RS[:, 3 * n_T :].T)
-    return _f1(tp, fp, fn).mean(axis=1) * mcc
+    return _f1(tp, fp, fn).mean(axis=1) * mcc_of_sums(sums_RS)
+
+
+def mcc_of_sums(sums_RS: np.ndarray) -> np.ndarray:
+    """(R, 34) sums of `sums_of` rows -> (R,) IL_MCC."""
+    return np.asarray(image_level_mcc(*sums_RS[:, 3 * len(IOU_THRESHOLDS) :].T))

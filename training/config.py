@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from toolbox.gate_policy import Policy
 from toolbox.training_effects import idle, resolved
 from toolbox.training_recipes import DEFAULT_RECIPE
-from toolbox.training_settings import TABLES, Groups, Policy, TrainerConfig, all_settings
+from toolbox.training_settings import TABLES, Groups, TrainerConfig, all_settings
 from training.errors import Refused
 
 Config = TrainerConfig
@@ -35,7 +36,7 @@ FOR_VERBS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((*_FILES, *_MACHINE), ALL_VERBS),
     **{f"launch_{key}": ALL_VERBS for key in _LAUNCH},
     **{key: (*TRAINS, "gate") for key in ("seed", "sample_pairs")},
-    **{key: ("gate",) for key in ("champion", "challenger", "baseline", "policy")},
+    **{key: ("gate",) for key in ("champion", "challenger", "baseline", "trained_on", "policy", "looks")},
     **{key: ("evaluate",) for key in ("model", "split", "prompt")},
     "keep_score": ("evaluate", "gate"),
 }
@@ -146,10 +147,8 @@ def _check(verb: str, config: Config) -> None:
     if config.mlflow_uri and "@" in urlsplit(config.mlflow_uri).netloc:
         words = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead, which are kept nowhere."
         raise Refused("bad_config", f"The config's key 'mlflow_uri' must hold no password: {words}")
-    if not 0.5 < config.policy.confidence < 1 or config.policy.bootstrap < 100:
-        raise Refused("bad_config", "The policy needs a confidence between 0.5 and 1 and 100 bootstrap rounds or more.")
-    if config.policy.min_gain_points < 0 or config.policy.max_fpr_rise < 0:
-        raise Refused("bad_config", "The policy's min_gain_points and max_fpr_rise cannot be negative.")
+    if refusal := config.policy.refusal():
+        raise Refused("bad_config", refusal)
 
 
 def _check_effect(verb: str, values: Values, sets: Values, changed: set[str]) -> None:

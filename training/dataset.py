@@ -40,7 +40,10 @@ class Instance:
 
 @dataclass(frozen=True)
 class Pair:
-    """The unit of everything: one phrase asked of one image, with its instances: all of them where is_exhaustive."""
+    """The unit of everything: one phrase asked of one image, with its instances: all of them where is_exhaustive.
+
+    Images of one `scene` show the same thing; where the snapshot says nothing of it, each image is its own.
+    """
 
     id: int
     image: str
@@ -53,6 +56,7 @@ class Pair:
     round: int = 0
     is_exhaustive: bool = True
     has_crowd: bool = False
+    scene: str = ""
 
     @property
     def is_positive(self) -> bool:
@@ -252,6 +256,7 @@ def _pair(image: Row, rows: list[tuple[int, Row]], file: str) -> Pair:
         round=image.get("round", 0),
         is_exhaustive=bool(image["is_instance_exhaustive"]),
         has_crowd=any(row["iscrowd"] for _, row in rows),
+        scene=str(image.get("scene") or image["file_name"]),
     )
 
 

@@ -106,6 +106,7 @@ class Evaluation:
             {
                 "id": pair.id,
                 "image": pair.image,
+                "scene": pair.scene,
                 "text_input": pair.phrase,
                 "source": pair.source,
                 "presence": round(float(presence[index]), 6),

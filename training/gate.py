@@ -1,8 +1,8 @@
 """May the challenger serve? A pure decision from counts; no model is loaded here.
 
-Both models answered the same holdout pairs. The gain in CGF1 has to be large enough, has to survive a paired bootstrap
-that draws whole images (pairs of one image are not independent), and must not be bought with more false alarms.
-Legend: P pairs, I images, R bootstrap rounds.
+All models answered the same holdout pairs. The gain in CGF1 has to be large enough and certain, at a level that is
+spent over all decisions on the holdout, and must not be bought with false alarms, misses, or one concept's loss. What
+the holdout is too small to say is left undecided, with how many more pairs would say it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from toolbox.training_settings import Policy
-from training import cgf1
+from toolbox.gate_policy import Policy
+from training import cgf1, gate_rules
 from training.errors import Refused
+from training.gate_rules import BROKEN, MET, Rule
+from training.redrawing import Gain, Holdout, redrawn_gain
 
-ROUNDS_AT_ONCE = 500
+RULES_VERSION = 2  # 1: images redrawn, looks not counted, no false alarm more among hard negatives
+SAME = "The challenger finds exactly what the champion finds on the holdout: nothing to promote."
 
 
 @dataclass(frozen=True)
@@ -29,12 +32,11 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Gain:
-    """The difference challenger - champion in CGF1 (fractions) and the bounds of its bootstrap distribution."""
+class Asked:
+    """Of each pair: which scene and concept it is of."""
 
-    delta: float
-    low: float
-    high: float
+    scenes: Sequence[str]
+    concepts: Sequence[str]
 
 
 def check_holdout(positives: int, negatives: int) -> None:
@@ -48,74 +50,95 @@ def check_holdout(positives: int, negatives: int) -> None:
         )
 
 
+def check_scenes(positive: int, negative: int, policy: Policy) -> None:
+    """Pictures of one scene are one piece of evidence; a few of them say nothing of what comes next."""
+    if min(positive, negative) < policy.min_scenes:
+        raise Refused(
+            "too_few_scenes",
+            f"The holdout's positives show {positive} scenes and its negatives {negative}; the policy asks for "
+            f"{policy.min_scenes} of each. Pictures of one scene count once: add others, then freeze again.",
+        )
+
+
 def decide(
-    champion: Judged, challenger: Judged, images: Sequence[str], policy: Policy, seed: int = 0
+    champion: Judged,
+    challenger: Judged,
+    asked: Asked,
+    policy: Policy,
+    *,
+    baseline: Judged | None = None,
+    looks: float = 0.0,
+    seed: int = 0,
 ) -> dict[str, Any]:
-    """The part of the gate's manifest that is a decision: see docs/contracts.md. images[p] is the image of pair p."""
-    if champion.counts.pair_ids != challenger.counts.pair_ids or len(images) != len(champion.counts):
-        raise ValueError("champion and challenger must be judged on the same pairs in the same order")
-    positives = int(champion.counts.is_positive_P.sum())
-    negatives = len(champion.counts) - positives
-    check_holdout(positives, negatives)
-    gain = bootstrap_gain(champion.counts, challenger.counts, images, policy, seed)
-    alarms = hard_negatives(champion, challenger)
-    decision, reasons = _verdict(gain, alarms, _same_answers(champion, challenger), policy)
+    """The part of the gate's manifest that is a decision: see docs/contracts.md.
+
+    `looks`: how many decisions have read this holdout, each by the share of today's pairs that it had read.
+    """
+    holdout = _holdout(champion, challenger, baseline, asked)
+    positives = int(holdout.is_positive_P.sum())
+    check_holdout(positives, len(holdout.scene_P) - positives)
+    scenes = holdout.scenes(positive=True), holdout.scenes(positive=False)
+    check_scenes(*scenes, policy)
+    gain = redrawn_gain(holdout.champion, holdout.challenger, holdout, policy, seed)
+    rules = _rules(holdout, gain, policy, looks, seed)
+    decision, reasons = _verdict(rules, is_same=_same_answers(champion, challenger))
     return {
         "decision": decision,
         "reasons": reasons,
+        "rules": [rule.plain() for rule in rules],
+        "rules_version": RULES_VERSION,
         "delta_cgf1": gain.delta,
         "bootstrap": {"low": gain.low, "high": gain.high, "rounds": policy.bootstrap, "confidence": policy.confidence},
-        "hard_negatives": alarms,
+        "hard_negatives": hard_negatives(champion, challenger),
         "holdout": {
-            "pairs": len(champion.counts),
+            "pairs": len(holdout.scene_P),
             "positives": positives,
-            "negatives": negatives,
-            "images": len(set(images)),
+            "negatives": len(holdout.scene_P) - positives,
+            "scenes": len(np.unique(holdout.scene_P)),
+            "positive_scenes": scenes[0],
+            "negative_scenes": scenes[1],
         },
     }
 
 
-def bootstrap_gain(
-    champion: cgf1.PairCounts, challenger: cgf1.PairCounts, images: Sequence[str], policy: Policy, seed: int
-) -> Gain:
-    """Draw images with replacement, the same for both models, and look at the spread of the difference."""
-    return bootstrap_mean_gain([champion], [challenger], images, policy, seed)
+def _holdout(champion: Judged, challenger: Judged, baseline: Judged | None, asked: Asked) -> Holdout:
+    judged = [one for one in (champion, challenger, baseline) if one is not None]
+    pairs = len(champion.counts)
+    if any(one.counts.pair_ids != champion.counts.pair_ids for one in judged):
+        raise Refused("other_pairs", "The models were not judged on the same pairs in the same order: judge them anew.")
+    if any(not np.array_equal(one.counts.n_gt_P, champion.counts.n_gt_P) for one in judged):
+        raise Refused("other_pairs", "The models were judged by different truths of the same pairs: judge them anew.")
+    if len(asked.scenes) != pairs or len(asked.concepts) != pairs:
+        raise ValueError("a scene and a concept are needed for each pair")
+    _, scene_P = np.unique(np.asarray(asked.scenes, dtype=object).astype(str), return_inverse=True)
+    counts = baseline.counts if baseline else None
+    return Holdout(champion.counts, challenger.counts, scene_P, list(asked.concepts), counts)
 
 
-def bootstrap_mean_gain(
-    champions: Sequence[cgf1.PairCounts],
-    challengers: Sequence[cgf1.PairCounts],
-    images: Sequence[str],
-    policy: Policy,
-    seed: int,
-) -> Gain:
-    """The same of the mean CGF1 of several models on each side, such as one config's seeds."""
-    sides = [[_sums_by_image(counts, images) for counts in side] for side in (champions, challengers)]
-    whole = [_mean_cgf1(side, np.ones((1, side[0].shape[0])))[0] for side in sides]
-    rng = np.random.default_rng(seed)
-    n_images = sides[0][0].shape[0]
-    gains = []
-    for start in range(0, policy.bootstrap, ROUNDS_AT_ONCE):
-        rounds = min(ROUNDS_AT_ONCE, policy.bootstrap - start)
-        draws_RI = rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=rounds).astype(np.float64)
-        gains.append(_mean_cgf1(sides[1], draws_RI) - _mean_cgf1(sides[0], draws_RI))
-    tail = (1 - policy.confidence) / 2
-    low, high = np.quantile(np.concatenate(gains), [tail, 1 - tail])
-    return Gain(float(whole[1] - whole[0]), float(low), float(high))
+def _rules(holdout: Holdout, gain: Gain, policy: Policy, looks: float, seed: int) -> list[Rule]:
+    rules = [
+        gate_rules.judge_size(gain, policy),
+        gate_rules.judge_certainty(gain, policy, looks),
+        gate_rules.judge_alarms(holdout, policy),
+        gate_rules.judge_misses(holdout, policy),
+        gate_rules.judge_concepts(holdout, policy, seed),
+    ]
+    if policy.alarm_cap is not None:
+        rules.append(gate_rules.judge_alarm_cap(holdout, policy.alarm_cap, policy))
+    if policy.recall_floor is not None:
+        rules.append(gate_rules.judge_recall_floor(holdout, policy.recall_floor, policy))
+    if policy.above_baseline and holdout.baseline is not None:
+        rules.append(gate_rules.judge_baseline(holdout, policy, seed))
+    return rules
 
 
-def _mean_cgf1(models: Sequence[np.ndarray], draws_RI: np.ndarray) -> np.ndarray:
-    """(R,) CGF1 of the redrawn images, the mean over models."""
-    return np.mean([cgf1.cgf1_of_sums(draws_RI @ by_image) for by_image in models], axis=0)
-
-
-def _sums_by_image(counts: cgf1.PairCounts, images: Sequence[str]) -> np.ndarray:
-    """(I, 34) additive terms of CGF1, one row an image."""
-    _, image_P = np.unique(np.asarray(images), return_inverse=True)
-    terms = cgf1.sums_of(counts)
-    by_image = np.zeros((int(image_P.max()) + 1, terms.shape[1]))
-    np.add.at(by_image, image_P, terms)
-    return by_image
+def _verdict(rules: Sequence[Rule], *, is_same: bool) -> tuple[str, list[str]]:
+    reasons = [rule.words for rule in rules]
+    if is_same:
+        return "reject", [SAME]
+    if any(rule.state == BROKEN for rule in rules):
+        return "reject", reasons
+    return ("promote" if all(rule.state == MET for rule in rules) else "undecided"), reasons
 
 
 def hard_negatives(champion: Judged, challenger: Judged) -> dict[str, Any]:
@@ -133,49 +156,4 @@ def hard_negatives(champion: Judged, challenger: Judged) -> dict[str, Any]:
 def _same_answers(champion: Judged, challenger: Judged) -> bool:
     return all(
         np.array_equal(getattr(champion.counts, name), getattr(challenger.counts, name)) for name in ("n_dt_P", "tp_PT")
-    )
-
-
-def _verdict(gain: Gain, alarms: dict[str, Any], is_same: bool, policy: Policy) -> tuple[str, list[str]]:
-    if is_same:
-        return "reject", ["The challenger finds exactly what the champion finds on the holdout: nothing to promote."]
-    enough, enough_words = _judge_size(gain, policy)
-    certain, certain_words = _judge_spread(gain, policy)
-    quiet, quiet_words = _judge_alarms(alarms, policy)
-    reasons = [enough_words, certain_words, quiet_words]
-    if enough and certain and quiet:
-        return "promote", reasons
-    if gain.delta <= 0 or not quiet:
-        return "reject", reasons
-    return "undecided", [*reasons, "Label more pairs, or enlarge the holdout, and try again."]
-
-
-def _judge_size(gain: Gain, policy: Policy) -> tuple[bool, str]:
-    points = 100 * gain.delta
-    enough = points > policy.min_gain_points
-    change = "rises" if points > 0 else "falls" if points < 0 else "changes"
-    return enough, (
-        f"CGF1 {change} by {abs(points):.2f} points; asked for is a rise of more than {policy.min_gain_points:g}."
-    )
-
-
-def _judge_spread(gain: Gain, policy: Policy) -> tuple[bool, str]:
-    certain = gain.low > 0
-    return certain, (
-        f"Over {policy.bootstrap} redrawn holdouts the gain lies between {100 * gain.low:+.2f} and "
-        f"{100 * gain.high:+.2f} points ({100 * policy.confidence:g} %): "
-        + ("it is above 0." if certain else "it may be chance.")
-    )
-
-
-def _judge_alarms(alarms: dict[str, Any], policy: Policy) -> tuple[bool, str]:
-    if not alarms["pairs"]:
-        return True, "Neither model fires on any negative of the holdout."
-    rise = alarms["challenger_fpr"] - alarms["champion_fpr"]
-    quiet = rise <= policy.max_fpr_rise + 1e-12
-    return quiet, (
-        f"Of {alarms['pairs']} hard negatives the champion fires on {alarms['champion_fires']} "
-        f"({100 * alarms['champion_fpr']:.1f} %) and the challenger on {alarms['challenger_fires']} "
-        f"({100 * alarms['challenger_fpr']:.1f} %): "
-        + (f"no rise beyond the {100 * policy.max_fpr_rise:g} points allowed." if quiet else "too many false alarms.")
     )

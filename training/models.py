@@ -35,6 +35,17 @@ class Model:
         ids, mask = self.tokenizer(phrases)
         return self.network.text_features(ids.to(self.device), mask.to(self.device))
 
+    def checked_weights_hash(self) -> str:
+        """Of the weights in memory; Refused where the folder's manifest promises others."""
+        found, promised = self.network.weights_hash(), self.manifest.get("weights_hash")
+        if promised and promised != found:
+            raise Refused(
+                "other_weights",
+                f"The weights in {self.folder} are not those that its manifest.json promises ({found[:12]}… instead of "
+                f"{promised[:12]}…): the folder was changed or damaged. Restore it, or import it anew.",
+            )
+        return found
+
     def check_phrases(self, phrases: set[str]) -> None:
         try:
             self.tokenizer(sorted(phrases))

@@ -21,7 +21,7 @@ from training.evaluate import Evaluation, evaluate_model
 from training.events import Events
 from training.features import FeatureStore
 from training.fit import Fit, memory_told
-from training.gate import Judged, check_holdout, decide
+from training.gate_rows import check_split, check_unseen, decide_rows, rows_of
 from training.heads import use_quick_attention
 from training.launch import StopRequest
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
@@ -182,13 +182,14 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
     began = time.monotonic()
     snapshot = Snapshot(config.snapshot)
     split = snapshot.split("holdout")
-    _check_split(split)
+    check_split(split, config.policy)
+    trained_on = Snapshot(config.trained_on) if config.trained_on else snapshot
+    check_unseen(split, [trained_on.split(name) for name in ("train", "val")])
     judge = Judge(config, out, split, events, stop)
     judged = {role: judge.evaluate(str(getattr(config, role))) for role in ("champion", "challenger", "baseline")}
     evaluations = {role: evaluation for role, (_, evaluation) in judged.items()}
-    images = [pair.image for pair in evaluations["champion"].judged_pairs()]
-    champion, challenger = (Judged(e.result.pairs, e.presence_P()) for e in list(evaluations.values())[:2])
-    manifest = decide(champion, challenger, images, config.policy, config.seed)
+    rows = rows_of(evaluations)
+    manifest = decide_rows(rows, config.policy, looks=config.looks, seed=config.seed)
     manifest["holdout"]["left_out_not_exhaustive"] = split.left_out_not_exhaustive
     manifest |= {role: evaluation.summary() for role, evaluation in evaluations.items()}
     manifest |= {
@@ -196,16 +197,12 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
         "snapshot_hash": snapshot.hash,
         "policy": config.plain()["policy"],
         "seed": config.seed,
+        "looks": config.looks,
         "seconds": round(time.monotonic() - began, 1),
     }
+    _write(out / "rows.json", rows)
     _write(out / "report.json", {role: _series(evaluation, config) for role, evaluation in evaluations.items()})
     return _write(out / "manifest.json", manifest)
-
-
-def _check_split(split: Split) -> None:
-    """Refuse a one-sided holdout before anything is computed."""
-    positives = sum(pair.is_positive for pair in split.judged)
-    check_holdout(positives, len(split.judged) - positives)
 
 
 def _series(evaluation: Evaluation, config: Config) -> dict[str, Any]:
@@ -238,7 +235,7 @@ class Judge:
             model = load_model(folder, device=self._device)
             if prompt in ("with_cls", "without_cls"):
                 model.network.prompt_has_cls = prompt == "with_cls"
-            asked = Asked(model.network.weights_hash(), model.network.prompt_has_cls)
+            asked = Asked(model.checked_weights_hash(), model.network.prompt_has_cls)
             if asked not in self._known:
                 self._known[asked] = self._evaluate(model, self._fit)
             return asked, self._known[asked]

@@ -52,7 +52,16 @@ COLUMNS = (
         ),
         Group(
             "The gate",
-            (("gate_min_gain_points", "gate_max_fpr_rise"), ("gate_confidence", "gate_bootstrap_rounds")),
+            (
+                ("gate_min_gain_points", "gate_level"),
+                ("gate_alarms", "gate_alarm_margin", "gate_alarm_cap"),
+                ("gate_recall_margin", "gate_recall_floor"),
+                ("gate_concept_points", "gate_min_scenes"),
+                ("gate_confidence", "gate_bootstrap"),
+                ("gate_above_baseline",),
+            ),
+            "Asked of a model before it may serve. Each demand is met, not met, or open until more is labelled. "
+            "A decision keeps the policy that it was made by.",
         ),
         Group("What training costs", (("hour_price", "currency"),)),
     ),

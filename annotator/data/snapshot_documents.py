@@ -45,6 +45,7 @@ class SettledPair:
     source: str
     truth_source: str
     round: int
+    scene: str = ""
 
     @property
     def is_without_masks(self) -> bool:
@@ -70,12 +71,13 @@ def settled_pair(row: dict[str, Any]) -> SettledPair:
         source=row["image__source"],
         truth_source=row["truth_source"],
         round=row["round"],
+        scene=row["image__scene"],
     )
 
 
 COLUMNS = (
     *("image__sha256", "image__width", "image__height", "image__split", "image__source", "concept__name"),
-    *("concept__category_id", "truth", "truth_source", "instances", "is_exhaustive", "round"),
+    *("concept__category_id", "truth", "truth_source", "instances", "is_exhaustive", "round", "image__scene"),
 )
 
 
@@ -225,7 +227,7 @@ def _annotation_rows(first: int, pair_id: int, pair: SettledPair) -> Iterator[di
 
 
 def _image_row(pair_id: int, pair: SettledPair) -> dict[str, Any]:
-    """`queried_category`, `source`, `truth` and `round` are of this project; the snapshot's hash does not see them."""
+    """`queried_category`, `source`, `truth`, `round` and `scene` are of this project, not of the snapshot's hash."""
     return {
         "id": pair_id,
         "file_name": pair.sha256,
@@ -238,4 +240,5 @@ def _image_row(pair_id: int, pair: SettledPair) -> dict[str, Any]:
         "source": pair.source,
         "truth": pair.truth_source,
         "round": pair.round,
+        "scene": pair.scene or pair.sha256,
     }

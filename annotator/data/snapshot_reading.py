@@ -19,6 +19,12 @@ def lines_of(folder: Path) -> Iterator[Line]:
     return map(json.loads, written_lines_of(folder))
 
 
+def judging_pairs(folder: Path) -> set[tuple[str, str]]:
+    """(image hash, phrase) of each pair of the holdout that may judge a model."""
+    lines = (line for line in lines_of(folder) if line["split"] == Image.Split.HOLDOUT and line["is_exhaustive"])
+    return {(line["file_name"], line["text_input"]) for line in lines}
+
+
 def written_lines_of(folder: Path) -> Iterator[bytes]:
     """The same as they are written: equal pairs have equal bytes."""
     if not folder.is_dir():

@@ -71,7 +71,7 @@ def project_counts(*, project: Project, user: Person) -> Counts:
         new_since_snapshot=_new_pairs(project, snapshot),
         snapshot=snapshot,
         run=run,
-        gate=getattr(run, "gate", None) if run else None,
+        gate=run.gate if run else None,
         busy=frozenset(project.jobs.order_by().filter(state__in=Job.IN_FLIGHT).values_list("kind", flat=True)),
         **_task_counts(project, user),
     )

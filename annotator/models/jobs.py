@@ -17,6 +17,7 @@ class Job(models.Model):
         MINE = "mine", "Mine"
         SNAPSHOT = "snapshot", "Snapshot"
         RETRAIN = "retrain", "Retrain and gate"
+        GATE = "gate", "Ask the gate again"
         MEMORY_PLAN = "memory_plan", "Plan a run's memory"
         EXPORT = "export", "Export"
         LABEL_STUDIO = "label_studio", "Pull from Label Studio"

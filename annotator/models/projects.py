@@ -5,10 +5,12 @@ from django.core.validators import MaxValueValidator, MinValueValidator, RegexVa
 from django.db import models
 from django.db.models import F, Q
 
+from .gate_settings import GateSettings
+
 FRACTION = [MinValueValidator(0.0), MaxValueValidator(1.0)]
 
 
-class Project(models.Model):
+class Project(GateSettings):
     """One loop: images, concepts, people, a serving model, and the thresholds and policies that steer them."""
 
     class ReviewPolicy(models.TextChoices):
@@ -143,31 +145,6 @@ class Project(models.Model):
         "people may review their own work",
         default=False,
         help_text="Useful when you work alone; otherwise leave it off.",
-    )
-
-    gate_min_gain_points = models.FloatField(
-        "least gain in CGF1 points",
-        default=1.0,
-        validators=[MinValueValidator(0.0)],
-        help_text="A challenger must beat the champion on the holdout by more than this, out of 100.",
-    )
-    gate_bootstrap_rounds = models.PositiveIntegerField(
-        "bootstrap rounds",
-        default=1000,
-        validators=[MinValueValidator(100), MaxValueValidator(100_000)],
-        help_text="How often the holdout is drawn anew to see how much is luck. 1000 is usual.",
-    )
-    gate_confidence = models.FloatField(
-        "confidence of the interval",
-        default=0.95,
-        validators=[MinValueValidator(0.51), MaxValueValidator(0.999)],
-        help_text="The gain's interval at this confidence must lie above zero. 0.95 is customary.",
-    )
-    gate_max_fpr_rise = models.FloatField(
-        "allowed rise of false positives",
-        default=0.0,
-        validators=FRACTION,
-        help_text="How much the false-positive rate on hard negatives may rise; 0 means not at all.",
     )
 
     retrain_after_approvals = models.PositiveIntegerField(

@@ -86,6 +86,9 @@ class TrainingRun(models.Model):
     trainer_seconds = models.FloatField(default=0.0, help_text="How long the trainer worked, all attempts together")
     hour_price = models.FloatField(default=0.0, help_text="The project's when the run was asked for; 0: none was set")
     currency = models.CharField(max_length=8, blank=True)
+    gate = models.OneToOneField(
+        "GateDecision", models.SET_NULL, null=True, blank=True, related_name="+", help_text="The newest decision"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -126,7 +129,10 @@ class Evaluation(models.Model):
 
 
 class GateDecision(models.Model):
-    """Champion against challenger on the pinned holdout; `report` is the gate's manifest (docs/contracts.md)."""
+    """Champion against challenger on a snapshot's holdout; `report` is the gate's manifest (docs/contracts.md).
+
+    A run can be judged again when the holdout has grown: `run.gate` is the newest of its decisions.
+    """
 
     class Decision(models.TextChoices):
         PROMOTE = "promote", "Promote"
@@ -134,7 +140,8 @@ class GateDecision(models.Model):
         UNDECIDED = "undecided", "Undecided"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="gate_decisions")
-    run = models.OneToOneField(TrainingRun, models.CASCADE, related_name="gate")
+    run = models.ForeignKey(TrainingRun, models.CASCADE, related_name="gates")
+    snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="gate_decisions", help_text="Whose holdout")
     champion = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
     challenger = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
     decision = models.CharField(max_length=10, choices=Decision)

@@ -8,11 +8,14 @@ from rest_framework.response import Response
 
 from annotator.common.access import ADMIN, project_for
 from annotator.common.api.bodies import BACKEND_REFUSALS, answers, checked
+from annotator.common.errors import RoostError
 from annotator.jobs.serializers import Job
 from annotator.models import TrainingRun
 
 from . import serializers
+from .gating import gate_ask
 from .promotion import version_named, version_promote, version_rollback
+from .run_page import run_of
 from .training_runs import retrain_start
 
 
@@ -23,6 +26,19 @@ def retrain(request: Request, slug: str) -> Response:
     retrained = project_for(request.user, slug, ADMIN)
     body = checked(request, serializers.Retrain)
     job = retrain_start(project=retrained, user=request.user, trigger=TrainingRun.Trigger.API, **body)
+    return Response(Job(job).data, status=status.HTTP_202_ACCEPTED)
+
+
+@extend_schema(request=serializers.AskGate, responses=answers(202, Job))
+@api_view(["POST"])
+def gate(request: Request, slug: str) -> Response:
+    """Judge a run's version again, on the holdout as it is labelled now; nothing is trained."""
+    asked = project_for(request.user, slug, ADMIN)
+    number = checked(request, serializers.AskGate)["run"]
+    run = run_of(project=asked, number=number)
+    if run is None:
+        raise RoostError(f"This project has no run {number}.", code="unknown_run", http_status=404)
+    job = gate_ask(run=run, user=request.user)
     return Response(Job(job).data, status=status.HTTP_202_ACCEPTED)
 
 

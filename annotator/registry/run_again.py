@@ -15,7 +15,7 @@ from .run_files import check_room
 def run_can_go_on(run: TrainingRun) -> bool:
     """Ended without its version, or before the gate judged that."""
     ended_badly = run.job.state in (Job.State.FAILED, Job.State.CANCELLED)
-    return ended_badly and not hasattr(run, "gate")
+    return ended_badly and run.gate is None
 
 
 def run_go_on(*, run: TrainingRun, user: AbstractBaseUser | None) -> Job:

@@ -73,12 +73,12 @@ def _best_cgf1(run: TrainingRun) -> str:
 
 
 def _holdout_cgf1(run: TrainingRun) -> str:
-    gate = getattr(run, "gate", None)
+    gate = run.gate
     return points((gate.report.get("challenger") or {}).get("cgf1")) if gate else "–"
 
 
 def _gate(run: TrainingRun) -> str:
-    gate = getattr(run, "gate", None)
+    gate = run.gate
     return gate.get_decision_display() if gate else "–"
 
 

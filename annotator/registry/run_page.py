@@ -85,7 +85,7 @@ class GateReport:
 
 
 def gate_report(run: TrainingRun) -> GateReport | None:
-    gate = getattr(run, "gate", None)
+    gate = run.gate
     if gate is None:
         return None
     rows = [_metric_row(gate.report, *metric) for metric in METRICS]
@@ -93,9 +93,17 @@ def gate_report(run: TrainingRun) -> GateReport | None:
     return GateReport(gate, rows, [group for group in groups if group[1]], _chart(gate, rows))
 
 
+def earlier_gates(run: TrainingRun) -> list[GateDecision]:
+    """What the gate said of the run's version before its newest word, newest first."""
+    if run.gate is None:
+        return []
+    earlier = run.gates.exclude(pk=run.gate.pk).select_related("champion", "snapshot").defer("report")
+    return list(earlier.order_by("-pk"))
+
+
 def passed_against(run: TrainingRun, serving_version_id: int) -> bool:
     """Whether the gate passed the run's version against what serves now; otherwise promoting it needs a reason."""
-    gate = getattr(run, "gate", None)
+    gate = run.gate
     if gate is None or gate.decision != GateDecision.Decision.PROMOTE:
         return False
     return gate.champion_id == serving_version_id
@@ -122,7 +130,7 @@ def _chart(gate: GateDecision, rows: Sequence[MetricRow]) -> dict[str, Any]:
         "gain": gate.report.get("delta_cgf1"),
         "low": bootstrap.get("low"),
         "high": bootstrap.get("high"),
-        "asked": gate.project.gate_min_gain_points / 100,
+        "asked": (gate.report.get("policy") or {}).get("min_gain_points", 0) / 100,
     }
 
 

@@ -12,6 +12,12 @@ class Retrain(serializers.Serializer):
     force = serializers.BooleanField(default=False)
 
 
+class AskGate(serializers.Serializer):
+    """`run`: the number of the training run whose version is to be judged again."""
+
+    run = serializers.IntegerField(min_value=1)
+
+
 class Promote(serializers.Serializer):
     version = serializers.CharField(max_length=64)
     override_reason = serializers.CharField(allow_blank=True, default="", max_length=500)

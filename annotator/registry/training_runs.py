@@ -1,6 +1,5 @@
 """Retrain: a pinned snapshot and the serving version in, a gated challenger out."""
 
-import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -12,18 +11,18 @@ from django.db.models import Max
 
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
-from annotator.data.image_files import images_fetch
-from annotator.data.snapshot_folders import snapshot_folder
-from annotator.data.snapshots import snapshot_create, snapshot_images
+from annotator.data.snapshots import snapshot_create
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
-from annotator.models import Evaluation, GateDecision, Job, ModelVersion, Project, Snapshot, TrainingRun
+from annotator.models import GateDecision, Job, ModelVersion, Project, Snapshot, TrainingRun
 from toolbox.training_effects import idle_of_run
 from toolbox.training_settings import SETTABLE
 
+from .gate_looks import check_holdout
+from .gating import fetch_images, run_judge, trainer_data
 from .model_weights import model_folder
 from .models_folder import model_folder_register
-from .run_files import check_room, features_folder, run_folder
+from .run_files import check_room, run_folder
 from .run_log import RunLog
 from .run_retention import run_tidy
 from .trainer_process import run_trainer
@@ -51,6 +50,7 @@ def retrain_start(
     check_room(project=project, version=project.serving_version, config=config)  # before a snapshot is written
     snapshot = _snapshot(project, user, number)
     _check_trainable(snapshot)
+    check_holdout(snapshot=snapshot)
     if not force:
         _check_news(project, snapshot, config)
     return _enqueue(project, user, snapshot, config, trigger)
@@ -74,7 +74,9 @@ def retrain_run(context: JobContext) -> dict:
     if run.version is None:
         check_room(project=run.project, version=run.base_version, config=run.config, run=run)
         _register(run, _train(context, run))
-    gate = GateDecision.objects.filter(run=run).first() or _judge(context, run)
+    gate = GateDecision.objects.filter(run=run).first() or run_judge(
+        context, run, run.snapshot, run_folder(run) / "gate"
+    )
     version = run.version
     assert version is not None
     return {"run": run.number, "version": version.name, "decision": gate.decision, "gate": gate.report}
@@ -169,17 +171,6 @@ def _enqueue(
     return job
 
 
-def _data(run: TrainingRun) -> dict[str, Any]:
-    """What both verbs read; backbone features are made once for all runs, and read where mining has made them."""
-    return {
-        "snapshot": str(snapshot_folder(run.snapshot)),
-        "images": str(settings.IMAGES_DIR),
-        "features": str(features_folder()),
-        "features_read_also": str(settings.VAR_DIR / "embeddings"),
-        "kept_free_mib": settings.SERVING_GPU_MB,
-    }
-
-
 def _tracking(run: TrainingRun) -> dict[str, Any]:
     """Which trackers are told of the run, as the operator set them; all projects share one folder."""
     return {
@@ -193,20 +184,12 @@ def _tracking(run: TrainingRun) -> dict[str, Any]:
 
 
 def _train(context: JobContext, run: TrainingRun) -> dict[str, Any]:
-    config = _data(run) | _tracking(run) | {"base_model": str(model_folder(run.base_version))} | run.config
-    _fetch_images(context, run.snapshot)
+    config = (
+        trainer_data(run.snapshot) | _tracking(run) | {"base_model": str(model_folder(run.base_version))} | run.config
+    )
+    fetch_images(context, run.snapshot)
     with RunLog(run, context, verb="train") as log:
         return run_trainer("train", config, run_folder(run), log.take, context.should_stop)
-
-
-def _fetch_images(context: JobContext, snapshot: Snapshot) -> None:
-    """The trainer reads a folder: what only the bucket holds is fetched first."""
-    if settings.IMAGES_BUCKET:
-
-        def show(done: int, of: int) -> None:
-            context.progress(0.0, f"{done} of {of} images fetched")
-
-        images_fetch(sha256s=snapshot_images(snapshot), on_progress=show)
 
 
 def _register(run: TrainingRun, manifest: dict[str, Any]) -> None:
@@ -234,67 +217,3 @@ def _register(run: TrainingRun, manifest: dict[str, Any]) -> None:
 def _settable(config: dict[str, Any]) -> dict[str, Any]:
     """What a run's result follows from and the choices it came from, without the machine's paths."""
     return {name: value for name, value in config.items() if name in SETTABLE or name == "groups"}
-
-
-def _judge(context: JobContext, run: TrainingRun) -> GateDecision:
-    """Champion (what serves now), challenger and the model as shipped, on the holdout."""
-    project, challenger = run.project, run.version
-    assert challenger is not None
-    champion = Project.objects.select_related("serving_version").get(pk=project.pk).serving_version
-    first = project.deployments.select_related("version").order_by("pk").first()
-    baseline = first.version if first else champion
-    folders = {
-        "champion": str(model_folder(champion)),
-        "challenger": str(model_folder(challenger)),
-        "baseline": str(model_folder(baseline)),
-    }
-    config = _data(run) | folders | {"policy": gate_policy(project), "seed": run.config.get("seed", 0)}
-    out = run_folder(run) / "gate"
-    with RunLog(run, context, verb="gate") as log:
-        manifest = run_trainer("gate", config, out, log.take, context.should_stop)
-    roles = {"champion": champion, "challenger": challenger, "baseline": baseline}
-    return _decided(run, manifest, roles, _samples(out))
-
-
-def gate_policy(project: Project) -> dict[str, float]:
-    return {
-        "min_gain_points": project.gate_min_gain_points,
-        "bootstrap": project.gate_bootstrap_rounds,
-        "confidence": project.gate_confidence,
-        "max_fpr_rise": project.gate_max_fpr_rise,
-    }
-
-
-def _samples(out: Path) -> dict[str, list]:
-    """The same few holdout pairs, which nobody labels, as champion and challenger see them (docs/data.md)."""
-    report = json.loads((out / "report.json").read_text())
-    return {"before": report["champion"]["samples"], "after": report["challenger"]["samples"]}
-
-
-@transaction.atomic
-def _decided(run: TrainingRun, manifest: dict, roles: dict[str, ModelVersion], samples: dict) -> GateDecision:
-    for role, version in roles.items():
-        Evaluation.objects.update_or_create(
-            version=version,
-            snapshot=run.snapshot,
-            split="holdout",
-            defaults={"project": run.project, "metrics": manifest[role]},
-        )
-    challenger = roles["challenger"]
-    challenger.metrics = {**challenger.metrics, "holdout": manifest["challenger"]}
-    if manifest["decision"] == GateDecision.Decision.PROMOTE:
-        challenger.stage = ModelVersion.Stage.PRODUCTION_CANDIDATE
-    challenger.save(update_fields=["metrics", "stage"])
-    TrainingRun.objects.filter(pk=run.pk).update(samples=run.samples | samples)
-    audit_record(
-        project=run.project, actor=None, action="gate.decide", subject=challenger.name, decision=manifest["decision"]
-    )
-    return GateDecision.objects.create(
-        project=run.project,
-        run=run,
-        champion=roles["champion"],
-        challenger=challenger,
-        decision=manifest["decision"],
-        reasons=manifest["reasons"],
-        report=manifest,
-    )

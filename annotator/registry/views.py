@@ -14,6 +14,7 @@ from annotator.models import Job, Pair, Project, TrainingRun
 from annotator.queue.holdout_progress import holdout_state
 
 from .forms import RetrainForm
+from .gating import gate_ask
 from .memory_plans import memory_plan_newest, memory_plan_start
 from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts, versions_of
 from .promotion import version_promote, version_rollback
@@ -24,7 +25,7 @@ from .run_costs import project_cost
 from .run_downloads import run_file, run_files
 from .run_facts import run_facts
 from .run_files import room_for, run_kept, views_sheet
-from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
+from .run_page import earlier_gates, gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 from .run_samples import samples_by_step, steps_shown
 from .training_runs import retrain_start
 from .triggers import next_retrain
@@ -73,6 +74,7 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "gpu": (row.series.get("gpu") or [None])[-1],
         "report": gate_report(row),
         "clicks": run_clicks(row),
+        "earlier_gates": earlier_gates(row),
         "may_promote": passed_against(row, project.serving_version_id),
         "samples": sample_cards(row),
         "sheet": row.series.get("views") if views_sheet(row) else None,
@@ -186,6 +188,15 @@ def go_on(request: HttpRequest, project: Project, number: int) -> HttpResponse:
     with refusals_told(request):
         run_go_on(run=_run(project, number), user=request.user)
         messages.success(request, f"Run {number} goes on.")
+    return redirect("run", project.slug, number)
+
+
+@require_POST
+@project_page(ADMIN)
+def ask_gate(request: HttpRequest, project: Project, number: int) -> HttpResponse:
+    with refusals_told(request):
+        job = gate_ask(run=_run(project, number), user=request.user)
+        return redirect("job", project.slug, job.pk)
     return redirect("run", project.slug, number)
 
 

@@ -16,7 +16,9 @@ import pytest
 
 from tests.processes import PATIENCE_S, wait_until
 from tests.train.snapshots import Snapshot, tiny_model
+from toolbox.gate_policy import Policy
 from training.__main__ import perform
+from training.gate_rows import decide_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "ROOST_NO_JEMALLOC": "1"}
@@ -86,9 +88,15 @@ def test_evaluation_leaves_predictions_and_the_26_figures(world: dict[str, str],
 
 def test_model_against_itself_is_not_promoted(world: dict[str, str], tmp_path: Path) -> None:
     models = dict.fromkeys(("champion", "challenger", "baseline"), world["model"])
-    status, _ = run("gate", tmp_path, **shared(world), **models)
+    status, events = run("gate", tmp_path, **shared(world), **models)
+    assert (status, events[-1]["code"]) == (2, "too_few_scenes")
+    status, _ = run("gate", tmp_path, **shared(world), **models, policy={"min_scenes": 1})
     assert status == 0
     manifest = json.loads((tmp_path / "manifest.json").read_text())
+    again = decide_rows(json.loads((tmp_path / "rows.json").read_text()), Policy(**manifest["policy"]))
+    assert {
+        key: manifest[key] for key in ("decision", "reasons", "rules", "bootstrap", "delta_cgf1")
+    }.items() <= again.items()
     assert manifest["decision"] in ("reject", "undecided")
     assert manifest["reasons"]
     assert manifest["champion"].keys() >= KEYS_OF_A_MODEL

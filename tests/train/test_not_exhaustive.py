@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from tests.train.snapshots import Snapshot, tiny_model
+from toolbox.gate_policy import Policy
 from training.config import Config
 from training.errors import Refused
 from training.events import Events
@@ -60,7 +61,7 @@ def leave_open(*rows: Row) -> None:
 
 def config(made: Snapshot, base_model: Path, **changes: Any) -> Config:
     given = {"snapshot": str(made.freeze().folder), "images": str(made.images), "steps": 2, "batch_pairs": 4}
-    return Config(**given | {"base_model": str(base_model)} | changes)
+    return Config(**given | {"base_model": str(base_model), "policy": Policy(min_scenes=1)} | changes)
 
 
 def train(made: Snapshot, base_model: Path, out: Path) -> tuple[Row, dict[str, str]]:

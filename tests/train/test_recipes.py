@@ -46,7 +46,7 @@ OF_NO_GROUP |= {
     "features_mib",
     "kept_free_mib",
 }
-OF_NO_GROUP |= {"keep_score", "policy"}
+OF_NO_GROUP |= {"keep_score", "policy", "looks", "trained_on"}
 
 
 def asked(*overrides: str, verb: str = "train") -> Config:

@@ -59,11 +59,12 @@ def test_steps_have_a_default_only_where_no_time_is_given(tmp_path: Path) -> Non
         ({"device": "tpu"}, "'device' is one of auto, cpu, cuda"),
         ({"precision": "int8"}, "'precision' is one of"),
         ({"base_model": None}, "needs the key 'base_model'"),
-        ({"policy": {"confidence": 0.2}}, "confidence between"),
+        ({"policy": {"confidence": 0.2}}, "policy's confidence must lie between 0.51 and 0.999, not 0.2"),
         ({"trackers": ["wandb", "neptune"]}, "'trackers' is one of mlflow, wandb, tensorboard"),
         ({"trackers": "wandb"}, "'trackers'"),
         ({"mlflow_uri": "https://me:secret@mlflow.example"}, "'mlflow_uri' must hold no password"),
-        ({"policy": {"max_fpr_rise": -0.1}}, "cannot be negative"),
+        ({"policy": {"alarm_margin": -0.1}}, "policy's alarm_margin must lie between 0 and 1"),
+        ({"policy": {"alarms": "few"}}, "policy's alarms is one of margin, none_more"),
     ],
 )
 def test_bad_value_is_refused_by_its_key(tmp_path: Path, values: dict[str, object], words: str) -> None:

@@ -15,8 +15,9 @@ import pytest
 import yaml
 
 from tests.processes import ROOT
+from toolbox.gate_policy import Policy
 from toolbox.training_effects import idle_of_run, resolved, set_by
-from toolbox.training_settings import SETTABLE, Policy
+from toolbox.training_settings import SETTABLE
 from training.config import read_config
 from training.errors import Refused
 from training.gate import Judged, decide

@@ -54,6 +54,17 @@ def predict(farm):
     yield post(farm.admin, f"{BARN}/predict", {"source": str(folder), "threshold": 0.5})
 
 
+@case("POST /projects/{slug}/gate")
+def gate(farm):
+    yield post(farm.admin, f"{BARN}/gate", {"run": 1})
+    settle_all(farm.barn)
+    judged(farm.barn, decision="undecided")
+    run = farm.project.training_runs.get()
+    factories.write_pairs(run.snapshot)
+    yield post(farm.admin, f"{BARN}/gate", {"run": run.number})
+    yield post(farm.admin, f"{BARN}/gate", {"run": run.number})  # it is being asked
+
+
 @case("POST /projects/{slug}/promote")
 def promote(farm):
     judged(farm.barn, decision="reject")

@@ -70,6 +70,7 @@ POLICY = {
     "api-holdout": "admin",
     "api-retrain": "admin",
     "api-predict": "admin",
+    "api-gate": "admin",
     "api-promote": "admin",
     "api-rollback": "admin",
 }

@@ -1,12 +1,14 @@
 """How the holdout gets its labels: at random, by hand, without proposals."""
 
+from dataclasses import replace
+
 import pytest
 from django.urls import reverse
 
 from annotator.common.errors import RoostError
 from annotator.models import Image, Task
 from annotator.queue.holdout import holdout_queue
-from annotator.queue.holdout_progress import Holdout, holdout_state
+from annotator.queue.holdout_progress import holdout_state
 from annotator.queue.mining import mining_start
 from tests import factories
 
@@ -73,7 +75,8 @@ def test_training_page_says_what_the_holdout_lacks_and_queues_it(barn, signed_in
     assert "the gate can't judge by it" in browser.get(page).content.decode()
     text = browser.post(reverse("holdout-queue", args=["barn"]), {"count": "2"}, follow=True).content.decode()
     assert "2 holdout pairs wait in the queue" in text
-    assert holdout_state(project=barn.project) == Holdout(positives=0, negatives=1, unseen=3, waiting=2)
+    found = holdout_state(project=barn.project)
+    assert (found.positives, found.negatives, found.unseen, found.waiting) == (0, 1, 3, 2)
 
 
 @pytest.mark.parametrize("count", ["0", "1001", "x", ""])
@@ -91,5 +94,10 @@ def test_holdout_is_the_admins_to_queue(barn, signed_in):
 
 
 def test_few_of_either_are_called_small(barn):
-    assert not Holdout(positives=29, negatives=500, unseen=0, waiting=0).is_comfortable
-    assert Holdout(positives=30, negatives=30, unseen=0, waiting=0).is_comfortable
+    """z² (1 - m) / m at 95 %: 51.4 positives for a margin of 5 points, 132.6 negatives for one of 2."""
+    empty = holdout_state(project=barn.project)
+    assert (empty.fewest_positives, empty.fewest_negatives) == (52, 133)
+    assert not replace(empty, positives=51, negatives=500).is_comfortable
+    assert replace(empty, positives=52, negatives=133).is_comfortable
+    barn.project.gate_alarms = "none_more"
+    assert holdout_state(project=barn.project).fewest_negatives == barn.project.gate_min_scenes

@@ -64,6 +64,7 @@ POLICY = {
     "run-samples": ("annotator", GET),
     "run-download": ("admin", GET),
     "run-compare": ("annotator", GET),
+    "run-gate": ("admin", POST),
     "run-promote": ("admin", POST),
     "run-go-on": ("admin", POST),
     "models": ("annotator", GET),
@@ -249,6 +250,7 @@ def test_rows_of_another_project_are_unknown_in_this_one(barn, ids, signed_in):
         "task-reassign",
         "concept",
         "concept-merge",
+        "run-gate",
         "run-promote",
         "member-change",
     )

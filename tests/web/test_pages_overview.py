@@ -28,11 +28,7 @@ def counts_by_station(barn) -> dict:
 def make_gate(barn, decision: str = "promote", **fields) -> GateDecision:
     version = factories.make_version(f"barn-v{barn.project.training_runs.count() + 1}", project=barn.project)
     run = factories.make_training_run(barn.project, version=version)
-    fields.setdefault("champion", barn.project.serving_version)
-    fields.setdefault("report", {})
-    return GateDecision.objects.create(
-        project=barn.project, run=run, challenger=version, decision=decision, reasons=["Because."], **fields
-    )
+    return factories.make_gate(run, decision, reasons=["Because."], **fields)
 
 
 def test_stations_count_what_lies_there(barn):

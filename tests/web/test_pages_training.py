@@ -7,7 +7,7 @@ import pytest
 from django.urls import reverse
 
 from annotator.common.masks import decode_rle, encode_mask, wire_to_rle
-from annotator.models import AuditEvent, Deployment, GateDecision, Job, Project
+from annotator.models import AuditEvent, Deployment, Job, Project
 from annotator.registry.models_page import untaught_concepts
 from annotator.registry.run_page import gate_report, sample_cards
 from tests import factories
@@ -31,15 +31,8 @@ REPORT = {
 def judged_run(barn, decision: str = "promote", name: str = "barn-v1", **fields):
     version = factories.make_version(name, project=barn.project)
     run = factories.make_training_run(barn.project, version=version, **fields)
-    GateDecision.objects.create(
-        project=barn.project,
-        run=run,
-        champion=barn.project.serving_version,
-        challenger=version,
-        decision=decision,
-        reasons=["CGF1 rises by 8.00 points; asked for is a rise of more than 1."],
-        report=REPORT,
-    )
+    reasons = ["CGF1 rises by 8.00 points; asked for is a rise of more than 1."]
+    factories.make_gate(run, decision, reasons=reasons, report=REPORT)
     return run
 
 
@@ -130,7 +123,7 @@ def test_wrong_retrain_form_starts_nothing_and_keeps_what_was_typed(barn, signed
 
 def test_retrain_pins_the_chosen_snapshot_and_settings(tiny_barn, signed_in):
     counts = {split: {"pairs": 2, "positives": 1, "negatives": 1} for split in ("train", "val", "holdout")}
-    factories.make_snapshot(tiny_barn.project, counts=counts)
+    factories.write_pairs(factories.make_snapshot(tiny_barn.project, counts=counts))
     Project.objects.update(hour_price=1.5, currency="EUR")
     answer = signed_in(tiny_barn.admin).post(
         reverse("retrain", args=["barn"]), {"snapshot": "1", "steps": "40", "seed": "7"}

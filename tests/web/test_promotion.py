@@ -7,7 +7,7 @@ from django.db import connections
 
 from annotator.common.errors import BackendError, ConflictError, RoostError
 from annotator.home.services import project_create
-from annotator.models import AuditEvent, Deployment, GateDecision, ModelVersion, Project
+from annotator.models import AuditEvent, Deployment, ModelVersion, Project
 from annotator.registry.promotion import version_named, version_promote, version_rollback
 from tests import factories
 
@@ -15,15 +15,8 @@ from tests import factories
 def judged(barn, name: str = "other", decision: str = "promote", **fields) -> ModelVersion:
     """A version trained in this project, with its gate decision."""
     version, _ = ModelVersion.objects.update_or_create(name=name, defaults={"project": barn.project})
-    GateDecision.objects.create(
-        project=barn.project,
-        run=factories.make_training_run(barn.project, version=version),
-        champion=barn.project.serving_version,
-        challenger=version,
-        decision=decision,
-        reasons=["CGF1 rises by 2.00 points."],
-        **fields,
-    )
+    run = factories.make_training_run(barn.project, version=version)
+    factories.make_gate(run, decision, reasons=["CGF1 rises by 2.00 points."], **fields)
     return version
 
 

@@ -19,7 +19,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from toolbox.training_settings import SETTABLE, Policy, TrainerConfig
+from toolbox.gate_policy import Policy
+from toolbox.training_settings import SETTABLE, TrainerConfig
 from training.config import GROUPS, Config, Values, config_of, read_file
 from training.errors import Refused
 

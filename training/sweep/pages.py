@@ -67,7 +67,7 @@ def as_markdown(plain: Row) -> str:
         *plain["sentences"],
         "",
         f"Judged on `{plain['split']}`: {plain['pairs']} pairs of {plain['images']} images, {plain['positives']} "
-        f"positive. Gains are points of CGF1 with their {share} interval (paired bootstrap over images, "
+        f"positive. Gains are points of CGF1 with their {share} interval (paired bootstrap over scenes, "
         f"{plain['bootstrap']['rounds']} rounds); with several seeds figures are means, ± their standard deviation. "
         f"{plain['runs_done']} of {plain['runs_asked']} runs are judged.",
         "",

@@ -1,7 +1,7 @@
 """What came of a sweep: each run and each point against the base model and against the best, by the gate's bootstrap.
 
 Every model answered the same pairs; figures are fractions, gains differences of CGF1 with the bounds of a paired
-bootstrap over images. A point's figures are means over its seeds.
+bootstrap over scenes. A point's figures are means over its seeds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from toolbox.training_effects import idle, set_by
 from toolbox.training_settings import SETTABLE
 from training.cgf1 import PairCounts
 from training.config import Config, Values
-from training.gate import Gain, bootstrap_mean_gain
+from training.redrawing import Gain, redrawn_mean_gain
 from training.sweep.asked import Point, Run, Sweep
 
 FIGURES = ("cgf1", "pmf1", "il_mcc", "il_fpr")
@@ -32,6 +32,7 @@ class JudgedModel:
 
     counts: PairCounts
     images: list[str]
+    scenes: list[str]
     figures: dict[str, float]
 
 
@@ -45,7 +46,8 @@ def judged_model(folder: Path) -> JudgedModel:
         np.array([row["predicted"] for row in rows], dtype=np.int64),
         np.array([row["true_positives"] for row in rows], dtype=np.int64),
     )
-    return JudgedModel(counts, [row["image"] for row in rows], {name: summary[name] for name in FIGURES})
+    images, scenes = ([row[key] for row in rows] for key in ("image", "scene"))
+    return JudgedModel(counts, images, scenes, {name: summary[name] for name in FIGURES})
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,8 @@ class Results:
 
     def gain(self, over: list[JudgedModel], models: list[JudgedModel]) -> Gain:
         sides = [[model.counts for model in side] for side in (over, models)]
-        return bootstrap_mean_gain(sides[0], sides[1], self.base.images, self.sweep.policy, SEED)
+        _, scene_P = np.unique(np.asarray(self.base.scenes), return_inverse=True)
+        return redrawn_mean_gain(sides[0], sides[1], scene_P, self.sweep.policy, SEED)
 
     @cached_property
     def plain(self) -> dict[str, Any]:

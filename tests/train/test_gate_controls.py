@@ -1,0 +1,32 @@
+"""Negative controls of the whole way: a model that learnt nonsense does not pass, however little the policy asks."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.train.snapshots import Snapshot
+from toolbox.gate_policy import Policy
+from training.config import Config
+from training.events import silent
+from training.launch import StopRequest
+from training.runs import run_gate, run_train
+
+DEMO = Path(__file__).resolve().parents[2] / "mlbackend" / "weights" / "demo"
+ASKS_FOR_A_GAIN_ALONE = Policy(min_gain_points=0.0, alarm_margin=1.0, recall_margin=1.0, concept_points=100.0)
+
+
+def test_a_challenger_trained_on_shuffled_verdicts_does_not_pass(tmp_path: Path) -> None:
+    made = Snapshot(tmp_path)
+    made.add_scenes("train", "easy", 12).add_scenes("val", "easy", 6).add_scenes("holdout", "easy", 15)
+    made.shuffle_verdicts("train").shuffle_verdicts("val").freeze()
+    shared = {"snapshot": str(made.folder), "images": str(made.images), "features": str(tmp_path / "features")}
+    learnt = Config(**shared, base_model=str(DEMO), steps=30, batch_pairs=8, validate_every=30, learning_rate=1e-3)
+    run_train(learnt, tmp_path / "run", silent(), StopRequest())
+    trained = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert trained["metrics"]["best_step"] > 0, "it kept what it learnt"
+    roles = {"champion": str(DEMO), "challenger": trained["model"], "baseline": str(DEMO)}
+    asked = Config(**shared, **roles, policy=ASKS_FOR_A_GAIN_ALONE)
+    gate = json.loads(run_gate(asked, tmp_path / "gate", silent(), StopRequest()).read_text())
+    assert gate["decision"] != "promote"
+    assert gate["delta_cgf1"] < 0

@@ -1,0 +1,126 @@
+"""How far figures of a holdout may lie from the truth, where pairs of one scene are not independent.
+
+Legend: P pairs, S scenes.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize, stats
+
+FEW_SCENES = 5  # that tell two models apart: fewer say nothing of how alike a scene's pairs are
+
+
+def proportion(hits: int, of: int, confidence: float) -> tuple[float, float]:
+    """Clopper and Pearson's exact interval of hits / of, two-sided."""
+    if of == 0:
+        return 0.0, 1.0
+    found = stats.binomtest(hits, of).proportion_ci(confidence, method="exact")
+    return float(found.low), float(found.high)
+
+
+@dataclass(frozen=True)
+class PairedRise:
+    """How much more often the second of two models does something, on the same `of` pairs: (more - fewer) / of."""
+
+    more: int  # pairs on which the second does it alone
+    fewer: int  # pairs on which the first does it alone
+    of: int
+    design_effect: float  # of that many alike pairs each counts as one
+
+    @property
+    def rise(self) -> float:
+        return (self.more - self.fewer) / self.of if self.of else 0.0
+
+    def upper(self, confidence: float) -> float:
+        """One-sided bound: the true rise is above it with a chance of 1 - confidence at most."""
+        return _tango_upper(self.more, self.fewer, self.of, self.design_effect, confidence)
+
+    def lower(self, confidence: float) -> float:
+        return -_tango_upper(self.fewer, self.more, self.of, self.design_effect, confidence)
+
+    def pairs_until_below(self, margin: float, confidence: float, at_most: int = 1_000_000) -> int | None:
+        """How many pairs it takes until upper() is below the margin, if the rest is as what is here; None: never."""
+        if self.of == 0 or self.rise >= margin:
+            return None
+        times = [1.0, at_most / self.of]
+        if times[1] <= 1 or self._upper_of_times(times[1], confidence) > margin:
+            return None
+        if self._upper_of_times(1.0, confidence) <= margin:
+            return self.of
+        found = optimize.brentq(lambda many: self._upper_of_times(many, confidence) - margin, *times, rtol=1e-4)
+        return math.ceil(self.of * float(found))
+
+    def _upper_of_times(self, times: float, confidence: float) -> float:
+        return _tango_upper(self.more * times, self.fewer * times, self.of * times, self.design_effect, confidence)
+
+
+def paired_rise(first_P: np.ndarray, second_P: np.ndarray, scene_P: np.ndarray) -> PairedRise:
+    """Of two models' answers (bool) to the same pairs; scene_P (int) says which pairs are one scene."""
+    change_P = second_P.astype(np.int64) - first_P.astype(np.int64)
+    more, fewer = int((change_P > 0).sum()), int((change_P < 0).sum())
+    return PairedRise(more, fewer, len(change_P), _design_effect(change_P, scene_P))
+
+
+def _design_effect(change_P: np.ndarray, scene_P: np.ndarray) -> float:
+    """The variance of the mean change over scenes against that over pairs taken for independent; 1 or more.
+
+    Where hardly any scene tells the models apart there is nothing to measure it by: then a scene counts as one pair.
+    """
+    if not len(change_P):
+        return 1.0
+    _, place_P, size_S = np.unique(scene_P, return_inverse=True, return_counts=True)
+    as_one = float((size_S**2).sum() / size_S.sum())
+    if len(np.unique(place_P[change_P != 0])) < FEW_SCENES:
+        return as_one
+    mean = change_P.mean()
+    sum_S = np.bincount(place_P, weights=change_P - mean)
+    clustered = (sum_S**2).sum() * len(size_S) / max(1, len(size_S) - 1)
+    return max(1.0, float(clustered / ((change_P - mean) ** 2).sum()))
+
+
+def _tango_upper(more: float, fewer: float, of: float, design_effect: float, confidence: float) -> float:
+    """Upper score bound of a difference of paired proportions: it holds for no discordant pair as well.
+
+    Source: Tango 1998, Equivalence test and confidence interval for the difference in proportions for the paired-sample
+    design. All counts are divided by the design effect first (Rao and Scott 1992).
+    """
+    if of == 0:
+        return 1.0
+    b, c, n = (count / design_effect for count in (more, fewer, of))
+    z = stats.norm.ppf(confidence)
+
+    def standing(rise: float) -> float:
+        """How many standard errors what was seen lies above the bound that would make it just likely enough."""
+        half = -b - c + (2 * n - b + c) * rise
+        share = (math.sqrt(max(half**2 + 8 * n * c * rise * (1 - rise), 0.0)) - half) / (4 * n)
+        variance = n * (2 * share + rise * (1 - rise))
+        return float((b - c - n * rise) / math.sqrt(max(variance, 1e-12)) + z)
+
+    seen, most = (b - c) / n, 1 - 1e-9
+    if seen >= most or standing(most) > 0:
+        return 1.0
+    return float(optimize.brentq(standing, max(seen, -1 + 1e-9), most))
+
+
+def holm(chances: dict[str, float], level: float) -> set[str]:
+    """Which of several hypotheses are refused where none of the true ones shall be, with 1 - level (Holm 1979)."""
+    refused: set[str] = set()
+    for rank, (name, chance) in enumerate(sorted(chances.items(), key=lambda one: one[1])):
+        if chance > level / (len(chances) - rank):
+            break
+        refused.add(name)
+    return refused
+
+
+def level_of_look(level: float, earlier: float) -> float:
+    """What the next decision on a holdout may spend of `level` after `earlier` ones: level / (k (k + 1)) for the k-th.
+
+    However many follow, they spend no more than `level` together. `earlier` need be no whole number: a decision counts
+    by the share of today's pairs that it had read.
+    """
+    k = 1 + earlier
+    return level / (k * (k + 1))
