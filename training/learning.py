@@ -190,7 +190,7 @@ def cut(
     parts = []
     for places in hands:
         rows = [row for row, place in enumerate(places) if place < with_masks]
-        pairs, views = ([held[place] for place in places] for held in (batch.pairs, batch.views))
+        pairs, views = [batch.pairs[place] for place in places], [batch.views[place] for place in places]
         parts.append(Part(pairs, rows, own_mixed if len(hands) == 1 else [], views))
     for places in _dealt(range(len(own_mixed)), micro_pairs) if len(hands) != 1 else []:
         parts.append(Part([], [], [own_mixed[place] for place in places], []))

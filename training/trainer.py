@@ -110,7 +110,7 @@ class Trainer:
             newer_weight=config.newer_weight,
             views=self.views,
         )
-        self.showing = Showing(self.val.pairs, config, events)
+        self.showing = Showing(list(self.val.pairs), config, events)
         self.progress = Progress()
         self.folder = CheckpointFolder(out / "checkpoints", self._fingerprint())
         self.saver = Saver(self.folder, events, stop, waits=model.device.type == "cpu")

@@ -47,7 +47,8 @@ def _check_scenes(snapshot: Snapshot, scene_of: dict[str, str]) -> None:
     scenes: dict[str, set[str]] = {truth: set() for truth in (Pair.Truth.PRESENT, Pair.Truth.ABSENT)}
     for line in lines_of(snapshot_folder(snapshot)):
         if line["split"] == Image.Split.HOLDOUT and line["is_exhaustive"]:
-            scenes[line["verdict"]].add(scene_of.get(line["file_name"], line["file_name"]))
+            picture: str = line["file_name"]
+            scenes[line["verdict"]].add(scene_of.get(picture, picture))
     asked, (present, absent) = snapshot.project.gate_min_scenes, map(len, scenes.values())
     if min(present, absent) < asked:
         raise RoostError(
