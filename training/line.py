@@ -129,10 +129,11 @@ class Line:
 
     def _say(self, fields: dict[str, Any]) -> None:
         """Where the first process is lost, another writes into its list of events."""
-        self.events("error", **fields)
         if self.rank and self.out is not None and self.out.is_dir():
             with (self.out / "events.jsonl").open("a", encoding="utf-8") as file:
-                Events([file])("error", **fields)
+                Events([file, sys.stdout])("error", **fields)
+        else:
+            self.events("error", **fields)
 
 
 def _lost(rank: int, count: int) -> dict[str, Any]:
