@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from toolbox.processes import child_command
 from training.errors import Refused, Stopped
 from training.launch import StopRequest
 
@@ -66,9 +67,10 @@ class Children:
         self._stop.check()
         # Its parent is this process, whatever outlives whom above it.
         environment = {name: value for name, value in os.environ.items() if name != "ROOST_OUTLIVE_PARENT"}
-        child = subprocess.Popen(
-            [sys.executable, "-m", *command], stdout=subprocess.DEVNULL, env=environment, pass_fds=(self._lock,)
-        )
+        line = child_command(
+            [sys.executable, "-m", *command]
+        )  # also where this process ends before the child watches it
+        child = subprocess.Popen(line, stdout=subprocess.DEVNULL, env=environment, pass_fds=(self._lock,))
         try:
             return self._wait(child)
         except BaseException:
