@@ -164,7 +164,7 @@ def cut(batch: Batch, mixed: Sequence[Mixture], mask_pairs: int, micro_pairs: in
     parts = []
     for places in _dealt(len(batch.pairs), micro_pairs):
         rows = [row for row, place in enumerate(places) if place < with_masks]
-        pairs, views = ([held[place] for place in places] for held in (batch.pairs, batch.views))
+        pairs, views = [batch.pairs[place] for place in places], [batch.views[place] for place in places]
         parts.append(Part(pairs, rows, [], views))
     for places in _dealt(len(mixed), micro_pairs):
         parts.append(Part([], [], [mixed[place] for place in places], []))
