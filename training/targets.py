@@ -45,7 +45,7 @@ class Targets:
     def of(self, pair: Pair, view: View = PLAIN) -> Target:
         """What the pair's image shows in this view; an object of which nothing lies in it is not there."""
         packed = self._packed(pair, view)
-        boxes = torch.from_numpy(packed.boxes_xyxy_norm)
+        boxes = torch.from_numpy(packed.boxes_xyxy_norm).clone()
         masks_Mhw = torch.from_numpy(np.unpackbits(packed.bits, axis=-1, count=self._side)).float()
         if view.mirrored:
             boxes = torch.stack([1 - boxes[:, 2], boxes[:, 1], 1 - boxes[:, 0], boxes[:, 3]], dim=1)

@@ -18,6 +18,7 @@ from dataclasses import astuple, dataclass
 
 import numpy as np
 
+from toolbox.feature_files import DRAWN_VIEW
 from training import masks
 from training.config import Config
 from training.dataset import Pair
@@ -55,7 +56,7 @@ class View:
         if self in (PLAIN, MIRRORED):
             return "-mirrored" if self.mirrored else ""
         told = json.dumps([PIXELS_VERSION, *astuple(self)])
-        return f"-view-{hashlib.sha256(told.encode()).hexdigest()[:16]}"
+        return f"{DRAWN_VIEW}{hashlib.sha256(told.encode()).hexdigest()[:16]}"
 
     @property
     def changes_light(self) -> bool:
@@ -163,6 +164,6 @@ def view_words(view: View, *, width_px: int, height_px: int) -> str:
     if view.crop_xywh is None:
         return "mirrored" if view.mirrored else "as it is"
     nearer = math.sqrt(width_px * height_px / (view.crop_xywh[2] * view.crop_xywh[3]))
-    size = f"{nearer:.1f} times nearer" if nearer >= 1 else f"{1 / nearer:.1f} times farther"
-    said = ((view.mirrored, "mirrored"), (view.dusk > 0, "dusk"), (view.blur > 0, "out of focus"))
+    size = f"{nearer:.2f} times nearer" if nearer >= 1 else f"{1 / nearer:.2f} times farther"
+    said = ((view.mirrored, "mirrored"), (view.dusk > 0, "dusk"), (view.blur > 0, "blurred"))
     return ", ".join([size, *(words for is_so, words in said if is_so)])

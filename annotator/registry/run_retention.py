@@ -4,6 +4,7 @@ A run that made its version needs none: its model lies among the models. One tha
 newest sound checkpoint and the best weights for ROOST_CHECKPOINT_DAYS.
 """
 
+import contextlib
 import hashlib
 import logging
 import shutil
@@ -17,6 +18,7 @@ from django.utils import timezone
 from annotator.data.snapshots import snapshot_images
 from annotator.jobs.kinds import HOUR_SECONDS, sweep_every
 from annotator.models import Job, Project, Snapshot, TrainingRun
+from toolbox.feature_files import is_of_drawn_view
 
 from .run_files import CHECKPOINTS, checkpoint_facts, features_folder, files_in, folder_bytes, run_folder
 
@@ -89,7 +91,10 @@ def _is_sound(manifest: Path) -> bool:
 
 
 def features_trim(*, budget_bytes: int) -> int:
-    """Down to the budget, what was not used longest first; features of images that a snapshot names stay. Bytes."""
+    """Down to the budget, what was not used longest first; the bytes that went.
+
+    Features of images that a snapshot names stay, but for those of drawn views: few runs draw the same ones.
+    """
     files = sorted(files_in(features_folder()), key=lambda row: row[2])
     over = sum(size for _, size, _ in files) - budget_bytes
     if over <= 0:
@@ -97,7 +102,16 @@ def features_trim(*, budget_bytes: int) -> int:
     needed = {sha256 for snapshot in Snapshot.objects.iterator() for sha256 in snapshot_images(snapshot)}
     gone = 0
     for path, size, _ in files:
-        if gone < over and path.suffix == ".safetensors" and path.stem not in needed:
+        if gone < over and path.suffix == ".safetensors" and (path.stem not in needed or is_of_drawn_view(path)):
             path.unlink(missing_ok=True)
+            _leave_no_folder(path)
             gone += size
     return gone
+
+
+def _leave_no_folder(path: Path) -> None:
+    """A drawn view of an image has three folders of its own; with anything else in it one stays."""
+    if is_of_drawn_view(path):
+        with contextlib.suppress(OSError):
+            for folder in path.parents[:3]:
+                folder.rmdir()

@@ -1,10 +1,13 @@
 """A run's plots and runs side by side in a real browser: drawn, changed by keyboard, on a phone, in light and dark."""
 
+import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from django.urls import reverse
+from PIL import Image
 
 from annotator.jobs.services import JobContext
 from annotator.registry.run_log import RunLog
@@ -41,6 +44,18 @@ def run_series(best: float, rate: float) -> dict:
     return {"loss": loss, "validation": validation, "gpu": gpu}
 
 
+def view_sheet(path: Path) -> dict:
+    """The event of a run with views and its sheet; ROOST_TEST_SHEET names a real one, with event.json beside it."""
+    real = os.environ.get("ROOST_TEST_SHEET", "")
+    if real:
+        shutil.copyfile(real, path)
+        return json.loads(Path(real).with_name("event.json").read_text())
+    Image.new("RGBA", (1350, 500), (40, 200, 110, 255)).save(path)
+    views = [{"words": "as it is", "taken": True}, {"words": "1.90 times nearer, dusk", "taken": False}]
+    rows = [{"image": "ab" * 32, "text_input": "chicken", "views": views}] * 2
+    return {"size_px": [1350, 500], "mirror": True, "drawn": 4, "images": 2, "looks": 8, "passed_over": 2, "rows": rows}
+
+
 @pytest.fixture
 def two_runs(barn, settings, tmp_path):
     settings.RUNS_DIR = tmp_path
@@ -51,7 +66,8 @@ def two_runs(barn, settings, tmp_path):
     (folder / "model.safetensors").write_bytes(b"0" * 5_000_000)
     (folder.parent / "config.yaml").write_text("steps: 60\nlearning_rate: 0.0004\n")
     (folder.parent / "log.txt").write_text("step 60 of 60\nCGF1 61.0\n")
-    factories.make_training_run(barn.project, series=run_series(0.61, 4e-4), config={"learning_rate": 4e-4}, **costs)
+    series = run_series(0.61, 4e-4) | {"views": view_sheet(folder.parent / "views.png")}
+    factories.make_training_run(barn.project, series=series, config={"learning_rate": 4e-4}, **costs)
     return barn
 
 
@@ -97,6 +113,8 @@ def test_pages_of_runs_are_accessible_and_fit_a_phone(stage, two_runs, axe):
         if name == "run":
             assert page.get_by_text("CGF1 61.0").is_visible()
             assert min(ink(page, f"#{plot}") for plot in ("rate", "speed", "gpu")) > 3
+            page.locator(".view-sheet img").scroll_into_view_if_needed()
+            page.wait_for_function("document.querySelector('.view-sheet img').naturalWidth === 1350")
         for width in (PHONE, {"width": 1280, "height": 900}):
             page.set_viewport_size(width)
             for scheme in ("light", "dark"):

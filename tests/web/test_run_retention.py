@@ -25,6 +25,7 @@ from annotator.registry.run_retention import features_trim, run_tidy, runs_tidy
 from tests import factories
 from tests.web.test_training_run import settle_all, start
 from toolbox.weights import weights_header
+from training.views import View
 
 DEMO_TRAINED = 939_902  # numbers that a retrain of the demo model moves: 15,038,432 bytes of checkpoint / 16
 
@@ -107,6 +108,21 @@ def test_features_over_the_budget_go_oldest_first_but_those_a_snapshot_names(bar
     assert sorted(path.stem for path in folder.iterdir()) == sorted([named, "c" * 64])
     features_trim(budget_bytes=0)
     assert [path.stem for path in folder.iterdir()] == [named]
+
+
+def test_features_of_drawn_views_go_though_a_snapshot_names_their_image(barn, settings):
+    """Another seed has others, so that they would pile up for ever."""
+    settle_all(barn)
+    barn.project.serving_version = factories.make_version("demo")
+    barn.project.save()
+    named = start(barn).training_run.snapshot.project.images.first().sha256
+    features = settings.RUNS_DIR / "features"
+    for kind in ("abc-square56-float32", "abc-square56-float32-mirrored", f"abc-square56-float32{View(hue_deg=3).key}"):
+        folder = features / kind / "tokens" / named[:2]
+        folder.mkdir(parents=True)
+        (folder / f"{named}.safetensors").write_bytes(b"x" * 100)
+    assert features_trim(budget_bytes=0) == 100
+    assert sorted(path.name for path in features.iterdir()) == ["abc-square56-float32", "abc-square56-float32-mirrored"]
 
 
 def test_command_removes_all_that_no_run_needs(barn):
