@@ -30,7 +30,7 @@ def told_run(barn):
 
 
 def test_page_shows_clicks_before_and_after_and_what_they_were_learned_from(barn, signed_in):
-    page = page_of(signed_in(barn.annotator), told_run(barn))
+    page = " ".join(page_of(signed_in(barn.annotator), told_run(barn)).split())
     assert "Tuned, it takes 0.38 clicks fewer an object." in page
     assert "On 40 objects of 12 images" in page
     for row in ('0.85</th><td class="num">3.25</td> <td class="num good">2.50', '90.0 %</td> <td class="num">90.0 %'):
