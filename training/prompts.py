@@ -38,7 +38,8 @@ def _given(row: Any, width_px: int, height_px: int) -> Given:
         raise PromptError(f"{row!r} is neither a point nor a box")
     if "box" in row:
         return Box(_box(row["box"], width_px, height_px))
-    x, y, label = (row.get(key) for key in ("x", "y", "label"))
+    values: list[Any] = [row.get(key) for key in ("x", "y", "label")]
+    x, y, label = values
     if not _is_number(x) or not _is_number(y) or label not in (0, 1):
         raise PromptError(f"{row!r} is no point with x, y and a label of 0 or 1")
     return Point(float(x), float(y), int(label))

@@ -31,7 +31,7 @@ from .training_runs import retrain_start
 from .triggers import next_retrain
 
 # As docs/contracts.md has them; the last three where they are switched on.
-LOSS_PARTS = ("total", "presence", "class", "box", "giou", "mask", "dice", "many", "semantic", "blend")
+LOSS_PARTS = ("total", "presence", "class", "box", "giou", "mask", "dice", "many", "semantic", "blend", "click")
 
 
 @require_safe

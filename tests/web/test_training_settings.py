@@ -30,6 +30,7 @@ def test_form_offers_what_the_table_has_words_for(barn, signed_in):
         "learning_rate": "Empty: as usual.",
         "text_rate": "Empty: as usual. 0 leaves the text tower as it is, which needs the least memory.",
         "views": "Drawn views of each image: parts of it, other light, blur, dusk. Empty: as the recipe has it.",
+        "click_rate": "Empty: 0, clicks stay as they are. Above 0 they are tuned, and kept only if no more are needed.",
         "seed": "Empty: 0. The same seed and data give the same model.",
         "precision": "Empty: whole on a CPU, half as many bits on a GPU.",
         "micro_pairs": "Pairs learned from together. Empty: as many as fit the card. Fewer need less memory.",
