@@ -60,22 +60,26 @@ class ClickCheck:
     @torch.no_grad()
     def _measured(self, model: Model, source: TokenSource) -> Figures:
         predictor = Predictor(model.network, model.tokenizer, "", "", "", device=model.device)
-        rows, image, embedding = [], "", None
+        rows: list[list[float]] = []
+        image, embedding = "", Embedding({}, 0, 0)
         for pair, instance in self._objects:
-            if embedding is None or pair.image != image:
+            if pair.image != image:
                 tokens = source.tokens([pair.image])[0]
                 image, embedding = pair.image, Embedding({"tokens": tokens}, pair.width_px, pair.height_px)
                 embedding = predictor.click_features(embedding)
             rows.append(_ious(predictor, embedding, pair, instance))
-        means = np.mean(rows, axis=0) if rows else []
-        return {f"iou_after_{click}": round(float(iou), 4) for click, iou in enumerate(means, start=1)}
+        means: list[float] = np.mean(rows, axis=0).tolist() if rows else []
+        return {f"iou_after_{click}": round(iou, 4) for click, iou in enumerate(means, start=1)}
 
 
 def _ious(predictor: Predictor, embedding: Embedding, pair: Pair, instance: Instance) -> list[float]:
     """After each click; once nothing is wrong nobody clicks any more."""
     size = {"height_px": pair.height_px, "width_px": pair.width_px}
     truth_HW = masks.decode_rle(instance.rle, **size)
-    found_HW, points, earlier, ious = np.zeros_like(truth_HW), list[Point](), None, list[float]()
+    points: list[Point] = []
+    ious: list[float] = []
+    found_HW = np.zeros_like(truth_HW)
+    earlier: torch.Tensor | None = None
     for _ in range(CLICKS):
         wrong = next_click(truth_HW, found_HW)
         if wrong is not None:

@@ -127,13 +127,14 @@ class Rehearsal:
         self._config = config or Config(snapshot="", images="")
         whole = _config(Path(folder))
         layers = whole.vision_config.backbone_config.num_hidden_layers
-        self._network = self._build(whole if self.moves_vit else _thinned(_config(Path(folder))))
-        self.sizes, before = _sizes(self._network, layers), _numbers(self._network)
+        with torch.device("meta"):
+            rehearsed = whole if self.moves_vit else _thinned(_config(Path(folder)))
+            network = Sam3Network.from_config(rehearsed, tracker_config_for(rehearsed))
+            self.sizes, before = _sizes(network, layers), _numbers(network)
+            prepared(network, self._config)
+        self.added = _numbers(network) - before  # by adapters
+        self._network = self._faked(network)
         self._encode_images = ENCODE_IMAGES
-        if self.moves_vit:
-            with self._fake:
-                prepared(self._network, self._config)
-        self.added = _numbers(self._network) - before  # by adapters
         self.known: dict[tuple[Any, ...], int] = {}  # for whoever asks the same again
 
     def learn(self, fit: Fit, lesson: Lesson) -> int:
@@ -272,9 +273,7 @@ class Rehearsal:
         with self._fake, meter, _norms_in_fp32(self._network, precision):
             yield meter
 
-    def _build(self, config: Sam3Config) -> Sam3Network:
-        with torch.device("meta"):
-            network = Sam3Network.from_config(config, tracker_config_for(config))
+    def _faked(self, network: Sam3Network) -> Sam3Network:
         with self._fake:
             _refill(network, torch.float32)
         _play(network)
