@@ -1,14 +1,11 @@
 """Every key of a trainer's config, told once: type, default, range, help, and whether the result follows from it.
 
 The trainer's config is this class. The retrain form, the API and the commands offer what `can_be_set`; a checkpoint
-belongs to a run by what `changes_result`. `python -m toolbox.training_settings > training/conf/train.yaml` writes the
-list that people read.
+belongs to a run by what `changes_result`. toolbox/training_yaml.py writes the list that people read.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -388,46 +385,16 @@ def all_settings() -> tuple[Setting, ...]:
 
 def _setting(one: Any, hint: Any) -> Setting:
     kinds = [get_origin(kind) or kind for kind in _alternatives(hint) if kind is not type(None)]
-    return Setting(one.name, kinds[0], len(_alternatives(hint)) > 1, _default(one), one.metadata["told"])
+    return Setting(one.name, kinds[0], len(_alternatives(hint)) > 1, default_of(one), one.metadata["told"])
 
 
 def _alternatives(hint: Any) -> tuple[Any, ...]:
     return get_args(hint) if isinstance(hint, UnionType) else (hint,)
 
 
-def _default(one: Any) -> Any:
+def default_of(one: Any) -> Any:
     return one.default if one.default is not MISSING else one.default_factory()
 
 
 # What a person may set; paths and the gate's policy are the project's own.
 SETTABLE = {one.name: one for one in all_settings() if one.told.can_be_set}
-
-
-def as_yaml() -> str:
-    return "\n".join(_yaml_lines()) + "\n"
-
-
-def _yaml_lines() -> Iterator[str]:
-    yield "# Defaults of `python -m training`. A run's own file (--config) and key=value arguments override them; a key"
-    yield "# that is not here is an error. Written by `python -m toolbox.training_settings`: change it there."
-    for one in fields(TrainerConfig):
-        told = one.metadata["told"]
-        if told.heading:
-            yield f"\n# {told.heading}"
-        if one.name in TABLES:
-            own: Any = {"groups": Groups(), "policy": Policy()}[one.name]
-            yield f"{f'{one.name}:':<24} # {told.help}".removesuffix(" # ").rstrip()
-            yield from (f"  {name}: {_yaml(value)}" for name, value in asdict(own).items())
-        else:
-            yield f"{f'{one.name}: {_yaml(_default(one))}':<24} # {told.help}".removesuffix(" # ").rstrip()
-
-
-def _yaml(value: Any) -> str:
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    assert not isinstance(value, float) or math.isfinite(value)
-    return str(value)
-
-
-if __name__ == "__main__":
-    print(as_yaml(), end="")

@@ -9,8 +9,7 @@ Held against a card: docs/training.md, "What fits".
 from __future__ import annotations
 
 import json
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +19,6 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.sam3.configuration_sam3 import Sam3Config
 
 from mlbackend.model.inputs import normalised
@@ -40,12 +36,11 @@ from training.matcher import ManyCosts
 from training.models import Model
 from training.moving import learning, prepared
 from training.precision import Precision
-from training.recompute import recompute_layers
+from training.rehearsal_stage import Meter, forgetting, norms_in_fp32, play, refill
 from training.targets import TARGET_CELLS_PER_TOKEN
 from training.views import PLAIN, View
 
 CPU = torch.device("cpu")
-BLOCK_BYTES = 512  # what the card's allocator rounds up to
 TEXT_TOKENS = 32
 LAYERS_LEFT = 2  # of the ViT: one with windows, one that sees all; the others do the same one after the other
 FP32_BYTES = 4
@@ -89,33 +84,6 @@ class Lesson:
     semantic: bool = False
 
 
-class Meter(TorchDispatchMode):
-    """Bytes of all storages alive, and the most that there were at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = self.most = 0
-        self._sizes: dict[int, int] = {}
-
-    def __torch_dispatch__(self, function: Any, types: Any, arguments: Any = (), named: Any = None) -> Any:
-        answer = function(*arguments, **(named or {}))
-        for tensor in tree_leaves(answer):
-            if isinstance(tensor, torch.Tensor):
-                self._see(tensor.untyped_storage())
-        return answer
-
-    def _see(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key not in self._sizes:
-            self._sizes[key] = -(-storage.nbytes() // BLOCK_BYTES) * BLOCK_BYTES
-            self.now += self._sizes[key]
-            self.most = max(self.most, self.now)
-            weakref.finalize(storage, self._forget, key)
-
-    def _forget(self, key: int) -> None:
-        self.now -= self._sizes.pop(key, 0)
-
-
 class Rehearsal:
     """Of one model folder. Every figure is the most bytes at once on top of the weights that lie there anyway.
 
@@ -141,7 +109,7 @@ class Rehearsal:
         """Forward and backward of a part."""
         network = self._network
         parameters = self._learning(lesson.learns_text)
-        with _forgetting(network, fit.recompute), self._on_stage(fit.precision) as meter:
+        with forgetting(network, fit.recompute), self._on_stage(fit.precision) as meter:
             use_training_mode(network, True)
             for parameter in parameters:
                 parameter.grad = torch.empty_like(parameter) if lesson.has_gradients else None
@@ -190,7 +158,7 @@ class Rehearsal:
         with torch.device("meta"):
             vit = type(own)(own.config).eval()
         with self._fake:
-            _refill(vit, dtype)
+            refill(vit, dtype)
         side = self._network.image_size_px
         with self._on_stage(Precision()) as meter, torch.no_grad():
             vit(torch.empty(images, 3, side, side, dtype=dtype)).last_hidden_state.float()
@@ -270,25 +238,14 @@ class Rehearsal:
     @contextmanager
     def _on_stage(self, precision: Precision) -> Iterator[Meter]:
         meter = Meter()
-        with self._fake, meter, _norms_in_fp32(self._network, precision):
+        with self._fake, meter, norms_in_fp32(self._network, precision):
             yield meter
 
     def _faked(self, network: Sam3Network) -> Sam3Network:
         with self._fake:
-            _refill(network, torch.float32)
-        _play(network)
+            refill(network, torch.float32)
+        play(network)
         return network
-
-
-def _refill(network: nn.Module, dtype: torch.dtype) -> None:
-    """Fake tensors in place of whatever it holds."""
-    for module in network.modules():
-        for name, tensor in module._parameters.items():
-            if tensor is not None:
-                module._parameters[name] = nn.Parameter(torch.empty(tensor.shape, dtype=dtype))
-        for name, buffer in module._buffers.items():
-            if buffer is not None:
-                module._buffers[name] = torch.empty(buffer.shape, dtype=buffer.dtype)
 
 
 def _config(folder: Path) -> Sam3Config:
@@ -329,76 +286,3 @@ def _numbers(module: nn.Module) -> int:
 
 def _pretended(count: int) -> list[Any]:
     return [Pretended(str(number), str(number)) for number in range(count)]
-
-
-class _Attention(torch.autograd.Function):
-    """What a card's fused attention keeps: its inputs, its answer, and one number a row."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Any, key: Any, value: Any, bias: Any) -> Any:
-        answer, sums = torch.empty_like(query), query.new_empty(query.shape[:3], dtype=torch.float32)
-        ctx.save_for_backward(query, key, value, bias, answer, sums)
-        return answer
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        query, key, value, bias, _, _ = ctx.saved_tensors
-        is_learned = bias is not None and bias.dtype.is_floating_point
-        return (*(torch.empty_like(one) for one in (query, key, value)), torch.empty_like(bias) if is_learned else None)
-
-
-def _attend(_module: nn.Module, query: Any, key: Any, value: Any, attention_mask: Any = None, **_named: Any) -> Any:
-    if torch.is_autocast_enabled("cpu"):
-        dtype = torch.get_autocast_dtype("cpu")
-        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
-        if attention_mask is not None and attention_mask.dtype.is_floating_point:
-            attention_mask = attention_mask.to(dtype)
-    return _Attention.apply(query, key, value, attention_mask).transpose(1, 2).contiguous(), None
-
-
-def _play(network: Sam3Network) -> None:
-    """Put in what fake tensors cannot do: read the grid's size, and share caches with the tensors of a real run."""
-    ALL_ATTENTION_FUNCTIONS.register("rehearsed", _attend)
-    for module in network.modules():
-        config: Any = getattr(module, "config", None)
-        if config is not None:
-            config._attn_implementation = "rehearsed"
-        positions: Any = module
-        if hasattr(positions, "build_sine_position_embedding"):
-            positions.build_sine_position_embedding = positions.build_sine_position_embedding.__wrapped__
-    side = network.grid_size
-    decoder: Any = network.detector.detr_decoder
-    decoder._get_coords = lambda *_sizes, **_named: (torch.empty(side), torch.empty(side))
-
-
-@contextmanager
-def _norms_in_fp32(network: nn.Module, precision: Precision) -> Iterator[None]:
-    """As a card's autocast has them; a CPU's leaves them in half precision."""
-    norms = [module for module in network.modules() if isinstance(module, nn.GroupNorm | nn.LayerNorm)]
-    if precision.dtype is not None:
-        for norm in norms:
-            norm.forward = _in_fp32(norm.forward)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.__dict__.pop("forward", None)
-
-
-def _in_fp32(plain: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
-    return lambda values: plain(values.float())
-
-
-@contextmanager
-def _forgetting(network: Sam3Network, is_wanted: bool) -> Iterator[None]:
-    """recompute_layers(), and back: one network rehearses either way."""
-    if not is_wanted:
-        yield
-        return
-    recompute_layers(network)
-    try:
-        yield
-    finally:
-        for module in network.modules():
-            for name in ("forward", "_get_rpb_matrix"):
-                module.__dict__.pop(name, None)

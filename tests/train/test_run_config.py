@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from toolbox.training_settings import TrainerConfig, as_yaml
+from toolbox.training_settings import TrainerConfig
+from toolbox.training_yaml import as_yaml
 from training.config import read_config
 from training.errors import Refused
 
