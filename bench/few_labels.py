@@ -160,6 +160,7 @@ def _settled(splits: dict[str, list[Picture]]) -> Iterable[Any]:
                 source=picture.source,
                 truth_source="annotated",
                 round=0,
+                prompts=tuple([] for _ in masks),
             )
 
 

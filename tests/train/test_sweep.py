@@ -148,6 +148,7 @@ def left(folder: Path, found: int, alarms: int) -> JudgedModel:
         {
             "id": pair,
             "image": f"image {pair}",
+            "scene": f"scene {pair}",
             "instances": int(pair < POSITIVES),
             "predicted": int(does_fire),
             "true_positives": [int(does_fire and pair < POSITIVES)] * 10,
