@@ -4,8 +4,8 @@
 
 A holdout is drawn anew each round: half of its scenes show the thing (1 to 4 instances), half do not; a scene has 1 or
 10 frames that are alike. Each model answers by a chance of its own and one that both share, since both find the same
-scenes hard. The champion's CGF1 is about 55 and it fires on 15 of 1,000 negatives. A better challenger draws better masks;
-one with "tripled alarms" fires on 45. "Twenty looks": twenty challengers as good as the champion meet one
+scenes hard. The champion's CGF1 is about 55 and it fires on 15 of 1,000 negatives. A better challenger draws better
+masks; one with "tripled alarms" fires on 45. "Twenty looks": twenty challengers as good as the champion meet one
 holdout, each told how many came before; counted is whether any of them is promoted.
 
 --write keeps bench/results/gate_errors.json and puts the table into docs/training.md.
