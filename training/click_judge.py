@@ -171,8 +171,9 @@ def _spread(more_O: np.ndarray, images: Sequence[str], seed: int) -> tuple[float
     n_images = len(sizes_I)
     draws_RI = np.random.default_rng(seed).multinomial(n_images, np.full(n_images, 1 / n_images), size=ROUNDS)
     tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile((draws_RI @ sums_I) / (draws_RI @ sizes_I), [tail, 1 - tail])
-    return float(low), float(high)
+    means_R = (draws_RI @ sums_I) / (draws_RI @ sizes_I)
+    low, high = (float(np.quantile(means_R, share)) for share in (tail, 1 - tail))
+    return low, high
 
 
 def _verdict(mean: float, high: float, images: int) -> tuple[bool, str]:
