@@ -31,7 +31,10 @@ def add_adapters(network: Sam3Network, config: Config) -> None:
             "full or frozen.",
         ) from None
     wanted = LoraConfig(
-        r=config.lora_rank, lora_alpha=config.lora_alpha, target_modules=TARGETS[config.lora_targets], lora_dropout=0.0
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,  # type: ignore[arg-type]  # it is divided by the rank: a fraction is as good
+        target_modules=TARGETS[config.lora_targets],
+        lora_dropout=0.0,
     )
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)

@@ -210,9 +210,10 @@ def _points(
 ) -> Iterator[Point]:
     """Every config is read, so that what is wrong is told at once; the first few are named."""
     wrong: list[str] = []
+    own_seed: list[int | None] = [None]
     for table in tables:
         runs = []
-        for seed in seeds or [None]:
+        for seed in seeds or own_seed:
             given = {**base, **table, **({} if seed is None else {"seed": seed})}
             try:
                 runs.append(_run(config_of("train", given, overrides), table))
@@ -234,7 +235,7 @@ def _run(config: Config, table: Values) -> Run:
         raise _refused("A sweep goes on where it was stopped: leave the key 'resume' out.")
     name = _name({**_values(config, table), "seed": config.seed})
     found = {key: getattr(config, key) for key in PATHS}
-    changes = {key: str(Path(value).resolve()) for key, value in found.items() if value}
+    changes: Values = {key: str(Path(value).resolve()) for key, value in found.items() if value}
     run_name = f"{config.run_name} {name}" if config.run_name else None
     return Run(name, config.seed, replace(config, **changes, run_name=run_name))
 
