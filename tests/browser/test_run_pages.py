@@ -15,7 +15,10 @@ from tests import factories
 from tests.browser.desk_support import chromium
 from tests.browser.test_axe import STILL, axe, findings
 from tests.browser.test_pages import ink, stage
-from tests.web.test_pages_training import judged_run
+from tests.train.test_gate import own_scenes, world
+from tests.web.test_pages_training import REPORT, judged_run
+from toolbox.gate_policy import Policy
+from training.gate import decide
 
 pytestmark = pytest.mark.browser
 
@@ -168,3 +171,28 @@ def test_pairs_are_gone_through_validation_by_validation_with_the_keyboard(stage
             shot(page, f"validations-{scheme}-{width['width']}")
         assert fits(page), width
     assert findings(page, axe, "validations", dark_too=True) == []
+
+
+def test_demands_of_the_gate_are_told_one_by_one(stage, barn, axe):
+    """An undecided and a rejected answer of the gate itself, with an earlier one below."""
+    undecided = decide(world(100, 2, 200, 90), world(160, 3, 200, 90), own_scenes(290), Policy(bootstrap=400), looks=2)
+    rejected = decide(world(100, 4, 200, 200), world(160, 40, 200, 200), own_scenes(400), Policy(bootstrap=400))
+    run = judged_run(barn, decision="undecided")
+    for answer in (rejected, undecided):
+        report = REPORT | answer | {"policy": {"min_gain_points": 1.0}}
+        factories.make_gate(run, answer["decision"], reasons=answer["reasons"], report=report)
+    page = stage.page_for(barn.admin, f"training/{run.number}/")
+    page.wait_for_function(STILL)
+    demands = page.locator(".gate-rules li")
+    assert [tag.strip() for tag in demands.locator(".tag").all_text_contents()] == ["met", "met", "open", "met", "met"]
+    assert "more negatives would settle it" in demands.nth(2).inner_text()
+    assert page.get_by_role("button", name="Ask the gate again").is_visible()
+    page.get_by_text("Asked before").click()
+    assert page.get_by_text("Reject, against").is_visible()
+    for width in (PHONE, {"width": 1280, "height": 900}):
+        page.set_viewport_size(width)
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme=scheme)
+            shot(page, f"gate-{scheme}-{width['width']}")
+        assert fits(page), width
+    assert findings(page, axe, "gate", dark_too=True) == []

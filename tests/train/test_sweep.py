@@ -20,7 +20,7 @@ from toolbox.training_effects import idle_of_run, resolved, set_by
 from toolbox.training_settings import SETTABLE
 from training.config import read_config
 from training.errors import Refused
-from training.gate import Judged, decide
+from training.gate import Asked, Judged, decide
 from training.sweep.asked import Sweep, read_sweep
 from training.sweep.pages import as_csv, as_markdown, retrain_command, write_pages
 from training.sweep.plot import gain_plot
@@ -209,7 +209,8 @@ def test_one_runs_interval_is_the_gates_own(results: Results) -> None:
     challenger = results.outcomes[run["name"]].judged
     assert challenger is not None
     sides = [Judged(model.counts, np.zeros(len(model.counts))) for model in (base, challenger)]
-    said = decide(sides[0], sides[1], base.images, Policy(bootstrap=4000), seed=0)
+    asked = Asked(base.scenes, ["chicken"] * len(base.scenes))
+    said = decide(sides[0], sides[1], asked, Policy(bootstrap=4000, min_scenes=1), seed=0)
     assert run["over_base"] == {
         "delta": said["delta_cgf1"],
         "low": said["bootstrap"]["low"],

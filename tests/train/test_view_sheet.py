@@ -46,8 +46,9 @@ def test_run_with_views_ends_in_the_same_weights_however_often_it_was_stopped(
     expected, got = last_weights(whole), last_weights(parts)
     assert all(torch.equal(expected[key], got[key]) for key in expected)
     assert (first["weights_hash"], first["metrics"]) == (second["weights_hash"], second["metrics"])
-    plain = train(world, tmp_path / "plain")
-    assert plain["weights_hash"] != first["weights_hash"]
+    train(world, tmp_path / "plain")
+    plain = last_weights(tmp_path / "plain")
+    assert not all(torch.equal(expected[key], plain[key]) for key in expected)
     assert (whole / "views.png").read_bytes() == (parts / "views.png").read_bytes()
     assert not (tmp_path / "plain" / "views.png").exists()
 
@@ -70,7 +71,8 @@ def yard(tmp_path: Path) -> tuple[Snapshot, FeatureStore]:
     made = Snapshot(tmp_path)
     for number, shape in enumerate((corner, all_of_it)):
         made.add("train", np.full((40, 80, 3), number, np.uint8), {"hen": [shape]})
-    made.add("train", np.full((40, 80, 3), 9, np.uint8), {"hen": []}).freeze()
+    made.add("train", np.full((40, 80, 3), 9, np.uint8), {"hen": []})
+    made.freeze()
     model = load_model(tiny_model(tmp_path / "model"), device=CPU)
     return made, FeatureStore(model, made.images, tmp_path / "features")
 

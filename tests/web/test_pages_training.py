@@ -123,7 +123,11 @@ def test_wrong_retrain_form_starts_nothing_and_keeps_what_was_typed(barn, signed
 
 def test_retrain_pins_the_chosen_snapshot_and_settings(tiny_barn, signed_in):
     counts = {split: {"pairs": 2, "positives": 1, "negatives": 1} for split in ("train", "val", "holdout")}
-    factories.write_pairs(factories.make_snapshot(tiny_barn.project, counts=counts))
+    pairs = [
+        {"file_name": name * 64, "verdict": verdict, "split": "holdout", "is_exhaustive": 1}
+        for name, verdict in (("a", "present"), ("b", "absent"))
+    ]
+    factories.write_pairs(factories.make_snapshot(tiny_barn.project, counts=counts), pairs)
     Project.objects.update(hour_price=1.5, currency="EUR")
     answer = signed_in(tiny_barn.admin).post(
         reverse("retrain", args=["barn"]), {"snapshot": "1", "steps": "40", "seed": "7"}

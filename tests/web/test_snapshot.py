@@ -54,6 +54,7 @@ def test_rows_are_what_the_contract_says(barn):
         "source": "",
         "truth": "annotated",
         "round": 2,
+        "scene": pair.image.scene or pair.image.sha256,
     }
     assert content["annotations"][0]["bbox"] == [2 / 16, 3 / 16, 7 / 16, 7 / 16]
     assert content["annotations"][0]["area"] == 49 / 256

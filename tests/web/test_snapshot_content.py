@@ -211,6 +211,7 @@ def test_documents_hold_few_pairs_at_once(tmp_path: Path):
             "image__height": 16,
             "image__split": "train",
             "image__source": "",
+            "image__scene": "",
             "concept__name": "chicken",
             "concept__category_id": 1,
             "truth": Pair.Truth.PRESENT,

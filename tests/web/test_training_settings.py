@@ -73,7 +73,8 @@ def test_trainer_takes_every_setting_at_both_ends_of_its_range():
     needed = {"snapshot": "s", "images": "i", "base_model": "b", **ROOM}
     for setting in RANGED:
         for end in (setting.told.low, setting.told.high):
-            given = needed | {setting.name: end}
+            clicks = {"vit": "frozen", "click_rate": 1.0} if setting.name.startswith("click_") else {}
+            given = needed | clicks | {setting.name: end}
             config = read_config("train", None, [f"{name}={value}" for name, value in given.items()])
             assert getattr(config, setting.name) == end
 
