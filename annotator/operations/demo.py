@@ -23,6 +23,7 @@ from django.utils import timezone
 
 from annotator.common.errors import RoostError
 from annotator.common.masks import rle_checked
+from annotator.common.project_settings import project_settings_update
 from annotator.data.image_store import NewImage, image_file_store, image_rows_add
 from annotator.home.services import project_create
 from annotator.models import Image, Membership, Pair, Project
@@ -31,6 +32,8 @@ from toolbox.files import write_json
 from toolbox.processes import child_command
 
 SLUG, NAME, CONCEPTS = "barn", "Barn", ("chicken", "duck")
+# The usual margins, 2 and 5 points, take more pairs than the demo's holdout has: it is judged as a pilot would be.
+SMALL_HOLDOUT = {"gate_alarm_margin": 0.1, "gate_recall_margin": 0.1}
 ROLES = {role: role for role in ("admin", "annotator", "reviewer")}
 # The demo project's seeds begin here; the demo model was trained and measured on lower ones.
 FIRST_SEED = 2_000_000
@@ -94,7 +97,9 @@ def demo_create(*, size: DemoSize | None = None, say: Say = print) -> tuple[Proj
 @transaction.atomic
 def _project_with_people(say: Say) -> Project:
     users = {name: _user(name) for name in ROLES}
-    project = project_create(name=NAME, concepts=CONCEPTS, user=users["admin"][0], is_demo=True)
+    admin = users["admin"][0]
+    project = project_create(name=NAME, concepts=CONCEPTS, user=admin, is_demo=True)
+    project_settings_update(project=project, user=admin, **SMALL_HOLDOUT)
     for name, role in ROLES.items():
         member_set(project=project, member=users[name][0], role=Membership.Role(role), user=users["admin"][0])
     new = {name: password for name, (_, password) in users.items() if password}
