@@ -23,7 +23,7 @@ REPORT = {
     "baseline": metrics(0.4),
     "delta_cgf1": 0.08,
     "bootstrap": {"low": 0.03, "high": 0.12, "rounds": 1000, "confidence": 0.95},
-    "hard_negatives": {"pairs": 10, "champion_fpr": 0.5, "challenger_fpr": 0.2},
+    "hard_negatives": {"pairs": 10, "champion_fires": 5, "challenger_fires": 2},
     "holdout": {"pairs": 300, "positives": 160, "negatives": 140},
 }
 
