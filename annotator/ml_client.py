@@ -109,9 +109,9 @@ def backend_status() -> BackendStatus:
     return BackendStatus("ready", versions=versions)
 
 
-def version_load(*, version: str) -> dict[str, Any]:
-    """Have the version loaded and tried out beside the others."""
-    return _request("POST", f"/v1/versions/{version}/load", {}, seconds=PREDICT_SECONDS)
+def version_load(*, version: str, seconds: float = PREDICT_SECONDS) -> dict[str, Any]:
+    """Have the version loaded and tried out beside the others; BackendError `backend_timeout` after so many seconds."""
+    return _request("POST", f"/v1/versions/{version}/load", {}, seconds=seconds)
 
 
 def click(

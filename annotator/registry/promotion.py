@@ -15,6 +15,7 @@ from annotator.queue.warming import queue_warm
 from .aliases import serving_aliases_refresh
 from .models_page import deployment_stack
 
+ROLLBACK_SECONDS = 5.0
 Stage = ModelVersion.Stage
 Action = Deployment.Action
 
@@ -80,9 +81,12 @@ def _refusal(gate: GateDecision | None, version: ModelVersion, serving: ModelVer
 
 
 def _loads_if_there(version: ModelVersion) -> bool:
-    """A backend that refuses the version stops the rollback; one that is away must not, it may be the reason for it."""
+    """A backend that refuses the version stops the rollback; one that is away or hangs must not, it may be the reason.
+
+    What served before lies loaded beside what serves, so that a backend in health answers at once.
+    """
     try:
-        ml_client.version_load(version=version.name)
+        ml_client.version_load(version=version.name, seconds=ROLLBACK_SECONDS)
     except BackendError as error:
         if error.code in ("backend_unavailable", "backend_timeout"):
             return False

@@ -1,6 +1,8 @@
 """Promotion and rollback, with a real ML backend that tries each version before it serves."""
 
+import socket
 import threading
+import time
 
 import pytest
 from django.db import connections
@@ -117,6 +119,19 @@ def test_rollback_works_while_the_backend_is_away(tiny_barn, settings):
     promote(tiny_barn, judged(tiny_barn))
     settings.MLBACKEND_URL = "http://127.0.0.1:1"
     version_rollback(project=tiny_barn.project, user=tiny_barn.admin)
+    assert serving(tiny_barn) == "tiny"
+    assert AuditEvent.objects.get(action="version.rollback").details["backend_checked"] is False
+
+
+def test_rollback_does_not_wait_for_a_backend_that_hangs(tiny_barn, settings):
+    """As one that was stopped by SIGSTOP: the kernel takes the connection, and nobody ever answers."""
+    Deployment.objects.update(version=tiny_barn.project.serving_version)
+    promote(tiny_barn, judged(tiny_barn))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        settings.MLBACKEND_URL = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        began = time.monotonic()
+        version_rollback(project=tiny_barn.project, user=tiny_barn.admin)
+        assert time.monotonic() - began < 10
     assert serving(tiny_barn) == "tiny"
     assert AuditEvent.objects.get(action="version.rollback").details["backend_checked"] is False
 
