@@ -29,13 +29,18 @@ def axe() -> str:
     return AXE.read_text()
 
 
+# Opened by itself a browser dresses a picture in styles of its own, which the pages' policy forbids.
+PICTURES = {"run-views"}
+
+
 def pages_for(role: str, ids: dict) -> dict[str, str]:
     """{name: address} of everything but files that the role may open, from the URL table.
 
     Of reviewers what begins with them: on the rest they see less than an admin and more than an annotator.
     """
     least = {"annotator": ["annotator"], "reviewer": ["reviewer"], "admin": RANK}[role]
-    own = [name for name in PAGES if not name.endswith("-download") and POLICY[name][0] in least]
+    pages = [name for name in PAGES if not name.endswith("-download") and name not in PICTURES]
+    own = [name for name in pages if POLICY[name][0] in least]
     return {name: address(name, ids) for name in own} | {name: reverse(name) for name in COMMON} | {"404": "/p/no/"}
 
 
