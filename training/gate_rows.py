@@ -13,7 +13,6 @@ import numpy as np
 from toolbox.gate_policy import Policy
 from training.cgf1 import PairCounts
 from training.dataset import Split
-from training.errors import Refused
 from training.evaluate import Evaluation
 from training.gate import Asked, Judged, check_holdout, check_scenes, decide
 
@@ -60,17 +59,16 @@ def check_split(split: Split, policy: Policy) -> None:
     check_scenes(len({pair.scene for pair in positives}), len({pair.scene for pair in negatives}), policy)
 
 
-def check_unseen(holdout: Split, read: Sequence[Split]) -> None:
-    """Refused where the challenger was trained or chosen on what is to judge it: the same picture, or its scene."""
-    seen_images = {pair.image for split in read for pair in split.pairs}
-    seen_scenes = {pair.scene for split in read for pair in split.pairs}
-    images = sorted({pair.image for pair in holdout.judged if pair.image in seen_images})
-    alike = sorted({pair.image for pair in holdout.judged if pair.scene in seen_scenes} - set(images))
-    if not images and not alike:
-        return
-    raise Refused(
-        "holdout_was_read",
-        f"Of the holdout's pictures {len(images)} are in train or val as well and {len(alike)} show the scene of one "
-        f"that is (the first: {(images or alike)[0][:12]}…): training has read what is to judge it. Move each scene "
-        "wholly into one split (the page «Splits» does it), freeze again and train on that.",
-    )
+def unread(holdout: Split, read: Sequence[Split]) -> tuple[Split, int]:
+    """Without the pairs that training or the choice of the checkpoint has read, and how many those are: a picture of
+    `read`, or another of its scene, can't judge what came of it."""
+    images = {pair.image for split in read for pair in split.pairs}
+    scenes = {pair.scene for split in read for pair in split.pairs}
+    kept = {pair.id for pair in holdout.pairs if pair.image not in images and pair.scene not in scenes}
+    document = {
+        **holdout.document,
+        "images": [row for row in holdout.document["images"] if row["id"] in kept],
+        "annotations": [row for row in holdout.document["annotations"] if row["image_id"] in kept],
+    }
+    pairs = tuple(pair for pair in holdout.pairs if pair.id in kept)
+    return Split(holdout.name, document, pairs), len(holdout.pairs) - len(pairs)

@@ -21,7 +21,7 @@ from training.evaluate import Evaluation, evaluate_model
 from training.events import Events
 from training.features import FeatureStore
 from training.fit import Fit, memory_told
-from training.gate_rows import check_split, check_unseen, decide_rows, rows_of
+from training.gate_rows import check_split, decide_rows, rows_of, unread
 from training.heads import use_quick_attention
 from training.launch import StopRequest
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
@@ -181,16 +181,17 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
     """Judge champion, challenger and baseline on the holdout and decide; DIR/manifest.json, DIR/report.json."""
     began = time.monotonic()
     snapshot = Snapshot(config.snapshot)
-    split = snapshot.split("holdout")
-    check_split(split, config.policy)
     trained_on = Snapshot(config.trained_on) if config.trained_on else snapshot
-    check_unseen(split, [trained_on.split(name) for name in ("train", "val")])
+    read = [trained_on.split(name) for name in ("train", "val")]
+    split, left_out_read = unread(snapshot.split("holdout"), read)
+    check_split(split, config.policy)
     judge = Judge(config, out, split, events, stop)
     judged = {role: judge.evaluate(str(getattr(config, role))) for role in ("champion", "challenger", "baseline")}
     evaluations = {role: evaluation for role, (_, evaluation) in judged.items()}
     rows = rows_of(evaluations)
     manifest = decide_rows(rows, config.policy, looks=config.looks, seed=config.seed)
     manifest["holdout"]["left_out_not_exhaustive"] = split.left_out_not_exhaustive
+    manifest["holdout"]["left_out_read"] = left_out_read
     manifest |= {role: evaluation.summary() for role, evaluation in evaluations.items()}
     manifest |= {
         "weights": {role: asked.weights_hash for role, (asked, _) in judged.items()},
