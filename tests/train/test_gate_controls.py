@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
+
 from tests.train.snapshots import Snapshot
 from toolbox.gate_policy import Policy
 from training.config import Config
+from training.dataset import Snapshot as Frozen
 from training.events import silent
+from training.gate_rows import unread
 from training.launch import StopRequest
 from training.runs import run_gate, run_train
 
@@ -30,3 +34,19 @@ def test_a_challenger_trained_on_shuffled_verdicts_does_not_pass(tmp_path: Path)
     gate = json.loads(run_gate(asked, tmp_path / "gate", silent(), StopRequest()).read_text())
     assert gate["decision"] != "promote"
     assert gate["delta_cgf1"] < 0
+
+
+def test_pairs_whose_picture_training_has_read_judge_nothing(tmp_path: Path) -> None:
+    made, pictures = Snapshot(tmp_path), [np.full((40, 60, 3), shade, np.uint8) for shade in (10, 20, 30)]
+    there = np.zeros((40, 60), bool)
+    there[5:20, 5:20] = True
+    made.add("train", pictures[0], {"hen": [there]})
+    made.add("val", pictures[1], {"hen": []})
+    for picture in pictures:
+        made.add("holdout", picture, {"hen": [there], "duck": []})
+    frozen = Frozen(made.freeze().folder)
+    kept, left_out = unread(frozen.split("holdout"), [frozen.split("train"), frozen.split("val")])
+    assert left_out == 4
+    assert [pair.phrase for pair in kept.judged] == ["hen", "duck"]
+    assert [row["id"] for row in kept.document["images"]] == [pair.id for pair in kept.pairs]
+    assert len(kept.document["annotations"]) == 1

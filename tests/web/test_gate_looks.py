@@ -54,10 +54,9 @@ def test_looks_of_another_project_do_not_count(barn):
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_a_picture_that_training_reads_does_not_judge(barn, split):
     leaky = snapshot_of(barn, row("a", split=split), row("a"), row("b", phrase="duck"))
-    with pytest.raises(
-        RoostError, match="0 scenes with the thing and 1 without.* 1 more are in train or val"
-    ) as refused:
+    with pytest.raises(RoostError, match="shows 0 scenes with the thing and 1 without") as refused:
         check_holdout(snapshot=leaky)
+    assert "1 more are in train or val" in str(refused.value)
     assert refused.value.code == "too_few_scenes"
     check_holdout(snapshot=snapshot_of(barn, row("a", split=split), row("a"), row("b", phrase="duck"), row("c")))
 
