@@ -97,8 +97,10 @@ def _perform(asked: argparse.Namespace, stop: StopRequest, ranks: Joined | None 
         return _guarded(lambda: _plan(asked), aloud)
     wrap = ranks.events if ranks else _as_is
     try:
-        with occupied(Path(asked.out), _wait_told(aloud)), open_events(Path(asked.out)) as own:
+        with occupied(Path(asked.out), _wait_told(aloud)) as lock, open_events(Path(asked.out)) as own:
             events = wrap(own)
+            if asked.verb == "sweep":
+                return _guarded(lambda: _sweep(asked, events, stop, lock), events)
             return _guarded(lambda: _run(asked, events, stop, ranks), events)
     except Refused as error:  # the folder is another's, and so is its list of events
         return _told(error, wrap(aloud))
@@ -115,9 +117,6 @@ def _run(asked: argparse.Namespace, events: Events, stop: StopRequest, ranks: Jo
         ranks.meet("the run's folder")  # nobody touches what is in it before the first has it for this run
     if asked.verb == "plan":
         events("done", manifest=_plan(asked))
-        return
-    if asked.verb == "sweep":
-        events("done", manifest=str(_sweep(asked, events, stop).resolve()))
         return
     from training.config import read_config
 
@@ -150,12 +149,12 @@ def _train_together(config: Config, out: Path, events: Events, stop: StopRequest
     events("done", manifest=str(manifest.resolve()))
 
 
-def _sweep(asked: argparse.Namespace, events: Events, stop: StopRequest) -> Path:
+def _sweep(asked: argparse.Namespace, events: Events, stop: StopRequest, lock: int) -> None:
     from training.sweep.asked import read_sweep
     from training.sweep.work import run_sweep
 
     sweep = read_sweep(asked.config, asked.overrides, are_many_meant=asked.yes)
-    return run_sweep(sweep, Path(asked.out).resolve(), events, stop)
+    events("done", manifest=str(run_sweep(sweep, Path(asked.out).resolve(), events, stop, lock)))
 
 
 def _plan(asked: argparse.Namespace) -> dict[str, Any]:

@@ -42,11 +42,9 @@ def decide_rows(rows: Sequence[Row], policy: Policy, *, looks: float = 0.0, seed
 
 def _judged(rows: Sequence[Row], role: str) -> Judged:
     found = [row[role] for row in rows]
-    counts = PairCounts(
-        [row["id"] for row in rows],
-        np.array([row["instances"] for row in rows], dtype=np.int64),
-        np.array([one["predicted"] for one in found], dtype=np.int64),
-        np.array([one["true_positives"] for one in found], dtype=np.int64).reshape(len(rows), -1),
+    counts = PairCounts.of(
+        *([row[key] for row in rows] for key in ("id", "instances")),
+        *([one[key] for one in found] for key in ("predicted", "true_positives")),
     )
     return Judged(counts, np.array([one["presence"] for one in found]))
 

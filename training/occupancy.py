@@ -38,16 +38,17 @@ def _log_it(words: str) -> None:
 
 
 @contextmanager
-def occupied(folder: Path, say: Say = _log_it) -> Iterator[None]:
+def occupied(folder: Path, say: Say = _log_it) -> Iterator[int]:
     """The folder is made and is this process's inside the block; Refused `folder_in_use` names who has it already.
 
-    say: told once, in a sentence, that another process has it and is waited for.
+    say: told once, in a sentence, that another process has it and is waited for. What is yielded is the lock: a child
+    that inherits it has the folder for as long as it lives, also when this process is killed.
     """
     handle = _opened(folder)
     try:
         _lock(handle, folder, say)
         _sign(handle)
-        yield
+        yield handle
     finally:
         os.close(handle)
 

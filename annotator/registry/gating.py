@@ -44,13 +44,20 @@ def gate_ask(*, run: TrainingRun, user: AbstractBaseUser | None) -> Job:
     return job_enqueue(project=run.project, kind=Job.Kind.GATE, params=params, created_by=user)
 
 
-@job_kind(Job.Kind.GATE, queue="training")
-def gate_again(context: JobContext) -> dict:
-    job = context.job
+def _run_of(job: Job) -> TrainingRun:
     runs = TrainingRun.objects.select_related("project", "snapshot", "version", "base_version")
-    run = runs.get(project=job.project, number=job.params["run"])
+    return runs.get(project=job.project, number=job.params["run"])
+
+
+def _folder(job: Job) -> Path:
+    return run_folder(_run_of(job)) / f"gate-{job.pk}"
+
+
+@job_kind(Job.Kind.GATE, queue="training", logs=lambda job: [("Trainer, judging", _folder(job) / "log.txt")])
+def gate_again(context: JobContext) -> dict:
+    job, run = context.job, _run_of(context.job)
     snapshot = Snapshot.objects.select_related("project").get(project=job.project, number=job.params["snapshot"])
-    gate = run_judge(context, run, snapshot, run_folder(run) / f"gate-{job.pk}")
+    gate = run_judge(context, run, snapshot, _folder(job))
     return {"run": run.number, "decision": gate.decision}
 
 

@@ -20,6 +20,7 @@ from mlbackend.model.predictor import Prompt
 from mlbackend.model.prompts import Point
 from mlbackend.store.images import decode_image
 from tests.train.snapshots import Snapshot, tiny_model
+from tests.train.support import StopAfter
 from toolbox.run_size import run_size
 from training import masks
 from training.click_judge import Clickable, Course, click_courses, click_embedding, clickables, compare, figures
@@ -140,19 +141,6 @@ def test_mask_decoder_moves_and_all_else_of_the_click_path_stays(world: dict[str
     assert any("neck" in key for key in other)
     assert any("prompt_encoder" in key for key in other)
     assert all(torch.equal(base[key], model[key]) for key in other)
-
-
-class StopAfter(Events):
-    """Asks the run to stop once it has written a checkpoint: SIGTERM at a chosen moment."""
-
-    def __init__(self, stop: StopRequest, step: int) -> None:
-        super().__init__([])
-        self._stop, self._step = stop, step
-        self.listen(self._hear)
-
-    def _hear(self, event: dict[str, Any]) -> None:
-        if event["event"] == "checkpoint" and not event["best"] and event["step"] >= self._step:
-            self._stop.ask()
 
 
 def test_stopped_and_resumed_run_ends_in_the_same_decoder(world: dict[str, str], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from transformers.models.sam3.modeling_sam3 import Sam3Model
 
 from tests.train.snapshots import Snapshot, tiny_model
+from tests.train.support import StopAfter
 from toolbox.run_size import run_size
 from training.adapters import ADAPTED, ADAPTER, adapters, merge_adapters
 from training.config import Config, read_config
@@ -97,19 +98,6 @@ def test_adapters_of_the_projections_learn_and_the_projections_themselves_do_not
     assert rest == sum(one.numel() for one in heads.values()) - of_detr
     learns = {name for name, one in network.detector.named_parameters() if one.requires_grad}
     assert learns == set(parameters)
-
-
-class StopAfter(Events):
-    """Asks the run to stop at its first checkpoint."""
-
-    def __init__(self, stop: StopRequest) -> None:
-        super().__init__([])
-        self._stop = stop
-        self.listen(self._hear)
-
-    def _hear(self, event: dict[str, Any]) -> None:
-        if event["event"] == "checkpoint" and not event["best"]:
-            self._stop.ask()
 
 
 def test_run_with_adapters_leaves_a_plain_model_and_resumes_to_the_bit(world: dict[str, str], tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tests.train.snapshots import Snapshot, tiny_model
+from tests.train.support import StopAfter, apart, learned
 from toolbox.run_size import run_size
 from training.config import Config, read_config
 from training.dataset import Snapshot as Frozen
@@ -80,20 +81,6 @@ def learner(world: dict[str, str], folder: Path, fit: Fit = WHOLE, *, dropout: f
 
 def batch_of(world: dict[str, str]) -> Batch:
     return Sampler(Frozen(world["snapshot"]).split("train").trainable, seed=3, batch_pairs=8).batch(0)
-
-
-def learned(one: Learner, batch: Batch) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    torch.manual_seed(0)
-    terms = one.learn(batch, 0)
-    return terms, {name: p.grad.clone() for name, p in one.parameters.items() if p.grad is not None}
-
-
-def apart(got: dict[str, torch.Tensor], want: dict[str, torch.Tensor]) -> float:
-    """The largest difference of two sets of gradients, as a share of the largest gradient."""
-    assert got.keys() == want.keys()
-    largest = max(float(gradient.abs().max()) for gradient in want.values())
-    assert largest > 0
-    return max(float((got[name] - want[name]).abs().max()) for name in want) / largest
 
 
 def of_the_vit(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -215,19 +202,6 @@ def test_full_run_trains_all_of_the_vit_beside_what_heads_train(world: dict[str,
     }
     assert counts["heads"] == sum(one.numel() for one in trainable(network).values())
     assert counts["full"] == counts["heads"] + vit
-
-
-class StopAfter(Events):
-    """Asks the run to stop at its first checkpoint."""
-
-    def __init__(self, stop: StopRequest) -> None:
-        super().__init__([])
-        self._stop = stop
-        self.listen(self._hear)
-
-    def _hear(self, event: dict[str, Any]) -> None:
-        if event["event"] == "checkpoint" and not event["best"]:
-            self._stop.ask()
 
 
 def test_full_run_that_was_stopped_ends_in_the_same_weights(world: dict[str, str], tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from tests.train.snapshots import Snapshot, tiny_model
+from tests.train.support import apart, learned
 from training.config import Config
 from training.dataset import Snapshot as Frozen
 from training.features import FeatureStore
@@ -51,21 +52,6 @@ def learner(world: dict[str, Path], fit: Fit, *, text_rate: float = 0.3, dropout
 
 def batch_of(world: dict[str, Path]) -> Batch:
     return Sampler(Frozen(world["snapshot"]).split("train").trainable, seed=3, batch_pairs=16).batch(0)
-
-
-def learned(one: Learner, batch: Batch) -> tuple[dict[str, float], dict[str, torch.Tensor]]:
-    """Loss terms and gradients of one step, dropout drawn from the same seed."""
-    torch.manual_seed(0)
-    terms = one.learn(batch, 0)
-    return terms, {name: p.grad.clone() for name, p in one.parameters.items() if p.grad is not None}
-
-
-def apart(got: dict[str, torch.Tensor], want: dict[str, torch.Tensor]) -> float:
-    """The largest difference of two sets of gradients, as a share of the largest gradient."""
-    assert got.keys() == want.keys()
-    largest = max(float(gradient.abs().max()) for gradient in want.values())
-    assert largest > 0
-    return max(float((got[name] - want[name]).abs().max()) for name in want) / largest
 
 
 @pytest.mark.parametrize("recompute", [False, True])

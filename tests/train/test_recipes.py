@@ -14,6 +14,7 @@ import torch
 import yaml
 
 from tests.train.snapshots import Snapshot, tiny_model
+from tests.train.support import StopAfter
 from toolbox.training_effects import idle_of_run
 from toolbox.training_recipes import RECIPES
 from toolbox.training_settings import SETTABLE, TrainerConfig
@@ -294,19 +295,6 @@ def test_run_by_recipe_leaves_its_whole_config_which_gives_the_same_run_again(
     assert read_config("train", tmp_path / "run" / "config.yaml").plain() == config.plain()
     assert (manifest["recipe"], manifest["config"]) == ("pilot", config.plain())
     assert json.loads((tmp_path / "run" / "model" / "manifest.json").read_text())["recipe"] == "pilot"
-
-
-class StopAfter(Events):
-    """Asks the run to stop at its first checkpoint."""
-
-    def __init__(self, stop: StopRequest) -> None:
-        super().__init__([])
-        self._stop = stop
-        self.listen(self._hear)
-
-    def _hear(self, event: dict[str, Any]) -> None:
-        if event["event"] == "checkpoint" and not event["best"]:
-            self._stop.ask()
 
 
 def test_run_by_recipe_goes_on_from_its_config_file_with_the_same_weights(

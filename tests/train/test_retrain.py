@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from tests.train.snapshots import Snapshot, tiny_model
+from tests.train.support import StopAfter
 from toolbox.run_size import run_size
 from training.config import Config, read_config
 from training.errors import Refused, Stopped
@@ -39,19 +40,6 @@ def config(world: dict[str, str], folder: Path, **changes: Any) -> Config:
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(given | changes))
     return read_config("train", path)
-
-
-class StopAfter(Events):
-    """Asks the run to stop once it has reported a step: SIGTERM at a chosen moment."""
-
-    def __init__(self, stop: StopRequest, step: int) -> None:
-        super().__init__([])
-        self._stop, self._step = stop, step
-        self.listen(self._hear)
-
-    def _hear(self, event: dict[str, Any]) -> None:
-        if event["event"] == "checkpoint" and not event["best"] and event["step"] >= self._step:
-            self._stop.ask()
 
 
 def train(world: dict[str, str], out: Path, **changes: Any) -> dict[str, Any]:

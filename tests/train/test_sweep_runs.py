@@ -73,7 +73,7 @@ def steps_saved(run: Path) -> list[int]:
 
 def is_free(out: Path) -> bool:
     """Whether nobody works in the folder any more, children included."""
-    with (out / ".sweep.lock").open("r+") as file:
+    with (out / ".lock").open("r+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -171,12 +171,15 @@ def told(command: list[str]) -> str:
     return events[-1]["message"]
 
 
-def test_second_sweep_in_a_folder_is_refused(world: dict[str, Any], tiny: Path, tmp_path: Path) -> None:
+def test_second_sweep_in_a_folder_is_refused(
+    world: dict[str, Any], tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROOST_FOLDER_WAIT_SECONDS", "0")
     command = arguments(tmp_path, world, seeds=[0, 1], base={"base_model": str(tiny)})
     (tmp_path / "out").mkdir()
-    with (tmp_path / "out" / ".sweep.lock").open("w") as file:
+    with (tmp_path / "out" / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert "Another sweep works in" in told(command)
+        assert "is being written to by another process" in told(command)
 
 
 def test_folder_of_another_sweep_is_refused_before_anything_begins(

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from tests.train.snapshots import Snapshot, tiny_model
-from tests.train.test_retrain import StopAfter, config, last_weights, train, world  # noqa: F401
+from tests.train.support import StopAfter
+from tests.train.test_retrain import config, last_weights, train, world  # noqa: F401
 from training.dataset import Snapshot as Frozen
 from training.errors import Stopped
 from training.events import Events

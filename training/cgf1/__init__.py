@@ -43,6 +43,15 @@ class PairCounts:
     n_dt_P: np.ndarray
     tp_PT: np.ndarray
 
+    @classmethod
+    def of(
+        cls, pair_ids: list[Any], instances: list[int], predicted: list[int], true_positives: list[list[int]]
+    ) -> PairCounts:
+        """From plain lists, such as kept rows of pairs hold them."""
+        hits_PT = np.array(true_positives, dtype=np.int64).reshape(len(pair_ids), len(IOU_THRESHOLDS))
+        counted = (np.array(numbers, dtype=np.int64) for numbers in (instances, predicted))
+        return cls(pair_ids, *counted, hits_PT)
+
     def take(self, indices: Sequence[int] | np.ndarray) -> PairCounts:
         chosen = np.asarray(indices, dtype=np.int64)
         ids = [self.pair_ids[index] for index in chosen]

@@ -1,22 +1,20 @@
-"""The trainer's own verbs as children of a sweep, one at a time, and who may work in its folder."""
+"""The trainer's own verbs as children of a sweep, one at a time."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from toolbox.processes import child_command
-from training.errors import Refused, Stopped
+from training.errors import Stopped
 from training.launch import StopRequest
 
 POLL_S = 0.1
@@ -31,27 +29,12 @@ class Ended:
     message: str = ""
 
 
-@contextmanager
-def owned(out: Path) -> Iterator[int]:
-    """A lock on the folder that children inherit: a killed sweep's run holds it until its checkpoint is written."""
-    out.mkdir(parents=True, exist_ok=True)
-    handle = os.open(out / ".sweep.lock", os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Refused(
-            "busy_folder",
-            f"Another sweep works in {out}, or a run of one that was killed still saves its checkpoint there: "
-            "wait for it, or choose another --out.",
-        ) from None
-    else:
-        yield handle
-    finally:
-        os.close(handle)
-
-
 class Children:
-    """Starts a module's command line and waits for it; a stop is passed on, and raised once the child has ended."""
+    """Starts a module's command line and waits for it; a stop is passed on, and raised once the child has ended.
+
+    lock: of the sweep's folder (occupancy.py), which a child inherits: a killed sweep's run has the folder until its
+    checkpoint is written.
+    """
 
     def __init__(self, lock: int, stop: StopRequest) -> None:
         self._lock, self._stop = lock, stop

@@ -40,12 +40,7 @@ def judged_model(folder: Path) -> JudgedModel:
     """What `evaluate` left there."""
     rows = json.loads((folder / "pairs.json").read_text(encoding="utf-8"))
     summary = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["summary"]
-    counts = PairCounts(
-        [row["id"] for row in rows],
-        np.array([row["instances"] for row in rows], dtype=np.int64),
-        np.array([row["predicted"] for row in rows], dtype=np.int64),
-        np.array([row["true_positives"] for row in rows], dtype=np.int64),
-    )
+    counts = PairCounts.of(*([row[key] for row in rows] for key in ("id", "instances", "predicted", "true_positives")))
     images, scenes = ([row[key] for row in rows] for key in ("image", "scene"))
     return JudgedModel(counts, images, scenes, {name: summary[name] for name in FIGURES})
 

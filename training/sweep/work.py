@@ -17,7 +17,7 @@ from training.errors import Refused, TrainingError
 from training.events import Events
 from training.launch import StopRequest
 from training.sweep.asked import Point, Run, Sweep
-from training.sweep.children import Children, Ended, owned
+from training.sweep.children import Children, Ended
 from training.sweep.folder import BASE, CHECKED, SweepFolder
 from training.sweep.pages import write_pages
 from training.sweep.results import JudgedModel, Outcome, Results, judged_model
@@ -29,10 +29,9 @@ HOLDOUT_SPENT = (
 )
 
 
-def run_sweep(sweep: Sweep, out: Path, events: Events, stop: StopRequest) -> Path:
-    """DIR/sweep.json, table.csv, table.md, plot.svg and best.yaml; the first one's path."""
-    with owned(out) as lock:
-        return _Work(SweepFolder(out, sweep), events, Children(lock, stop)).run()
+def run_sweep(sweep: Sweep, out: Path, events: Events, stop: StopRequest, lock: int) -> Path:
+    """DIR/sweep.json, table.csv, table.md, plot.svg and best.yaml; the first one's path. `lock`: of DIR."""
+    return _Work(SweepFolder(out, sweep), events, Children(lock, stop)).run()
 
 
 class _Work:
