@@ -120,8 +120,9 @@ def _rise_figures(rise: PairedRise, policy: Policy) -> dict[str, Any]:
 
 
 def judge_alarm_cap(holdout: Holdout, cap: float, policy: Policy) -> Rule:
-    fires_P = holdout.challenger.fires_P[~holdout.is_positive_P]
-    low, high = proportion(int(fires_P.sum()), len(fires_P), policy.confidence)
+    negative_P = ~holdout.is_positive_P
+    fires_P = holdout.challenger.fires_P[negative_P]
+    low, high = proportion(fires_P, holdout.scene_P[negative_P], policy.confidence)
     words = (
         f"The challenger fires on {_range(fires_P, low, high)} of the negatives; the policy's cap is {100 * cap:g} %."
     )
@@ -130,7 +131,7 @@ def judge_alarm_cap(holdout: Holdout, cap: float, policy: Policy) -> Rule:
 
 def judge_recall_floor(holdout: Holdout, floor: float, policy: Policy) -> Rule:
     fires_P = holdout.challenger.fires_P[holdout.is_positive_P]
-    low, high = proportion(int(fires_P.sum()), len(fires_P), policy.confidence)
+    low, high = proportion(fires_P, holdout.scene_P[holdout.is_positive_P], policy.confidence)
     words = (
         f"The challenger finds {_range(fires_P, low, high)} of the positives; the policy's floor is {100 * floor:g} %."
     )

@@ -11,15 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, stats
 
-FEW_SCENES = 5  # that tell two models apart: fewer say nothing of how alike a scene's pairs are
+FEW_SCENES = 5  # unlike the rest: fewer say nothing of how alike a scene's pairs are
 
 
-def proportion(hits: int, of: int, confidence: float) -> tuple[float, float]:
-    """Clopper and Pearson's exact interval of hits / of, two-sided."""
-    if of == 0:
+def proportion(does_P: np.ndarray, scene_P: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Clopper and Pearson's interval of the share of pairs that do it (bool), two-sided.
+
+    Both counts are divided by the design effect first; beta quantiles take fractions of a pair as well.
+    """
+    if not len(does_P):
         return 0.0, 1.0
-    found = stats.binomtest(hits, of).proportion_ci(confidence, method="exact")
-    return float(found.low), float(found.high)
+    effect, tail = _design_effect(does_P.astype(np.int64), scene_P), (1 - confidence) / 2
+    hits, rest = does_P.sum() / effect, (~does_P).sum() / effect
+    low = float(stats.beta.ppf(tail, hits, rest + 1)) if hits else 0.0
+    high = float(stats.beta.isf(tail, hits + 1, rest)) if rest else 1.0
+    return low, high
 
 
 @dataclass(frozen=True)
@@ -65,21 +71,24 @@ def paired_rise(first_P: np.ndarray, second_P: np.ndarray, scene_P: np.ndarray) 
     return PairedRise(more, fewer, len(change_P), _design_effect(change_P, scene_P))
 
 
-def _design_effect(change_P: np.ndarray, scene_P: np.ndarray) -> float:
-    """The variance of the mean change over scenes against that over pairs taken for independent; 1 or more.
+def _design_effect(value_P: np.ndarray, scene_P: np.ndarray) -> float:
+    """The variance of the values' mean over scenes against that over pairs taken for independent; 1 or more.
 
-    Where hardly any scene tells the models apart there is nothing to measure it by: then a scene counts as one pair.
+    Where hardly any scene is unlike the rest there is nothing to measure it by: then a scene counts as one pair.
     """
-    if not len(change_P):
+    if not len(value_P):
         return 1.0
     _, place_P, size_S = np.unique(scene_P, return_inverse=True, return_counts=True)
     as_one = float((size_S**2).sum() / size_S.sum())
-    if len(np.unique(place_P[change_P != 0])) < FEW_SCENES:
+    usual = np.median(value_P)
+    if len(np.unique(place_P[value_P != usual])) < FEW_SCENES:
         return as_one
-    mean = change_P.mean()
-    sum_S = np.bincount(place_P, weights=change_P - mean)
-    clustered = (sum_S**2).sum() * len(size_S) / max(1, len(size_S) - 1)
-    return max(1.0, float(clustered / ((change_P - mean) ** 2).sum()))
+    mean = value_P.mean()
+    sum_S = np.bincount(place_P, weights=value_P - mean)
+    over_scenes, over_pairs = (
+        (apart**2).sum() * len(apart) / max(1, len(apart) - 1) for apart in (sum_S, value_P - mean)
+    )
+    return max(1.0, float(over_scenes / over_pairs))
 
 
 def _tango_upper(more: float, fewer: float, of: float, design_effect: float, confidence: float) -> float:

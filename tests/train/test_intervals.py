@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from training.intervals import PairedRise, holm, level_of_look, paired_rise, proportion
 
@@ -50,8 +51,20 @@ def test_pairs_that_would_do_are_counted_up_to_the_margin() -> None:
 
 
 def test_exact_interval_of_a_proportion() -> None:
-    assert proportion(0, 100, 0.95) == pytest.approx((0.0, 1 - 0.025**0.01))
-    assert proportion(0, 0, 0.95) == (0.0, 1.0)
+    nothing, own = np.zeros(100, bool), np.arange(100)
+    assert proportion(nothing, own, 0.95) == pytest.approx((0.0, 1 - 0.025**0.01))
+    assert proportion(~nothing, own, 0.95) == pytest.approx((0.025**0.01, 1.0))
+    some = own < 30
+    exact = stats.binomtest(30, 100).proportion_ci(0.95, method="exact")
+    assert proportion(some, own, 0.95) == pytest.approx((exact.low, exact.high), abs=1e-9)
+    assert proportion(nothing[:0], own[:0], 0.95) == (0.0, 1.0)
+
+
+def test_proportion_of_alike_frames_is_as_uncertain_as_that_of_their_scenes() -> None:
+    of_scenes = proportion(np.arange(20) < 10, np.arange(20), 0.95)
+    of_frames = proportion(np.repeat(np.arange(20) < 10, 10), np.repeat(np.arange(20), 10), 0.95)
+    assert of_frames == pytest.approx(of_scenes, abs=0.01)
+    assert proportion(np.zeros(200, bool), np.repeat(np.arange(20), 10), 0.95)[1] == pytest.approx(1 - 0.025**0.05)
 
 
 def test_holm_stops_at_the_first_that_stands() -> None:
