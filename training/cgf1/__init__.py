@@ -49,8 +49,8 @@ class PairCounts:
     ) -> PairCounts:
         """From plain lists, such as kept rows of pairs hold them."""
         hits_PT = np.array(true_positives, dtype=np.int64).reshape(len(pair_ids), len(IOU_THRESHOLDS))
-        counted = (np.array(numbers, dtype=np.int64) for numbers in (instances, predicted))
-        return cls(pair_ids, *counted, hits_PT)
+        n_gt_P, n_dt_P = np.array(instances, dtype=np.int64), np.array(predicted, dtype=np.int64)
+        return cls(pair_ids, n_gt_P, n_dt_P, hits_PT)
 
     def take(self, indices: Sequence[int] | np.ndarray) -> PairCounts:
         chosen = np.asarray(indices, dtype=np.int64)
