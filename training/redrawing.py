@@ -110,13 +110,13 @@ def redrawn_mean_gain(
     figure: Figure = cgf1.cgf1_of_sums,
 ) -> Gain:
     """The same of the mean figure of several models on each side, such as one config's seeds."""
-    sides = [[_sums_by_scene(counts, scene_P) for counts in side] for side in (firsts, seconds)]
+    sides = [[by_scene(cgf1.sums_of(counts), scene_P) for counts in side] for side in (firsts, seconds)]
     scenes = sides[0][0].shape[0]
     whole = [float(_mean(figure, side, np.ones((1, scenes)))[0]) for side in sides]
     rng = np.random.default_rng(seed)
     gains = []
     for start in range(0, policy.bootstrap, ROUNDS_AT_ONCE):
-        draws_RS = _draws(rng, min(ROUNDS_AT_ONCE, policy.bootstrap - start), scenes)
+        draws_RS = drawn_scenes(rng, min(ROUNDS_AT_ONCE, policy.bootstrap - start), scenes)
         gains.append(_mean(figure, sides[1], draws_RS) - _mean(figure, sides[0], draws_RS))
     drawn_R = np.concatenate(gains)
     tail = (1 - policy.confidence) / 2
@@ -127,7 +127,7 @@ def redrawn_mean_gain(
 
 def _mean(figure: Figure, models: Sequence[np.ndarray], draws_RS: np.ndarray) -> np.ndarray:
     """(R,) figures of the redrawn scenes, the mean over models."""
-    return np.mean([figure(draws_RS @ by_scene) for by_scene in models], axis=0)
+    return np.mean([figure(draws_RS @ terms_SK) for terms_SK in models], axis=0)
 
 
 def _degrees(counts: cgf1.PairCounts, scene_P: np.ndarray) -> int:
@@ -135,16 +135,15 @@ def _degrees(counts: cgf1.PairCounts, scene_P: np.ndarray) -> int:
     return min(len(np.unique(scene_P[kind_P])) for kind_P in kinds) - 1
 
 
-def _draws(rng: np.random.Generator, rounds: int, scenes: int) -> np.ndarray:
+def drawn_scenes(rng: np.random.Generator, rounds: int, scenes: int) -> np.ndarray:
     """(R, S) how often each scene is drawn in each round; ten times as fast as rng.multinomial()."""
     drawn_RS = rng.integers(scenes, size=(rounds, scenes)) + scenes * np.arange(rounds)[:, None]
     return np.bincount(drawn_RS.ravel(), minlength=rounds * scenes).reshape(rounds, scenes).astype(np.float64)
 
 
-def _sums_by_scene(counts: cgf1.PairCounts, scene_P: np.ndarray) -> np.ndarray:
-    """(S, 34) additive terms of CGF1, one row a scene."""
+def by_scene(terms_PK: np.ndarray, scene_P: np.ndarray) -> np.ndarray:
+    """(S, K) additive terms of the pairs, summed up scene by scene."""
     _, place_P = np.unique(scene_P, return_inverse=True)
-    terms = cgf1.sums_of(counts)
-    by_scene = np.zeros((int(place_P.max()) + 1, terms.shape[1]))
-    np.add.at(by_scene, place_P, terms)
-    return by_scene
+    terms_SK = np.zeros((int(place_P.max()) + 1, terms_PK.shape[1]))
+    np.add.at(terms_SK, place_P, terms_PK)
+    return terms_SK
