@@ -63,15 +63,15 @@ def image_level_mcc(tp: Any, fp: Any, tn: Any, fn: Any) -> Any:
     return (tp * tn - fp * fn) / (((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5 + EPS_IMAGES)
 
 
-def sums_by_scene(terms_P: np.ndarray, scene_P: Sequence[Any] | np.ndarray) -> np.ndarray:
-    """(S, 34) sums of the pairs of each scene."""
+def by_scene(terms_P: np.ndarray, scene_P: Sequence[Any] | np.ndarray) -> np.ndarray:
+    """(S, K) additive terms of the pairs, summed up scene by scene."""
     _, place_P = np.unique(scene_P, return_inverse=True)
-    by_scene = np.zeros((int(place_P.max()) + 1, terms_P.shape[1]))
-    np.add.at(by_scene, place_P, terms_P)
-    return by_scene
+    terms_SK = np.zeros((int(place_P.max()) + 1, terms_P.shape[1]))
+    np.add.at(terms_SK, place_P, terms_P)
+    return terms_SK
 
 
-def draws(rng: np.random.Generator, rounds: int, scenes: int) -> np.ndarray:
+def drawn_scenes(rng: np.random.Generator, rounds: int, scenes: int) -> np.ndarray:
     """(R, S) how often each scene is drawn in each round; ten times as fast as rng.multinomial()."""
     drawn_RS = rng.integers(scenes, size=(rounds, scenes)) + scenes * np.arange(rounds)[:, None]
     return np.bincount(drawn_RS.ravel(), minlength=rounds * scenes).reshape(rounds, scenes).astype(np.float64)
@@ -82,7 +82,7 @@ def redrawn_differences(change: Callable[[np.ndarray], np.ndarray], scenes: int,
     rng, found = np.random.default_rng(seed), []
     at_once = max(1, min(ROUNDS_AT_ONCE, CELLS_AT_ONCE // max(1, scenes)))
     for start in range(0, rounds, at_once):
-        found.append(change(draws(rng, min(at_once, rounds - start), scenes)))
+        found.append(change(drawn_scenes(rng, min(at_once, rounds - start), scenes)))
     return np.concatenate(found)
 
 
@@ -92,7 +92,7 @@ def paired_differences(
     """(second - first, low, high) of each figure, from two models' terms of the same pairs: 95 % intervals over redrawn
     scenes, the same for both models. The ends are the drawn distribution's, as the gate tells its gain."""
     names_P = np.asarray(scene_P, dtype=object).astype(str)
-    sides = [sums_by_scene(terms_P, names_P) for terms_P in (first_P, second_P)]
+    sides = [by_scene(terms_P, names_P) for terms_P in (first_P, second_P)]
 
     def change(drawn_RS: np.ndarray) -> np.ndarray:
         first_RT, second_RT = (drawn_RS @ side for side in sides)

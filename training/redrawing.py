@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from toolbox.cgf1_sums import Figure, cgf1_of_sums, redrawn_differences, sums_by_scene
+from toolbox.cgf1_sums import Figure, by_scene, cgf1_of_sums, redrawn_differences
 from toolbox.gate_policy import Policy
 from training import cgf1
 
@@ -108,7 +108,7 @@ def redrawn_mean_gain(
     figure: Figure = cgf1_of_sums,
 ) -> Gain:
     """The same of the mean figure of several models on each side, such as one config's seeds."""
-    sides = [[sums_by_scene(cgf1.sums_of(counts), scene_P) for counts in side] for side in (firsts, seconds)]
+    sides = [[by_scene(cgf1.sums_of(counts), scene_P) for counts in side] for side in (firsts, seconds)]
     scenes = sides[0][0].shape[0]
 
     def change(drawn_RS: np.ndarray) -> np.ndarray:
@@ -124,7 +124,7 @@ def redrawn_mean_gain(
 
 def _mean(figure: Figure, models: Sequence[np.ndarray], draws_RS: np.ndarray) -> np.ndarray:
     """(R,) figures of the redrawn scenes, the mean over models."""
-    return np.mean([figure(draws_RS @ by_scene) for by_scene in models], axis=0)
+    return np.mean([figure(draws_RS @ terms_SK) for terms_SK in models], axis=0)
 
 
 def _degrees(counts: cgf1.PairCounts, scene_P: np.ndarray) -> int:
