@@ -131,7 +131,7 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
     """DIR/predictions.json (COCO results), DIR/pairs.json, DIR/report.json, DIR/manifest.json."""
     assert config.model is not None
     began = time.monotonic()
-    split = Snapshot(config.snapshot).split(config.split)
+    split, left_out_read = _unread_by(config, Snapshot(config.snapshot).split(config.split))
     if not split.judged:
         raise Refused(
             "unjudgeable_split",
@@ -156,12 +156,21 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
         "split": config.split,
         "pairs": len(evaluation.result.pairs),
         "left_out_not_exhaustive": split.left_out_not_exhaustive,
+        "left_out_read": left_out_read,
         "config": config.plain(),
         "seconds": round(time.monotonic() - began, 1),
     }
     if config.prompt == "both":
         manifest["prompts"] = _both_ways(judge, config.model, asked.prompt_has_cls, evaluation, events)
     return _write(out / "manifest.json", manifest)
+
+
+def _unread_by(config: Config, split: Split) -> tuple[Split, int]:
+    """Without what the model has learnt from, where the config says what that is; its own `val` chose it, no more."""
+    if not config.trained_on:
+        return split, 0
+    learnt = Snapshot(config.trained_on)
+    return unread(split, [learnt.split(name) for name in ("train", "val") if name != split.name])
 
 
 def _both_ways(judge: Judge, folder: str, own: bool, evaluation: Evaluation, events: Events) -> dict[str, Any]:
