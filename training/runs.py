@@ -25,6 +25,7 @@ from training.fit import Fit, memory_told
 from training.gate_rows import check_split, decide_rows, rows_of, unread
 from training.heads import use_quick_attention
 from training.launch import StopRequest
+from training.measures import measured
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
 from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, left_for_us, planned_fit
 from training.ranks import ALONE, Ranks
@@ -128,7 +129,7 @@ def save_model(trainer: Trainer, folder: Path) -> str:
 
 
 def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
-    """DIR/predictions.json (COCO results), DIR/pairs.json, DIR/report.json, DIR/manifest.json."""
+    """DIR/predictions.json, DIR/rows.json, DIR/measures.json, DIR/report.json, DIR/manifest.json."""
     assert config.model is not None
     began = time.monotonic()
     split, left_out_read = _unread_by(config, Snapshot(config.snapshot).split(config.split))
@@ -141,8 +142,7 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
     judge = Judge(config, out, split, events, stop)
     asked, evaluation = judge.evaluate(config.model, prompt=config.prompt)
     summary = evaluation.summary()
-    _write(out / "predictions.json", evaluation.coco_results())
-    _write(out / "pairs.json", evaluation.pair_rows())
+    _write_evaluation(out, evaluation, config)
     _write(out / "report.json", report.describe(evaluation, keep_score=config.keep_score))
     manifest = {
         "metrics": evaluation.result.metrics,
@@ -190,7 +190,8 @@ def _points(figures: dict[str, float]) -> tuple[float, float, float]:
 
 
 def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
-    """Judge champion, challenger and baseline on the holdout and decide; DIR/manifest.json, DIR/report.json."""
+    """Judge champion, challenger and baseline on the holdout and decide; DIR/manifest.json, DIR/rows.json,
+    DIR/report.json, and of each model DIR/ROLE/."""
     began = time.monotonic()
     snapshot = Snapshot(config.snapshot)
     trained_on = Snapshot(config.trained_on) if config.trained_on else snapshot
@@ -216,9 +217,23 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
         "speed": speed.plain() if speed else None,
         "seconds": round(time.monotonic() - began, 1),
     }
+    for role, evaluation in evaluations.items():
+        _write_evaluation(out / role, evaluation, config)
     _write(out / "rows.json", rows)
     _write(out / "report.json", {role: _series(evaluation, config) for role, evaluation in evaluations.items()})
     return _write(out / "manifest.json", manifest)
+
+
+def _write_evaluation(folder: Path, evaluation: Evaluation, config: Config) -> None:
+    """FOLDER/predictions.json (COCO results), rows.json, measures.json: whoever judges one evaluation reads these."""
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions, presence = evaluation.coco_results(), evaluation.presence_by_pair()
+    figures = measured(
+        evaluation.split.document, predictions, presence=presence, keep_score=config.keep_score, seed=config.seed
+    )
+    _write(folder / "predictions.json", predictions)
+    _write(folder / "rows.json", evaluation.pair_rows())
+    _write(folder / "measures.json", figures)
 
 
 def _series(evaluation: Evaluation, config: Config) -> dict[str, Any]:

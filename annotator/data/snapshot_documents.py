@@ -29,7 +29,8 @@ COUNTED = ("pairs", "positives", "negatives", "instances", "not_exhaustive", "wi
 class SettledPair:
     """What of a settled pair goes into a snapshot; `masks` in one order whatever order they were drawn in.
 
-    `prompts` belong to the masks, one list each: what a person showed the model to have it drawn.
+    `prompts` and `origins` belong to the masks, one each: what a person showed the model to have it drawn, and how the
+    mask came about.
     """
 
     sha256: str
@@ -41,6 +42,7 @@ class SettledPair:
     truth: str
     masks: tuple[Rle, ...]
     prompts: tuple[list[dict[str, Any]], ...]
+    origins: tuple[dict[str, Any], ...]
     is_exhaustive: bool
     source: str
     truth_source: str
@@ -67,6 +69,7 @@ def settled_pair(row: dict[str, Any]) -> SettledPair:
         truth=row["truth"],
         masks=tuple(instance["mask"] for instance in settled),
         prompts=tuple(click_prompts(instance) for instance in settled),
+        origins=tuple(_origin(instance) for instance in settled),
         is_exhaustive=row["is_exhaustive"] and len(settled) == len(drawn),
         source=row["image__source"],
         truth_source=row["truth_source"],
@@ -82,7 +85,14 @@ COLUMNS = (
 
 
 def _instance_order(instance: dict[str, Any]) -> tuple[list[int], str, bytes]:
-    return (*_mask_order(instance["mask"]), canonical(click_prompts(instance)))
+    return (*_mask_order(instance["mask"]), canonical([click_prompts(instance), _origin(instance)]))
+
+
+def _origin(instance: dict[str, Any]) -> dict[str, Any]:
+    """Nothing where it is not known."""
+    if not instance.get("origin"):
+        return {}
+    return {"origin": instance["origin"], "edited": bool(instance.get("edited"))}
 
 
 def _mask_order(mask: Rle) -> tuple[list[int], str]:
@@ -220,10 +230,11 @@ class _Rows:
 
 
 def _annotation_rows(first: int, pair_id: int, pair: SettledPair) -> Iterator[dict[str, Any]]:
-    """`prompts` are of this project, as `round` is: other readers pass over them, and the hash does not see them."""
-    for number, (mask, prompts) in enumerate(zip(pair.masks, pair.prompts, strict=True), start=first):
-        row = annotation_row(number, pair_id, mask)
-        yield row | {"prompts": prompts} if prompts else row
+    """`prompts`, `origin` and `edited` are of this project, as `round` is: other readers pass over them, and the hash
+    does not see them."""
+    drawn = zip(pair.masks, pair.prompts, pair.origins, strict=True)
+    for number, (mask, prompts, origin) in enumerate(drawn, start=first):
+        yield annotation_row(number, pair_id, mask) | origin | ({"prompts": prompts} if prompts else {})
 
 
 def _image_row(pair_id: int, pair: SettledPair) -> dict[str, Any]:

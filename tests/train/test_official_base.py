@@ -163,7 +163,7 @@ def test_unless_told_otherwise_a_model_is_asked_as_its_folder_says(world: dict[s
     for name in ("as_model", "with_cls", "without_cls"):
         evaluate(world, tmp_path / name, prompt=name, keep_score=0.0)
     own, with_it, without = (
-        [row["presence"] for row in json.loads((tmp_path / name / "pairs.json").read_text())]
+        [row["presence"] for row in json.loads((tmp_path / name / "rows.json").read_text())]
         for name in ("as_model", "with_cls", "without_cls")
     )
     assert own == with_it
