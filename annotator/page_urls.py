@@ -18,6 +18,7 @@ from annotator.people import account, join
 from annotator.people import views as people
 from annotator.predict import views as predictions
 from annotator.queue import views as queue
+from annotator.registry import version_views as models
 from annotator.registry import views as runs
 from annotator.review import views as reviews
 
@@ -77,6 +78,10 @@ PROJECT = [
     path("training/<int:number>/go-on/", runs.go_on, name="run-go-on"),
     path("models/", runs.models, name="models"),
     path("models/rollback/", runs.rollback, name="rollback"),
+    path("models/retention/", models.retention, name="versions-retain"),
+    path("models/<str:version_name>/", models.version, name="version"),
+    path("models/<str:version_name>/archive/", models.archive, name="version-archive"),
+    path("models/<str:version_name>/check/", models.check, name="version-check"),
     path("predictions/", predictions.predictions, name="predictions"),
     path("predictions/<int:job_id>/", predictions.prediction_download, name="prediction-download"),
     path("jobs/", jobs.jobs, name="jobs"),

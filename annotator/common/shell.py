@@ -29,7 +29,7 @@ TABS = (
     ("Review", "reviews", REVIEWER, ("review", "reviews-certain")),
     ("Data", "snapshots", ANNOTATOR, ("snapshot", "snapshot-difference")),
     ("Training", "training", ANNOTATOR, ("run",)),
-    ("Models", "models", ANNOTATOR, ("predictions",)),
+    ("Models", "models", ANNOTATOR, ("predictions", "version")),
     ("Jobs", "jobs", ANNOTATOR, ("job",)),
     ("People", "people", REVIEWER, ()),
     ("Settings", "settings", ADMIN, ("concept", "label-studio")),
