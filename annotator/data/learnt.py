@@ -87,7 +87,6 @@ def answers_learnt(*, version: ModelVersion, after: int = 0, most: int = 500) ->
     """What a version learnt from, pair by pair in the order of their ids: one query a page."""
     rows = SnapshotPair.objects.filter(snapshot__training_runs__version=version, pair_id__gt=after)
     values = {
-        "pair": F("pair_id"),
         "image": F("pair__image__sha256"),
         "concept": F("pair__concept__name"),
         "annotation": F("answer_id"),
@@ -95,4 +94,4 @@ def answers_learnt(*, version: ModelVersion, after: int = 0, most: int = 500) ->
         "author": F("answer__author__username"),
         "reviewer": F("answer__review__reviewer__username"),
     }
-    return list(rows.order_by("pair_id").values("split", "instances", **values)[:most])
+    return list(rows.order_by("pair_id").values("pair", "split", "instances", **values)[:most])

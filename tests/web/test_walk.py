@@ -105,13 +105,14 @@ def test_which_models_learnt_from_an_answer_is_one_query(reviewed_barn):
     taught, judging = answered(reviewed_barn), answered(reviewed_barn, split="holdout")
     first = trained(reviewed_barn)
     later = answered(reviewed_barn)
-    trained(reviewed_barn, 2, "reject", base_version=first)
+    second = trained(reviewed_barn, 2, "reject", base_version=first)
+    one, two = (version.training_run.snapshot.number for version in (first, second))
     with CaptureQueriesContext(connection) as asked:
         readers = versions_of_answer(answer=taught)
     assert len(asked) == 1
     assert [(row.version, row.snapshot, row.role, row.gate) for row in readers] == [
-        ("barn-v1", 1, "learnt", "promote"),
-        ("barn-v2", 2, "learnt", "reject"),
+        ("barn-v1", one, "learnt", "promote"),
+        ("barn-v2", two, "learnt", "reject"),
     ]
     assert [row.version for row in versions_of_answer(answer=later)] == ["barn-v2"]
     assert {row.role for row in versions_of_answer(answer=judging)} == {"judged by"}
@@ -206,13 +207,13 @@ def test_walk_from_an_answer_is_quick_among_100_000_pairs(reviewed_barn):
     absent = {"truth": "absent", "truth_source": "imported"}
     Pair.objects.bulk_create([Pair(project=project, image_id=pk, concept=barn.chicken, **absent) for pk in ids], 5000)
     began = time.monotonic()
-    trained(barn)
+    version = trained(barn)
     taken = time.monotonic() - began
     with CaptureQueriesContext(connection) as asked:
         began = time.monotonic()
         assert [row.version for row in versions_of_answer(answer=answer)] == ["barn-v1"]
         looked = time.monotonic() - began
-        people_of(snapshot=Snapshot.objects.get())
+        people_of(snapshot=version.training_run.snapshot)
         counted = time.monotonic() - began - looked
     assert len(asked) == 2
     assert SnapshotPair.objects.count() == most + 1
