@@ -31,6 +31,7 @@ from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, left_fo
 from training.ranks import ALONE, Ranks
 from training.speed import SAME, Speed
 from training.stopwatch import compare_speed, work_of
+from training.surroundings import surroundings
 from training.trainer import Trainer
 from training.vit import choose_vit_dtype
 
@@ -45,11 +46,12 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest, rank
     fit = planned_fit(config, config.base_model, device, cards=ranks.count)
     with memory_told(fit, config):
         model = load_model(config.base_model, device=device)
+        base_hash, made = model.checked_weights_hash(), surroundings(device=device)
         trainer = Trainer(config, model, out, events, stop, fit, ranks)
         trainer.run()
     if not ranks.is_first:
         return out / "manifest.json"
-    weights_hash = _save_or_say_why(trainer, out / "model")
+    weights_hash = _save_or_say_why(trainer, out / "model", {"trained_from": base_hash, **made})
     best = next(row for row in trainer.progress.validations if row["step"] == trainer.progress.best_step)
     manifest = {
         "model": str((out / "model").resolve()),
@@ -57,6 +59,8 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest, rank
         "backbone_hash": trainer.model.backbone_hash,
         "prompt_has_cls": model.network.prompt_has_cls,
         "snapshot_hash": trainer.snapshot_hash,
+        "base_weights_hash": base_hash,
+        **made,
         "metrics": {"val": best, "validations": trainer.progress.validations, "best_step": trainer.progress.best_step},
         "pairs": trainer.material.counts(),
         **({"click_check": trainer.click_check.told()} if trainer.click_check else {}),
@@ -72,10 +76,10 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest, rank
     return _write(out / "manifest.json", manifest)
 
 
-def _save_or_say_why(trainer: Trainer, folder: Path) -> str:
+def _save_or_say_why(trainer: Trainer, folder: Path, made: dict[str, Any]) -> str:
     """The base's foreign weights are copied now, from its folder: hours after it was loaded."""
     try:
-        return save_model(trainer, folder)
+        return save_model(trainer, folder, made)
     except WeightsError as error:
         raise TrainingError("lost_base", f"Training is done, the model is not written: {error}.") from error
 
@@ -103,14 +107,17 @@ def _sam3_unweighted(folder: Path) -> Path:
     return folder
 
 
-def save_model(trainer: Trainer, folder: Path) -> str:
-    """The trained version in hub layout with its tokenizer and what it was taught; complete, or not there at all."""
+def save_model(trainer: Trainer, folder: Path, made: dict[str, Any]) -> str:
+    """The trained version in hub layout with its tokenizer and what it was taught; complete, or not there at all.
+
+    `made`: the base's hash (`trained_from`) and what the run ran with.
+    """
     model = trainer.model
     weights_hash = model.network.weights_hash()
     manifest: dict[str, Any] = {
         "weights_hash": weights_hash,
         "backbone_hash": model.backbone_hash,
-        "trained_from": model.manifest.get("weights_hash"),
+        **made,
         "snapshot_hash": trainer.snapshot_hash,
         "recipe": trainer.config.recipe,
         "presence_caution": trainer.caution_kept(),
