@@ -19,6 +19,7 @@ from annotator.people import views as people
 from annotator.predict import views as predictions
 from annotator.queue import views as queue
 from annotator.registry import evaluation_views as evaluations
+from annotator.registry import version_views as models
 from annotator.registry import views as runs
 from annotator.review import views as reviews
 
@@ -84,6 +85,10 @@ PROJECT = [
     path("gates/", evaluations.gates, name="gates"),
     path("gates/<int:gate_id>/", evaluations.gate, name="gate"),
     path("gates/<int:gate_id>/promote/", evaluations.gate_promote, name="gate-promote"),
+    path("models/retention/", models.retention, name="versions-retain"),
+    path("models/<str:version_name>/", models.version, name="version"),
+    path("models/<str:version_name>/archive/", models.archive, name="version-archive"),
+    path("models/<str:version_name>/check/", models.check, name="version-check"),
     path("predictions/", predictions.predictions, name="predictions"),
     path("predictions/<int:job_id>/", predictions.prediction_download, name="prediction-download"),
     path("jobs/", jobs.jobs, name="jobs"),

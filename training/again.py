@@ -19,6 +19,7 @@ from toolbox.gate_policy import Policy
 from training.errors import Refused, TrainingError
 from training.gate import RULES_VERSION
 from training.gate_rows import decide_rows
+from training.speed import Speed
 
 KEPT = ("decision", "reasons", "rules", "delta_cgf1", "bootstrap", "hard_negatives")
 
@@ -55,7 +56,8 @@ def decided_again(folder: Path, policy: Policy | None = None) -> dict[str, Any]:
             "check out the code of that time to make the decision anew.",
         )
     rows = _read(folder / "rows.json")
-    return decide_rows(rows, policy or _policy(kept, ()), looks=kept["looks"], seed=kept["seed"])
+    speed = Speed.of(kept["speed"]) if kept.get("speed") else None  # it was not always measured
+    return decide_rows(rows, policy or _policy(kept, ()), speed=speed, looks=kept["looks"], seed=kept["seed"])
 
 
 def differences(kept: dict[str, Any], made: dict[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ from .access import ADMIN, ANNOTATOR, RANK, REVIEWER, may_create_project, member
 from .database_trouble import database_trouble
 from .errors import RoostError
 
-MODEL_PAGES = ("predictions", "evaluations", "evaluation", "version-compare", "gates", "gate")
+MODEL_PAGES = ("predictions", "version", "evaluations", "evaluation", "version-compare", "gates", "gate")
 # (label, address, least role, further addresses that light the same tab)
 TABS = (
     ("Home", "project", ANNOTATOR, ()),

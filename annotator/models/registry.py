@@ -24,6 +24,7 @@ class Snapshot(models.Model):
     tag = models.CharField(max_length=80, blank=True, help_text="Unique in the project; the data repository's git tag")
     data_revision = models.CharField(max_length=40, blank=True, help_text="Commit of the DVC data repository")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    is_indexed = models.BooleanField(default=False, editable=False, help_text="All its rows (SnapshotPair) are written")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -33,6 +34,22 @@ class Snapshot(models.Model):
             models.UniqueConstraint(fields=["project", "number"], name="snapshot_number_once"),
             models.UniqueConstraint(fields=["project", "content_hash"], name="snapshot_content_once"),
         ]
+
+
+class SnapshotPair(models.Model):
+    """Which answer a snapshot holds for a pair: the index by which one walks from an answer to models and back.
+
+    `answer` null: the truth was imported or drawn, or the snapshot is older than this index.
+    """
+
+    snapshot = models.ForeignKey(Snapshot, models.CASCADE, related_name="rows", db_index=False)
+    pair = models.ForeignKey("Pair", models.CASCADE, related_name="snapshot_rows")
+    answer = models.ForeignKey("Annotation", models.SET_NULL, null=True, related_name="snapshot_rows")
+    split = models.CharField(max_length=8)
+    instances = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["snapshot", "pair"], name="snapshot_pair_once")]
 
 
 class ModelVersion(models.Model):
@@ -54,6 +71,12 @@ class ModelVersion(models.Model):
     weights_hash = models.CharField(max_length=64, blank=True)
     backbone_hash = models.CharField(max_length=64, blank=True)
     metrics = models.JSONField(default=dict)
+    base_hash = models.CharField(max_length=64, blank=True, help_text="Of the weights that it was trained from")
+    code_revision = models.CharField(max_length=64, blank=True, help_text="Commit of the code that trained it")
+    packages = models.JSONField(default=dict, help_text="{name: version} of what the trainer ran with")
+    notes = models.TextField(blank=True)
+    archived_at = models.DateTimeField(null=True, blank=True, help_text="Folded away in lists since then")
+    weights_removed_at = models.DateTimeField(null=True, blank=True, help_text="By retention; null: they lie there")
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

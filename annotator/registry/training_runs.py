@@ -204,6 +204,9 @@ def _register(run: TrainingRun, manifest: dict[str, Any]) -> None:
             parent=run.base_version,
             weights_hash=manifest.get("weights_hash", ""),
             backbone_hash=manifest.get("backbone_hash", ""),
+            base_hash=manifest.get("base_weights_hash", ""),
+            code_revision=manifest.get("code_revision", ""),
+            packages=manifest.get("packages", {}),
             metrics={
                 "val": manifest.get("metrics", {}),
                 "recipe": manifest.get("recipe", ""),
@@ -211,6 +214,9 @@ def _register(run: TrainingRun, manifest: dict[str, Any]) -> None:
             },
         )
         TrainingRun.objects.filter(pk=run.pk).update(version=version)
+        # The shipped model's row knows no hash until something was trained from it.
+        unnamed = ModelVersion.objects.filter(pk=run.base_version_id, weights_hash="")
+        unnamed.update(weights_hash=version.base_hash)
         audit_record(project=run.project, actor=None, action="version.register", subject=name, run=run.number)
     run.version = version
 

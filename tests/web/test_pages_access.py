@@ -74,6 +74,10 @@ POLICY = {
     "gates": ("annotator", BOTH),  # posting is the admins'
     "gate": ("annotator", GET),
     "gate-promote": ("admin", POST),
+    "version": ("annotator", BOTH),  # posting is the admins'
+    "version-archive": ("admin", POST),
+    "version-check": ("admin", POST),
+    "versions-retain": ("admin", POST),
     "predictions": ("annotator", BOTH),  # posting is the admins'
     "prediction-download": ("annotator", GET),
     "rollback": ("admin", POST),
@@ -143,6 +147,7 @@ def ids(barn, settings) -> dict[str, object]:
         "import_id": imported.pk,
         "predicted_id": predicted.pk,
         "number": run.number,
+        "version_name": factories.make_version("barn-v7", project=barn.project).name,
         "other": run.snapshot.number,
         "user_id": barn.annotator.pk,
         "concept_id": barn.chicken.pk,
