@@ -23,6 +23,7 @@ REGISTERING = (
     "annotator.data.uploads",
     "annotator.registry.memory_plans",
     "annotator.registry.training_runs",
+    "annotator.registry.mirror",
     "annotator.registry.run_retention",
     "annotator.registry.triggers",
     "annotator.predict.services",
