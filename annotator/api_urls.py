@@ -15,6 +15,7 @@ from annotator.label_studio import api as label_studio
 from annotator.predict import api as predict
 from annotator.queue import api as tasks
 from annotator.registry import api as registry
+from annotator.registry import evaluation_api as evaluations
 from annotator.registry import version_api as versions
 from annotator.review import api as reviews
 
@@ -54,6 +55,11 @@ urlpatterns = [
     path("projects/<slug:slug>/retrain", registry.retrain, name="api-retrain"),
     path("projects/<slug:slug>/predict", predict.predict, name="api-predict"),
     path("projects/<slug:slug>/gate", registry.gate, name="api-gate"),
+    path("projects/<slug:slug>/gates", evaluations.gates, name="api-gates"),
+    path("projects/<slug:slug>/gates/<int:gate_id>", evaluations.gate, name="api-gate-decision"),
+    path("projects/<slug:slug>/evaluations", evaluations.evaluations, name="api-evaluations"),
+    path("projects/<slug:slug>/evaluations/compare", evaluations.compare, name="api-compare"),
+    path("projects/<slug:slug>/evaluations/<int:evaluation_id>", evaluations.evaluation, name="api-evaluation"),
     path("projects/<slug:slug>/models", versions.models, name="api-models"),
     path("projects/<slug:slug>/models/<str:name>", versions.model, name="api-model"),
     path("projects/<slug:slug>/models/<str:name>/learnt", versions.learnt, name="api-model-learnt"),

@@ -18,6 +18,7 @@ from annotator.people import account, join
 from annotator.people import views as people
 from annotator.predict import views as predictions
 from annotator.queue import views as queue
+from annotator.registry import evaluation_views as evaluations
 from annotator.registry import version_views as models
 from annotator.registry import views as runs
 from annotator.review import views as reviews
@@ -78,6 +79,12 @@ PROJECT = [
     path("training/<int:number>/go-on/", runs.go_on, name="run-go-on"),
     path("models/", runs.models, name="models"),
     path("models/rollback/", runs.rollback, name="rollback"),
+    path("models/compare/", evaluations.compare, name="version-compare"),
+    path("evaluations/", evaluations.evaluations, name="evaluations"),
+    path("evaluations/<int:evaluation_id>/", evaluations.evaluation, name="evaluation"),
+    path("gates/", evaluations.gates, name="gates"),
+    path("gates/<int:gate_id>/", evaluations.gate, name="gate"),
+    path("gates/<int:gate_id>/promote/", evaluations.gate_promote, name="gate-promote"),
     path("models/retention/", models.retention, name="versions-retain"),
     path("models/<str:version_name>/", models.version, name="version"),
     path("models/<str:version_name>/archive/", models.archive, name="version-archive"),

@@ -75,7 +75,7 @@ class TrainerConfig:
     champion: str | None = path(None, "gate: the model that serves")
     challenger: str | None = path(None, "gate: the model that wants to")
     baseline: str | None = path(None, "gate: the model as shipped")
-    trained_on: str | None = path(None, "gate: the snapshot that the challenger was trained on; null: the same")
+    trained_on: str | None = path(None, "gate, evaluate: the snapshot that taught the model; null: this (gate), none")
     looks: float = number(
         0.0,
         "gate: decisions that have read this holdout, each by the share of today's pairs that it had read",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,14 +20,17 @@ from training.dataset import Snapshot, Split
 from training.errors import Refused, TrainingError
 from training.evaluate import Evaluation, evaluate_model
 from training.events import Events
-from training.features import FeatureStore
+from training.features import FeatureStore, read_picture
 from training.fit import Fit, memory_told
 from training.gate_rows import check_split, decide_rows, rows_of, unread
 from training.heads import use_quick_attention
 from training.launch import StopRequest
+from training.measures import measured
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
 from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, left_for_us, planned_fit
 from training.ranks import ALONE, Ranks
+from training.speed import SAME, Speed
+from training.stopwatch import compare_speed, work_of
 from training.surroundings import surroundings
 from training.trainer import Trainer
 from training.vit import choose_vit_dtype
@@ -132,10 +136,10 @@ def save_model(trainer: Trainer, folder: Path, made: dict[str, Any]) -> str:
 
 
 def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
-    """DIR/predictions.json (COCO results), DIR/pairs.json, DIR/report.json, DIR/manifest.json."""
+    """DIR/predictions.json, DIR/rows.json, DIR/measures.json, DIR/report.json, DIR/manifest.json."""
     assert config.model is not None
     began = time.monotonic()
-    split = Snapshot(config.snapshot).split(config.split)
+    split, left_out_read = _unread_by(config, Snapshot(config.snapshot).split(config.split))
     if not split.judged:
         raise Refused(
             "unjudgeable_split",
@@ -145,8 +149,7 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
     judge = Judge(config, out, split, events, stop)
     asked, evaluation = judge.evaluate(config.model, prompt=config.prompt)
     summary = evaluation.summary()
-    _write(out / "predictions.json", evaluation.coco_results())
-    _write(out / "pairs.json", evaluation.pair_rows())
+    _write_evaluation(out, evaluation, config)
     _write(out / "report.json", report.describe(evaluation, keep_score=config.keep_score))
     manifest = {
         "metrics": evaluation.result.metrics,
@@ -160,12 +163,21 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
         "split": config.split,
         "pairs": len(evaluation.result.pairs),
         "left_out_not_exhaustive": split.left_out_not_exhaustive,
+        "left_out_read": left_out_read,
         "config": config.plain(),
         "seconds": round(time.monotonic() - began, 1),
     }
     if config.prompt == "both":
         manifest["prompts"] = _both_ways(judge, config.model, asked.prompt_has_cls, evaluation, events)
     return _write(out / "manifest.json", manifest)
+
+
+def _unread_by(config: Config, split: Split) -> tuple[Split, int]:
+    """Without what the model has learnt from, where the config says what that is; its own `val` chose it, no more."""
+    if not config.trained_on:
+        return split, 0
+    learnt = Snapshot(config.trained_on)
+    return unread(split, [learnt.split(name) for name in ("train", "val") if name != split.name])
 
 
 def _both_ways(judge: Judge, folder: str, own: bool, evaluation: Evaluation, events: Events) -> dict[str, Any]:
@@ -185,7 +197,8 @@ def _points(figures: dict[str, float]) -> tuple[float, float, float]:
 
 
 def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
-    """Judge champion, challenger and baseline on the holdout and decide; DIR/manifest.json, DIR/report.json."""
+    """Judge champion, challenger and baseline on the holdout and decide; DIR/manifest.json, DIR/rows.json,
+    DIR/report.json, and of each model DIR/ROLE/."""
     began = time.monotonic()
     snapshot = Snapshot(config.snapshot)
     trained_on = Snapshot(config.trained_on) if config.trained_on else snapshot
@@ -196,21 +209,38 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
     judged = {role: judge.evaluate(str(getattr(config, role))) for role in ("champion", "challenger", "baseline")}
     evaluations = {role: evaluation for role, (_, evaluation) in judged.items()}
     rows = rows_of(evaluations)
-    manifest = decide_rows(rows, config.policy, looks=config.looks, seed=config.seed)
+    asked = {role: asked for role, (asked, _) in judged.items()}
+    speed = judge.speed(asked) if config.policy.speed_ratio is not None else None
+    manifest = decide_rows(rows, config.policy, speed=speed, looks=config.looks, seed=config.seed)
     manifest["holdout"]["left_out_not_exhaustive"] = split.left_out_not_exhaustive
     manifest["holdout"]["left_out_read"] = left_out_read
     manifest |= {role: evaluation.summary() for role, evaluation in evaluations.items()}
     manifest |= {
-        "weights": {role: asked.weights_hash for role, (asked, _) in judged.items()},
+        "weights": {role: one.weights_hash for role, one in asked.items()},
         "snapshot_hash": snapshot.hash,
         "policy": config.plain()["policy"],
         "seed": config.seed,
         "looks": config.looks,
+        "speed": speed.plain() if speed else None,
         "seconds": round(time.monotonic() - began, 1),
     }
+    for role, evaluation in evaluations.items():
+        _write_evaluation(out / role, evaluation, config)
     _write(out / "rows.json", rows)
     _write(out / "report.json", {role: _series(evaluation, config) for role, evaluation in evaluations.items()})
     return _write(out / "manifest.json", manifest)
+
+
+def _write_evaluation(folder: Path, evaluation: Evaluation, config: Config) -> None:
+    """FOLDER/predictions.json (COCO results), rows.json, measures.json: whoever judges one evaluation reads these."""
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions, presence = evaluation.coco_results(), evaluation.presence_by_pair()
+    figures = measured(
+        evaluation.split.document, predictions, presence=presence, keep_score=config.keep_score, seed=config.seed
+    )
+    _write(folder / "predictions.json", predictions)
+    _write(folder / "rows.json", evaluation.pair_rows())
+    _write(folder / "measures.json", figures)
 
 
 def _series(evaluation: Evaluation, config: Config) -> dict[str, Any]:
@@ -221,10 +251,11 @@ def _series(evaluation: Evaluation, config: Config) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which weights were judged, and whether their prompts had the CLS token."""
+    """Which weights were judged, whether their prompts had the CLS token, and what sums they take (stopwatch.py)."""
 
     weights_hash: str
     prompt_has_cls: bool
+    work: str
 
 
 class Judge:
@@ -243,10 +274,21 @@ class Judge:
             model = load_model(folder, device=self._device)
             if prompt in ("with_cls", "without_cls"):
                 model.network.prompt_has_cls = prompt == "with_cls"
-            asked = Asked(model.checked_weights_hash(), model.network.prompt_has_cls)
+            asked = Asked(model.checked_weights_hash(), model.network.prompt_has_cls, work_of(model.network))
             if asked not in self._known:
                 self._known[asked] = self._evaluate(model, self._fit)
             return asked, self._known[asked]
+
+    def speed(self, asked: Mapping[str, Asked]) -> Speed:
+        """Of champion and challenger; the only time that two models are in memory, and only where they differ."""
+        if asked["champion"].work == asked["challenger"].work:
+            return SAME
+        config = self._config
+        champion, challenger = (
+            load_model(str(folder), device=self._device) for folder in (config.champion, config.challenger)
+        )
+        picture = read_picture(Path(config.images), self._split.judged[0].image, max_pixels=config.max_pixels)
+        return compare_speed(champion, challenger, picture, self._reporter("speed"))
 
     def _evaluate(self, model: Model, fit: Fit) -> Evaluation:
         config = self._config

@@ -125,7 +125,7 @@ COLUMNS = (
 
 
 def _instance_order(instance: dict[str, Any]) -> tuple[list[int], str, bytes]:
-    return (*_mask_order(instance["mask"]), canonical(click_prompts(instance)))
+    return (*_mask_order(instance["mask"]), canonical([click_prompts(instance), _made(instance)]))
 
 
 def _mask_order(mask: Rle) -> tuple[list[int], str]:

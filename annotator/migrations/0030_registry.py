@@ -25,7 +25,7 @@ def name_bases(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotator', '0028_gate_policy_columns'),
+        ('annotator', '0029_evaluations'),
     ]
 
     operations = [

@@ -24,7 +24,7 @@ from .registry import (
     SnapshotPair,
     TrainingRun,
 )
-from .tasks import Task
+from .tasks import SecondLabel, Task
 
 __all__ = [
     "Annotation",
@@ -54,6 +54,7 @@ __all__ = [
     "Project",
     "RetrainTry",
     "Review",
+    "SecondLabel",
     "Snapshot",
     "SnapshotPair",
     "Task",

@@ -139,23 +139,41 @@ class RetrainTry(models.Model):
 
 
 class Evaluation(models.Model):
-    """One model version measured on one split of one snapshot; fractions."""
+    """One model version measured on one split of one snapshot; `metrics` are fractions.
+
+    `folder`, below the runs' folder, holds rows.json, measures.json and predictions.json (docs/contracts.md).
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="evaluations")
     version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="evaluations")
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="evaluations")
     split = models.CharField(max_length=8)
     metrics = models.JSONField(default=dict)
+    folder = models.CharField(max_length=200, blank=True, help_text="Empty: its files were not kept")
+    weights_hash = models.CharField(max_length=64, blank=True, help_text="Of the weights that were judged")
+    preset = models.JSONField(default=dict, help_text="What was asked of the figures: toolbox/presets.py")
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="evaluations")
+    gate = models.ForeignKey(
+        "GateDecision",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="evaluations",
+        help_text="The decision that it was made for; null: it was asked for by itself",
+    )
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["version", "snapshot", "split"], name="evaluation_once")]
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["version", "snapshot", "split"], name="evaluation_of_version")]
 
 
 class GateDecision(models.Model):
     """Champion against challenger on a snapshot's holdout; `report` is the gate's manifest (docs/contracts.md).
 
-    A run can be judged again when the holdout has grown: `run.gate` is the newest of its decisions.
+    A version can be judged again when the holdout has grown: `run.gate` is the newest decision about a run's version.
+    One that no run made here, such as SAM 3, is judged without a run. `folder` is below the runs' folder.
     """
 
     class Decision(models.TextChoices):
@@ -164,13 +182,18 @@ class GateDecision(models.Model):
         UNDECIDED = "undecided", "Undecided"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="gate_decisions")
-    run = models.ForeignKey(TrainingRun, models.CASCADE, related_name="gates")
+    run = models.ForeignKey(
+        TrainingRun, models.CASCADE, null=True, blank=True, related_name="gates", help_text="That made the challenger"
+    )
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="gate_decisions", help_text="Whose holdout")
     champion = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
     challenger = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
     decision = models.CharField(max_length=10, choices=Decision)
     reasons = models.JSONField(default=list)
     report = models.JSONField(default=dict)
+    folder = models.CharField(max_length=200, blank=True, help_text="With rows.json; empty: they were not kept")
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="gates")
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
 

@@ -85,9 +85,10 @@ class GateReport:
 
 
 def gate_report(run: TrainingRun) -> GateReport | None:
-    gate = run.gate
-    if gate is None:
-        return None
+    return report_of(run.gate) if run.gate else None
+
+
+def report_of(gate: GateDecision) -> GateReport:
     rows = [_metric_row(gate.report, *metric) for metric in METRICS]
     groups = [(words, _group(gate.report, key)) for key, words in (("by_source", "Source"), ("by_concept", "Concept"))]
     return GateReport(gate, rows, [group for group in groups if group[1]], _chart(gate, rows))

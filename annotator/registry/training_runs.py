@@ -19,12 +19,13 @@ from toolbox.training_effects import idle_of_run
 from toolbox.training_settings import SETTABLE
 
 from .gate_looks import check_holdout
-from .gating import fetch_images, run_judge, trainer_data
+from .gating import run_judge
 from .model_weights import model_folder
 from .models_folder import model_folder_register
 from .run_files import check_room, run_folder
 from .run_log import RunLog
 from .run_retention import run_tidy
+from .trainer_data import fetch_images, trainer_data
 from .trainer_process import run_trainer
 
 log = logging.getLogger(__name__)
