@@ -173,6 +173,7 @@ def test_image_page_says_who_learnt_from_it(reviewed_barn, signed_in):
     page = signed_in(reviewed_barn.annotator).get(reverse("image", args=["barn", answer.pair.image.sha256]))
     told = " ".join(page.content.decode().split())
     assert 'Learnt by</dt><dd><a href="/p/barn/models/barn-v1/#learnt">barn-v1</a>' in told
+    assert "Answered «in the image» with 1 mask; learnt by barn-v1" in told
 
 
 def test_image_page_keeps_quiet_about_a_known_answer_that_is_asked_for(reviewed_barn, signed_in):
