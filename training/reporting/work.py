@@ -128,7 +128,7 @@ def _pairs(asked: Asked, evaluated: Evaluated, snapshot: Snapshot) -> Mapping[in
             raise Refused(
                 "other_snapshot",
                 f"rows.json has pair {row['id']}, «{row['text_input']}» in {row['image'][:12]}…, which "
-                f"{asked.split}.json of the snapshot {snapshot.folder.name} has not: give the snapshot that the model was "
+                f"{asked.split}.json of the snapshot {snapshot.folder.name} has not: give the snapshot that it was "
                 "judged on.",
             )
     return pairs
