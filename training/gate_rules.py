@@ -15,6 +15,7 @@ from toolbox.gate_policy import NONE_MORE, Policy
 from training import cgf1
 from training.intervals import PairedRise, holm, level_of_look, paired_rise, proportion
 from training.redrawing import Gain, Holdout, redrawn_gain
+from training.speed import CLICK, ENCODE, Speed
 
 POWER = 0.8  # "found four times in five"
 CONCEPT_PAIRS = 20  # of either kind, before a concept is judged by itself
@@ -200,3 +201,18 @@ def _until(more: int | None, kind: str) -> str:
     if more is None:
         return f" As it stands, no number of further {kind} would settle it."
     return f" Undecided: about {more} more {kind} would settle it, if they are as these."
+
+
+def judge_speed(speed: Speed, allowed: float) -> Rule:
+    """Too slow only where the whole interval lies above what is allowed: chance alone makes no model slow."""
+    if speed.is_same:
+        words = "The challenger is the same network as the champion with other weights: it takes as long."
+        return Rule("speed", MET, words, {"allowed": allowed})
+    told = {ENCODE: "Encoding", CLICK: "a click"}
+    parts = [
+        f"{told[name]} takes {one.value:.2f} times as long ({one.low:.2f} to {one.high:.2f}, in {one.rounds} turns)"
+        for name, one in speed.ratios.items()
+    ]
+    is_slow = any(one.low > allowed for one in speed.ratios.values())
+    words = f"{', '.join(parts)}; the policy allows {allowed:g}."
+    return Rule("speed", BROKEN if is_slow else MET, words, {"allowed": allowed, **speed.plain()})

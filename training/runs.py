@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from training.dataset import Snapshot, Split
 from training.errors import Refused, TrainingError
 from training.evaluate import Evaluation, evaluate_model
 from training.events import Events
-from training.features import FeatureStore
+from training.features import FeatureStore, read_picture
 from training.fit import Fit, memory_told
 from training.gate_rows import check_split, decide_rows, rows_of, unread
 from training.heads import use_quick_attention
@@ -27,6 +28,8 @@ from training.launch import StopRequest
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
 from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, left_for_us, planned_fit
 from training.ranks import ALONE, Ranks
+from training.speed import SAME, Speed
+from training.stopwatch import compare_speed, work_of
 from training.trainer import Trainer
 from training.vit import choose_vit_dtype
 
@@ -189,16 +192,19 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
     judged = {role: judge.evaluate(str(getattr(config, role))) for role in ("champion", "challenger", "baseline")}
     evaluations = {role: evaluation for role, (_, evaluation) in judged.items()}
     rows = rows_of(evaluations)
-    manifest = decide_rows(rows, config.policy, looks=config.looks, seed=config.seed)
+    asked = {role: asked for role, (asked, _) in judged.items()}
+    speed = judge.speed(asked) if config.policy.speed_ratio is not None else None
+    manifest = decide_rows(rows, config.policy, speed=speed, looks=config.looks, seed=config.seed)
     manifest["holdout"]["left_out_not_exhaustive"] = split.left_out_not_exhaustive
     manifest["holdout"]["left_out_read"] = left_out_read
     manifest |= {role: evaluation.summary() for role, evaluation in evaluations.items()}
     manifest |= {
-        "weights": {role: asked.weights_hash for role, (asked, _) in judged.items()},
+        "weights": {role: one.weights_hash for role, one in asked.items()},
         "snapshot_hash": snapshot.hash,
         "policy": config.plain()["policy"],
         "seed": config.seed,
         "looks": config.looks,
+        "speed": speed.plain() if speed else None,
         "seconds": round(time.monotonic() - began, 1),
     }
     _write(out / "rows.json", rows)
@@ -214,10 +220,11 @@ def _series(evaluation: Evaluation, config: Config) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which weights were judged, and whether their prompts had the CLS token."""
+    """Which weights were judged, whether their prompts had the CLS token, and what sums they take (stopwatch.py)."""
 
     weights_hash: str
     prompt_has_cls: bool
+    work: str
 
 
 class Judge:
@@ -236,10 +243,21 @@ class Judge:
             model = load_model(folder, device=self._device)
             if prompt in ("with_cls", "without_cls"):
                 model.network.prompt_has_cls = prompt == "with_cls"
-            asked = Asked(model.checked_weights_hash(), model.network.prompt_has_cls)
+            asked = Asked(model.checked_weights_hash(), model.network.prompt_has_cls, work_of(model.network))
             if asked not in self._known:
                 self._known[asked] = self._evaluate(model, self._fit)
             return asked, self._known[asked]
+
+    def speed(self, asked: Mapping[str, Asked]) -> Speed:
+        """Of champion and challenger; the only time that two models are in memory, and only where they differ."""
+        if asked["champion"].work == asked["challenger"].work:
+            return SAME
+        config = self._config
+        champion, challenger = (
+            load_model(str(folder), device=self._device) for folder in (config.champion, config.challenger)
+        )
+        picture = read_picture(Path(config.images), self._split.judged[0].image, max_pixels=config.max_pixels)
+        return compare_speed(champion, challenger, picture, self._reporter("speed"))
 
     def _evaluate(self, model: Model, fit: Fit) -> Evaluation:
         config = self._config

@@ -39,6 +39,7 @@ from training.heads import (
 )
 from training.launch import StopRequest
 from training.learning import Learner
+from training.loop import Means, repeat
 from training.material import choose_material
 from training.models import Model
 from training.moving import as_served, prepared, token_source
@@ -114,7 +115,7 @@ class Trainer:
         self.progress = Progress()
         self.folder = CheckpointFolder(out / "checkpoints", self._fingerprint())
         self.saver = Saver(self.folder, events, stop, waits=model.device.type == "cpu")
-        self._losses: list[dict[str, float]] = []
+        self._means = Means()
 
     def _earlier_caution(self) -> float:
         """What an earlier run took off the presence scores of the model that this one starts from."""
@@ -157,10 +158,7 @@ class Trainer:
             self.showing.goes_on(self._share_done())
         if self._owes_validation():
             self._validate()
-        while not self._is_over():
-            if self.ranks.any(bool(self.stop)):
-                raise Stopped
-            self._one_step()
+        repeat(self._one_step, self._is_over, self.stop, self.ranks)
         self._finish()
 
     def _take_folder(self) -> None:
@@ -264,13 +262,11 @@ class Trainer:
         return losses | (self.clicks.learn(self.progress.step, self._share_done()) if self.clicks else {})
 
     def _report_loss(self, losses: dict[str, float], rate: float) -> None:
-        self._losses.append(losses)
+        self._means.add(losses)
         step = self.progress.step
         if step % LOSS_EVERY and not self._is_over():
             return
-        mean = {name: round(sum(row.get(name, 0.0) for row in self._losses) / len(self._losses), 5) for name in losses}
-        self._losses = []
-        self.events("loss", step=step, **mean, learning_rate=self.config.learning_rate * rate)
+        self.events("loss", step=step, **self._means.take(), learning_rate=self.config.learning_rate * rate)
         share = self._share_done()
         eta_s = self.progress.elapsed_s * (1 - share) / max(share, 1e-6)
         of = self.config.steps or max(step, round(step / max(share, 1e-6)))

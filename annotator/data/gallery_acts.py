@@ -100,7 +100,7 @@ def _why_not_absent(asked: Asked, pair: Pair) -> str:
 
 def _is_free(task: Task, user: AbstractBaseUser) -> bool:
     """Nobody has begun it, it is kept for nobody else, and it asks no second person and nothing known."""
-    alone = task.lane != Task.Reason.KNOWN_ANSWER and not task.blind and not Task.objects.filter(twin_of=task).exists()
+    alone = task.lane not in Task.BLIND_REASONS and not task.blind and not Task.objects.filter(twin_of=task).exists()
     begun = task.drafts.exclude(user_id=user.pk).exists()
     return alone and task.state == Task.State.QUEUED and task.assignee_id in (None, user.pk) and not begun
 

@@ -10,7 +10,7 @@ from django.db.models import Q
 
 from annotator.common.access import Person, role_of
 from annotator.common.masks import rle_to_wire
-from annotator.models import Annotation, Image, Membership, Pair, Prediction, Project, Review, Task
+from annotator.models import Annotation, Image, Membership, Pair, Prediction, Project, Review, SecondLabel, Task
 from annotator.queue.selectors import proposed_instances, reason_words
 from annotator.queue.visibility import answers_visible, pairs_with_visible_truth
 
@@ -117,6 +117,12 @@ def _tasks_visible(known: dict[int, Known], project: Project, user: Person) -> l
     return [task for task in tasks if task.state in Task.OPEN_STATES or task.pair_id not in secret]
 
 
+def _says_no_more(task: Task) -> bool:
+    """Whether what was answered left the pair's truth as it was."""
+    second = SecondLabel.objects.filter(task=task, changed=False)
+    return task.lane == Task.Reason.KNOWN_ANSWER or (task.lane == Task.Reason.SECOND_LABEL and second.exists())
+
+
 def _answer_events(answer: Annotation, known: Known) -> list[Event]:
     author, count = answer.author.get_username(), len(answer.instances)
     masks = f" with {count} mask{'s' if count != 1 else ''}" if count else ""
@@ -127,6 +133,6 @@ def _answer_events(answer: Annotation, known: Known) -> list[Event]:
         return events
     comment = f": {review.comment}" if review.comment else ""
     reviewer = review.reviewer.get_username() if review.reviewer else "by the project's policy"
-    if review.decision != Review.Decision.SEND_BACK and answer.task.lane != Task.Reason.KNOWN_ANSWER:
+    if review.decision != Review.Decision.SEND_BACK and not _says_no_more(answer.task):
         known.settled_by = author if review.decision == Review.Decision.APPROVE else reviewer
     return [*events, Event(review.created_at, reviewer, f"{review.get_decision_display()}{comment}")]

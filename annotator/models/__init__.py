@@ -15,7 +15,7 @@ from .label_studio import (
 from .people import ApiToken, Invitation, Membership
 from .projects import Concept, Project
 from .registry import Deployment, Evaluation, GateDecision, ModelVersion, RetrainTry, Snapshot, TrainingRun
-from .tasks import Task
+from .tasks import SecondLabel, Task
 
 __all__ = [
     "Annotation",
@@ -45,6 +45,7 @@ __all__ = [
     "Project",
     "RetrainTry",
     "Review",
+    "SecondLabel",
     "Snapshot",
     "Task",
     "TrainingRun",

@@ -72,6 +72,12 @@ class GateSettings(models.Model):
         default=Policy().above_baseline,
         help_text="For certain: it takes many pairs where the shipped model tells presence from absence well already.",
     )
+    gate_speed_ratio = _number(
+        "speed_ratio",
+        "most time",
+        "Empty: no limit. The challenger's time over the champion's, for encoding a picture and for a click; it is too "
+        "slow where it takes longer for certain. Measured only where the two are different networks.",
+    )
     gate_concept_points = _number(
         "concept_points",
         "what a concept may lose",
