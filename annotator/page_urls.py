@@ -18,6 +18,7 @@ from annotator.people import account, join
 from annotator.people import views as people
 from annotator.predict import views as predictions
 from annotator.queue import views as queue
+from annotator.registry import report_views as reports
 from annotator.registry import views as runs
 from annotator.review import views as reviews
 
@@ -72,6 +73,8 @@ PROJECT = [
     path("training/<int:number>/views.png", runs.views_image, name="run-views"),
     path("training/<int:number>/samples/", runs.run_samples, name="run-samples"),
     path("training/<int:number>/files/<str:file>", runs.run_download, name="run-download"),
+    path("training/<int:number>/report/", reports.report, name="run-report"),
+    path("training/<int:number>/report/<str:role>/<str:file>", reports.report_download, name="run-report-download"),
     path("training/<int:number>/promote/", runs.promote, name="run-promote"),
     path("training/<int:number>/gate/", runs.ask_gate, name="run-gate"),
     path("training/<int:number>/go-on/", runs.go_on, name="run-go-on"),

@@ -19,6 +19,7 @@ from annotator.models import Evaluation, GateDecision, Job, ModelVersion, Projec
 
 from .gate_looks import check_holdout, looks_at
 from .model_weights import model_folder
+from .report_making import gate_reports_make
 from .run_files import features_folder, run_folder
 from .run_log import RunLog
 from .trainer_process import run_trainer
@@ -74,7 +75,9 @@ def run_judge(context: JobContext, run: TrainingRun, snapshot: Snapshot, out: Pa
     fetch_images(context, snapshot)
     with RunLog(run, context, verb="gate") as log:
         manifest = run_trainer("gate", trainer_data(snapshot) | asked, out, log.take, context.should_stop)
-    return _decided(run, snapshot, manifest, roles, _samples(out))
+    gate = _decided(run, snapshot, manifest, roles, _samples(out))
+    gate_reports_make(context, run=run, snapshot=snapshot, roles=roles, gate=out)
+    return gate
 
 
 def _roles(run: TrainingRun) -> dict[str, ModelVersion]:

@@ -18,6 +18,7 @@ from .gating import gate_ask
 from .memory_plans import memory_plan_newest, memory_plan_start
 from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts, versions_of
 from .promotion import version_promote, version_rollback
+from .report_files import any_report
 from .run_again import run_can_go_on, run_go_on
 from .run_clicks import run_clicks
 from .run_compare import AT_MOST, compared_series, result_rows, runs_compared, setting_rows
@@ -75,6 +76,7 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "report": gate_report(row),
         "clicks": run_clicks(row),
         "earlier_gates": earlier_gates(row),
+        "has_report": any_report(row),
         "may_promote": passed_against(row, project.serving_version_id),
         "samples": sample_cards(row),
         "sheet": row.series.get("views") if views_sheet(row) else None,

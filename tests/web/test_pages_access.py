@@ -10,6 +10,7 @@ from annotator.models import AuditEvent, BulkAction, Concept, Feed, Job, Members
 from annotator.page_urls import PROJECT, urlpatterns
 from annotator.registry.run_files import run_folder
 from tests import factories
+from tests.made_reports import reported_run
 
 # name -> (least role, methods that are answered)
 GET, POST, BOTH = ("get",), ("post",), ("get", "post")
@@ -63,6 +64,8 @@ POLICY = {
     "run-views": ("annotator", GET),
     "run-samples": ("annotator", GET),
     "run-download": ("admin", GET),
+    "run-report": ("annotator", GET),  # without pictures and files
+    "run-report-download": ("reviewer", GET),
     "run-compare": ("annotator", GET),
     "run-gate": ("admin", POST),
     "run-promote": ("admin", POST),
@@ -116,6 +119,7 @@ def ids(barn, settings) -> dict[str, object]:
     run_folder(run).mkdir(parents=True, exist_ok=True)
     (run_folder(run) / "config.yaml").write_text("steps: 2")
     (run_folder(run) / "views.png").write_bytes(b"\x89PNG")
+    reported_run(run, settings.VAR_DIR / "made")
     done_job = {"state": Job.State.SUCCEEDED, "report": {"file": "barn.zip"}}
     export = factories.make_job(barn.project, **done_job)
     predicted = factories.make_job(barn.project, kind=Job.Kind.PREDICT, **done_job)
@@ -142,6 +146,7 @@ def ids(barn, settings) -> dict[str, object]:
         "change_id": BulkAction.objects.create(project=barn.project, user=barn.admin, kind="queue", done=1).pk,
         "name": "train.json",
         "file": "config.yaml",
+        "role": "challenger",
         "feed_id": Feed.objects.create(project=barn.project, source="posted").pk,
     }
 
@@ -151,6 +156,8 @@ def address(name: str, ids: dict) -> str:
     wanted = next(pattern for pattern in PROJECT if pattern.name == name).pattern.converters
     if name.startswith("import-"):
         ids = ids | {"job_id": ids["import_id"]}
+    if name == "run-report-download":
+        ids = ids | {"file": "report.json"}
     return reverse(name, kwargs={"slug": ids["slug"], **{key: ids[key] for key in wanted}})
 
 
