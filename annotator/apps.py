@@ -23,6 +23,8 @@ REGISTERING = (
     "annotator.data.uploads",
     "annotator.registry.memory_plans",
     "annotator.registry.training_runs",
+    "annotator.registry.gating",
+    "annotator.registry.evaluating",
     "annotator.registry.run_retention",
     "annotator.registry.triggers",
     "annotator.predict.services",

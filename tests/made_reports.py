@@ -1,4 +1,4 @@
-"""A gated run whose two models have a report, with the pictures that its gallery shows; drawn without matplotlib."""
+"""Evaluations with a report, and the pictures that its gallery shows; drawn without matplotlib."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from pathlib import Path
 
 from django.conf import settings
 
-from annotator.models import Image, Pair, TrainingRun
+from annotator.models import Evaluation, GateDecision, Image, Pair, Project, TrainingRun
+from annotator.registry.report_making import role_of
 from annotator.registry.run_files import run_folder
 from tests import factories
-from tests.made_evaluations import HEIGHT_PX, POSITIVES, WIDTH_PX, made_evaluation, made_gate, made_run, made_snapshot
+from tests.made_evaluations import HEIGHT_PX, POSITIVES, WIDTH_PX, made_evaluation, made_gate, made_snapshot
 from tests.train.snapshots import Snapshot
 from training.launch import StopRequest
 from training.reporting.asked import Asked
@@ -20,39 +21,64 @@ from training.reporting.work import gathered
 ECONOMICS = {"currency": "EUR", "rounds": [{"round": 1, "answers": 40, "images": 20, "instances": 50, "seconds": 1000}]}
 
 
-def reported_run(run: TrainingRun, root: Path) -> Snapshot:
-    """Both roles' report.json beside the run's gate; pictures and pairs in the project."""
+def reported(evaluation: Evaluation, root: Path) -> Snapshot:
+    """Its files and report.json; pictures and pairs in the project."""
     snapshot = made_snapshot(root)
-    gate = made_gate(run_folder(run) / "gate")
-    made_run(run_folder(run))
-    (gate / "economics.json").write_text(json.dumps(ECONOMICS))
-    for role in ("champion", "challenger"):
-        folder = made_evaluation(gate / role, snapshot)
-        asked = Asked(
-            evaluation=str(folder),
-            snapshot=str(snapshot.folder),
-            gate=str(gate),
-            role=role,
-            run=str(run_folder(run)),
-            economics=str(gate / "economics.json"),
-            model={"champion": "demo", "challenger": "barn-v1"}[role],
-            project=run.project.name,
-        )
-        (folder / "report").mkdir()
-        (folder / "report" / "report.json").write_text(json.dumps(gathered(asked, StopRequest())[0]))
-    _store(run, snapshot)
+    _report(evaluation, snapshot)
+    _store(evaluation.project, snapshot)
     return snapshot
 
 
-def _store(run: TrainingRun, snapshot: Snapshot) -> None:
+def reported_gate(run: TrainingRun, root: Path) -> list[Evaluation]:
+    """Challenger, then champion, of the run's gate, each with its report."""
+    gate = run.gate
+    assert gate is not None
+    snapshot = made_snapshot(root)
+    made_gate(run_folder(run) / "gate")
+    gate.folder = _below(run_folder(run) / "gate")
+    gate.save(update_fields=["folder"])
+    made = [_judged(gate, role) for role in ("challenger", "champion")]
+    for evaluation in made:
+        _report(evaluation, snapshot)
+    _store(run.project, snapshot)
+    return made
+
+
+def _judged(gate: GateDecision, role: str) -> Evaluation:
+    shared = {"project": gate.project, "snapshot": gate.snapshot, "split": "holdout", "gate": gate}
+    return Evaluation.objects.create(version=getattr(gate, role), folder=f"{gate.folder}/{role}", **shared)
+
+
+def _below(folder: Path) -> str:
+    return str(folder.relative_to(settings.RUNS_DIR))
+
+
+def _report(evaluation: Evaluation, snapshot: Snapshot) -> None:
+    folder = made_evaluation(settings.RUNS_DIR / evaluation.folder, snapshot)
+    (folder / "economics.json").write_text(json.dumps(ECONOMICS))
+    role = role_of(evaluation)
+    asked = Asked(
+        evaluation=str(folder),
+        snapshot=str(snapshot.folder),
+        gate=str(folder.parent) if role else None,
+        role=role,
+        economics=str(folder / "economics.json"),
+        model=evaluation.version.name,
+        project=evaluation.project.name,
+    )
+    (folder / "report").mkdir()
+    (folder / "report" / "report.json").write_text(json.dumps(gathered(asked, StopRequest())[0]))
+
+
+def _store(project: Project, snapshot: Snapshot) -> None:
     """Of the holdout, with a truth that is settled."""
     shutil.copytree(snapshot.images, settings.IMAGES_DIR, dirs_exist_ok=True)
-    chicken = run.project.concepts.get(name="chicken")
+    chicken = project.concepts.get(name="chicken")
     for number, row in enumerate(snapshot.documents["holdout"]["images"]):
         sha256 = row["file_name"]
         size = (settings.IMAGES_DIR / sha256[:2] / sha256).stat().st_size
         image = Image.objects.create(
-            project=run.project,
+            project=project,
             sha256=sha256,
             width=WIDTH_PX,
             height=HEIGHT_PX,
@@ -62,4 +88,4 @@ def _store(run: TrainingRun, snapshot: Snapshot) -> None:
             split=Image.Split.HOLDOUT,
         )
         truth = Pair.Truth.PRESENT if number < POSITIVES else Pair.Truth.ABSENT
-        factories.make_pair(run.project, chicken, image, truth=truth)
+        factories.make_pair(project, chicken, image, truth=truth)

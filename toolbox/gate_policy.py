@@ -60,3 +60,12 @@ def fewest_pairs(margin: float, confidence: float) -> int:
     if margin <= 0:
         return 0
     return math.ceil(NormalDist().inv_cdf(confidence) ** 2 * (1 - margin) / margin)
+
+
+def told(value: object) -> str:
+    """A policy's value for people: none for null, yes and no."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)

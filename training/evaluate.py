@@ -87,9 +87,12 @@ class Evaluation:
         by_id = {pair.id: pair for pair in self.split.pairs}
         return [by_id[pair_id] for pair_id in self.result.pairs.pair_ids]
 
+    def presence_by_pair(self) -> dict[int, float]:
+        return {prediction.pair.id: prediction.presence for prediction in self.predictions}
+
     def presence_P(self) -> np.ndarray:
         """Presence score of each judged pair."""
-        by_id = {prediction.pair.id: prediction.presence for prediction in self.predictions}
+        by_id = self.presence_by_pair()
         return np.array([by_id[pair_id] for pair_id in self.result.pairs.pair_ids])
 
     def summary(self) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from toolbox.cgf1_sums import mcc_of_sums
 from toolbox.gate_policy import NONE_MORE, Policy
-from training import cgf1
 from training.intervals import PairedRise, holm, level_of_look, paired_rise, proportion
 from training.redrawing import Gain, Holdout, redrawn_gain
 from training.speed import CLICK, ENCODE, Speed
@@ -146,7 +146,7 @@ def _against(limit: float, low: float, high: float) -> str:
 def judge_baseline(holdout: Holdout, policy: Policy, seed: int) -> Rule:
     """Does the challenger tell presence from absence better than the model as shipped, for certain?"""
     assert holdout.baseline is not None
-    gain = redrawn_gain(holdout.baseline, holdout.challenger, holdout, policy, seed, figure=cgf1.mcc_of_sums)
+    gain = redrawn_gain(holdout.baseline, holdout.challenger, holdout, policy, seed, figure=mcc_of_sums)
     low = gain.low_at(1 - policy.confidence)
     words = (
         f"IL_MCC against the model as shipped: {gain.delta:+.3f}, {100 * policy.confidence:g} % certain is at least "

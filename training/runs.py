@@ -25,11 +25,13 @@ from training.fit import Fit, memory_told
 from training.gate_rows import check_split, decide_rows, rows_of, unread
 from training.heads import use_quick_attention
 from training.launch import StopRequest
+from training.measures import measured
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
 from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, left_for_us, planned_fit
 from training.ranks import ALONE, Ranks
 from training.speed import SAME, Speed
 from training.stopwatch import compare_speed, work_of
+from training.surroundings import surroundings
 from training.trainer import Trainer
 from training.vit import choose_vit_dtype
 
@@ -44,11 +46,12 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest, rank
     fit = planned_fit(config, config.base_model, device, cards=ranks.count)
     with memory_told(fit, config):
         model = load_model(config.base_model, device=device)
+        base_hash, made = model.checked_weights_hash(), surroundings(device=device)
         trainer = Trainer(config, model, out, events, stop, fit, ranks)
         trainer.run()
     if not ranks.is_first:
         return out / "manifest.json"
-    weights_hash = _save_or_say_why(trainer, out / "model")
+    weights_hash = _save_or_say_why(trainer, out / "model", {"trained_from": base_hash, **made})
     best = next(row for row in trainer.progress.validations if row["step"] == trainer.progress.best_step)
     manifest = {
         "model": str((out / "model").resolve()),
@@ -56,6 +59,8 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest, rank
         "backbone_hash": trainer.model.backbone_hash,
         "prompt_has_cls": model.network.prompt_has_cls,
         "snapshot_hash": trainer.snapshot_hash,
+        "base_weights_hash": base_hash,
+        **made,
         "metrics": {"val": best, "validations": trainer.progress.validations, "best_step": trainer.progress.best_step},
         "pairs": trainer.material.counts(),
         **({"click_check": trainer.click_check.told()} if trainer.click_check else {}),
@@ -71,10 +76,10 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest, rank
     return _write(out / "manifest.json", manifest)
 
 
-def _save_or_say_why(trainer: Trainer, folder: Path) -> str:
+def _save_or_say_why(trainer: Trainer, folder: Path, made: dict[str, Any]) -> str:
     """The base's foreign weights are copied now, from its folder: hours after it was loaded."""
     try:
-        return save_model(trainer, folder)
+        return save_model(trainer, folder, made)
     except WeightsError as error:
         raise TrainingError("lost_base", f"Training is done, the model is not written: {error}.") from error
 
@@ -102,14 +107,17 @@ def _sam3_unweighted(folder: Path) -> Path:
     return folder
 
 
-def save_model(trainer: Trainer, folder: Path) -> str:
-    """The trained version in hub layout with its tokenizer and what it was taught; complete, or not there at all."""
+def save_model(trainer: Trainer, folder: Path, made: dict[str, Any]) -> str:
+    """The trained version in hub layout with its tokenizer and what it was taught; complete, or not there at all.
+
+    `made`: the base's hash (`trained_from`) and what the run ran with.
+    """
     model = trainer.model
     weights_hash = model.network.weights_hash()
     manifest: dict[str, Any] = {
         "weights_hash": weights_hash,
         "backbone_hash": model.backbone_hash,
-        "trained_from": model.manifest.get("weights_hash"),
+        **made,
         "snapshot_hash": trainer.snapshot_hash,
         "recipe": trainer.config.recipe,
         "presence_caution": trainer.caution_kept(),
@@ -128,10 +136,10 @@ def save_model(trainer: Trainer, folder: Path) -> str:
 
 
 def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
-    """DIR/predictions.json (COCO results), DIR/pairs.json, DIR/report.json, DIR/manifest.json."""
+    """DIR/predictions.json, DIR/rows.json, DIR/measures.json, DIR/report.json, DIR/manifest.json."""
     assert config.model is not None
     began = time.monotonic()
-    split = Snapshot(config.snapshot).split(config.split)
+    split, left_out_read = _unread_by(config, Snapshot(config.snapshot).split(config.split))
     if not split.judged:
         raise Refused(
             "unjudgeable_split",
@@ -141,8 +149,7 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
     judge = Judge(config, out, split, events, stop)
     asked, evaluation = judge.evaluate(config.model, prompt=config.prompt)
     summary = evaluation.summary()
-    _write(out / "predictions.json", evaluation.coco_results())
-    _write(out / "pairs.json", evaluation.pair_rows())
+    _write_evaluation(out, evaluation, config)
     _write(out / "report.json", report.describe(evaluation, keep_score=config.keep_score))
     manifest = {
         "metrics": evaluation.result.metrics,
@@ -156,12 +163,21 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
         "split": config.split,
         "pairs": len(evaluation.result.pairs),
         "left_out_not_exhaustive": split.left_out_not_exhaustive,
+        "left_out_read": left_out_read,
         "config": config.plain(),
         "seconds": round(time.monotonic() - began, 1),
     }
     if config.prompt == "both":
         manifest["prompts"] = _both_ways(judge, config.model, asked.prompt_has_cls, evaluation, events)
     return _write(out / "manifest.json", manifest)
+
+
+def _unread_by(config: Config, split: Split) -> tuple[Split, int]:
+    """Without what the model has learnt from, where the config says what that is; its own `val` chose it, no more."""
+    if not config.trained_on:
+        return split, 0
+    learnt = Snapshot(config.trained_on)
+    return unread(split, [learnt.split(name) for name in ("train", "val") if name != split.name])
 
 
 def _both_ways(judge: Judge, folder: str, own: bool, evaluation: Evaluation, events: Events) -> dict[str, Any]:
@@ -181,7 +197,8 @@ def _points(figures: dict[str, float]) -> tuple[float, float, float]:
 
 
 def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
-    """Judge champion, challenger and baseline on the holdout and decide; DIR/manifest.json, DIR/report.json."""
+    """Judge champion, challenger and baseline on the holdout and decide; DIR/manifest.json, DIR/rows.json,
+    DIR/report.json, and of each model DIR/ROLE/."""
     began = time.monotonic()
     snapshot = Snapshot(config.snapshot)
     trained_on = Snapshot(config.trained_on) if config.trained_on else snapshot
@@ -207,9 +224,23 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
         "speed": speed.plain() if speed else None,
         "seconds": round(time.monotonic() - began, 1),
     }
+    for role, evaluation in evaluations.items():
+        _write_evaluation(out / role, evaluation, config)
     _write(out / "rows.json", rows)
     _write(out / "report.json", {role: _series(evaluation, config) for role, evaluation in evaluations.items()})
     return _write(out / "manifest.json", manifest)
+
+
+def _write_evaluation(folder: Path, evaluation: Evaluation, config: Config) -> None:
+    """FOLDER/predictions.json (COCO results), rows.json, measures.json: whoever judges one evaluation reads these."""
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions, presence = evaluation.coco_results(), evaluation.presence_by_pair()
+    figures = measured(
+        evaluation.split.document, predictions, presence=presence, keep_score=config.keep_score, seed=config.seed
+    )
+    _write(folder / "predictions.json", predictions)
+    _write(folder / "rows.json", evaluation.pair_rows())
+    _write(folder / "measures.json", figures)
 
 
 def _series(evaluation: Evaluation, config: Config) -> dict[str, Any]:

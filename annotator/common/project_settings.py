@@ -59,6 +59,7 @@ COLUMNS = (
                 ("gate_concept_points", "gate_min_scenes"),
                 ("gate_confidence", "gate_bootstrap"),
                 ("gate_above_baseline", "gate_speed_ratio"),
+                ("preset",),
             ),
             "Asked of a model before it may serve. Each demand is met, not met, or open until more is labelled. "
             "A decision keeps the policy that it was made by.",

@@ -153,7 +153,8 @@ def _undo_one_absent(task: Task, action: BulkAction) -> bool:
         return False
     if review is not None:  # by the project's policy it was the truth at once
         settled = Pair.objects.filter(pk=task.pair_id, truth=Pair.Truth.ABSENT)
-        settled.update(truth=Pair.Truth.UNSEEN, truth_source="", instances=[], settled_at=None, hard_negative=False)
+        unseen = {"truth": Pair.Truth.UNSEEN, "truth_source": "", "instances": [], "hard_negative": False}
+        settled.update(**unseen, settled_at=None, settled_by=None)
     return True
 
 

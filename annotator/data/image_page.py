@@ -16,6 +16,7 @@ from annotator.queue.visibility import answers_visible, pairs_with_visible_truth
 
 from .image_filter import ImageFilter
 from .image_walk import Walk
+from .learnt import Reader, versions_of_pairs
 
 EVENTS = 40
 
@@ -42,6 +43,18 @@ class Known:
     predicted: list[dict] = field(default_factory=list)
     open_task: Task | None = None
     history: list[Event] = field(default_factory=list)
+    readers: list[Reader] = field(default_factory=list)
+
+    @property
+    def learnt_by(self) -> list[str]:
+        """Versions that learnt from the pair, whatever answer it had then, each once."""
+        return list(dict.fromkeys(reader.version for reader in self.readers if reader.role == "learnt"))
+
+    @property
+    def judged(self) -> list[str]:
+        """Versions that were chosen or judged by it."""
+        roles = ("chosen by", "judged by")
+        return list(dict.fromkeys(reader.version for reader in self.readers if reader.role in roles))
 
     @property
     def words(self) -> str:
@@ -59,6 +72,7 @@ def image_known(*, image: Image, project: Project, user: Person) -> list[Known]:
     known = {pair.pk: Known(pair, pair.visible_truth) for pair in pairs.order_by("concept__category_id")}
     _add_predictions(known, image, project)
     _add_history(known, image, project, user)
+    _add_readers(known)
     return list(known.values())
 
 
@@ -92,6 +106,13 @@ def _add_predictions(known: dict[int, Known], image: Image, project: Project) ->
     for row in Prediction.objects.filter(pair__in=known, model_version=project.serving_version_id).defer("feature"):
         known[row.pair_id].presence = row.presence
         known[row.pair_id].predicted = proposed_instances(row)
+
+
+def _add_readers(known: dict[int, Known]) -> None:
+    """Of a pair whose truth is kept back from this person nothing is told: that a model learnt it would tell."""
+    open_pairs = [pk for pk, one in known.items() if one.truth == one.pair.truth and one.truth != Pair.Truth.UNSEEN]
+    for pk, readers in versions_of_pairs(pairs=open_pairs).items():
+        known[pk].readers = readers
 
 
 def _add_history(known: dict[int, Known], image: Image, project: Project, user: Person) -> None:

@@ -14,7 +14,16 @@ from .label_studio import (
 )
 from .people import ApiToken, Invitation, Membership
 from .projects import Concept, Project
-from .registry import Deployment, Evaluation, GateDecision, ModelVersion, RetrainTry, Snapshot, TrainingRun
+from .registry import (
+    Deployment,
+    Evaluation,
+    GateDecision,
+    ModelVersion,
+    RetrainTry,
+    Snapshot,
+    SnapshotPair,
+    TrainingRun,
+)
 from .tasks import SecondLabel, Task
 
 __all__ = [
@@ -47,6 +56,7 @@ __all__ = [
     "Review",
     "SecondLabel",
     "Snapshot",
+    "SnapshotPair",
     "Task",
     "TrainingRun",
 ]

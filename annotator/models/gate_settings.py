@@ -4,6 +4,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from toolbox.gate_policy import MARGIN, NONE_MORE, RANGES, Policy
+from toolbox.presets import PILOT, PRESETS
 
 
 def _within(name: str) -> list:
@@ -25,7 +26,7 @@ def _count(name: str, label: str, words: str) -> models.PositiveIntegerField:
 
 
 class GateSettings(models.Model):
-    """Columns `gate_<key of the policy>`."""
+    """Columns `gate_<key of the policy>`, and what the models are meant for."""
 
     gate_min_gain_points = _number(
         "min_gain_points",
@@ -94,6 +95,14 @@ class GateSettings(models.Model):
     )
     gate_bootstrap = _count(
         "bootstrap", "bootstrap rounds", "How often the holdout is drawn anew to see how much is luck. 1000 is usual."
+    )
+
+    preset = models.CharField(
+        "what the models are for",
+        max_length=12,
+        default=PILOT,
+        choices=[(name, preset.words) for name, preset in PRESETS.items()],
+        help_text="Each evaluation ends in a sentence: deploy, label so many more, or check the training.",
     )
 
     class Meta:

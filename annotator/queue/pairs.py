@@ -33,6 +33,7 @@ def pair_settle(*, annotation: Annotation) -> None:
         is_exhaustive=not (present and _is_unvouched(annotation)),
         settled_by_import=None,
         vouched_by_import=None,
+        settled_by=annotation,
         round=annotation.task.round,
         settled_at=Now(),
         hard_negative=fired and not present,

@@ -1,4 +1,4 @@
-"""A gate's report as its page shows it: figures of both models side by side, charts, and where a model went wrong."""
+"""An evaluation's report as its page shows it: figures of both models beside each other, charts, where it went wrong."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,11 @@ from django.urls import reverse
 
 from annotator.common.access import Person
 from annotator.common.masks import rle_to_wire
-from annotator.models import Image, Pair, Project, Task
+from annotator.models import Evaluation, Image, Pair, Project, Task
 from annotator.queue.visibility import answers_visible
+
+from .report_files import report_read
+from .report_making import BASELINE, role_of
 
 KINDS = {
     "false_alarm": "False alarms",
@@ -22,8 +25,25 @@ DATA = "data_"
 
 
 @dataclass(frozen=True)
+class Beside:
+    """The report of another model that the same gate judged."""
+
+    evaluation: Evaluation
+    role: str
+    report: dict[str, Any]
+
+
+def reports_beside(evaluation: Evaluation) -> list[Beside]:
+    if evaluation.gate is None:
+        return []
+    others = evaluation.gate.evaluations.exclude(pk=evaluation.pk).select_related("version", "gate").order_by("pk")
+    found = [(one, role_of(one), report_read(one)) for one in others if role_of(one) != BASELINE]
+    return [Beside(one, role, report) for one, role, report in found if report is not None]
+
+
+@dataclass(frozen=True)
 class FigureRow:
-    """One figure as each model's report tells it, in the order of `roles`."""
+    """One figure as each model's report tells it, this one's first."""
 
     label: str
     words: str

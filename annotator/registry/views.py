@@ -10,15 +10,14 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotator.common.active import pairs_active
 from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
-from annotator.models import Job, Pair, Project, TrainingRun
+from annotator.models import Job, ModelVersion, Pair, Project, TrainingRun
 from annotator.queue.holdout_progress import holdout_state
 
 from .forms import RetrainForm
 from .gating import gate_ask
 from .memory_plans import memory_plan_newest, memory_plan_start
-from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts, versions_of
+from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts
 from .promotion import version_promote, version_rollback
-from .report_files import any_report
 from .run_again import run_can_go_on, run_go_on
 from .run_clicks import run_clicks
 from .run_compare import AT_MOST, compared_series, result_rows, runs_compared, setting_rows
@@ -30,6 +29,8 @@ from .run_page import earlier_gates, gate_report, passed_against, run_of, runs_o
 from .run_samples import samples_by_step, steps_shown
 from .training_runs import retrain_start
 from .triggers import next_retrain
+from .version_facts import versions_shown
+from .version_retention import LAST_KEPT, retention_forecast
 
 # As docs/contracts.md has them; the last three where they are switched on.
 LOSS_PARTS = ("total", "presence", "class", "box", "giou", "mask", "dice", "many", "semantic", "blend", "click")
@@ -76,7 +77,6 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "report": gate_report(row),
         "clicks": run_clicks(row),
         "earlier_gates": earlier_gates(row),
-        "has_report": any_report(row),
         "may_promote": passed_against(row, project.serving_version_id),
         "samples": sample_cards(row),
         "sheet": row.series.get("views") if views_sheet(row) else None,
@@ -229,8 +229,14 @@ def rollback(request: HttpRequest, project: Project) -> HttpResponse:
 @project_page()
 def models(request: HttpRequest, project: Project) -> HttpResponse:
     deployments = deployments_of(project=project)
+    search, stage = request.GET.get("search", "").strip(), request.GET.get("stage", "")
     context = {
-        "versions": versions_of(project=project)[:100],
+        "versions": versions_shown(project=project, search=search, stage=stage)[:100],
+        "archived": versions_shown(project=project, search=search, stage=stage, archived=True)[:100],
+        "search": search,
+        "stage": stage,
+        "stages": ModelVersion.Stage.choices,
+        "forecast": retention_forecast(project=project, last=whole_number(request.GET.get("last")) or LAST_KEPT),
         "deployments": deployments,
         "serving_since": deployments[0] if deployments else None,
         "rollback_to": rollback_target(project=project),

@@ -85,7 +85,13 @@ def test_evaluation_leaves_predictions_and_the_26_figures(world: dict[str, str],
     assert set(manifest["by_source"]) == {"hard"}
     predictions = json.loads((tmp_path / "predictions.json").read_text())
     assert {"image_id", "category_id", "score", "segmentation", "bbox"} == set(predictions[0])
-    assert all(0 <= row["presence"] <= 1 for row in json.loads((tmp_path / "pairs.json").read_text()))
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert all(0 <= row["presence"] <= 1 for row in rows)
+    measures = json.loads((tmp_path / "measures.json").read_text())
+    assert measures["n"]["pairs"] == len(rows) == manifest["pairs"]
+    assert measures["figures"]["pmf1"]["value"] == pytest.approx(manifest["summary"]["pmf1"], abs=1e-6)
+    assert set(measures["by"]["source"]) == {"hard"}
+    assert sum(one["n"] for one in measures["calibration"]["bins"]) == len(rows)
 
 
 def test_model_against_itself_is_not_promoted(world: dict[str, str], tmp_path: Path) -> None:
@@ -106,6 +112,10 @@ def test_model_against_itself_is_not_promoted(world: dict[str, str], tmp_path: P
     assert manifest["champion"].keys() >= KEYS_OF_A_MODEL
     assert {"low", "high", "rounds", "confidence"} == manifest["bootstrap"].keys()
     assert len(json.loads((tmp_path / "report.json").read_text())["champion"]["samples"]) == 8
+    for role in models:
+        assert {path.name for path in (tmp_path / role).iterdir()} == {"predictions.json", "rows.json", "measures.json"}
+        rows = json.loads((tmp_path / role / "rows.json").read_text())
+        assert [row["id"] for row in rows] == [row["id"] for row in json.loads((tmp_path / "rows.json").read_text())]
 
 
 def test_another_network_than_the_champions_is_timed(world: dict[str, str], tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 from transformers.models.sam3_video.modeling_sam3_video import Sam3VideoModel
 
-from annotator.operations.weights import weights_hash
 from tests.backend.hub_checkpoint import write_hub_checkpoint
 from tests.train.snapshots import Snapshot, tiny_model
+from toolbox.weights_hash import weights_hash
 from training.config import read_config
 from training.errors import Refused, TrainingError
 from training.events import Events
@@ -163,7 +163,7 @@ def test_unless_told_otherwise_a_model_is_asked_as_its_folder_says(world: dict[s
     for name in ("as_model", "with_cls", "without_cls"):
         evaluate(world, tmp_path / name, prompt=name, keep_score=0.0)
     own, with_it, without = (
-        [row["presence"] for row in json.loads((tmp_path / name / "pairs.json").read_text())]
+        [row["presence"] for row in json.loads((tmp_path / name / "rows.json").read_text())]
         for name in ("as_model", "with_cls", "without_cls")
     )
     assert own == with_it

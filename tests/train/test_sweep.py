@@ -157,7 +157,7 @@ def left(folder: Path, found: int, alarms: int) -> JudgedModel:
     ]
     cgf1 = cgf1_by_hand(found, POSITIVES - found, alarms, NEGATIVES - alarms)
     summary = {"cgf1": cgf1, "pmf1": 2 * found / (found + POSITIVES), "il_mcc": 0.0, "il_fpr": alarms / NEGATIVES}
-    (folder / "pairs.json").write_text(json.dumps(rows))
+    (folder / "rows.json").write_text(json.dumps(rows))
     (folder / "manifest.json").write_text(json.dumps({"summary": summary}))
     return judged_model(folder)
 

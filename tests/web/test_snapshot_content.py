@@ -191,6 +191,17 @@ def test_boxes_that_an_exemplar_was_found_by_are_no_prompts_of_it(db):
     assert all("prompts" not in row for row in read(shown, "train")["annotations"])
 
 
+def test_each_mask_says_how_it_came_about(db):
+    rows = read(pair_with({}, origin="proposal", edited=True), "train")["annotations"]
+    assert [(row["origin"], row["edited"]) for row in rows] == [("proposal", True)] * 2
+    unknown = pair_with({}, origin=None)
+    assert all("origin" not in row for row in read(unknown, "train")["annotations"])
+
+
+def test_how_masks_came_about_does_not_change_the_hash(db):
+    assert pair_with({}, origin="drawn").content_hash == pair_with({}, origin="proposal").content_hash
+
+
 def test_trainer_reads_the_prompts_of_each_mask(db):
     prompts = [{"box": [7.0, 7.0, 13.0, 13.0]}, *CLICKS]
     pair = TrainerSnapshot(snapshot_folder(pair_with({0: prompts}))).split("train").pairs[0]

@@ -11,27 +11,19 @@ Legend: P pairs, T = 10 IoU thresholds, R bootstrap rounds. Figures are fraction
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as coco_mask
-from scipy.optimize import linear_sum_assignment
 
-from training import masks
+from toolbox.cgf1_sums import EPS_IMAGES, EPS_PIXELS, f1_of, harmonic, image_level_mcc, terms_of
+from training.cgf1.overlaps import SCORE_THRESHOLD, Document, Overlap, Row, overlaps
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-SCORE_THRESHOLD = 0.5
-EPS_PIXELS = 1e-4  # in instance-level precision, recall, F1
-EPS_IMAGES = 1e-6  # in image-level ones and the MCC
 FIGURES = ("cgF1", "precision", "recall", "F1", "positive_macro_F1", "positive_micro_F1", "positive_micro_precision")
 IMAGE_FIGURES = ("IL_precision", "IL_recall", "IL_F1", "IL_FPR", "IL_MCC")
-
-Document = Mapping[str, Any]
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -108,127 +100,15 @@ def _read(document: Any) -> Any:
     return json.loads(Path(document).read_text()) if isinstance(document, (str, Path)) else document
 
 
-class _GroundTruth:
-    """One SA-Co document, indexed as pycocotools indexes it."""
-
-    def __init__(self, document: Document) -> None:
-        assert isinstance(document, Mapping), (
-            "a ground truth must be a JSON object with images, annotations, categories"
-        )
-        self.images: list[Row] = list(document["images"])
-        self.image_by_id = {image["id"]: image for image in self.images}
-        self.category_ids = sorted(category["id"] for category in document["categories"])
-        annotations: list[Row] = list(document.get("annotations", []))
-        self.by_id = {annotation["id"]: annotation for annotation in annotations}
-        self.ids_of_image: dict[Any, list[Any]] = defaultdict(list)
-        for annotation in annotations:
-            annotation["category_id"]  # a missing one is an error even in a pair that is not evaluated
-            self.ids_of_image[annotation["image_id"]].append(annotation["id"])
-
-    def annotations(self, pair_id: Any) -> list[Row]:
-        rows = [self.by_id[key] for key in self.ids_of_image.get(pair_id, [])]
-        return [row for row in rows if row["image_id"] == pair_id]
-
-    def listed(self, rows: list[Row]) -> list[Row]:
-        """Rows of a listed category, by category, then as given; the others vanish, as in the official evaluator."""
-        return [row for category in self.category_ids for row in rows if row["category_id"] == category]
-
-
-@dataclass
-class _Candidates:
-    """One pair as seen by one ground truth: shapes to compare, all of them, and which of them count."""
-
-    dt_shapes: list[Any]
-    gt_shapes: list[Any]
-    is_crowd: list[int]
-    keeps_dt: np.ndarray
-    keeps_gt: np.ndarray
-
-
 def count_pairs(
     documents: Sequence[Document], predictions: list[Row], iou_type: str = "segm", threshold: float = SCORE_THRESHOLD
 ) -> PairCounts:
     """Match each exhaustively annotated pair of the first document; with several documents, the best one a pair."""
-    if iou_type not in ("segm", "bbox"):
-        raise ValueError(f"iou_type is segm or bbox, not {iou_type!r}")
-    truths = [_GroundTruth(document) for document in documents]
-    assert truths, "at least one ground truth is needed"
-    pair_ids = _exhaustive_pairs(truths)
-    rows_of_pair: dict[Any, list[Row]] = defaultdict(list)
-    for row in predictions:
-        rows_of_pair[row["image_id"]].append(row)
-    if not pair_ids:
-        raise ValueError("no pair of the ground truth has is_instance_exhaustive set: there is nothing to evaluate")
-    found = [
-        [_candidates(truth, pair, rows_of_pair.get(pair, []), iou_type, threshold) for truth in truths]
-        for pair in pair_ids
-    ]
-    if iou_type == "segm":
-        masks.check_rles(_distinct_shapes(found))
-    return _to_counts(pair_ids, [_best([_match(candidates) for candidates in of_pair]) for of_pair in found])
-
-
-def _exhaustive_pairs(truths: list[_GroundTruth]) -> list[Any]:
-    excluded = {image["id"] for truth in truths[1:] for image in truth.images if not image["is_instance_exhaustive"]}
-    return [
-        image["id"] for image in truths[0].images if image["is_instance_exhaustive"] and image["id"] not in excluded
-    ]
-
-
-def _distinct_shapes(found: list[list[_Candidates]]) -> list[Any]:
-    shapes = {id(shape): shape for of_pair in found for seen in of_pair for shape in seen.dt_shapes + seen.gt_shapes}
-    return list(shapes.values())
-
-
-def _candidates(truth: _GroundTruth, pair_id: Any, rows: list[Row], iou_type: str, threshold: float) -> _Candidates:
-    assert not rows or pair_id in truth.image_by_id, (
-        f"pair {pair_id} has predictions, but one of the ground truths lacks it"
-    )
-    image = truth.image_by_id.get(pair_id, {})
-    dt_all, gt_all = _complete(rows, iou_type), truth.annotations(pair_id)
-    shape_of = {id(row): _shape(row, image, iou_type) for row in dt_all + gt_all}
-    dt, gt = truth.listed(dt_all), truth.listed(gt_all)
-    is_crowd = [int(row["iscrowd"]) for row in gt]
-    return _Candidates(
-        [shape_of[id(row)] for row in dt],
-        [shape_of[id(row)] for row in gt],
-        is_crowd,
-        np.array([row["score"] >= threshold for row in dt], dtype=bool),
-        np.array([not row["iscrowd"] for row in gt], dtype=bool),
-    )
-
-
-def _complete(rows: list[Row], iou_type: str) -> list[Row]:
-    """COCO results have a box or a mask; the other is derived, and the pair's first row says which is which."""
-    if not rows:
-        return []
-    if "bbox" in rows[0] and rows[0]["bbox"] != []:
-        return [_with_segmentation(row) for row in rows]
-    if "segmentation" not in rows[0]:
-        return rows
-    return [{"bbox": _box_of(row["segmentation"], iou_type), **row} for row in rows]
-
-
-def _box_of(segmentation: Any, iou_type: str) -> list[float]:
-    if isinstance(segmentation, list) or isinstance(segmentation["counts"], list):
-        raise TypeError("a prediction without a box needs a compressed RLE as its segmentation")
-    if iou_type == "segm":
-        return []  # the box is not looked at
-    masks.check_rles([segmentation])
-    return masks.box_xywh(segmentation)
-
-
-def _with_segmentation(row: Row) -> Row:
-    x0, y0, x1, y1 = row["bbox"][0], row["bbox"][1], row["bbox"][0] + row["bbox"][2], row["bbox"][1] + row["bbox"][3]
-    return row if "segmentation" in row else {**row, "segmentation": [[x0, y0, x0, y1, x1, y1, x1, y0]]}
-
-
-def _shape(row: Row, image: Row, iou_type: str) -> Any:
-    row["category_id"]  # a prediction without one is an error, not another category
-    if iou_type == "bbox":
-        return row["bbox"]
-    height_px, width_px = image["height"], image["width"]
-    return masks.to_compressed(row["segmentation"], height_px=height_px, width_px=width_px)
+    pair_ids, matches = [], []
+    for of_pair in overlaps(documents, predictions, iou_type, least_score=threshold):
+        pair_ids.append(of_pair[0].pair_id)
+        matches.append(_best([_match(overlap, threshold) for overlap in of_pair]))
+    return _to_counts(pair_ids, matches)
 
 
 @dataclass(frozen=True)
@@ -238,21 +118,20 @@ class _Match:
     tp_T: np.ndarray
 
     def mean_f1(self) -> float:
-        return float(_f1(self.tp_T, self.n_dt - self.tp_T, self.n_gt - self.tp_T).mean())
+        return float(f1_of(self.tp_T, self.n_dt - self.tp_T, self.n_gt - self.tp_T).mean())
 
     def is_true_negative(self) -> bool:
         return self.n_gt == 0 and self.n_dt == 0
 
 
-def _match(seen: _Candidates) -> _Match:
-    """Highest total IoU, independent of scores and thresholds; then at each threshold, inclusive, what of it holds."""
-    n_dt, n_gt = int(seen.keeps_dt.sum()), int(seen.keeps_gt.sum())
-    if n_dt == 0 or n_gt == 0:
-        return _Match(n_gt, n_dt, np.zeros(len(IOU_THRESHOLDS), dtype=np.int64))
-    iou_DG = np.asarray(coco_mask.iou(seen.dt_shapes, seen.gt_shapes, seen.is_crowd))[seen.keeps_dt][:, seen.keeps_gt]
-    matched_dt, matched_gt = linear_sum_assignment(-iou_DG)
-    reached = iou_DG[matched_dt, matched_gt][:, None] >= IOU_THRESHOLDS
-    return _Match(n_gt, n_dt, reached.sum(axis=0).astype(np.int64))
+def _match(overlap: Overlap, threshold: float) -> _Match:
+    n_gt, n_dt = overlap.iou_DG.shape[1], int((overlap.scores_D >= threshold).sum())
+    return _Match(n_gt, n_dt, reached(overlap.matched(threshold)[1]))
+
+
+def reached(iou_M: np.ndarray) -> np.ndarray:
+    """(T,) how many matches hold at each IoU threshold, inclusive."""
+    return (iou_M[:, None] >= IOU_THRESHOLDS).sum(axis=0).astype(np.int64)
 
 
 def _best(matches: list[_Match]) -> _Match:
@@ -268,20 +147,6 @@ def _to_counts(pair_ids: list[Any], matches: list[_Match]) -> PairCounts:
     n_gt = np.array([match.n_gt for match in matches], dtype=np.int64)
     n_dt = np.array([match.n_dt for match in matches], dtype=np.int64)
     return PairCounts(pair_ids, n_gt, n_dt, np.stack([match.tp_T for match in matches]))
-
-
-def _f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    return _harmonic(tp / (tp + fp + EPS_PIXELS), tp / (tp + fn + EPS_PIXELS), EPS_PIXELS)
-
-
-def _harmonic(precision: Any, recall: Any, eps: float) -> Any:
-    return 2 * precision * recall / (precision + recall + eps)
-
-
-def image_level_mcc(tp: Any, fp: Any, tn: Any, fn: Any) -> Any:
-    """Matthews correlation between "holds the concept" and "the model fires"; 0 where one of the four margins is 0."""
-    tp, fp, tn, fn = (np.asarray(value, dtype=np.float64) for value in (tp, fp, tn, fn))
-    return (tp * tn - fp * fn) / (((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5 + EPS_IMAGES)
 
 
 def raw_counts(pairs: PairCounts) -> dict[str, Any]:
@@ -309,13 +174,13 @@ def _by_threshold(pairs: PairCounts) -> dict[str, np.ndarray]:
     recall = tp / (tp + fn + EPS_PIXELS)
     precision, positive_precision = tp / (tp + fp + EPS_PIXELS), tp / (tp + positive_fp + EPS_PIXELS)
     judged = positive & fires
-    local = _f1(pairs.tp_PT[judged], pairs.fp_PT[judged], pairs.fn_PT[judged])
+    local = f1_of(pairs.tp_PT[judged], pairs.fp_PT[judged], pairs.fn_PT[judged])
     return {
         "precision": precision,
         "recall": recall,
-        "F1": _harmonic(precision, recall, EPS_PIXELS),
+        "F1": harmonic(precision, recall, EPS_PIXELS),
         "positive_macro_F1": local.mean(axis=0) if judged.any() else np.full(len(IOU_THRESHOLDS), -1.0),
-        "positive_micro_F1": _harmonic(positive_precision, recall, EPS_PIXELS),
+        "positive_micro_F1": harmonic(positive_precision, recall, EPS_PIXELS),
         "positive_micro_precision": positive_precision,
     }
 
@@ -328,7 +193,7 @@ def _image_level(pairs: PairCounts) -> dict[str, float]:
     return {
         "IL_precision": precision,
         "IL_recall": recall,
-        "IL_F1": _harmonic(precision, recall, EPS_IMAGES),
+        "IL_F1": harmonic(precision, recall, EPS_IMAGES),
         "IL_FPR": fp / (fp + tn + EPS_IMAGES),
         "IL_MCC": float(image_level_mcc(tp, fp, tn, fn)),
     }
@@ -349,18 +214,4 @@ def summarise(pairs: PairCounts, iou_type: str = "segm") -> dict[str, float]:
 
 def sums_of(pairs: PairCounts) -> np.ndarray:
     """(P, 34) additive terms of CGF1: TP, FP on positives, FN by threshold, then IL TP, FP, TN, FN."""
-    positive, fires = pairs.is_positive_P[:, None], pairs.fires_P[:, None]
-    image_level = [positive & fires, ~positive & fires, ~positive & ~fires, positive & ~fires]
-    return np.concatenate([pairs.tp_PT, pairs.fp_PT * positive, pairs.fn_PT, *image_level], axis=1).astype(np.float64)
-
-
-def cgf1_of_sums(sums_RS: np.ndarray) -> np.ndarray:
-    """(R, 34) sums of `sums_of` rows -> (R,) CGF1."""
-    n_T = len(IOU_THRESHOLDS)
-    tp, fp, fn = (sums_RS[:, start : start + n_T] for start in (0, n_T, 2 * n_T))
-    return _f1(tp, fp, fn).mean(axis=1) * mcc_of_sums(sums_RS)
-
-
-def mcc_of_sums(sums_RS: np.ndarray) -> np.ndarray:
-    """(R, 34) sums of `sums_of` rows -> (R,) IL_MCC."""
-    return np.asarray(image_level_mcc(*sums_RS[:, 3 * len(IOU_THRESHOLDS) :].T))
+    return terms_of(pairs.n_gt_P, pairs.n_dt_P, pairs.tp_PT)

@@ -131,11 +131,12 @@ def operating_words(row: Mapping[str, Any]) -> str:
 
 def _unedited(measures: Mapping[str, Any]) -> list[Advice]:
     part = (measures.get("drawn") or {}).get("model_unedited")
-    if not part or not (part.get("n") or {}).get("pairs"):
+    count = ((part or {}).get("n") or {}).get("positives")
+    if not count:
         return []
-    share = part["n"]["pairs"] / max(1, measures["n"].get("positives") or part["n"]["pairs"])
+    share = count / max(1, measures["n"].get("positives") or count)
     words = (
-        f"{part['n']['pairs']:,} pairs of the truth ({100 * share:.0f} % of the positives) hold masks that a model "
+        f"{count:,} pairs of the truth ({100 * share:.0f} % of the positives) hold masks that a model "
         "drew and nobody changed: they favour models like that one. Their figures stand apart in the tables."
     )
     return [Advice(UNEDITED, "know", words)]

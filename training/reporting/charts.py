@@ -28,8 +28,8 @@ def of_measures(measures: Mapping[str, Any]) -> list[Chart]:
         scores(measures),
         precision_recall(measures),
         by_threshold(measures),
-        presence(measures),
-        calibration(measures),
+        presence(measures) if measures["presence"] else None,
+        calibration(measures) if measures["calibration"] else None,
         concepts(measures),
     ]
     return [chart for chart in made if chart]
@@ -179,8 +179,8 @@ def _operating_cells(row: Mapping[str, Any]) -> list[str]:
 
 def calibration(measures: Mapping[str, Any]) -> Chart:
     bins = [row for row in measures["calibration"]["bins"] if row["n"]]
-    error = measures["calibration"].get("ece")
-    told = "" if error is None else f" On average it is off by {100 * error:.1f} points (ECE)."
+    error, low, high = (measures["calibration"].get(key) for key in ("ece", "ece_low", "ece_high"))
+    told = "" if error is None else f" On average it is off by {told_points(error, low, high)} points (ECE)."
     return {
         "name": "calibration",
         "title": "Calibration of presence",

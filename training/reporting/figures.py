@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 FEW = 30  # of fewer a percentage says more than is known
-SHARES = ("il_fpr", "il_recall")
+SHARES = ("il_fpr", "il_recall", "recall")
 NEEDS = {
     "cgf1": ("positives", "negatives"),
     "il_mcc": ("positives", "negatives"),
@@ -36,6 +36,7 @@ LABELS = {
     "ar_large": ("AR, large", "above that"),
     "ap_box": ("AP, boxes", "mean over IoU 0.50 to 0.95, boxes"),
     "ap50_box": ("AP50, boxes", "at IoU 0.50"),
+    "recall": ("Objects found", "at score and IoU 0.5"),
 }
 AT_LABELS = {
     "accuracy": "Accuracy",
@@ -60,7 +61,8 @@ def figure_row(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
     row = {"name": name, "label": label, "words": words, "value": value, "low": low, "high": high}
     n = int(figure.get("n") or 0)
     told = why or (told_share(value, low, high, n) if name in SHARES else told_points(value, low, high))
-    return {**row, "n": n, "told": told}
+    without = "" if why or low is not None else (part.get("undefined") or {}).get(name) or ""
+    return {**row, "n": n, "told": f"{told} (no interval: {without.rstrip('.')})" if without else told}
 
 
 def undefined(name: str, part: Mapping[str, Any]) -> str:
@@ -71,7 +73,7 @@ def undefined(name: str, part: Mapping[str, Any]) -> str:
         return f"not judged: no {' and no '.join(lacking)}"
     if (part["figures"].get(name) or {}).get("value") is not None:
         return ""
-    sentence = (part.get("undefined") or {}).get(name) or ""
+    sentence = ((part.get("undefined") or {}).get(name) or "").removeprefix("Not judged: ")
     return f"not judged: {sentence[:1].lower()}{sentence[1:].rstrip('.')}" if sentence else "not judged"
 
 
@@ -131,7 +133,7 @@ def group_tables(measures: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _group_rows(groups: Mapping[str, Any]) -> list[dict[str, Any]]:
-    names = ("cgf1", "pmf1", "il_mcc", "il_fpr", "ap", "ar")
+    names = ("cgf1", "pmf1", "il_mcc", "il_fpr", "ap", "ar", "recall")
     rows = []
     for group, part in groups.items():
         there = [name for name in names if name in (part.get("figures") or {})]

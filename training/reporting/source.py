@@ -10,9 +10,10 @@ from typing import Any
 from training.errors import Refused
 
 Row = dict[str, Any]
-MEASURES = {
-    **dict.fromkeys(("n", "figures", "at", "objects_at", "scores", "presence", "calibration", "by"), dict),
+MEASURES: dict[str, Any] = {
+    **dict.fromkeys(("n", "figures", "at", "objects_at", "scores", "by"), dict),
     **dict.fromkeys(("precision_recall", "operating"), list),
+    **dict.fromkeys(("presence", "calibration"), (dict, type(None))),
 }
 OF_A_ROW = ("id", "image", "scene", "text_input", "source", "presence", "instances", "predicted", "true_positives")
 OF_A_RESULT = ("image_id", "score", "segmentation")
@@ -31,7 +32,7 @@ class Evaluated:
 def read_evaluation(folder: Path) -> Evaluated:
     measures = read_json(folder / "measures.json", dict)
     for key, kind in MEASURES.items():
-        if not isinstance(measures.get(key), kind):
+        if key not in measures or not isinstance(measures[key], kind):
             raise _malformed(folder / "measures.json", f"lacks '{key}'")
     rows = _rows(folder / "rows.json", OF_A_ROW)
     by_pair: dict[int, list[Row]] = {row["id"]: [] for row in rows}

@@ -38,7 +38,10 @@ class JudgedModel:
 
 def judged_model(folder: Path) -> JudgedModel:
     """What `evaluate` left there."""
-    rows = json.loads((folder / "pairs.json").read_text(encoding="utf-8"))
+    kept = folder / "rows.json"
+    if not kept.is_file():
+        kept = folder / "pairs.json"  # its name in sweeps that began before
+    rows = json.loads(kept.read_text(encoding="utf-8"))
     summary = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["summary"]
     counts = PairCounts.of(*([row[key] for row in rows] for key in ("id", "instances", "predicted", "true_positives")))
     images, scenes = ([row[key] for row in rows] for key in ("image", "scene"))
