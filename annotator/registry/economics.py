@@ -33,7 +33,8 @@ def project_economics(*, project: Project, run: TrainingRun | None = None) -> di
     drawn = dict(newest.values_list("task__round").annotate(objects=Sum(Length("instances"))))
     rounds = [{**row, "instances": drawn.get(row["round"]) or 0} for row in times.order_by("round")]
     training = {"seconds": run.trainer_seconds, "amount": run_cost(run)} if run else {}
-    return {"currency": project.currency, "person_hour_price": None, "rounds": rounds, "training": training}
+    price = project.person_hour_price or None
+    return {"currency": project.currency, "person_hour_price": price, "rounds": rounds, "training": training}
 
 
 def _newest(answers: QuerySet[Annotation]) -> QuerySet[Annotation]:

@@ -1,4 +1,4 @@
-"""An evaluation's report as its page shows it: figures of both models beside each other, charts, where it went wrong."""
+"""An evaluation's report as its page shows it: figures of both models beside each other, charts, the worst pairs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -245,8 +245,11 @@ def test_economics_count_each_task_s_newest_answer_and_all_its_seconds(barn):
     answered(1, 1, 6.0)
     first = answered(2, 4, 8.0)
     answered(2, 9, 90.0, lane=Task.Reason.KNOWN_ANSWER)
+    barn.project.person_hour_price = 30
     answered(2, 9, 90.0, pair=first.pair, blind=1, twin_of=first)
-    assert project_economics(project=barn.project)["rounds"] == [
+    told = project_economics(project=barn.project)
+    assert (told["person_hour_price"], told["currency"]) == (30, "USD")
+    assert told["rounds"] == [
         {"round": 1, "answers": 2, "images": 2, "instances": 3, "seconds": 20.0},
         {"round": 2, "answers": 1, "images": 1, "instances": 4, "seconds": 8.0},
     ]
