@@ -70,6 +70,7 @@ PROJECT = [
     path("training/compare/", runs.compare, name="run-compare"),
     path("training/plan/", runs.plan, name="memory-plan"),
     path("training/holdout/", queue.queue_holdout, name="holdout-queue"),
+    path("training/second-labels/", runs.queue_second_labels, name="second-labels"),
     path("training/<int:number>/", runs.run, name="run"),
     path("training/<int:number>/series/", runs.series, name="run-series"),
     path("training/<int:number>/views.png", runs.views_image, name="run-views"),

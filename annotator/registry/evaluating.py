@@ -79,7 +79,7 @@ def _check_news(project: Project, version: ModelVersion, snapshot: Snapshot, spl
         raise ConflictError(f"{version.name} is being evaluated on this already; wait.", code="already_running")
     known = Evaluation.objects.filter(project=project, version=version, snapshot=snapshot, split=split)
     for evaluation in known.exclude(folder=""):
-        if evaluation.weights_hash == (version.weights_hash or evaluation.weights_hash):
+        if "" in (evaluation.weights_hash, version.weights_hash) or evaluation.weights_hash == version.weights_hash:
             words = f"{version.name} was evaluated on the {split} split of snapshot {snapshot.number} already: "
             raise ConflictError(f"{words}evaluation {evaluation.pk}.", code="nothing_new")
 

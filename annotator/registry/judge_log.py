@@ -6,7 +6,7 @@ from annotator.jobs.services import JobContext
 from toolbox.events import Event
 
 FEATURES_SHARE = 0.3  # of one model's part of the bar; the rest is judging
-WORDS = {"features": "Reading the images", "evaluate": "Judging"}
+WORDS = {"features": "Reading the images", "evaluate": "Judging", "speed": "Timing both models"}
 
 
 class JudgeLog:

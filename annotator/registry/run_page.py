@@ -98,14 +98,6 @@ def report_of(gate: GateDecision) -> GateReport:
     return GateReport(gate, rows, [group for group in groups if group[1]], _chart(gate, rows), reports)
 
 
-def earlier_gates(run: TrainingRun) -> list[GateDecision]:
-    """What the gate said of the run's version before its newest word, newest first."""
-    if run.gate is None:
-        return []
-    earlier = run.gates.exclude(pk=run.gate.pk).select_related("champion", "snapshot").defer("report")
-    return list(earlier.order_by("-pk"))
-
-
 def passed_against(run: TrainingRun, serving_version_id: int) -> bool:
     """Whether the gate passed the run's version against what serves now; otherwise promoting it needs a reason."""
     gate = run.gate

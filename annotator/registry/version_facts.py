@@ -9,7 +9,7 @@ from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from annotator.common.errors import RoostError
-from annotator.models import Deployment, GateDecision, ModelVersion, Project, TrainingRun
+from annotator.models import Deployment, Evaluation, GateDecision, ModelVersion, Project, TrainingRun
 
 from .aliases import PREFIX, serving_alias
 from .model_weights import model_folder
@@ -99,6 +99,11 @@ def version_decisions(version: ModelVersion) -> list[GateDecision]:
     """What the gate said of it, newest first."""
     rows = GateDecision.objects.filter(challenger=version).select_related("champion", "run", "snapshot")
     return list(rows.defer("report").order_by("-pk"))
+
+
+def version_evaluations(*, project: Project, version: ModelVersion) -> list[Evaluation]:
+    rows = project.evaluations.filter(version=version).select_related("snapshot").order_by("-pk")
+    return list(rows[:50])
 
 
 def version_deployments(*, project: Project, version: ModelVersion) -> list[Deployment]:

@@ -49,11 +49,10 @@ def evaluated(barn, version, snapshot, split: str = "test", rows: list | None = 
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "rows.json").write_text(json.dumps(rows or []))
     (folder / "measures.json").write_text(json.dumps(measures))
-    fields = {"metrics": {"cgf1": 0.5, "pairs": 100}, "preset": PRESET, "job": job, "asked_by": barn.admin} | fields
+    told = {"metrics": {"cgf1": 0.5, "pairs": 100}, "preset": PRESET, "weights_hash": version.weights_hash}
     place = str(folder.relative_to(settings.RUNS_DIR))
-    return Evaluation.objects.create(
-        project=barn.project, version=version, snapshot=snapshot, split=split, folder=place, **fields
-    )
+    fields = told | {"folder": place, "job": job, "asked_by": barn.admin} | fields
+    return Evaluation.objects.create(project=barn.project, version=version, snapshot=snapshot, split=split, **fields)
 
 
 @pytest.fixture

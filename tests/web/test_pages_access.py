@@ -47,6 +47,7 @@ POLICY = {
     "reviews-certain": ("reviewer", BOTH),
     "certain-button": ("reviewer", GET),
     "holdout-queue": ("admin", POST),
+    "second-labels": ("admin", POST),
     "review": ("reviewer", GET),  # or its author
     "snapshots": ("annotator", GET),
     "snapshot-take": ("admin", POST),
