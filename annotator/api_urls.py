@@ -52,6 +52,7 @@ urlpatterns = [
     path("projects/<slug:slug>/exports", data.exports, name="api-exports"),
     path("projects/<slug:slug>/label-studio/pushes", label_studio.pushes, name="api-label-studio-pushes"),
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
+    path("projects/<slug:slug>/second-labels", registry.second_labels, name="api-second-labels"),
     path("projects/<slug:slug>/retrain", registry.retrain, name="api-retrain"),
     path("projects/<slug:slug>/predict", predict.predict, name="api-predict"),
     path("projects/<slug:slug>/gate", registry.gate, name="api-gate"),

@@ -25,6 +25,7 @@ REGISTERING = (
     "annotator.registry.training_runs",
     "annotator.registry.gating",
     "annotator.registry.evaluating",
+    "annotator.registry.mirror",
     "annotator.registry.run_retention",
     "annotator.registry.triggers",
     "annotator.predict.services",

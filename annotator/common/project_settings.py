@@ -64,7 +64,7 @@ COLUMNS = (
             "Asked of a model before it may serve. Each demand is met, not met, or open until more is labelled. "
             "A decision keeps the policy that it was made by.",
         ),
-        Group("What training costs", (("hour_price", "currency"),)),
+        Group("What training and labelling cost", (("hour_price", "person_hour_price", "currency"),)),
     ),
     (
         Group("Review", (("review_policy",), ("review_share",), ("self_review_allowed",)), below=MANY_AT_ONCE),

@@ -105,6 +105,11 @@ class Migration(migrations.Migration):
             name='is_indexed',
             field=models.BooleanField(default=False, editable=False, help_text='All its rows (SnapshotPair) are written'),
         ),
+        migrations.AddField(
+            model_name='modelversion',
+            name='mirrored',
+            field=models.CharField(blank=True, editable=False, help_text="What MLflow's registry was told", max_length=64),
+        ),
         migrations.RunPython(name_answers, migrations.RunPython.noop),
         migrations.RunPython(name_bases, migrations.RunPython.noop),
     ]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotator', '0030_registry'),
+        ('annotator', '0031_report'),
     ]
 
     operations = [

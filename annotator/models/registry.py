@@ -76,6 +76,7 @@ class ModelVersion(models.Model):
     packages = models.JSONField(default=dict, help_text="{name: version} of what the trainer ran with")
     notes = models.TextField(blank=True)
     archived_at = models.DateTimeField(null=True, blank=True, help_text="Folded away in lists since then")
+    mirrored = models.CharField(max_length=64, blank=True, editable=False, help_text="What MLflow's registry was told")
     weights_removed_at = models.DateTimeField(null=True, blank=True, help_text="By retention; null: they lie there")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -13,9 +13,12 @@ from annotator.common.api.bodies import BACKEND_REFUSALS, answers, checked
 from annotator.common.errors import RoostError
 from annotator.jobs.serializers import Job
 from annotator.models import ModelVersion, Project, TrainingRun
+from annotator.queue.second_labels import second_labels_queue
+from annotator.queue.serializers import Queued
 
 from . import serializers
 from .gating import gate_ask_of, run_version
+from .label_doubts import labels_doubted
 from .promotion import version_named, version_promote, version_rollback
 from .run_page import run_of
 from .training_runs import retrain_start
@@ -49,6 +52,15 @@ def _version_of(project: Project, body: dict[str, Any]) -> ModelVersion:
     if run is None:
         raise RoostError(f"This project has no run {body['run']}.", code="unknown_run", http_status=404)
     return run_version(run)
+
+
+@extend_schema(request=None, responses=answers(200, Queued))
+@api_view(["POST"])
+def second_labels(request: Request, slug: str) -> Response:
+    """Have holdout pairs that the newest decision's models contradict labelled again, blind, among others."""
+    judged = project_for(request.user, slug, ADMIN)
+    tasks = second_labels_queue(project=judged, user=request.user, doubted=labels_doubted(project=judged))
+    return Response(Queued({"queued": len(tasks)}).data)
 
 
 @extend_schema(request=serializers.Promote, responses=answers(200, serializers.Serving) | BACKEND_REFUSALS)

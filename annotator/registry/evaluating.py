@@ -18,6 +18,7 @@ from toolbox.presets import PRESETS
 from .judge_log import JudgeLog
 from .judged_files import evaluation_folder, kept_as
 from .model_weights import model_folder
+from .report_making import evaluation_report_make
 from .trainer_data import fetch_images, trained_on, trainer_data
 from .trainer_process import run_trainer
 
@@ -112,7 +113,9 @@ def _evaluate(context: JobContext, job: Job) -> Evaluation:
     fetch_images(context, snapshot)
     out = _folder(job)
     manifest = run_trainer("evaluate", config, out, JudgeLog(context, models=1).take, context.should_stop)
-    return _kept(job, version, snapshot, manifest, out)
+    made = _kept(job, version, snapshot, manifest, out)
+    evaluation_report_make(context, made)
+    return made
 
 
 @transaction.atomic

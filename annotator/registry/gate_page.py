@@ -1,6 +1,6 @@
 """The gate's decisions about any version, as their pages and the API show them."""
 
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 
 from annotator.models import GateDecision, Project
 from toolbox.gate_policy import told
@@ -30,9 +30,10 @@ def policy_rows(gate: GateDecision) -> list[tuple[str, str, str]]:
 
 
 def earlier_of(gate: GateDecision) -> list[GateDecision]:
-    """What the gate said of the same version before, newest first."""
+    """What the gate said of the same version before, newest first; with both models' CGF1 and `.judged`, the pairs."""
     before = gates_of(project=gate.project).filter(challenger=gate.challenger_id, pk__lt=gate.pk)
-    return list(before.defer("report"))
+    figures = {f"{role}_cgf1": F(f"report__{role}__cgf1") for role in ("champion", "challenger")}
+    return list(before.annotate(**figures, judged=F("report__holdout__pairs")).defer("report"))
 
 
 def passes_now(gate: GateDecision, serving_version_id: int) -> bool:

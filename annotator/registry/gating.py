@@ -23,6 +23,7 @@ from .gate_looks import check_holdout, looks_at
 from .judge_log import JudgeLog
 from .judged_files import gate_folder, kept_as
 from .model_weights import model_folder
+from .report_making import gate_reports_make
 from .run_files import run_folder
 from .run_log import RunLog
 from .trainer_data import fetch_images, trained_on, trainer_data
@@ -144,7 +145,9 @@ def case_judge(context: JobContext, case: Case) -> GateDecision:
     fetch_images(context, case.snapshot)
     with _log(context, case) as log:
         manifest = run_trainer("gate", trainer_data(case.snapshot) | asked, case.out, log.take, context.should_stop)
-    return _decided(case, manifest, roles)
+    gate = _decided(case, manifest, roles)
+    gate_reports_make(context, gate)
+    return gate
 
 
 def _log(context: JobContext, case: Case) -> AbstractContextManager[RunLog | JudgeLog]:

@@ -153,7 +153,7 @@ def _opened(file: Path) -> Iterator[tuple[ImportSource, dict[str, Any]]]:
     with source_opened(file) as source:
         if source.problems:
             problem = source.problems[0]
-            raise ArchiveError(f"{file.name} is refused: {problem.file}: {problem.why}")
+            raise ArchiveError(f"{file.name} is refused: {problem.where}: {problem.why}")
         told = _index(source, file)
         listed, there = set(told["files"]), set(source.names) - {INDEX_FILE}
         if odd := sorted(listed ^ there):

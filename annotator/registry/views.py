@@ -12,9 +12,12 @@ from annotator.common.active import pairs_active
 from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
 from annotator.models import Job, ModelVersion, Pair, Project, TrainingRun
 from annotator.queue.holdout_progress import holdout_state
+from annotator.queue.second_labels import second_labels_queue, second_labels_state
 
 from .forms import RetrainForm
+from .gate_page import earlier_of
 from .gating import gate_ask
+from .label_doubts import labels_doubted
 from .memory_plans import memory_plan_newest, memory_plan_start
 from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts
 from .promotion import version_promote, version_rollback
@@ -25,7 +28,7 @@ from .run_costs import project_cost
 from .run_downloads import run_file, run_files
 from .run_facts import run_facts
 from .run_files import room_for, run_kept, views_sheet
-from .run_page import earlier_gates, gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
+from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 from .run_samples import samples_by_step, steps_shown
 from .training_runs import retrain_start
 from .triggers import next_retrain
@@ -55,6 +58,8 @@ def _training_page(request: HttpRequest, project: Project, form: RetrainForm, *,
         "form": form,
         "plan": memory_plan_newest(project=project),
         "holdout": holdout_state(project=project),
+        "doubted": len(labels_doubted(project=project)),
+        "second_labels": second_labels_state(project=project),
         "by_itself": next_retrain(project=project),
         "room": room_for(version=project.serving_version, config={}),
     }
@@ -76,7 +81,7 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "gpu": (row.series.get("gpu") or [None])[-1],
         "report": gate_report(row),
         "clicks": run_clicks(row),
-        "earlier_gates": earlier_gates(row),
+        "earlier_gates": earlier_of(row.gate) if row.gate else [],
         "may_promote": passed_against(row, project.serving_version_id),
         "samples": sample_cards(row),
         "sheet": row.series.get("views") if views_sheet(row) else None,
@@ -200,6 +205,15 @@ def ask_gate(request: HttpRequest, project: Project, number: int) -> HttpRespons
         job = gate_ask(run=_run(project, number), user=request.user)
         return redirect("job", project.slug, job.pk)
     return redirect("run", project.slug, number)
+
+
+@require_POST
+@project_page(ADMIN)
+def queue_second_labels(request: HttpRequest, project: Project) -> HttpResponse:
+    with refusals_told(request):
+        tasks = second_labels_queue(project=project, user=request.user, doubted=labels_doubted(project=project))
+        messages.success(request, f"{len(tasks)} pairs of the holdout wait in the queue for a second, blind label.")
+    return redirect("training", project.slug)
 
 
 @require_POST

@@ -9,6 +9,7 @@ from tests.web.api_farm import BARN, post
 from tests.web.test_evaluations import evaluated
 from tests.web.test_gates import decided
 from tests.web.test_promotion import judged
+from tests.web.test_second_labels import judged_rows, labelled
 from tests.web.test_training_run import settle_all
 from tests.web.test_version_compare import FIRST, SECOND
 
@@ -28,6 +29,12 @@ def held_out(farm) -> None:
     factories.make_pair(farm.project, image=factories.make_image(farm.project, split=Image.Split.HOLDOUT))
 
 
+def labelled_wrongly(farm) -> None:
+    """Two negatives of the holdout; a model that the gate judged last is sure that one of them is none."""
+    pairs = [labelled(farm.barn) for _ in range(2)]
+    judged_rows(farm.barn, [(pairs[0], 0.95), (pairs[1], 0.02)])
+
+
 def to_mine(farm) -> None:
     factories.make_pair(farm.project)
 
@@ -35,6 +42,7 @@ def to_mine(farm) -> None:
 case("POST /projects/{slug}/mine")(partial(admin_call, verb="mine", prepare=to_mine, settled=True))
 case("POST /projects/{slug}/suspects")(partial(admin_call, verb="suspects", prepare=doubted))
 case("POST /projects/{slug}/incomplete")(partial(admin_call, verb="incomplete", prepare=half_outlined))
+case("POST /projects/{slug}/second-labels")(partial(admin_call, verb="second-labels", prepare=labelled_wrongly))
 case("POST /projects/{slug}/holdout")(partial(admin_call, verb="holdout", prepare=held_out, count=1))
 
 

@@ -10,6 +10,7 @@ from annotator.models import AuditEvent, BulkAction, Concept, Evaluation, Feed, 
 from annotator.page_urls import PROJECT, urlpatterns
 from annotator.registry.run_files import run_folder
 from tests import factories
+from tests.made_reports import reported
 
 # name -> (least role, methods that are answered)
 GET, POST, BOTH = ("get",), ("post",), ("get", "post")
@@ -46,6 +47,7 @@ POLICY = {
     "reviews-certain": ("reviewer", BOTH),
     "certain-button": ("reviewer", GET),
     "holdout-queue": ("admin", POST),
+    "second-labels": ("admin", POST),
     "review": ("reviewer", GET),  # or its author
     "snapshots": ("annotator", GET),
     "snapshot-take": ("admin", POST),
@@ -71,6 +73,8 @@ POLICY = {
     "version-compare": ("annotator", GET),
     "evaluations": ("annotator", BOTH),  # posting is the admins'
     "evaluation": ("annotator", GET),
+    "evaluation-report": ("annotator", GET),  # pictures and files are the reviewers\'
+    "evaluation-report-download": ("reviewer", GET),
     "gates": ("annotator", BOTH),  # posting is the admins'
     "gate": ("annotator", GET),
     "gate-promote": ("admin", POST),
@@ -138,6 +142,10 @@ def ids(barn, settings) -> dict[str, object]:
     run.version = factories.make_version("barn-v1", project=barn.project)
     run.save(update_fields=["version"])
     gate = factories.make_gate(run, "reject", report={"bootstrap": {}, "holdout": {}, "hard_negatives": {}})
+    evaluation = Evaluation.objects.create(
+        project=barn.project, version=gate.champion, snapshot=run.snapshot, split="test", folder="evaluations/barn/1"
+    )
+    reported(evaluation, settings.VAR_DIR / "made")
     return {
         "slug": barn.project.slug,
         "task_id": task.pk,
@@ -157,9 +165,7 @@ def ids(barn, settings) -> dict[str, object]:
         "name": "train.json",
         "file": "config.yaml",
         "gate_id": gate.pk,
-        "evaluation_id": Evaluation.objects.create(
-            project=barn.project, version=gate.champion, snapshot=run.snapshot, split="test"
-        ).pk,
+        "evaluation_id": evaluation.pk,
         "feed_id": Feed.objects.create(project=barn.project, source="posted").pk,
     }
 
@@ -169,6 +175,8 @@ def address(name: str, ids: dict) -> str:
     wanted = next(pattern for pattern in PROJECT if pattern.name == name).pattern.converters
     if name.startswith("import-"):
         ids = ids | {"job_id": ids["import_id"]}
+    if name == "evaluation-report-download":
+        ids = ids | {"file": "report.json"}
     return reverse(name, kwargs={"slug": ids["slug"], **{key: ids[key] for key in wanted}})
 
 

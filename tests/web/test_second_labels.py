@@ -1,8 +1,11 @@
 """Blind second labels of the holdout: who is asked, what is seen meanwhile, and what becomes of the answers."""
 
+import json
 import uuid
 
 import pytest
+from django.conf import settings
+from django.urls import reverse
 
 from annotator.common.errors import RoostError
 from annotator.common.masks import rle_to_wire
@@ -12,6 +15,7 @@ from annotator.queue.leases import task_claim
 from annotator.queue.second_labels import second_labels_queue, second_labels_state
 from annotator.queue.submissions import task_submit
 from annotator.queue.visibility import pairs_with_visible_truth
+from annotator.registry.label_doubts import labels_doubted
 from annotator.review.decisions import review_decide
 from annotator.review.selectors import annotations_waiting, why_barred
 from tests import factories
@@ -27,6 +31,25 @@ def labelled(barn, author=None, truth: str = "absent", **fields) -> Pair:
     factories.make_annotation(task, author or barn.annotator, truth)
     Task.objects.filter(pk=task.pk).update(state=Task.State.APPROVED)
     return pair
+
+
+def judged_rows(barn, negatives: list[tuple[Pair, float]]) -> None:
+    """A decision whose challenger gave these negatives so much presence, and fired from 0.5 on."""
+    run = factories.make_training_run(barn.project, version=factories.make_version("barn-v1", project=barn.project))
+    gate = factories.make_gate(run, folder="barn/1/gate")
+    rows = [
+        {
+            "image": pair.image.sha256,
+            "text_input": pair.concept.name,
+            "instances": 0,
+            "champion": {"presence": 0.02, "predicted": 0},
+            "challenger": {"presence": presence, "predicted": int(presence >= 0.5)},
+        }
+        for pair, presence in negatives
+    ]
+    folder = settings.RUNS_DIR / gate.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "rows.json").write_text(json.dumps(rows))
 
 
 def answered(barn, user, box: tuple | None):
@@ -131,3 +154,29 @@ def test_state_counts_what_was_changed_apart_for_doubted_and_drawn(barn):
 def next_pair(barn) -> int:
     waiting = barn.project.tasks.filter(lane=Task.Reason.SECOND_LABEL, state=Task.State.QUEUED)
     return waiting.order_by("-priority", "pk").values_list("pair_id", flat=True)[0]
+
+
+def test_label_is_doubted_where_a_judged_model_is_sure_of_the_opposite(barn):
+    sure, unsure, right = (labelled(barn) for _ in range(3))
+    judged_rows(barn, [(sure, 0.93), (unsure, 0.7), (right, 0.02)])
+    assert labels_doubted(project=barn.project) == [sure.pk]
+
+
+def test_nothing_is_doubted_before_a_decision_or_without_its_rows(barn):
+    pair = labelled(barn)
+    assert labels_doubted(project=barn.project) == []
+    judged_rows(barn, [(pair, 0.93)])
+    (settings.RUNS_DIR / "barn/1/gate/rows.json").write_text("[{")
+    assert labels_doubted(project=barn.project) == []
+
+
+def test_admin_asks_for_second_labels_from_the_training_page(barn, signed_in):
+    pairs = [labelled(barn) for _ in range(2)]
+    judged_rows(barn, [(pairs[0], 0.93), (pairs[1], 0.02)])
+    training, address = (reverse(name, args=["barn"]) for name in ("training", "second-labels"))
+    assert address in signed_in(barn.admin).get(training).content.decode()
+    signed_in(barn.admin).post(address)
+    assert Task.objects.filter(lane=Task.Reason.SECOND_LABEL).count() == 2
+    shown = signed_in(barn.admin).get(training).content.decode()
+    assert address not in shown
+    assert "Labelled again, blind" in shown
