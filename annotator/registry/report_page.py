@@ -20,6 +20,7 @@ KINDS = {
     "missed": "Missed wholly",
     "partly": "Partly right",
 }
+OF_ONE = KINDS | {"false_alarm": "False alarm"}
 A_PAGE = 12
 DATA = "data_"
 
@@ -126,7 +127,7 @@ def _card(entry: dict[str, Any], door: tuple[str, str] | None) -> dict[str, Any]
     shared = {key: entry[key] for key in ("id", "image", "text_input", "width", "height", "kind", "presence")}
     return {
         **shared,
-        "words": KINDS.get(entry["kind"], entry["kind"]),
+        "words": OF_ONE.get(entry["kind"], entry["kind"]),
         "error": entry["error"],
         "best": max((one["score"] for one in entry["found"]), default=None),
         "truth": [{"kind": "hit", "mask": rle_to_wire(mask)} for mask in entry["truth"]],

@@ -50,7 +50,7 @@ def test_every_chart_and_picture_is_drawn_in_light_and_dark_and_on_a_phone(stage
 
 def test_from_the_run_to_a_report_its_numbers_and_a_picture_by_keyboard_alone(stage, judged, barn):
     page = stage.page_for(barn.reviewer, "training/1/")
-    page.get_by_role("link", name=judged.version.name, exact=True).focus()
+    page.locator("section.gate").get_by_role("link", name=judged.version.name, exact=True).focus()
     page.keyboard.press("Enter")
     page.wait_for_selector("#gallery")
     page.locator("#chart-metrics summary").focus()

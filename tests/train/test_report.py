@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 
 from tests.made_evaluations import FIRE_SCORES, made_evaluation, made_gate, made_measures, made_run, made_snapshot
+from training import masks
 from training.__main__ import perform
+from training.measures import measured
 from training.reporting.figures import figure_rows
 
 ECONOMICS = {
@@ -172,6 +174,27 @@ def test_same_files_make_the_same_report(world: dict[str, Any], made: Path, tmp_
     assert reported(tmp_path, world)[0] == 0
     for name in ("report.json", "report.html", "plots/metrics.svg"):
         assert (tmp_path / name).read_bytes() == (made / name).read_bytes(), name
+
+
+def test_it_is_made_of_what_the_measures_are_today(world: dict[str, Any], tmp_path: Path):
+    """21 pairs, 6 positives of which one is found beside where it is: the product's own measures, not made-up ones."""
+    document = world["made"].documents["holdout"]
+    folder = made_evaluation(tmp_path / "evaluation", world["made"])
+    rows, predictions = (json.loads((folder / f"{name}.json").read_text()) for name in ("rows", "predictions"))
+    boxes = {"image_id": 0, "bbox": [0, 0, 1, 1]}
+    predictions = [boxes | row | {"bbox": masks.box_xywh(row["segmentation"])} for row in predictions]
+    measures = measured(document, predictions, presence={row["id"]: row["presence"] for row in rows})
+    (folder / "measures.json").write_text(json.dumps(measures))
+    status, events = reported(tmp_path / "out", world, evaluation=str(folder), images=None)
+    assert status == 0, events[-1]
+    told = json.loads((tmp_path / "out" / "report.json").read_text())
+    figures = {row["name"]: row["told"] for row in told["figures"]}
+    assert figures["il_recall"] == "6 of 6"
+    assert figures["il_fpr"] == "5 of 15"
+    (of_size,) = [group for group in told["groups"] if group["title"] == "Size of the object"]
+    assert of_size["rows"][0]["figures"]["recall"]["told"] == "5 of 6"  # small ones
+    assert of_size["rows"][1]["figures"]["ap"]["told"].startswith("not judged: ")
+    assert len(told["advice"]) >= 4
 
 
 def _without(folder: Path, name: str) -> None:

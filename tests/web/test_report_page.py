@@ -184,14 +184,14 @@ def test_run_s_page_names_no_report_where_none_was_made(barn, signed_in, run):
 def test_concept_without_negatives_is_not_judged_on_the_gate_s_page_either(barn, signed_in, run):
     kinds = {
         "pail": {"cgf1": 0.0, "positives": 3, "negatives": 0},
-        "egg": {"cgf1": 0.5, "positives": 3, "negatives": 4},
+        "egg": {"cgf1": 0.57, "positives": 3, "negatives": 4},
     }
     for role in ("champion", "challenger", "baseline"):
         run.gate.report = run.gate.report | {role: run.gate.report[role] | {"by_concept": kinds}}
     run.gate.save()
     page = page_of(signed_in(barn.annotator), run)
     assert page.count("not judged: no negatives") == 3
-    assert page.count('<td class="num">50.0</td>') == 3
+    assert page.count('<td class="num">57.0</td>') == 3
 
 
 def test_gate_is_followed_by_a_report_of_each_model_and_stands_without_one(barn, run, settings, tmp_path):
