@@ -54,7 +54,7 @@ def test_admin_finds_a_version_writes_a_note_folds_it_away_and_removes_weights(s
     page.get_by_role("searchbox").fill("v9")
     page.get_by_role("button", name="Find").click()
     page.get_by_role("link", name=shelf.name, exact=True).click()
-    page.get_by_label("Notes").fill("for the night camera")
+    page.get_by_role("textbox", name="Notes").fill("for the night camera")
     page.get_by_role("button", name="Keep the notes").click()
     assert page.get_by_text("are kept").is_visible()
     page.get_by_role("button", name="Archive").click()
