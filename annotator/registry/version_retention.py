@@ -24,7 +24,7 @@ from .run_files import room_for, run_folder
 from .version_facts import aliases_by_hand, run_of_version, version_figures
 
 log = logging.getLogger(__name__)
-PACE_DAYS, FAR_DAYS = 30, 1000
+PACE_DAYS, FAR_DAYS = 30, 3650
 LAST_KEPT = 3
 # Any other kind of job, also one that is added later, may be reading a version's weights.
 NEED_NO_MODEL = (
@@ -49,7 +49,7 @@ class Forecast:
     rows: list[Kept]
     last: int
     free_bytes: int
-    days_left: float | None
+    days_left: int | None
 
     @property
     def lasts(self) -> str:
@@ -57,8 +57,8 @@ class Forecast:
         if self.days_left is None:
             return ""
         if self.days_left > FAR_DAYS:
-            return "for years"
-        days = int(self.days_left)
+            return "more than ten years"
+        days = self.days_left
         return f"about {days} day{'s' * (days != 1)}" if days else "less than a day"
 
     @property
@@ -90,10 +90,10 @@ def retention_forecast(*, project: Project, last: int = LAST_KEPT) -> Forecast:
     return Forecast(kept, last, free, _days_left(kept, free))
 
 
-def _days_left(rows: list[Kept], free: int) -> float | None:
+def _days_left(rows: list[Kept], free: int) -> int | None:
     since = timezone.now() - timedelta(days=PACE_DAYS)
     made = sum(row.bytes for row in rows if row.version.created_at > since)
-    return free / (made / PACE_DAYS) if made else None
+    return int(free / (made / PACE_DAYS)) if made else None
 
 
 class _Reasons:
