@@ -111,7 +111,7 @@ def _more_pairs(n: Mapping[str, int], kind: str, value: float, interval: tuple[f
     """An interval narrows with the root of the pairs: until its end towards what is asked has come past it."""
     apart = max(abs(value - asked), NEAREST)
     reach = value - interval[0] if value >= asked else interval[1] - value
-    return max(1, math.ceil(n[kind] * ((reach / apart) ** 2 - 1)))
+    return max(1, math.ceil(round(n[kind] * ((reach / apart) ** 2 - 1), 6)))
 
 
 def _verdict(n: Mapping[str, int], demands: tuple[Demand, ...], purpose: str) -> tuple[str, str]:
@@ -137,4 +137,4 @@ def _label(unsettled: list[Demand], purpose: str) -> str:
         most[demand.kind] = max(demand.more_pairs, most.get(demand.kind, 0))
     told = " and ".join(f"about {count:,} more {KINDS[kind]}" for kind, count in most.items())
     names = " and ".join(demand.name for demand in unsettled)
-    return f"Label {told}: they would tell whether {names} suffices for a {purpose}."
+    return f"Label {told}: that would settle {names} for a {purpose}."

@@ -34,7 +34,10 @@ def run_lengths(counts: str | bytes) -> np.ndarray:
 
 
 def run_lengths_joined(text: bytes, lengths_M: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Runs of M masks, concatenated, and where each mask's first run is; `text` joins their counts, none empty."""
+    """Runs of M masks, concatenated, and where each mask's first run is; `text` joins their counts, none empty.
+
+    Fastest on some ten thousand characters at a time: more of them leave the processor's cache.
+    """
     last_code_M = np.cumsum(lengths_M) - 1
     values, end_codes = _values(text, last_code_M)
     first_run_M = np.concatenate([[0], np.searchsorted(end_codes, last_code_M)[:-1] + 1])
@@ -50,33 +53,37 @@ def _values(text: bytes, last_code_M: np.ndarray) -> tuple[np.ndarray, np.ndarra
     if not ends[last_code_M].all():
         raise RleError("cut")
     end_codes = np.flatnonzero(ends)
-    first_codes = np.concatenate([[0], end_codes[:-1] + 1])
-    digits = end_codes - first_codes
-    if digits.max() > MAX_DIGITS - 1:
-        raise RleError("digits")
-    values = np.zeros(end_codes.size, dtype=np.int64)
-    for place in range(int(digits.max()) + 1):
-        longer = np.flatnonzero(digits >= place)
-        values[longer] |= (codes[first_codes[longer] + place] & 31).astype(np.int64) << (5 * place)
-    values -= np.where(codes[end_codes] & 16, np.int64(1) << (5 * (digits + 1)), 0)
+    # Most numbers have one character: bit 4 of a number's last is its sign.
+    values = ((codes[end_codes] ^ 16).astype(np.int8) - np.int8(16)).astype(np.int64)
+    digits = np.diff(end_codes, prepend=-1)
+    longer = np.flatnonzero(digits > 1)
+    if longer.size:
+        values[longer] = _longer_values(codes, end_codes[longer], digits[longer] - 1, values[longer])
     return values, end_codes
+
+
+def _longer_values(codes: np.ndarray, end_codes: np.ndarray, before: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Numbers with `before` characters before their last, whose own value is `values`."""
+    if before.max() > MAX_DIGITS - 1:
+        raise RleError("digits")
+    for back in range(1, int(before.max()) + 1):
+        has = slice(None) if back == 1 else np.flatnonzero(before >= back)
+        values[has] = values[has] * 32 + (codes[end_codes[has] - back] & 31)
+    return values
 
 
 def _undo_differences(values: np.ndarray, first_run_M: np.ndarray) -> np.ndarray:
     """Each mask's runs 0, 1 and 2 stand as they are; every later one is a difference to the run two before.
 
-    Every other value of the whole array is therefore a row of running sums that begin anew at those three.
+    Every other value of the whole array is therefore a row of running sums that begin anew at those three: there, what
+    has been summed up since the last beginning is taken off again.
     """
-    begins = np.zeros(values.size, dtype=bool)
-    for place in range(3):
-        found = first_run_M + place
-        begins[found[found < values.size]] = True
-    begins[first_run_M] = True
-    runs = np.empty_like(values)
+    anew = np.unique(np.concatenate([first_run_M, first_run_M + 1, first_run_M + 2]))
+    anew = anew[anew < values.size]
     for side in (0, 1):
-        part, anew = values[side::2], begins[side::2]
+        part, begins = values[side::2], anew[anew % 2 == side] // 2
         if part.size:
-            sums = np.cumsum(part)
-            latest = np.maximum.accumulate(np.where(anew, np.arange(part.size), 0))
-            runs[side::2] = sums - sums[latest] + part[latest]
-    return runs
+            sums = np.add.reduceat(part, begins)
+            part[begins[1:]] -= sums[:-1]
+            np.cumsum(part, out=part)
+    return values

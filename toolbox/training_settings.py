@@ -168,13 +168,6 @@ class TrainerConfig:
         0.95,
         can_be_set=True,
     )
-    presence_caution: float = number(
-        0.2,
-        "logits taken off every presence score in the end: the gate forgives no new false alarm",
-        0.0,
-        5.0,
-        can_be_set=True,
-    )
 
     vit: str = choice(
         "frozen",

@@ -17,7 +17,7 @@ from toolbox.rle import RleError, run_lengths, run_lengths_joined
 MAX_PIXELS = 400_000_000
 MAX_COORDINATE_PX = 100_000.0
 MAX_POLYGON_NUMBERS = 400_000
-CHUNK_CHARACTERS = 1 << 18
+CHUNK_CHARACTERS = 1 << 15
 FLAWS = {
     "alphabet": "an RLE's counts hold characters that are no COCO RLE",
     "cut": "an RLE's counts stop in the middle of a number",
@@ -58,6 +58,8 @@ def _check_chunk(strings: list[bytes], pixels_M: np.ndarray, first: int) -> None
     except RleError as error:
         raise MaskError(FLAWS[error.flaw]) from None
     filled_M = np.add.reduceat(runs, first_run_M)
+    if runs.min() >= 0 and runs.max() <= pixels_M.min() and (filled_M == pixels_M).all():
+        return
     # A run larger than its mask is looked for by itself: sums of huge ones wrap around.
     is_huge_M = np.maximum.reduceat(runs, first_run_M) > pixels_M
     wrong = np.flatnonzero((np.minimum.reduceat(runs, first_run_M) < 0) | is_huge_M | (filled_M != pixels_M))

@@ -120,7 +120,6 @@ def save_model(trainer: Trainer, folder: Path, made: dict[str, Any]) -> str:
         **made,
         "snapshot_hash": trainer.snapshot_hash,
         "recipe": trainer.config.recipe,
-        "presence_caution": trainer.caution_kept(),
     }
     taught = model.manifest.get("taught_words")
     if taught is not None:

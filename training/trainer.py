@@ -88,14 +88,7 @@ class Trainer:
         if self.fit.recompute:
             recompute_layers(model.network)
         self.optimiser = build_optimiser(self.parameters, config)
-        self.average = Average(
-            self.parameters,
-            config.average,
-            config.start_share,
-            caution=config.presence_caution,
-            earlier_caution=self._earlier_caution(),
-        )
-        self.average.begin()
+        self.average = Average(self.parameters, config.average, config.start_share)
         self.learner = Learner(
             config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser, ranks
         )
@@ -116,14 +109,6 @@ class Trainer:
         self.folder = CheckpointFolder(out / "checkpoints", self._fingerprint())
         self.saver = Saver(self.folder, events, stop, waits=model.device.type == "cpu")
         self._means = Means()
-
-    def _earlier_caution(self) -> float:
-        """What an earlier run took off the presence scores of the model that this one starts from."""
-        return float(self.model.manifest.get("presence_caution", 0.0))
-
-    def caution_kept(self) -> float:
-        """What was taken off the presence scores of the weights that are kept."""
-        return self.config.presence_caution if self.progress.best_step > 0 else self._earlier_caution()
 
     def _fingerprint(self) -> str:
         """Which run this is: what its result follows from, and nothing of the machine it runs on."""

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -113,6 +113,15 @@ def _add_readers(known: dict[int, Known]) -> None:
     open_pairs = [pk for pk, one in known.items() if one.truth == one.pair.truth and one.truth != Pair.Truth.UNSEEN]
     for pk, readers in versions_of_pairs(pairs=open_pairs).items():
         known[pk].readers = readers
+        known[pk].history = [_with_readers(event, readers) for event in known[pk].history]
+
+
+def _with_readers(event: Event, readers: Sequence[Reader]) -> Event:
+    """Beside an answer, which versions learnt that very one."""
+    if event.annotation is None:
+        return event
+    names = [one.version for one in readers if one.role == "learnt" and one.answer == event.annotation]
+    return replace(event, words=f"{event.words}; learnt by {', '.join(names)}") if names else event
 
 
 def _add_history(known: dict[int, Known], image: Image, project: Project, user: Person) -> None:

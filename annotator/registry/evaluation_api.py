@@ -45,7 +45,7 @@ def evaluation(request: Request, slug: str, evaluation_id: int) -> Response:
     return Response(serializers.Evaluation(row).data)
 
 
-@extend_schema(parameters=[serializers.CompareAsked], responses=answers(200, serializers.Comparison))
+@extend_schema(parameters=[serializers.CompareAsked], responses=answers(200, serializers.VersionComparison))
 @api_view(["GET"])
 def compare(request: Request, slug: str) -> Response:
     """Two to six versions on one set: figures, paired differences, and how many pairs were mended and broken."""
@@ -55,7 +55,7 @@ def compare(request: Request, slug: str) -> Response:
     versions = versions_compared(project=project, names=asked.validated_data["version"])
     snapshot, split = asked.validated_data["snapshot"], asked.validated_data["split"]
     found = comparison_of(project=project, versions=versions, snapshot=snapshot, split=split)
-    return Response(serializers.Comparison(found).data)
+    return Response(serializers.VersionComparison(found).data)
 
 
 @extend_schema(responses=answers(200, serializers.Gate(many=True)))

@@ -158,7 +158,7 @@ class Gained(serializers.Serializer):
     high = serializers.FloatField()
 
 
-class Difference(serializers.Serializer):
+class VersionDifference(serializers.Serializer):
     """Against the first version that has an evaluation; fractions, each with its own 95 % interval."""
 
     version = serializers.CharField()
@@ -172,14 +172,14 @@ class Difference(serializers.Serializer):
         return [dict(zip(("name", "gain", "low", "high"), one, strict=True)) for one in row.gains]
 
 
-class Comparison(serializers.Serializer):
+class VersionComparison(serializers.Serializer):
     """`sets`: where some of them were evaluated; `chosen`: where they are compared; `pairs` of them all."""
 
     chosen = JudgedSet(allow_null=True)
     sets = JudgedSet(many=True)
     versions = serializers.SerializerMethodField()
     pairs = serializers.IntegerField()
-    differences = Difference(many=True)
+    differences = VersionDifference(many=True)
 
     @extend_schema_field(ComparedVersion(many=True))
     def get_versions(self, row: Versions) -> list[dict]:

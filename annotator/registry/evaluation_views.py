@@ -27,7 +27,8 @@ def evaluations(request: HttpRequest, project: Project) -> HttpResponse:
     """GET lists; POST measures a version and is the admins' alone."""
     if request.method == "POST":
         return ask_evaluation(request, slug=project.slug)
-    return _evaluations_page(request, project, EvaluationForm(project=project))
+    begun = {"version": request.GET["version"]} if "version" in request.GET else {}
+    return _evaluations_page(request, project, EvaluationForm(project=project, initial=begun))
 
 
 def _evaluations_page(request: HttpRequest, project: Project, form: EvaluationForm, status: int = 200) -> HttpResponse:

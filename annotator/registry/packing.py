@@ -229,7 +229,7 @@ def _row(project: Project, name: str, told: dict[str, Any], user: AbstractBaseUs
     )
     brought = {key: told.get(key) for key in ("name", "made", "lineage", "decisions")}
     fields = {
-        "parent": here.first() if base else None,
+        "parent": (here.filter(name=lineage.get("parent")).first() or here.first()) if base else None,
         "weights_hash": told["weights_hash"],
         "backbone_hash": told.get("backbone_hash") or "",
         "base_hash": base[:64],

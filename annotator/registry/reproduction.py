@@ -17,6 +17,7 @@ from annotator.data.snapshot_documents import PAIRS_FILE, file_sha256
 from annotator.data.snapshot_folders import snapshot_folder
 from annotator.data.snapshots import snapshot_images
 from annotator.models import ModelVersion, Snapshot, TrainingRun
+from toolbox.events import Event
 from toolbox.files import make_folder
 from toolbox.training_settings import TrainerConfig
 from toolbox.weights_hash import folder_weights_hash
@@ -46,7 +47,11 @@ COMPARED = (
 
 @dataclass(frozen=True)
 class Reproduction:
-    """`differs`: sentences, empty where nothing that is known does. `kept`: the weights lie among the models again."""
+    """`differs`: sentences, empty where nothing that is known does. `kept`: the weights lie among the models again.
+
+    `kept_step` 0: nothing that was learnt was better than the base, so that equal weights prove little; then the
+    `losses` that were compared, step by step, tell whether the training itself went the same way.
+    """
 
     run: int
     version: str
@@ -55,6 +60,8 @@ class Reproduction:
     differs: list[str]
     seconds: float
     kept: bool
+    kept_step: int
+    losses: int
 
     @property
     def is_same(self) -> bool:
@@ -72,8 +79,16 @@ def run_reproduce(
     earlier = _earlier(run)
     if settings.IMAGES_BUCKET:
         images_fetch(sha256s=snapshot_images(run.snapshot), on_progress=lambda done, of: None)
+    losses: dict[int, float] = {}
+
+    def take(event: dict[str, Any]) -> None:
+        if event["event"] == Event.LOSS:
+            losses[event["step"]] = event["total"]
+        if on_event is not None:
+            on_event(event)
+
     with _scratch(run) as folder:
-        manifest = run_trainer("train", _config(run, earlier), folder, on_event)
+        manifest = run_trainer("train", _config(run, earlier), folder, take)
         same = manifest["weights_hash"] == version.weights_hash
         if same and keep:
             _keep(version, folder / "model")
@@ -82,9 +97,11 @@ def run_reproduce(
             version.name,
             version.weights_hash,
             manifest["weights_hash"],
-            _differences(earlier, manifest),
+            [*_differences(earlier, manifest), *_other_losses(run, losses)],
             manifest["seconds"],
             same and keep,
+            manifest["metrics"]["best_step"],
+            len(losses.keys() & _losses_then(run).keys()),
         )
 
 
@@ -178,6 +195,17 @@ def _differences(earlier: dict[str, Any], now: dict[str, Any]) -> list[str]:
     ]
     unknown = [words for key, words in COMPARED if key not in earlier] + ([] if then else ["the packages"])
     return [*told, *([f"not written down at the time: {', '.join(unknown)}"] if unknown else [])]
+
+
+def _losses_then(run: TrainingRun) -> dict[int, float]:
+    return {row["step"]: row["total"] for row in run.series.get(Event.LOSS) or []}
+
+
+def _other_losses(run: TrainingRun, now: dict[int, float]) -> list[str]:
+    """The first step at which the training went another way."""
+    then = _losses_then(run)
+    step = next((step for step in sorted(then.keys() & now.keys()) if then[step] != now[step]), None)
+    return [] if step is None else [f"the loss at step {step}: {then[step]} then, {now[step]} now"]
 
 
 def _short(value: Any) -> str:

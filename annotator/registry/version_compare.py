@@ -74,7 +74,7 @@ class Comparison:
 
 
 def versions_compared(*, project: Project, names: Sequence[str]) -> list[ModelVersion]:
-    """In the order asked for; RoostError where one is not there, or where they are too few or too many."""
+    """Oldest first, so that news is told of the newer; RoostError for one that is not there, too few or too many."""
     wanted = list(dict.fromkeys(names))
     if not 2 <= len(wanted) <= AT_MOST:
         raise RoostError(f"Name two to {AT_MOST} versions.", code="bad_comparison")
@@ -83,7 +83,7 @@ def versions_compared(*, project: Project, names: Sequence[str]) -> list[ModelVe
     if missing := [name for name in wanted if name not in found]:
         words = f"This project has no version {', '.join(missing)}."
         raise RoostError(words, code="unknown_version", http_status=404)
-    return [found[name] for name in wanted]
+    return sorted(found.values(), key=lambda row: row.pk)
 
 
 def comparison_of(

@@ -33,7 +33,8 @@ def versions_shown(
             | Q(training_run__snapshot__name__icontains=word)
             | Q(code_revision__startswith=word.lower())
         )
-    return rows.select_related("parent", "training_run__gate", "training_run__snapshot").order_by("-id")
+    rows = rows.select_related("parent", "training_run__gate", "training_run__snapshot").order_by("-id")
+    return rows.prefetch_related("children", "serving_projects")
 
 
 def version_of(*, project: Project, name: str) -> ModelVersion:
@@ -70,7 +71,7 @@ def version_lineage(version: ModelVersion) -> Lineage:
     return Lineage(
         version.parent.name if version.parent else None,
         version.base_hash or (version.parent.weights_hash if version.parent else "") or None,
-        list(version.children.order_by("pk").values_list("name", flat=True)),
+        [child.name for child in sorted(version.children.all(), key=lambda one: one.pk)],
         run.number if run else None,
         run.snapshot.number if run else None,
         run.snapshot.content_hash if run else None,
@@ -82,7 +83,7 @@ def version_lineage(version: ModelVersion) -> Lineage:
 
 def version_aliases(version: ModelVersion) -> list[str]:
     """The names that stand for it: of projects that it serves, and those that people wrote by hand."""
-    ours = [serving_alias(project=project) for project in version.serving_projects.order_by("slug")]
+    ours = sorted(serving_alias(project=project) for project in version.serving_projects.all())
     return [*ours, *sorted(alias for alias, name in aliases_by_hand().items() if name == version.name)]
 
 
@@ -152,7 +153,7 @@ def version_plain(version: ModelVersion) -> dict[str, Any]:
     return {
         "name": version.name,
         "stage": version.stage,
-        "serves": list(version.serving_projects.order_by("slug").values_list("slug", flat=True)),
+        "serves": sorted(project.slug for project in version.serving_projects.all()),
         "aliases": version_aliases(version),
         "notes": version.notes,
         "archived_at": version.archived_at,

@@ -49,7 +49,7 @@ class Forecast:
     rows: list[Kept]
     last: int
     free_bytes: int
-    days_left: float | None
+    days_left: int | None
     asked: list[str] = field(default_factory=list)
 
     @property
@@ -81,10 +81,10 @@ def retention_forecast(*, project: Project, last: int = LAST_KEPT) -> Forecast:
     return Forecast(kept, last, free, _days_left(kept, free))
 
 
-def _days_left(rows: list[Kept], free: int) -> float | None:
+def _days_left(rows: list[Kept], free: int) -> int | None:
     since = timezone.now() - timedelta(days=PACE_DAYS)
     made = sum(row.bytes for row in rows if row.version.created_at > since)
-    return free / (made / PACE_DAYS) if made else None
+    return int(free / (made / PACE_DAYS)) if made else None
 
 
 class _Reasons:

@@ -31,7 +31,7 @@ def test_figure_that_is_reached_but_not_for_certain_asks_for_labels():
     """mAP 0.65 in [0.55, 0.75], 0.6 asked: its lower end, 0.1 away, has to come to 0.05: 4 times the 80 positives."""
     answer = readiness(measures(ap=(0.65, 0.55, 0.75)), PILOT)
     assert answer.verdict == "label"
-    assert answer.sentence.startswith("Label about 240 more pairs with the thing: they would tell whether mAP suffices")
+    assert answer.sentence.startswith("Label about 240 more pairs with the thing: that would settle mAP")
 
 
 def test_figure_that_is_below_but_not_for_certain_asks_for_labels_too():
@@ -44,7 +44,7 @@ def test_two_kinds_are_asked_for_together_and_the_greater_need_of_a_kind_counts(
     answer = readiness(measures(ap=(0.65, 0.55, 0.75), recall=(0.9, 0.75, 0.95), precision=(0.6, 0.5, 0.75)), PILOT)
     words = "about 240 more pairs with the thing and about 250 more pairs, with and without the thing"
     assert words in answer.sentence
-    assert "whether mAP and precision and recall suffices for a pilot" in answer.sentence
+    assert "that would settle mAP and precision and recall for a pilot" in answer.sentence
 
 
 def test_figure_that_is_below_for_certain_is_the_training_s_fault_whatever_else_is_open():

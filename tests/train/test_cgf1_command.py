@@ -35,13 +35,42 @@ def pair_of_each() -> dict[str, Any]:
 
 
 def test_the_module_prints_26_figures_and_that_a_gate_could_judge(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "training.cgf1", *files(tmp_path, [pair_of_each()], [found(1, BOX)])]
+    asked = files(tmp_path, [pair_of_each()], [found(1, BOX)])
+    command = [sys.executable, "-m", "training.cgf1", *asked, "--figures-only"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     answer = json.loads(done.stdout)
     assert answer.pop("gateable") is True
     assert answer.pop("reason") is None
     assert len(answer) == 26
     assert answer["cgF1_eval_segm_cgF1"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_all_other_measures_stand_beside_the_figures(tmp_path: Path, capsys) -> None:
+    asked = files(tmp_path, [pair_of_each()], [found(1, BOX), found(2, BOX, 0.6)])
+    rows = tmp_path / "rows.json"
+    rows.write_text(json.dumps([{"id": 1, "presence": 0.95}, {"id": 2, "presence": 0.65}]))
+    assert main([*asked, "--rows", str(rows)]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    measures = answer["measures"]
+    assert measures["at"]["0.5"]["confusion"] == {"tp": 1, "fp": 1, "fn": 0, "tn": 0}
+    assert measures["at"]["0.7"]["confusion"] == {"tp": 1, "fp": 0, "fn": 0, "tn": 1}
+    assert measures["figures"]["ap"]["value"] == 1.0
+    assert measures["calibration"]["ece"] == pytest.approx((0.05 + 0.65) / 2, abs=1e-6)
+    rows.write_text(json.dumps([{"id": 1, "presence": 0.95}]))
+    assert main([*asked, "--rows", str(rows)]) == 2
+    assert "rows.json has no presence for the pair 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("options", "words"), [(["--iou-type", "bbox"], "masks"), (["--gt", "gt0.json"], "one --gt")])
+def test_where_there_are_no_measures_a_sentence_says_why(
+    tmp_path: Path, capsys, options: list[str], words: str
+) -> None:
+    asked = files(tmp_path, [pair_of_each()], [found(1, BOX)])
+    options = [str(tmp_path / one) if one.endswith(".json") else one for one in options]
+    assert main([*asked, *options]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["measures"] is None
+    assert words in answer["measures_reason"]
 
 
 def test_a_set_without_negatives_is_judged_and_said_to_be_ungateable(tmp_path: Path, capsys) -> None:

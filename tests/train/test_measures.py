@@ -253,3 +253,11 @@ def test_pairs_that_are_not_exhaustive_judge_nothing_here_either() -> None:
     got = measured(gt, [*predictions, found(22, BOX, 0.99)])
     assert (got["n"]["pairs"], sum(got["scores"]["false_positives"])) == (21, 8)
     assert got["figures"]["ap"]["value"] == measured(*worked_case())["figures"]["ap"]["value"]
+
+
+def test_a_pair_with_more_objects_than_pycocotools_counts_at_once() -> None:
+    """coco_mask.area() of pycocotools 2.0.11 fails on a list of more than 255."""
+    gt = document([image(1), image(2)], [truth(1, (number % 30, number // 30, 1, 1)) for number in range(300)])
+    got = measured(gt, [found(1, (0, 0, 1, 1))])
+    assert (got["n"]["instances"], got["by"]["size"]["small"]["n"]["instances"]) == (300, 300)
+    assert got["objects_at"]["0.5"]["confusion"] == {"tp": 1, "fp": 0, "fn": 299}

@@ -170,9 +170,7 @@ def test_page_tells_figures_verdict_and_that_it_is_a_look(barn, version, signed_
 
 def test_page_shows_another_preset_when_asked(barn, version, signed_in):
     row = evaluated(barn, version, factories.make_snapshot(barn.project))
-    assert "suffices for a production" in page_of(
-        signed_in, barn.admin, "evaluation", row.pk, query="?preset=production"
-    )
+    assert "for a production" in page_of(signed_in, barn.admin, "evaluation", row.pk, query="?preset=production")
 
 
 def test_page_of_an_evaluation_without_measures_shows_the_bare_figures(barn, version, signed_in):
@@ -188,6 +186,8 @@ def test_list_shows_a_version_s_own_and_an_admin_s_form_begins_a_job(barn, versi
     evaluated(barn, factories.make_version("other"), factories.make_snapshot(barn.project), metrics={"cgf1": 0.123})
     assert "12.3" not in page_of(signed_in, barn.annotator, "evaluations", query="?version=barn-v1")
     assert "12.3" in page_of(signed_in, barn.annotator, "evaluations")
+    begun = page_of(signed_in, barn.admin, "evaluations", query="?version=other")
+    assert '<option value="other" selected>' in begun
     form = {"version": "barn-v1", "snapshot": "", "split": "test", "preset": "production"}
     answer = signed_in(barn.admin).post(reverse("evaluations", args=["barn"]), form)
     job = Job.objects.get(kind="evaluate", state="queued")

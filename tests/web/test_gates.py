@@ -23,7 +23,10 @@ REPORT = {
     "rules_version": 2,
     "looks": 1.5,
     "policy": {"min_gain_points": 1.0, "alarm_margin": 0.01, "alarm_cap": None},
-    **{role: {"cgf1": value} for role, value in (("champion", 0.5), ("challenger", 0.521), ("baseline", 0.5))},
+    **{
+        role: {"cgf1": value, "pmf1": 0.7, "il_mcc": 0.7}
+        for role, value in (("champion", 0.5), ("challenger", 0.521), ("baseline", 0.5))
+    },
 }
 
 
@@ -36,7 +39,7 @@ def shipped(barn):
 
 def decided(barn, version, decision: str = "undecided", **fields) -> GateDecision:
     fields = {"reasons": ["One.", "Two."], "report": REPORT | {"decision": decision}, "asked_by": barn.admin} | fields
-    fields.setdefault("snapshot", factories.make_snapshot(barn.project))
+    fields["snapshot"] = fields.get("snapshot") or factories.make_snapshot(barn.project)
     champion = barn.project.serving_version
     return GateDecision.objects.create(
         project=barn.project, challenger=version, champion=champion, decision=decision, **fields
@@ -74,6 +77,7 @@ def test_a_version_that_a_run_made_is_judged_as_the_run_s(barn):
 
 
 def test_what_can_not_be_judged_is_refused(barn, shipped):
+    settled(barn, "train", "present")
     with pytest.raises(ConflictError, match="against itself"):
         ask(barn, barn.project.serving_version)
     with pytest.raises(RoostError, match="weights of barn-v9 are not"):

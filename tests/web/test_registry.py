@@ -8,6 +8,8 @@ from io import StringIO
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -158,6 +160,17 @@ def test_api_patches_notes_and_archive_and_refuses_annotators(barn, models, sett
     assert [row["name"] for row in admin.get(API, {"archived": "true"}).json()] == ["barn-v1"]
     assert api(barn.annotator).patch(f"{API}/barn-v1", {"notes": "y"}, format="json").status_code == 403
     assert api(barn.outsider).get(f"{API}/barn-v1").status_code == 404
+
+
+def test_list_asks_as_often_for_many_versions_as_for_few(barn, models, settings, api, django_assert_num_queries):
+    client = api(barn.annotator)
+    kept_version(barn, settings, 1)
+    with CaptureQueriesContext(connection) as few:
+        client.get(API)
+    for number in range(2, 7):
+        kept_version(barn, settings, number)
+    with django_assert_num_queries(len(few)):
+        assert len(client.get(API).json()) == 7
 
 
 @pytest.fixture

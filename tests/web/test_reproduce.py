@@ -12,7 +12,7 @@ from annotator.jobs.runner import job_run
 from annotator.models import ModelVersion, Pair, TrainingRun
 from annotator.registry.model_weights import model_folder
 from annotator.registry.packing import version_pack, version_unpack
-from annotator.registry.reproduction import run_reproduce
+from annotator.registry.reproduction import _other_losses, run_reproduce
 from annotator.registry.run_files import run_folder
 from annotator.registry.training_runs import retrain_start
 from annotator.registry.version_keeping import version_check
@@ -48,11 +48,13 @@ def test_real_run_gives_the_same_weights_again_and_brings_removed_ones_back(tiny
     told = reproduce("1", "--project", "barn")
     assert version.weights_hash in told
     assert "The same weights" in told
+    assert "The run kept its base's weights" in told  # a random network: what it learns in two steps is no better
     assert not list(settings.RUNS_DIR.glob(".reproduce-*"))
 
     # Its folder says that it ran with another torch, which is told by name.
     manifest = run_folder(run) / "manifest.json"
     kept = json.loads(manifest.read_text())
+    (loss,) = run.series["loss"]
     manifest.write_text(json.dumps(kept | {"packages": kept["packages"] | {"torch": "1.0"}}))
     ModelVersion.objects.filter(pk=version.pk).update(weights_removed_at=version.created_at)
     for path in model_folder(ModelVersion(name=version.name)).glob("*.safetensors"):
@@ -60,6 +62,8 @@ def test_real_run_gives_the_same_weights_again_and_brings_removed_ones_back(tiny
     done = run_reproduce(run=TrainingRun.objects.get(), keep=True)
     assert (done.is_same, done.kept) == (True, True)
     assert any(words.startswith("torch: 1.0 then") for words in done.differs)
+    assert (done.losses, [words for words in done.differs if "loss" in words]) == (1, [])
+    assert loss["step"] == 2  # after an update: the network is not the base's any more
     version.refresh_from_db()
     assert version.weights_removed_at is None
     assert version_check(version=version).is_sound
@@ -67,7 +71,15 @@ def test_real_run_gives_the_same_weights_again_and_brings_removed_ones_back(tiny
     # Out and in again with what the trainer left.
     version_pack(version=version, file=tmp_path / "barn-v1.zip")
     taken = version_unpack(project=project, file=tmp_path / "barn-v1.zip", user=tiny_barn.admin, name="brought")
-    assert (taken.weights_hash, taken.parent) == (version.weights_hash, run.base_version)
+    assert (taken.weights_hash, taken.base_hash) == (version.weights_hash, base)
+
+
+def test_training_that_went_another_way_is_told_by_its_first_step(barn):
+    run = factories.make_training_run(barn.project)
+    run.series = {"loss": [{"step": 5, "total": 1.5}, {"step": 10, "total": 1.25}]}
+    (words,) = _other_losses(run, {5: 1.5, 10: 1.2500001})
+    assert words == "the loss at step 10: 1.25 then, 1.2500001 now"
+    assert _other_losses(run, {5: 1.5, 10: 1.25}) == []
 
 
 def test_what_is_gone_is_named_before_anything_is_trained(barn, settings, tmp_path):

@@ -52,6 +52,7 @@ def test_mended_and_broken_pairs_and_the_paired_difference(barn, trio, snapshot)
         evaluated(barn, version, snapshot, rows=found)
     found = comparison_of(project=barn.project, versions=trio[:2])
     (one,) = found.differences
+    assert versions_compared(project=barn.project, names=["barn-v2", "barn-v1"]) == trio[:2], "the older one first"
     assert (one.version, one.against, found.pairs) == ("barn-v2", "barn-v1", 4)
     assert [change.image[0] for change in one.mended] == ["b", "d"]
     assert [change.image[0] for change in one.broken] == ["a"]

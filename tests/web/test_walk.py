@@ -3,8 +3,10 @@
 import json
 import time
 import uuid
+from importlib import import_module
 
 import pytest
+from django.apps import apps
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -155,12 +157,23 @@ def test_snapshot_from_before_the_index_gets_the_answers_of_its_time(reviewed_ba
     assert snapshots_index() == {}
 
 
+def test_migration_names_the_answer_that_settled_each_pair(reviewed_barn):
+    """As the reviews tell: the reviewer's own after a fix, and nothing where the truth was imported since."""
+    plain, fixed, imported = answered(reviewed_barn), answered(reviewed_barn, decision="fix"), answered(reviewed_barn)
+    Pair.objects.filter(pk=imported.pair_id).update(truth_source="imported")
+    Pair.objects.update(settled_by=None)
+    import_module("annotator.migrations.0030_registry").name_answers(apps, None)
+    found = dict(Pair.objects.values_list("pk", "settled_by"))
+    assert found == {plain.pair_id: plain.pk, fixed.pair_id: fixed.pk, imported.pair_id: None}
+
+
 def test_image_page_says_who_learnt_from_it(reviewed_barn, signed_in):
     answer = answered(reviewed_barn)
     trained(reviewed_barn)
     page = signed_in(reviewed_barn.annotator).get(reverse("image", args=["barn", answer.pair.image.sha256]))
     told = " ".join(page.content.decode().split())
     assert 'Learnt by</dt><dd><a href="/p/barn/models/barn-v1/#learnt">barn-v1</a>' in told
+    assert "Answered «in the image» with 1 mask; learnt by barn-v1" in told
 
 
 def test_image_page_keeps_quiet_about_a_known_answer_that_is_asked_for(reviewed_barn, signed_in):

@@ -125,7 +125,7 @@ class _Match:
 
 
 def _match(overlap: Overlap, threshold: float) -> _Match:
-    n_gt, n_dt = overlap.iou_DG.shape[1], int((overlap.scores_D >= threshold).sum())
+    n_gt, n_dt = len(overlap.gt_shapes), int((overlap.scores_D >= threshold).sum())
     return _Match(n_gt, n_dt, reached(overlap.matched(threshold)[1]))
 
 

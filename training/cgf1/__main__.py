@@ -1,7 +1,8 @@
 """CGF1 of a file of predictions against one or more SA-Co documents: what `python -m training.cgf1` does.
 
 The official evaluator passes over much in silence: a category that no document lists, a mask of another size, a pair
-that is not exhaustive by mistake. Here that is refused by file and row. --as-official answers as it does.
+that is not exhaustive by mistake. Here that is refused by file and row. --as-official answers as it does. Under
+`measures` stands what `measures.json` of an evaluation holds; --figures-only leaves it out.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 
 from training import cgf1
 from training.masks import MaskError
+from training.measures import measured
+from training.measures.groups import one_sided
 
 Row = dict[str, Any]
 
@@ -28,7 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """0 with one JSON object on stdout, or 2 with a sentence on stderr."""
     asked = _parser().parse_args(arguments)
     try:
-        print(json.dumps(answer(asked.gt, asked.pred, asked.iou_type, as_official=asked.as_official), indent=1))
+        told = answer(asked.gt, asked.pred, asked.iou_type, as_official=asked.as_official)
+        if not asked.as_official and not asked.figures_only:
+            told |= measures(asked.gt, asked.pred, asked.iou_type, asked.rows)
+        print(json.dumps(told, indent=1))
     except Fault as fault:
         print(fault, file=sys.stderr)
         return 2
@@ -50,13 +56,31 @@ def answer(gts: Sequence[str], pred: str, iou_type: str, *, as_official: bool) -
     return {**result.metrics, "gateable": reason is None, "reason": reason}
 
 
+def measures(gts: Sequence[str], pred: str, iou_type: str, rows: str | None) -> dict[str, Any]:
+    """`measures` of files that `answer` has accepted, or null and why under `measures_reason`."""
+    if iou_type != "segm":
+        return {"measures": None, "measures_reason": "They are made of masks: ask with --iou-type segm."}
+    if len(gts) > 1:
+        return {"measures": None, "measures_reason": "They are made of one truth a pair: give one --gt."}
+    document = _read(gts[0])
+    return {"measures": measured(document, _read(pred), presence=_presence(rows, document) if rows else None)}
+
+
+def _presence(path: str, document: Row) -> dict[Any, float]:
+    rows = _read(path)
+    if not isinstance(rows, list) or not all(isinstance(row, dict) and "id" in row for row in rows):
+        raise Fault(f"{path} must be a list of JSON objects with an id and a presence, as rows.json of an evaluation.")
+    found = {row["id"]: row.get("presence") for row in rows}
+    for row in document["images"]:
+        if row["is_instance_exhaustive"] and not _is_number(found.get(row["id"])):
+            raise Fault(f"{path} has no presence for the pair {row['id']!r}.")
+    return found
+
+
 def _not_gateable(pairs: cgf1.PairCounts) -> str | None:
     positives = int(pairs.is_positive_P.sum())
     negatives = len(pairs) - positives
-    if positives and negatives:
-        return None
-    counted = f"{positives} of the judged pairs are positive and {negatives} negative"
-    return f"{counted}: without both CGF1 is 0 whatever the masks."
+    return None if positives and negatives else one_sided(positives, negatives)
 
 
 def _read(path: str) -> Any:
@@ -179,6 +203,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--gt", action="append", required=True, help="a SA-Co document; several: the best one a pair")
     parser.add_argument("--pred", required=True, help="predictions, as COCO results")
     parser.add_argument("--iou-type", choices=("segm", "bbox"), default="segm")
+    parser.add_argument("--figures-only", action="store_true", help="without `measures`")
+    parser.add_argument("--rows", help="rows.json of the same evaluation: each pair's presence, for its calibration")
     parser.add_argument("--as-official", action="store_true", help="pass over in silence what the official one does")
     return parser
 

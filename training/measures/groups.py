@@ -94,7 +94,7 @@ def add_cgf1(figures: Figures, pairs: cgf1.PairCounts, scene_P: np.ndarray, seed
 def one_sided(positives: int, negatives: int) -> str:
     return (
         f"Not judged: {positives} of the judged pairs are positive and {negatives} negative. Without both there is no "
-        "correlation, and CGF1 says nothing, however good the masks are."
+        "correlation, and a CGF1 of 0 says nothing of the masks."
     )
 
 

@@ -52,12 +52,12 @@ def matches_of(document: cgf1.Document, predictions: list[Row]) -> Matches:
     kept, hits, reached, scores, hit_scores, objects = [], [], [], [], [], []
     for place, (overlap,) in enumerate(overlaps([document], predictions)):
         ids.append(overlap.pair_id)
+        hit_scores.append(best_first(overlap))  # it needs every IoU, which the matches then have
         at = [overlap.matched(threshold) for threshold in THRESHOLDS]
         kept.append([int((overlap.scores_D >= threshold).sum()) for threshold in THRESHOLDS])
         hits.append([int((iou >= OBJECT_IOU).sum()) for _, iou in at])
         reached.append(cgf1.reached(at[OFFICIAL][1]))
         scores.append(overlap.scores_D)
-        hit_scores.append(best_first(overlap))
         objects.append(_objects(place, overlap, *at[OFFICIAL]))
     kept_PH, hits_PH = np.array(kept, dtype=np.int64), np.array(hits, dtype=np.int64)
     n_gt_P = np.array([len(of_pair.origins) for of_pair in objects], dtype=np.int64)
@@ -92,7 +92,8 @@ def _objects(place: int, overlap: Overlap, matched_gt: np.ndarray, iou_M: np.nda
     return Objects(
         np.full(len(found_G), place),
         # Of the masks: the area that a document tells may be pixels or a share of the image.
-        coco_mask.area(overlap.gt_shapes).astype(np.float64) if overlap.gt_shapes else np.zeros(0),
+        # One by one: pycocotools 2.0.11 fails on a list of more than 255.
+        np.array([coco_mask.area(shape) for shape in overlap.gt_shapes], dtype=np.float64),
         found_G,
         [(str(row.get("origin") or ""), bool(row.get("edited"))) for row in overlap.truths],
     )

@@ -37,6 +37,9 @@ class Command(ProjectCommand):
                 self.stdout.write(f"  {words}")
         if not done.is_same:
             raise CommandError(f"The weights of {done.version} are not the same. {_why(done.differs)}")
+        if not done.kept_step:
+            self.stdout.write("The run kept its base's weights: nothing that it learnt was better on val.")
+        self.stdout.write(f"{done.losses} losses were compared, step by step.")
         self.stdout.write(f"The same weights, after {done.seconds:.0f} s{', kept' if done.kept else ''}.")
 
     def _run(self, options: dict[str, Any]) -> TrainingRun:
