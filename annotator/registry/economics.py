@@ -30,7 +30,7 @@ def project_economics(*, project: Project, run: TrainingRun | None = None) -> di
         answers=Count("task", distinct=True), images=Count("pair__image", distinct=True), seconds=Sum("active_seconds")
     )
     newest = _newest(answers)
-    drawn = dict(newest.values_list("task__round").annotate(objects=Sum(Length("instances"))))
+    drawn: dict[int, int] = dict(newest.values_list("task__round").annotate(held=Sum(Length("instances"))))
     rounds = [{**row, "instances": drawn.get(row["round"]) or 0} for row in times.order_by("round")]
     training = {"seconds": run.trainer_seconds, "amount": run_cost(run)} if run else {}
     price = project.person_hour_price or None

@@ -10,6 +10,7 @@ from tests.made_evaluations import figure, made_measures
 from toolbox.training_settings import SETTABLE
 from training.reporting.advice import advise, operating_words
 from training.reporting.figures import told_share
+from training.reporting.summary import summary_of
 
 
 def measures_with(pmf1: float, il_mcc: float, **recall: Any) -> dict[str, Any]:
@@ -109,3 +110,30 @@ def test_two_and_three_false_alarms_of_many_are_a_share_of_all_negatives_not_of_
     assert told_share(2 / 771, 0.0003, 0.0093, 771) == "0.3 % [0.0, 0.9] of 771"
     assert told_share(3 / 771, 0.0008, 0.0113, 771) == "0.4 % [0.1, 1.1] of 771"
     assert told_share(2 / 3, 0.2, 0.9, 3) == "2 of 3"
+
+
+@pytest.mark.parametrize(
+    ("decision", "gain", "verdict", "inflated"),
+    [
+        ("reject", -0.04, "The gate did not pass it.", False),
+        ("undecided", 0.0, "The gate is undecided: the holdout is too small to say.", False),
+        ("promote", 0.04, "The gate passed it.", True),
+    ],
+)
+def test_first_page_of_a_worse_an_equal_and_a_better_challenger(decision, gain, verdict, inflated):
+    told = {"decision": decision, "delta_cgf1": gain, "bootstrap": {"low": gain - 0.01, "high": gain + 0.01}}
+    measures = measures_with(0.8, 0.8)
+    summary = summary_of(measures, advise(measures, decision=told), role="challenger", decision=told)
+    assert summary["verdict"] == verdict
+    assert f"{100 * gain:+.1f} points [{100 * gain - 1:+.1f}, {100 * gain + 1:+.1f}]" in summary["gain"]
+    assert ("selection inflates it" in summary["gain"]) is inflated
+    champion = summary_of(measures, [], role="champion", decision=told)
+    assert (champion["gain"], champion["verdict"][:30]) == ("", "This is the model that served,")
+
+
+def test_first_page_of_a_model_without_negatives_says_that_nothing_was_judged():
+    measures = measures_with(0.8, 0.8)
+    measures["n"]["negatives"] = 0
+    summary = summary_of(measures, advise(measures), role="", decision=None)
+    assert summary["verdict"] == "CGF1 is not judged: no negatives."
+    assert {row["name"]: row["told"] for row in summary["figures"]}["il_fpr"] == "not judged: no negatives"

@@ -145,7 +145,7 @@ def ids(barn, settings) -> dict[str, object]:
     evaluation = Evaluation.objects.create(
         project=barn.project, version=gate.champion, snapshot=run.snapshot, split="test", folder="evaluations/barn/1"
     )
-    reported(evaluation, settings.VAR_DIR / "made")
+    reported(evaluation)
     return {
         "slug": barn.project.slug,
         "task_id": task.pk,

@@ -15,6 +15,7 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from toolbox.files import write_bytes
 from training.reporting.charts import Chart
@@ -29,7 +30,7 @@ VARIABLES = {INK: "ink", SOFT: "ink-soft", LINE: "line", GROUND: "surface"} | {
 }
 FEW_POINTS = 12  # of so few each is marked: of one alone there is no line
 LONG_LABELS = 8  # of more, or of long ones, the names lie on their side
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
     "font.family": "sans-serif",
     "text.color": INK,
@@ -173,12 +174,12 @@ def _matrix(axes: Axes, one: dict[str, Any]) -> None:
     axes.set_ylim(1.5, -0.5)
     for (column, row), cell in {(0, 0): "tp", (1, 0): "fn", (0, 1): "fp", (1, 1): "tn"}.items():
         is_right = cell in ("tp", "tn")
-        box = {
+        box: dict[str, Any] = {
             "facecolor": COLOURS[1] if is_right else GROUND,
             "edgecolor": COLOURS[1 if is_right else 2],
             "linewidth": 1.5,
         }
-        axes.add_patch(matplotlib.patches.Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, **box))
+        axes.add_patch(Rectangle((column - 0.46, row - 0.46), 0.92, 0.92, **box))
         colour = GROUND if is_right else INK
         axes.text(column, row, f"{one[cell]:,}", ha="center", va="center", color=colour, fontsize=12)
     for spine in axes.spines.values():
