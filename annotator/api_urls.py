@@ -15,6 +15,8 @@ from annotator.label_studio import api as label_studio
 from annotator.predict import api as predict
 from annotator.queue import api as tasks
 from annotator.registry import api as registry
+from annotator.registry import evaluation_api as evaluations
+from annotator.registry import version_api as versions
 from annotator.review import api as reviews
 
 urlpatterns = [
@@ -50,9 +52,18 @@ urlpatterns = [
     path("projects/<slug:slug>/exports", data.exports, name="api-exports"),
     path("projects/<slug:slug>/label-studio/pushes", label_studio.pushes, name="api-label-studio-pushes"),
     path("projects/<slug:slug>/holdout", tasks.holdout, name="api-holdout"),
+    path("projects/<slug:slug>/second-labels", registry.second_labels, name="api-second-labels"),
     path("projects/<slug:slug>/retrain", registry.retrain, name="api-retrain"),
     path("projects/<slug:slug>/predict", predict.predict, name="api-predict"),
     path("projects/<slug:slug>/gate", registry.gate, name="api-gate"),
+    path("projects/<slug:slug>/gates", evaluations.gates, name="api-gates"),
+    path("projects/<slug:slug>/gates/<int:gate_id>", evaluations.gate, name="api-gate-decision"),
+    path("projects/<slug:slug>/evaluations", evaluations.evaluations, name="api-evaluations"),
+    path("projects/<slug:slug>/evaluations/compare", evaluations.compare, name="api-compare"),
+    path("projects/<slug:slug>/evaluations/<int:evaluation_id>", evaluations.evaluation, name="api-evaluation"),
+    path("projects/<slug:slug>/models", versions.models, name="api-models"),
+    path("projects/<slug:slug>/models/<str:name>", versions.model, name="api-model"),
+    path("projects/<slug:slug>/models/<str:name>/learnt", versions.learnt, name="api-model-learnt"),
     path("projects/<slug:slug>/promote", registry.promote, name="api-promote"),
     path("projects/<slug:slug>/rollback", registry.rollback, name="api-rollback"),
     path("tasks/<int:task_id>", tasks.task, name="api-task"),
@@ -67,6 +78,7 @@ urlpatterns = [
     path("tasks/<int:task_id>/reopen", tasks.reopen, name="api-reopen"),
     path("tasks/<int:task_id>/reassign", tasks.reassign, name="api-reassign"),
     path("annotations/<int:annotation_id>", reviews.annotation, name="api-annotation"),
+    path("annotations/<int:annotation_id>/models", versions.readers, name="api-annotation-models"),
     path("annotations/<int:annotation_id>/review", reviews.review, name="api-review"),
     path("jobs/<int:job_id>", jobs.job, name="api-job"),
     path("jobs/<int:job_id>/file", predict.file, name="api-job-file"),

@@ -18,6 +18,9 @@ from annotator.people import account, join
 from annotator.people import views as people
 from annotator.predict import views as predictions
 from annotator.queue import views as queue
+from annotator.registry import evaluation_views as evaluations
+from annotator.registry import report_views as reports
+from annotator.registry import version_views as models
 from annotator.registry import views as runs
 from annotator.review import views as reviews
 
@@ -67,6 +70,7 @@ PROJECT = [
     path("training/compare/", runs.compare, name="run-compare"),
     path("training/plan/", runs.plan, name="memory-plan"),
     path("training/holdout/", queue.queue_holdout, name="holdout-queue"),
+    path("training/second-labels/", runs.queue_second_labels, name="second-labels"),
     path("training/<int:number>/", runs.run, name="run"),
     path("training/<int:number>/series/", runs.series, name="run-series"),
     path("training/<int:number>/views.png", runs.views_image, name="run-views"),
@@ -77,6 +81,20 @@ PROJECT = [
     path("training/<int:number>/go-on/", runs.go_on, name="run-go-on"),
     path("models/", runs.models, name="models"),
     path("models/rollback/", runs.rollback, name="rollback"),
+    path("models/compare/", evaluations.compare, name="version-compare"),
+    path("evaluations/", evaluations.evaluations, name="evaluations"),
+    path("evaluations/<int:evaluation_id>/", evaluations.evaluation, name="evaluation"),
+    path("evaluations/<int:evaluation_id>/report/", reports.report, name="evaluation-report"),
+    path(
+        "evaluations/<int:evaluation_id>/report/<str:file>", reports.report_download, name="evaluation-report-download"
+    ),
+    path("gates/", evaluations.gates, name="gates"),
+    path("gates/<int:gate_id>/", evaluations.gate, name="gate"),
+    path("gates/<int:gate_id>/promote/", evaluations.gate_promote, name="gate-promote"),
+    path("models/retention/", models.retention, name="versions-retain"),
+    path("models/<str:version_name>/", models.version, name="version"),
+    path("models/<str:version_name>/archive/", models.archive, name="version-archive"),
+    path("models/<str:version_name>/check/", models.check, name="version-check"),
     path("predictions/", predictions.predictions, name="predictions"),
     path("predictions/<int:job_id>/", predictions.prediction_download, name="prediction-download"),
     path("jobs/", jobs.jobs, name="jobs"),

@@ -264,6 +264,7 @@ TRAINER_COMMAND = shlex.split(os.environ.get("ROOST_TRAINER_COMMAND", "")) or [s
 # Where runs are kept beside their folder (docs/training.md, "Trackers"): nobody's to set but the operator's.
 TRACKERS = _list("ROOST_TRACKERS", "")
 MLFLOW_URI = os.environ.get("ROOST_MLFLOW_URI", "")
+MLFLOW_REGISTRY = os.environ.get("ROOST_MLFLOW_REGISTRY", "0") == "1"
 
 # Label Studio, whose webhooks the ML backend leaves in the spool (docs/label-studio.md; it reads the same variables).
 LABEL_STUDIO_URL = os.environ.get("ROOST_LS_URL", "").rstrip("/")

@@ -19,6 +19,7 @@ import numpy as np
 from bench.average_precision import AveragePrecision
 from bench.few_labels import JUDGED
 from bench.plot import line_plot
+from toolbox.cgf1_sums import cgf1_of_sums, image_level_mcc
 from training import cgf1
 
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -57,7 +58,7 @@ def of_sums(sums_RS: np.ndarray) -> np.ndarray:
     """(R, 34) as cgf1.sums_of() adds up -> (R, 3): CGF1, pmF1, IL_MCC."""
     image_level = sums_RS[:, -4:]
     flawless = np.concatenate([sums_RS[:, :-4], np.tile([1.0, 0.0, 1.0, 0.0], (len(sums_RS), 1))], axis=1)
-    parts = [cgf1.cgf1_of_sums(sums_RS), cgf1.cgf1_of_sums(flawless), cgf1.image_level_mcc(*image_level.T)]
+    parts = [cgf1_of_sums(sums_RS), cgf1_of_sums(flawless), image_level_mcc(*image_level.T)]
     return np.stack(parts, axis=1)
 
 

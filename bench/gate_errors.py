@@ -24,8 +24,9 @@ from scipy import stats
 
 from bench.few_labels import REPOSITORY
 from bench.few_labels_report import put_table
+from toolbox.cgf1_sums import cgf1_of_sums
 from toolbox.gate_policy import Policy
-from training.cgf1 import IOU_THRESHOLDS, PairCounts, cgf1_of_sums, sums_of
+from training.cgf1 import IOU_THRESHOLDS, PairCounts, sums_of
 from training.errors import Refused
 from training.gate import Asked, Judged, decide
 

@@ -40,7 +40,7 @@ def _loaded(tower: str) -> tuple[list[str], set[str]]:
 @pytest.mark.parametrize(
     ("tower", "may", "never"),
     [
-        ("annotator", set(), {"torch", "transformers", "label_studio_sdk", "pandas", "cv2"}),
+        ("annotator", set(), {"torch", "transformers", "label_studio_sdk", "pandas", "cv2", "matplotlib"}),
         ("mlbackend", set(), {"django", "celery"}),
         ("training", {"mlbackend"}, {"django", "celery"}),
     ],
@@ -91,7 +91,7 @@ def test_formats_and_masks_are_plain_python():
 def test_web_process_starts_without_the_heavy_libraries():
     program = "import annotator.wsgi, sys, django.urls; django.urls.get_resolver().url_patterns; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert {"torch", "transformers", "pandas", "cv2"} & set(done.stdout.split()) == set()
+    assert {"torch", "transformers", "pandas", "cv2", "matplotlib"} & set(done.stdout.split()) == set()
 
 
 def test_trainer_starts_without_the_web_side():

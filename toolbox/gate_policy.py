@@ -19,6 +19,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "recall_floor": (0, 1),
     "concept_points": (0, 100),
     "min_scenes": (1, 100_000),
+    "speed_ratio": (1, 100),
 }
 
 
@@ -38,6 +39,7 @@ class Policy:
     above_baseline: bool = False  # IL_MCC above the model as shipped, for certain
     concept_points: float = 2.0  # what a concept may lose that is as good as nothing
     min_scenes: int = 10  # with positives, and as many with negatives
+    speed_ratio: float | None = 1.05  # the challenger's time over the champion's, for encoding and for a click
 
     def refusal(self) -> str:
         """What is wrong with it in a sentence that names the key; empty: nothing."""
@@ -58,3 +60,12 @@ def fewest_pairs(margin: float, confidence: float) -> int:
     if margin <= 0:
         return 0
     return math.ceil(NormalDist().inv_cdf(confidence) ** 2 * (1 - margin) / margin)
+
+
+def told(value: object) -> str:
+    """A policy's value for people: none for null, yes and no."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, (int, float)) else str(value)

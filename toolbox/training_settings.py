@@ -75,7 +75,7 @@ class TrainerConfig:
     champion: str | None = path(None, "gate: the model that serves")
     challenger: str | None = path(None, "gate: the model that wants to")
     baseline: str | None = path(None, "gate: the model as shipped")
-    trained_on: str | None = path(None, "gate: the snapshot that the challenger was trained on; null: the same")
+    trained_on: str | None = path(None, "gate, evaluate: the snapshot that taught the model; null: this (gate), none")
     looks: float = number(
         0.0,
         "gate: decisions that have read this holdout, each by the share of today's pairs that it had read",
@@ -166,13 +166,6 @@ class TrainerConfig:
         "so much of the base model's weights in it: forgets less; 0 turns it off",
         0.0,
         0.95,
-        can_be_set=True,
-    )
-    presence_caution: float = number(
-        0.2,
-        "logits taken off every presence score in the end: the gate forgives no new false alarm",
-        0.0,
-        5.0,
         can_be_set=True,
     )
 
@@ -373,8 +366,12 @@ class TrainerConfig:
 
     def decisive(self) -> dict[str, Any]:
         """What the result follows from; the rest is of the machine, or of another verb."""
-        told = {one.name: one.metadata["told"] for one in fields(self)}
-        return {name: value for name, value in self.plain().items() if told[name].changes_result}
+        names = self.decisive_names()
+        return {name: value for name, value in self.plain().items() if name in names}
+
+    @classmethod
+    def decisive_names(cls) -> set[str]:
+        return {one.name for one in fields(cls) if one.metadata["told"].changes_result}
 
 
 def all_settings() -> tuple[Setting, ...]:

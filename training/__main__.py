@@ -1,12 +1,14 @@
 """python -m training {train,evaluate,gate} --config FILE --out DIR [key=value ...]
 python -m training sweep --config FILE --out DIR [--yes] [key=value ...]
 python -m training plan [--config FILE] [--card 24GB] [--out DIR] [key=value ...]
+python -m training report --config FILE --out DIR [key=value ...]
 
 `recipe=sam3_heads` among the arguments sets all that a file and the other arguments leave open (training/conf/recipe).
 
 `plan` says in words what a training run needs on the card here, or on one of the size named, and writes DIR/plan.json;
 its exit status is 2 where the run does not fit. `sweep` trains every config of a grid or a list, one after another, and
-judges them against one another.
+judges them against one another. `report` makes a page, plots and a gallery of the faults from an evaluation's folder;
+its keys stand in training/reporting/asked.py.
 
 Events are JSON lines on stdout, the log goes to stderr. Exit status: 0 after `done`; 2 for a config, snapshot or model
 that is refused; 143 after SIGTERM (a train run has checkpointed); 1 otherwise. Contract: docs/contracts.md, "Trainer".
@@ -101,6 +103,8 @@ def _perform(asked: argparse.Namespace, stop: StopRequest, ranks: Joined | None 
             events = wrap(own)
             if asked.verb == "sweep":
                 return _guarded(lambda: _sweep(asked, events, stop, lock), events)
+            if asked.verb == "report":
+                return _guarded(lambda: _report(asked, events, stop), events)
             return _guarded(lambda: _run(asked, events, stop, ranks), events)
     except Refused as error:  # the folder is another's, and so is its list of events
         return _told(error, wrap(aloud))
@@ -157,6 +161,13 @@ def _sweep(asked: argparse.Namespace, events: Events, stop: StopRequest, lock: i
     events("done", manifest=str(run_sweep(sweep, Path(asked.out).resolve(), events, stop, lock)))
 
 
+def _report(asked: argparse.Namespace, events: Events, stop: StopRequest) -> None:
+    from training.reporting.asked import read_report
+    from training.reporting.work import run_report
+
+    events("done", manifest=run_report(read_report(asked.config, asked.overrides), Path(asked.out), events, stop))
+
+
 def _plan(asked: argparse.Namespace) -> dict[str, Any]:
     from training.config import read_config
 
@@ -209,6 +220,7 @@ def _parser() -> argparse.ArgumentParser:
         "gate": "may the challenger replace the champion?",
         "sweep": "train every config of a grid or a list and judge them against one another",
         "plan": "what a training run needs of a card's memory, and what to change where it does not fit",
+        "report": "an evaluation as a page, as JSON, and as plots for print",
     }
     for verb, text in texts.items():
         command = verbs.add_parser(verb, help=text, description=text)
@@ -216,7 +228,7 @@ def _parser() -> argparse.ArgumentParser:
         is_needed = verb != "plan"
         command.add_argument("--out", required=is_needed, help="folder for results; a train run resumes in it")
         command.add_argument("overrides", nargs="*", metavar="key=value", help="override keys of the config")
-        if verb in ("plan", "sweep"):
+        if verb in ("plan", "sweep", "report"):
             continue
         words = "1: as a job of the cluster that the config's launch_* keys name (launch=slurm); 0: here"
         command.add_argument("--use-cluster", type=int, choices=(0, 1), help=words)

@@ -36,9 +36,9 @@ FOR_VERBS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys((*_FILES, *_MACHINE), ALL_VERBS),
     **{f"launch_{key}": ALL_VERBS for key in _LAUNCH},
     **{key: (*TRAINS, "gate") for key in ("seed", "sample_pairs")},
-    **{key: ("gate",) for key in ("champion", "challenger", "baseline", "trained_on", "policy", "looks")},
+    **{key: ("gate",) for key in ("champion", "challenger", "baseline", "policy", "looks")},
     **{key: ("evaluate",) for key in ("model", "split", "prompt")},
-    "keep_score": ("evaluate", "gate"),
+    **{key: ("evaluate", "gate") for key in ("keep_score", "trained_on")},
 }
 
 

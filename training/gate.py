@@ -18,6 +18,7 @@ from training import cgf1, gate_rules
 from training.errors import Refused
 from training.gate_rules import BROKEN, MET, Rule
 from training.redrawing import Gain, Holdout, redrawn_gain
+from training.speed import Speed
 
 RULES_VERSION = 2  # 1: images redrawn, looks not counted, no false alarm more among hard negatives
 SAME = "The challenger finds exactly what the champion finds on the holdout: nothing to promote."
@@ -67,12 +68,14 @@ def decide(
     policy: Policy,
     *,
     baseline: Judged | None = None,
+    speed: Speed | None = None,
     looks: float = 0.0,
     seed: int = 0,
 ) -> dict[str, Any]:
     """The part of the gate's manifest that is a decision: see docs/contracts.md.
 
-    `looks`: how many decisions have read this holdout, each by the share of today's pairs that it had read.
+    `speed`: as measured; None: it was not. `looks`: how many decisions have read this holdout, each by the share of
+    today's pairs that it had read.
     """
     holdout = _holdout(champion, challenger, baseline, asked)
     positives = int(holdout.is_positive_P.sum())
@@ -81,6 +84,8 @@ def decide(
     check_scenes(*scenes, policy)
     gain = redrawn_gain(holdout.champion, holdout.challenger, holdout, policy, seed)
     rules = _rules(holdout, gain, policy, looks, seed)
+    if policy.speed_ratio is not None and speed is not None:
+        rules.append(gate_rules.judge_speed(speed, policy.speed_ratio))
     decision, reasons = _verdict(rules, is_same=_same_answers(champion, challenger))
     return {
         "decision": decision,

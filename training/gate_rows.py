@@ -15,6 +15,7 @@ from training.cgf1 import PairCounts
 from training.dataset import Split
 from training.evaluate import Evaluation
 from training.gate import Asked, Judged, check_holdout, check_scenes, decide
+from training.speed import Speed
 
 Row = dict[str, Any]
 
@@ -32,12 +33,14 @@ def rows_of(evaluations: Mapping[str, Evaluation]) -> list[Row]:
     return rows
 
 
-def decide_rows(rows: Sequence[Row], policy: Policy, *, looks: float = 0.0, seed: int = 0) -> dict[str, Any]:
+def decide_rows(
+    rows: Sequence[Row], policy: Policy, *, speed: Speed | None = None, looks: float = 0.0, seed: int = 0
+) -> dict[str, Any]:
     """gate.decide() on kept rows."""
     asked = Asked([row["scene"] for row in rows], [row["text_input"] for row in rows])
     baseline = _judged(rows, "baseline") if rows and "baseline" in rows[0] else None
     champion, challenger = _judged(rows, "champion"), _judged(rows, "challenger")
-    return decide(champion, challenger, asked, policy, baseline=baseline, looks=looks, seed=seed)
+    return decide(champion, challenger, asked, policy, baseline=baseline, speed=speed, looks=looks, seed=seed)
 
 
 def _judged(rows: Sequence[Row], role: str) -> Judged:

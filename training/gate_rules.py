@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from toolbox.cgf1_sums import mcc_of_sums
 from toolbox.gate_policy import NONE_MORE, Policy
-from training import cgf1
 from training.intervals import PairedRise, holm, level_of_look, paired_rise, proportion
 from training.redrawing import Gain, Holdout, redrawn_gain
+from training.speed import CLICK, ENCODE, Speed
 
 POWER = 0.8  # "found four times in five"
 CONCEPT_PAIRS = 20  # of either kind, before a concept is judged by itself
@@ -145,7 +146,7 @@ def _against(limit: float, low: float, high: float) -> str:
 def judge_baseline(holdout: Holdout, policy: Policy, seed: int) -> Rule:
     """Does the challenger tell presence from absence better than the model as shipped, for certain?"""
     assert holdout.baseline is not None
-    gain = redrawn_gain(holdout.baseline, holdout.challenger, holdout, policy, seed, figure=cgf1.mcc_of_sums)
+    gain = redrawn_gain(holdout.baseline, holdout.challenger, holdout, policy, seed, figure=mcc_of_sums)
     low = gain.low_at(1 - policy.confidence)
     words = (
         f"IL_MCC against the model as shipped: {gain.delta:+.3f}, {100 * policy.confidence:g} % certain is at least "
@@ -200,3 +201,18 @@ def _until(more: int | None, kind: str) -> str:
     if more is None:
         return f" As it stands, no number of further {kind} would settle it."
     return f" Undecided: about {more} more {kind} would settle it, if they are as these."
+
+
+def judge_speed(speed: Speed, allowed: float) -> Rule:
+    """Too slow only where the whole interval lies above what is allowed: chance alone makes no model slow."""
+    if speed.is_same:
+        words = "The challenger is the same network as the champion with other weights: it takes as long."
+        return Rule("speed", MET, words, {"allowed": allowed})
+    told = {ENCODE: "Encoding", CLICK: "a click"}
+    parts = [
+        f"{told[name]} takes {one.value:.2f} times as long ({one.low:.2f} to {one.high:.2f}, in {one.rounds} turns)"
+        for name, one in speed.ratios.items()
+    ]
+    is_slow = any(one.low > allowed for one in speed.ratios.values())
+    words = f"{', '.join(parts)}; the policy allows {allowed:g}."
+    return Rule("speed", BROKEN if is_slow else MET, words, {"allowed": allowed, **speed.plain()})

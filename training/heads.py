@@ -26,7 +26,6 @@ UNTRAINED_PARTS = ("geometry_encoder.",)
 VIT_BLOCK = re.compile(r"vision_encoder\.backbone\.layers\.(\d+)\.")
 VIT_POSITIONS = "vision_encoder.backbone.embeddings.position_embeddings"
 EAGER_UP_TO_GRID = 32
-PRESENCE_BIAS = "detr_decoder.presence_head.layer3.bias"
 
 
 def trainable(
@@ -122,34 +121,14 @@ class Average:
 
     A model fine-tuned on a few hundred pairs forgets some of what it could do; between its weights and those it started
     from lie models that do both. Source: Wortsman et al. 2022, Robust fine-tuning of zero-shot models.
-
-    caution lowers every presence score by so many logits: the gate forgives no new false alarm, and a model that has
-    just learned to find more stands close to the threshold on some negatives. A run that has not moved is left alone.
-    earlier_caution is what the weights to start from were lowered by already: training begins without it, or rounds
-    would add up. The network gets it back in begin() alone; building an average leaves the network as it is.
     """
 
-    def __init__(
-        self,
-        parameters: dict[str, nn.Parameter],
-        decay: float,
-        start_share: float,
-        caution: float = 0.0,
-        earlier_caution: float = 0.0,
-    ) -> None:
-        self._parameters, self._decay, self._start_share, self._caution = parameters, decay, start_share, caution
+    def __init__(self, parameters: dict[str, nn.Parameter], decay: float, start_share: float) -> None:
+        self._parameters, self._decay, self._start_share = parameters, decay, start_share
         self._start: State = {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}
-        self._lowered: State = {}
-        if earlier_caution:
-            self._lowered = {PRESENCE_BIAS: self._start[PRESENCE_BIAS]}
-            self._start[PRESENCE_BIAS] = self._start[PRESENCE_BIAS] + earlier_caution
         self.weights: State = {
             name: self._start[name].to(parameter.device, copy=True) for name, parameter in parameters.items()
         }
-
-    def begin(self) -> None:
-        """Give the network the weights that training starts from: those it has, without an earlier run's caution."""
-        _copy_into(self._parameters, self._start)
 
     @torch.no_grad()
     def update(self, step: int) -> None:
@@ -160,18 +139,11 @@ class Average:
 
     def kept(self) -> State:
         """start_share of the weights that the run started from, the rest of the average."""
-        has_moved = self._has_moved()
-        return {name: self._kept(name, has_moved) for name in self.weights}
+        return {name: self._kept(name) for name in self.weights}
 
-    def _has_moved(self) -> bool:
-        return not all(torch.equal(self.weights[name].cpu(), start) for name, start in self._start.items())
-
-    def _kept(self, name: str, has_moved: bool) -> torch.Tensor:
+    def _kept(self, name: str) -> torch.Tensor:
         weight = self.weights[name]
-        if not has_moved and name in self._lowered:
-            return self._lowered[name].to(weight.device)
-        kept = weight.lerp(self._start[name].to(weight.device), self._start_share)
-        return kept - self._caution if has_moved and self._caution and name == PRESENCE_BIAS else kept
+        return weight.lerp(self._start[name].to(weight.device), self._start_share)
 
     @contextmanager
     def in_network(self) -> Iterator[State]:
@@ -180,10 +152,9 @@ class Average:
         What is yielded are the network's own tensors: good inside the block alone. What it held waits off the card.
         """
         held = {name: parameter.detach().to("cpu", copy=True) for name, parameter in self._parameters.items()}
-        has_moved = self._has_moved()
         with torch.no_grad():
             for name, parameter in self._parameters.items():
-                parameter.copy_(self._kept(name, has_moved))
+                parameter.copy_(self._kept(name))
         try:
             yield {name: parameter.detach() for name, parameter in self._parameters.items()}
         finally:

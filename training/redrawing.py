@@ -6,17 +6,15 @@ Legend: P pairs, S scenes, R bootstrap rounds.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
+from toolbox.cgf1_sums import Figure, by_scene, cgf1_of_sums, redrawn_differences
 from toolbox.gate_policy import Policy
 from training import cgf1
-
-ROUNDS_AT_ONCE = 500
-Figure = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -95,7 +93,7 @@ def redrawn_gain(
     holdout: Holdout,
     policy: Policy,
     seed: int,
-    figure: Figure = cgf1.cgf1_of_sums,
+    figure: Figure = cgf1_of_sums,
 ) -> Gain:
     """second - first: scenes are drawn with replacement, the same for both models."""
     return redrawn_mean_gain([first], [second], holdout.scene_P, policy, seed, figure)
@@ -107,22 +105,21 @@ def redrawn_mean_gain(
     scene_P: np.ndarray,
     policy: Policy,
     seed: int,
-    figure: Figure = cgf1.cgf1_of_sums,
+    figure: Figure = cgf1_of_sums,
 ) -> Gain:
     """The same of the mean figure of several models on each side, such as one config's seeds."""
     sides = [[by_scene(cgf1.sums_of(counts), scene_P) for counts in side] for side in (firsts, seconds)]
     scenes = sides[0][0].shape[0]
-    whole = [float(_mean(figure, side, np.ones((1, scenes)))[0]) for side in sides]
-    rng = np.random.default_rng(seed)
-    gains = []
-    for start in range(0, policy.bootstrap, ROUNDS_AT_ONCE):
-        draws_RS = drawn_scenes(rng, min(ROUNDS_AT_ONCE, policy.bootstrap - start), scenes)
-        gains.append(_mean(figure, sides[1], draws_RS) - _mean(figure, sides[0], draws_RS))
-    drawn_R = np.concatenate(gains)
+
+    def change(drawn_RS: np.ndarray) -> np.ndarray:
+        return _mean(figure, sides[1], drawn_RS) - _mean(figure, sides[0], drawn_RS)
+
+    drawn_R = redrawn_differences(change, scenes, policy.bootstrap, seed)
     tail = (1 - policy.confidence) / 2
     low, high = (float(bound) for bound in np.quantile(drawn_R, [tail, 1 - tail]))
     spread = float(drawn_R.std() * math.sqrt(scenes / max(1, scenes - 1)))
-    return Gain(whole[1] - whole[0], low, high, spread, _degrees(firsts[0], scene_P), len(scene_P))
+    whole = float(change(np.ones((1, scenes)))[0])
+    return Gain(whole, low, high, spread, _degrees(firsts[0], scene_P), len(scene_P))
 
 
 def _mean(figure: Figure, models: Sequence[np.ndarray], draws_RS: np.ndarray) -> np.ndarray:
@@ -133,17 +130,3 @@ def _mean(figure: Figure, models: Sequence[np.ndarray], draws_RS: np.ndarray) ->
 def _degrees(counts: cgf1.PairCounts, scene_P: np.ndarray) -> int:
     kinds = (counts.is_positive_P, ~counts.is_positive_P)
     return min(len(np.unique(scene_P[kind_P])) for kind_P in kinds) - 1
-
-
-def drawn_scenes(rng: np.random.Generator, rounds: int, scenes: int) -> np.ndarray:
-    """(R, S) how often each scene is drawn in each round; ten times as fast as rng.multinomial()."""
-    drawn_RS = rng.integers(scenes, size=(rounds, scenes)) + scenes * np.arange(rounds)[:, None]
-    return np.bincount(drawn_RS.ravel(), minlength=rounds * scenes).reshape(rounds, scenes).astype(np.float64)
-
-
-def by_scene(terms_PK: np.ndarray, scene_P: np.ndarray) -> np.ndarray:
-    """(S, K) additive terms of the pairs, summed up scene by scene."""
-    _, place_P = np.unique(scene_P, return_inverse=True)
-    terms_SK = np.zeros((int(place_P.max()) + 1, terms_PK.shape[1]))
-    np.add.at(terms_SK, place_P, terms_PK)
-    return terms_SK

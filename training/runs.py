@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from training.dataset import Snapshot, Split
 from training.errors import Refused, TrainingError
 from training.evaluate import Evaluation, evaluate_model
 from training.events import Events
-from training.features import FeatureStore
+from training.features import FeatureStore, read_picture
 from training.fit import Fit, memory_told
 from training.gate_rows import check_split, decide_rows, rows_of, unread
 from training.heads import use_quick_attention
@@ -28,6 +29,9 @@ from training.measures import measured
 from training.models import TOKENIZER_FILES, Model, choose_device, load_model
 from training.plan import Plan, Planner, card_bytes_of, free_card_bytes, left_for_us, planned_fit
 from training.ranks import ALONE, Ranks
+from training.speed import SAME, Speed
+from training.stopwatch import compare_speed, work_of
+from training.surroundings import surroundings
 from training.trainer import Trainer
 from training.vit import choose_vit_dtype
 
@@ -42,11 +46,12 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest, rank
     fit = planned_fit(config, config.base_model, device, cards=ranks.count)
     with memory_told(fit, config):
         model = load_model(config.base_model, device=device)
+        base_hash, made = model.checked_weights_hash(), surroundings(device=device)
         trainer = Trainer(config, model, out, events, stop, fit, ranks)
         trainer.run()
     if not ranks.is_first:
         return out / "manifest.json"
-    weights_hash = _save_or_say_why(trainer, out / "model")
+    weights_hash = _save_or_say_why(trainer, out / "model", {"trained_from": base_hash, **made})
     best = next(row for row in trainer.progress.validations if row["step"] == trainer.progress.best_step)
     manifest = {
         "model": str((out / "model").resolve()),
@@ -54,6 +59,8 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest, rank
         "backbone_hash": trainer.model.backbone_hash,
         "prompt_has_cls": model.network.prompt_has_cls,
         "snapshot_hash": trainer.snapshot_hash,
+        "base_weights_hash": base_hash,
+        **made,
         "metrics": {"val": best, "validations": trainer.progress.validations, "best_step": trainer.progress.best_step},
         "pairs": trainer.material.counts(),
         **({"click_check": trainer.click_check.told()} if trainer.click_check else {}),
@@ -69,10 +76,10 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest, rank
     return _write(out / "manifest.json", manifest)
 
 
-def _save_or_say_why(trainer: Trainer, folder: Path) -> str:
+def _save_or_say_why(trainer: Trainer, folder: Path, made: dict[str, Any]) -> str:
     """The base's foreign weights are copied now, from its folder: hours after it was loaded."""
     try:
-        return save_model(trainer, folder)
+        return save_model(trainer, folder, made)
     except WeightsError as error:
         raise TrainingError("lost_base", f"Training is done, the model is not written: {error}.") from error
 
@@ -100,17 +107,19 @@ def _sam3_unweighted(folder: Path) -> Path:
     return folder
 
 
-def save_model(trainer: Trainer, folder: Path) -> str:
-    """The trained version in hub layout with its tokenizer and what it was taught; complete, or not there at all."""
+def save_model(trainer: Trainer, folder: Path, made: dict[str, Any]) -> str:
+    """The trained version in hub layout with its tokenizer and what it was taught; complete, or not there at all.
+
+    `made`: the base's hash (`trained_from`) and what the run ran with.
+    """
     model = trainer.model
     weights_hash = model.network.weights_hash()
     manifest: dict[str, Any] = {
         "weights_hash": weights_hash,
         "backbone_hash": model.backbone_hash,
-        "trained_from": model.manifest.get("weights_hash"),
+        **made,
         "snapshot_hash": trainer.snapshot_hash,
         "recipe": trainer.config.recipe,
-        "presence_caution": trainer.caution_kept(),
     }
     taught = model.manifest.get("taught_words")
     if taught is not None:
@@ -129,7 +138,7 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
     """DIR/predictions.json, DIR/rows.json, DIR/measures.json, DIR/report.json, DIR/manifest.json."""
     assert config.model is not None
     began = time.monotonic()
-    split = Snapshot(config.snapshot).split(config.split)
+    split, left_out_read = _unread_by(config, Snapshot(config.snapshot).split(config.split))
     if not split.judged:
         raise Refused(
             "unjudgeable_split",
@@ -153,12 +162,21 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
         "split": config.split,
         "pairs": len(evaluation.result.pairs),
         "left_out_not_exhaustive": split.left_out_not_exhaustive,
+        "left_out_read": left_out_read,
         "config": config.plain(),
         "seconds": round(time.monotonic() - began, 1),
     }
     if config.prompt == "both":
         manifest["prompts"] = _both_ways(judge, config.model, asked.prompt_has_cls, evaluation, events)
     return _write(out / "manifest.json", manifest)
+
+
+def _unread_by(config: Config, split: Split) -> tuple[Split, int]:
+    """Without what the model has learnt from, where the config says what that is; its own `val` chose it, no more."""
+    if not config.trained_on:
+        return split, 0
+    learnt = Snapshot(config.trained_on)
+    return unread(split, [learnt.split(name) for name in ("train", "val") if name != split.name])
 
 
 def _both_ways(judge: Judge, folder: str, own: bool, evaluation: Evaluation, events: Events) -> dict[str, Any]:
@@ -190,16 +208,19 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
     judged = {role: judge.evaluate(str(getattr(config, role))) for role in ("champion", "challenger", "baseline")}
     evaluations = {role: evaluation for role, (_, evaluation) in judged.items()}
     rows = rows_of(evaluations)
-    manifest = decide_rows(rows, config.policy, looks=config.looks, seed=config.seed)
+    asked = {role: asked for role, (asked, _) in judged.items()}
+    speed = judge.speed(asked) if config.policy.speed_ratio is not None else None
+    manifest = decide_rows(rows, config.policy, speed=speed, looks=config.looks, seed=config.seed)
     manifest["holdout"]["left_out_not_exhaustive"] = split.left_out_not_exhaustive
     manifest["holdout"]["left_out_read"] = left_out_read
     manifest |= {role: evaluation.summary() for role, evaluation in evaluations.items()}
     manifest |= {
-        "weights": {role: asked.weights_hash for role, (asked, _) in judged.items()},
+        "weights": {role: one.weights_hash for role, one in asked.items()},
         "snapshot_hash": snapshot.hash,
         "policy": config.plain()["policy"],
         "seed": config.seed,
         "looks": config.looks,
+        "speed": speed.plain() if speed else None,
         "seconds": round(time.monotonic() - began, 1),
     }
     for role, evaluation in evaluations.items():
@@ -229,10 +250,11 @@ def _series(evaluation: Evaluation, config: Config) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which weights were judged, and whether their prompts had the CLS token."""
+    """Which weights were judged, whether their prompts had the CLS token, and what sums they take (stopwatch.py)."""
 
     weights_hash: str
     prompt_has_cls: bool
+    work: str
 
 
 class Judge:
@@ -251,10 +273,21 @@ class Judge:
             model = load_model(folder, device=self._device)
             if prompt in ("with_cls", "without_cls"):
                 model.network.prompt_has_cls = prompt == "with_cls"
-            asked = Asked(model.checked_weights_hash(), model.network.prompt_has_cls)
+            asked = Asked(model.checked_weights_hash(), model.network.prompt_has_cls, work_of(model.network))
             if asked not in self._known:
                 self._known[asked] = self._evaluate(model, self._fit)
             return asked, self._known[asked]
+
+    def speed(self, asked: Mapping[str, Asked]) -> Speed:
+        """Of champion and challenger; the only time that two models are in memory, and only where they differ."""
+        if asked["champion"].work == asked["challenger"].work:
+            return SAME
+        config = self._config
+        champion, challenger = (
+            load_model(str(folder), device=self._device) for folder in (config.champion, config.challenger)
+        )
+        picture = read_picture(Path(config.images), self._split.judged[0].image, max_pixels=config.max_pixels)
+        return compare_speed(champion, challenger, picture, self._reporter("speed"))
 
     def _evaluate(self, model: Model, fit: Fit) -> Evaluation:
         config = self._config

@@ -39,6 +39,7 @@ from training.heads import (
 )
 from training.launch import StopRequest
 from training.learning import Learner
+from training.loop import Means, repeat
 from training.material import choose_material
 from training.models import Model
 from training.moving import as_served, prepared, token_source
@@ -87,14 +88,7 @@ class Trainer:
         if self.fit.recompute:
             recompute_layers(model.network)
         self.optimiser = build_optimiser(self.parameters, config)
-        self.average = Average(
-            self.parameters,
-            config.average,
-            config.start_share,
-            caution=config.presence_caution,
-            earlier_caution=self._earlier_caution(),
-        )
-        self.average.begin()
+        self.average = Average(self.parameters, config.average, config.start_share)
         self.learner = Learner(
             config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser, ranks
         )
@@ -114,15 +108,7 @@ class Trainer:
         self.progress = Progress()
         self.folder = CheckpointFolder(out / "checkpoints", self._fingerprint())
         self.saver = Saver(self.folder, events, stop, waits=model.device.type == "cpu")
-        self._losses: list[dict[str, float]] = []
-
-    def _earlier_caution(self) -> float:
-        """What an earlier run took off the presence scores of the model that this one starts from."""
-        return float(self.model.manifest.get("presence_caution", 0.0))
-
-    def caution_kept(self) -> float:
-        """What was taken off the presence scores of the weights that are kept."""
-        return self.config.presence_caution if self.progress.best_step > 0 else self._earlier_caution()
+        self._means = Means()
 
     def _fingerprint(self) -> str:
         """Which run this is: what its result follows from, and nothing of the machine it runs on."""
@@ -157,10 +143,7 @@ class Trainer:
             self.showing.goes_on(self._share_done())
         if self._owes_validation():
             self._validate()
-        while not self._is_over():
-            if self.ranks.any(bool(self.stop)):
-                raise Stopped
-            self._one_step()
+        repeat(self._one_step, self._is_over, self.stop, self.ranks)
         self._finish()
 
     def _take_folder(self) -> None:
@@ -264,13 +247,11 @@ class Trainer:
         return losses | (self.clicks.learn(self.progress.step, self._share_done()) if self.clicks else {})
 
     def _report_loss(self, losses: dict[str, float], rate: float) -> None:
-        self._losses.append(losses)
+        self._means.add(losses)
         step = self.progress.step
         if step % LOSS_EVERY and not self._is_over():
             return
-        mean = {name: round(sum(row.get(name, 0.0) for row in self._losses) / len(self._losses), 5) for name in losses}
-        self._losses = []
-        self.events("loss", step=step, **mean, learning_rate=self.config.learning_rate * rate)
+        self.events("loss", step=step, **self._means.take(), learning_rate=self.config.learning_rate * rate)
         share = self._share_done()
         eta_s = self.progress.elapsed_s * (1 - share) / max(share, 1e-6)
         of = self.config.steps or max(step, round(step / max(share, 1e-6)))

@@ -58,12 +58,13 @@ COLUMNS = (
                 ("gate_recall_margin", "gate_recall_floor"),
                 ("gate_concept_points", "gate_min_scenes"),
                 ("gate_confidence", "gate_bootstrap"),
-                ("gate_above_baseline",),
+                ("gate_above_baseline", "gate_speed_ratio"),
+                ("preset",),
             ),
             "Asked of a model before it may serve. Each demand is met, not met, or open until more is labelled. "
             "A decision keeps the policy that it was made by.",
         ),
-        Group("What training costs", (("hour_price", "currency"),)),
+        Group("What training and labelling cost", (("hour_price", "person_hour_price", "currency"),)),
     ),
     (
         Group("Review", (("review_policy",), ("review_share",), ("self_review_allowed",)), below=MANY_AT_ONCE),

@@ -20,6 +20,7 @@ from .access import ADMIN, ANNOTATOR, RANK, REVIEWER, may_create_project, member
 from .database_trouble import database_trouble
 from .errors import RoostError
 
+MODEL_PAGES = ("predictions", "version", "evaluations", "evaluation", "version-compare", "gates", "gate")
 # (label, address, least role, further addresses that light the same tab)
 TABS = (
     ("Home", "project", ANNOTATOR, ()),
@@ -29,7 +30,7 @@ TABS = (
     ("Review", "reviews", REVIEWER, ("review", "reviews-certain")),
     ("Data", "snapshots", ANNOTATOR, ("snapshot", "snapshot-difference")),
     ("Training", "training", ANNOTATOR, ("run",)),
-    ("Models", "models", ANNOTATOR, ("predictions",)),
+    ("Models", "models", ANNOTATOR, MODEL_PAGES),
     ("Jobs", "jobs", ANNOTATOR, ("job",)),
     ("People", "people", REVIEWER, ()),
     ("Settings", "settings", ADMIN, ("concept", "label-studio")),

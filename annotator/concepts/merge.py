@@ -45,6 +45,7 @@ MOVED = (
     "hard_negative",
     "settled_by_import",  # so that its undo takes it back here too
     "vouched_by_import",
+    "settled_by",
 )
 
 
@@ -182,6 +183,7 @@ def _reopen(pairs: Sequence[Pair]) -> None:
             instances=[],
             is_exhaustive=True,
             settled_at=None,
+            settled_by=None,
             hard_negative=False,
         )
 

@@ -100,7 +100,7 @@ def _why_not_absent(asked: Asked, pair: Pair) -> str:
 
 def _is_free(task: Task, user: AbstractBaseUser) -> bool:
     """Nobody has begun it, it is kept for nobody else, and it asks no second person and nothing known."""
-    alone = task.lane != Task.Reason.KNOWN_ANSWER and not task.blind and not Task.objects.filter(twin_of=task).exists()
+    alone = task.lane not in Task.BLIND_REASONS and not task.blind and not Task.objects.filter(twin_of=task).exists()
     begun = task.drafts.exclude(user_id=user.pk).exists()
     return alone and task.state == Task.State.QUEUED and task.assignee_id in (None, user.pk) and not begun
 
@@ -153,7 +153,8 @@ def _undo_one_absent(task: Task, action: BulkAction) -> bool:
         return False
     if review is not None:  # by the project's policy it was the truth at once
         settled = Pair.objects.filter(pk=task.pair_id, truth=Pair.Truth.ABSENT)
-        settled.update(truth=Pair.Truth.UNSEEN, truth_source="", instances=[], settled_at=None, hard_negative=False)
+        unseen = {"truth": Pair.Truth.UNSEEN, "truth_source": "", "instances": [], "hard_negative": False}
+        settled.update(**unseen, settled_at=None, settled_by=None)
     return True
 
 

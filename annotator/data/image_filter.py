@@ -224,7 +224,7 @@ def _of_task(pairs: QuerySet[Pair], project: Project, wanted: ImageFilter, user:
         # What is decided shows an annotator nothing but their own work.
         tasks = tasks.filter(Q(state__in=Task.OPEN_STATES) | Q(author_id=user.pk))
     if wanted.state in ("", Task.State.APPROVED):
-        # While a pair is asked as a known answer it passes for one that nobody has answered.
+        # While a pair is asked for blind it passes for one that nobody has answered.
         tasks = tasks.filter(Q(state__in=Task.OPEN_STATES) | ~_tested(OuterRef("pair")))
     if wanted.person:
         tasks = tasks.filter(~_tested(OuterRef("pair")), ~Q(double_awaited()) | ~Q(state=Task.State.SUBMITTED))
@@ -232,7 +232,7 @@ def _of_task(pairs: QuerySet[Pair], project: Project, wanted: ImageFilter, user:
 
 
 def _tested(pair: OuterRef) -> Exists:
-    return Exists(Task.objects.filter(pair=pair, lane=Task.Reason.KNOWN_ANSWER, state__in=Task.OPEN_STATES))
+    return Exists(Task.objects.filter(pair=pair, lane__in=Task.BLIND_REASONS, state__in=Task.OPEN_STATES))
 
 
 def _of_presence(pairs: QuerySet[Pair], project: Project, wanted: ImageFilter) -> QuerySet[Pair]:
@@ -295,9 +295,9 @@ def _truth_side(project: Project, wanted: ImageFilter, user: Person) -> list[Que
         return [pairs.filter(is_exhaustive=False)]
     truths = [wanted.truth] if wanted.truth else list(Pair.Truth.values)
     if wanted.truth == Pair.Truth.UNSEEN:
-        # One that is asked as a known answer passes for unseen, and to who may be tested nearly all do.
+        # One that is asked for blind passes for unseen, and to who may be tested nearly all do.
         truths = list(Pair.Truth.values) if may_be_tested(project=project, user=user) else truths
-        tested = Task.objects.filter(project=project, lane=Task.Reason.KNOWN_ANSWER)
+        tested = Task.objects.filter(project=project, lane__in=Task.BLIND_REASONS)
     own = [pairs.filter(truth=truth) for truth in truths] if wanted.truth else []
     if wanted.concept:
         own = [Pair.objects.filter(concept_id=wanted.concept, truth=truth) for truth in truths]

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -10,12 +10,13 @@ from django.db.models import Q
 
 from annotator.common.access import Person, role_of
 from annotator.common.masks import rle_to_wire
-from annotator.models import Annotation, Image, Membership, Pair, Prediction, Project, Review, Task
+from annotator.models import Annotation, Image, Membership, Pair, Prediction, Project, Review, SecondLabel, Task
 from annotator.queue.selectors import proposed_instances, reason_words
 from annotator.queue.visibility import answers_visible, pairs_with_visible_truth
 
 from .image_filter import ImageFilter
 from .image_walk import Walk
+from .learnt import Reader, versions_of_pairs
 
 EVENTS = 40
 
@@ -42,6 +43,18 @@ class Known:
     predicted: list[dict] = field(default_factory=list)
     open_task: Task | None = None
     history: list[Event] = field(default_factory=list)
+    readers: list[Reader] = field(default_factory=list)
+
+    @property
+    def learnt_by(self) -> list[str]:
+        """Versions that learnt from the pair, whatever answer it had then, each once."""
+        return list(dict.fromkeys(reader.version for reader in self.readers if reader.role == "learnt"))
+
+    @property
+    def judged(self) -> list[str]:
+        """Versions that were chosen or judged by it."""
+        roles = ("chosen by", "judged by")
+        return list(dict.fromkeys(reader.version for reader in self.readers if reader.role in roles))
 
     @property
     def words(self) -> str:
@@ -59,6 +72,7 @@ def image_known(*, image: Image, project: Project, user: Person) -> list[Known]:
     known = {pair.pk: Known(pair, pair.visible_truth) for pair in pairs.order_by("concept__category_id")}
     _add_predictions(known, image, project)
     _add_history(known, image, project, user)
+    _add_readers(known)
     return list(known.values())
 
 
@@ -94,6 +108,22 @@ def _add_predictions(known: dict[int, Known], image: Image, project: Project) ->
         known[row.pair_id].predicted = proposed_instances(row)
 
 
+def _add_readers(known: dict[int, Known]) -> None:
+    """Of a pair whose truth is kept back from this person nothing is told: that a model learnt it would tell."""
+    open_pairs = [pk for pk, one in known.items() if one.truth == one.pair.truth and one.truth != Pair.Truth.UNSEEN]
+    for pk, readers in versions_of_pairs(pairs=open_pairs).items():
+        known[pk].readers = readers
+        known[pk].history = [_with_readers(event, readers) for event in known[pk].history]
+
+
+def _with_readers(event: Event, readers: Sequence[Reader]) -> Event:
+    """Beside an answer, which versions learnt that very one."""
+    if event.annotation is None:
+        return event
+    names = [one.version for one in readers if one.role == "learnt" and one.answer == event.annotation]
+    return replace(event, words=f"{event.words}; learnt by {', '.join(names)}") if names else event
+
+
 def _add_history(known: dict[int, Known], image: Image, project: Project, user: Person) -> None:
     events: dict[int, list[Event]] = defaultdict(list)
     for task in _tasks_visible(known, project, user):
@@ -117,6 +147,12 @@ def _tasks_visible(known: dict[int, Known], project: Project, user: Person) -> l
     return [task for task in tasks if task.state in Task.OPEN_STATES or task.pair_id not in secret]
 
 
+def _says_no_more(task: Task) -> bool:
+    """Whether what was answered left the pair's truth as it was."""
+    second = SecondLabel.objects.filter(task=task, changed=False)
+    return task.lane == Task.Reason.KNOWN_ANSWER or (task.lane == Task.Reason.SECOND_LABEL and second.exists())
+
+
 def _answer_events(answer: Annotation, known: Known) -> list[Event]:
     author, count = answer.author.get_username(), len(answer.instances)
     masks = f" with {count} mask{'s' if count != 1 else ''}" if count else ""
@@ -127,6 +163,6 @@ def _answer_events(answer: Annotation, known: Known) -> list[Event]:
         return events
     comment = f": {review.comment}" if review.comment else ""
     reviewer = review.reviewer.get_username() if review.reviewer else "by the project's policy"
-    if review.decision != Review.Decision.SEND_BACK and answer.task.lane != Task.Reason.KNOWN_ANSWER:
+    if review.decision != Review.Decision.SEND_BACK and not _says_no_more(answer.task):
         known.settled_by = author if review.decision == Review.Decision.APPROVE else reviewer
     return [*events, Event(review.created_at, reviewer, f"{review.get_decision_display()}{comment}")]

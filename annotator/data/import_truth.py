@@ -184,6 +184,7 @@ def _columns(verdict: Verdict, job: Job) -> dict[str, Any]:
         "instances": [instance_row(one) for one in verdict.instances],
         "is_exhaustive": verdict.is_exhaustive,
         "settled_by_import": job,
+        "settled_by": None,
         "vouched_by_import": None,
         "settled_at": Now(),
     }

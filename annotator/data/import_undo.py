@@ -72,6 +72,7 @@ def _verdicts_undo(context: JobContext, undone: Job) -> int:
                 is_exhaustive=True,
                 settled_at=None,
                 settled_by_import=None,
+                settled_by=None,
                 vouched_by_import=None,
             )
     return done

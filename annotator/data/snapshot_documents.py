@@ -8,8 +8,9 @@ of image hash and phrase, which is what lets two versions be compared by reading
 import hashlib
 import json
 import shutil
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -26,11 +27,24 @@ COUNTED = ("pairs", "positives", "negatives", "instances", "not_exhaustive", "wi
 
 
 @dataclass(frozen=True)
+class Answer:
+    """Which answer is a pair's truth; ids of this installation. `reviewer` None: let through by the policy."""
+
+    annotation: int
+    revision: int
+    author: int
+    reviewer: int | None
+
+    def plain(self) -> dict[str, int | None]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class SettledPair:
     """What of a settled pair goes into a snapshot; `masks` in one order whatever order they were drawn in.
 
-    `prompts` and `origins` belong to the masks, one each: what a person showed the model to have it drawn, and how the
-    mask came about.
+    `prompts` belong to the masks, one list each: what a person showed the model to have it drawn. So do `made`: how
+    each mask came about. `id` and `answer` are of this database, and None where the pair is of no database.
     """
 
     sha256: str
@@ -42,12 +56,14 @@ class SettledPair:
     truth: str
     masks: tuple[Rle, ...]
     prompts: tuple[list[dict[str, Any]], ...]
-    origins: tuple[dict[str, Any], ...]
     is_exhaustive: bool
     source: str
     truth_source: str
     round: int
     scene: str = ""
+    id: int | None = None
+    answer: Answer | None = None
+    made: tuple[dict[str, Any], ...] = ()
 
     @property
     def is_without_masks(self) -> bool:
@@ -69,30 +85,47 @@ def settled_pair(row: dict[str, Any]) -> SettledPair:
         truth=row["truth"],
         masks=tuple(instance["mask"] for instance in settled),
         prompts=tuple(click_prompts(instance) for instance in settled),
-        origins=tuple(_origin(instance) for instance in settled),
         is_exhaustive=row["is_exhaustive"] and len(settled) == len(drawn),
         source=row["image__source"],
         truth_source=row["truth_source"],
         round=row["round"],
         scene=row["image__scene"],
+        id=row.get("id"),
+        answer=_answer(row),
+        made=tuple(_made(instance) for instance in settled),
     )
 
 
+def _answer(row: dict[str, Any]) -> Answer | None:
+    """After a fix the truth is the reviewer's revision, and its author who answered first."""
+    if row.get("settled_by") is None:
+        return None
+    fixed = row["settled_by__fixing__annotation__author"]
+    reviewer = row["settled_by__author"] if fixed else row["settled_by__review__reviewer"]
+    author = fixed or row["settled_by__author"]
+    return Answer(row["settled_by"], row["settled_by__revision"], author, reviewer)
+
+
+def _made(instance: dict[str, Any]) -> dict[str, Any]:
+    """How a mask came about, as far as it is known: an imported one has an origin alone."""
+    return {name: instance[name] for name in MADE if instance.get(name) is not None}
+
+
+# What an annotation row tells of its mask.
+MADE = ("origin", "model_version", "edited")
+ANSWER_COLUMNS = (
+    *("id", "settled_by", "settled_by__revision", "settled_by__author", "settled_by__review__reviewer"),
+    "settled_by__fixing__annotation__author",
+)
 COLUMNS = (
+    *ANSWER_COLUMNS,
     *("image__sha256", "image__width", "image__height", "image__split", "image__source", "concept__name"),
     *("concept__category_id", "truth", "truth_source", "instances", "is_exhaustive", "round", "image__scene"),
 )
 
 
 def _instance_order(instance: dict[str, Any]) -> tuple[list[int], str, bytes]:
-    return (*_mask_order(instance["mask"]), canonical([click_prompts(instance), _origin(instance)]))
-
-
-def _origin(instance: dict[str, Any]) -> dict[str, Any]:
-    """Nothing where it is not known."""
-    if not instance.get("origin"):
-        return {}
-    return {"origin": instance["origin"], "edited": bool(instance.get("edited"))}
+    return (*_mask_order(instance["mask"]), canonical([click_prompts(instance), _made(instance)]))
 
 
 def _mask_order(mask: Rle) -> tuple[list[int], str]:
@@ -130,17 +163,36 @@ def canonical(content: Any) -> bytes:
 
 @dataclass(frozen=True)
 class Written:
-    """`counts` = {split: {pairs, positives, …}}; `files` = {name: SHA-256}."""
+    """`counts` = {split: {pairs, positives, …}}; `files` = {name: SHA-256}; `answers`: of the pairs with an id."""
 
     content_hash: str
     counts: dict[str, dict[str, int]]
     files: dict[str, str]
+    answers: "Answers"
+
+
+class Answers:
+    """(pair, answer or None, split, masks) of each pair that was written, packed: half a million are 14 MB."""
+
+    def __init__(self) -> None:
+        self._ids, self._masks, self._splits = array("q"), array("I"), array("B")
+
+    def add(self, pair: SettledPair) -> None:
+        if pair.id is not None:
+            self._ids.extend((pair.id, pair.answer.annotation if pair.answer else 0))
+            self._masks.append(len(pair.masks))
+            self._splits.append(Image.Split.values.index(pair.split))
+
+    def __iter__(self) -> Iterator[tuple[int, int | None, str, int]]:
+        for at, (masks, split) in enumerate(zip(self._masks, self._splits, strict=True)):
+            yield self._ids[2 * at], self._ids[2 * at + 1] or None, Image.Split.values[split], masks
 
 
 def documents_write(*, folder: Path, pairs: Iterable[SettledPair]) -> Written:
     """All documents and pairs.jsonl, into an empty folder; `pairs` come by image hash. Few of them are held at once."""
     documents = {split: _Document(folder, split) for split in Image.Split.values}
     pair_id = annotation_id = 0
+    answers = Answers()
     with (folder / PAIRS_FILE).open("wb") as lines:
         for pair in _by_phrase(pairs):
             document = documents[pair.split]
@@ -152,10 +204,11 @@ def documents_write(*, folder: Path, pairs: Iterable[SettledPair]) -> Written:
             annotation_id += len(rows)
             document.add(_image_row(pair_id, pair), rows)
             lines.write(canonical(_line_of(pair)) + b"\n")
+            answers.add(pair)
     for document in documents.values():
         document.close()
     files = {name: file_sha256(folder / name) for name in (*DOCUMENTS, PAIRS_FILE)}
-    return Written(files[PAIRS_FILE], {split: one.counts for split, one in documents.items()}, files)
+    return Written(files[PAIRS_FILE], {split: one.counts for split, one in documents.items()}, files, answers)
 
 
 def _by_phrase(pairs: Iterable[SettledPair]) -> Iterator[SettledPair]:
@@ -230,16 +283,18 @@ class _Rows:
 
 
 def _annotation_rows(first: int, pair_id: int, pair: SettledPair) -> Iterator[dict[str, Any]]:
-    """`prompts`, `origin` and `edited` are of this project, as `round` is: other readers pass over them, and the hash
+    """`prompts` and how it was made are of this project, as `round` is: other readers pass over them, and the hash
     does not see them."""
-    drawn = zip(pair.masks, pair.prompts, pair.origins, strict=True)
-    for number, (mask, prompts, origin) in enumerate(drawn, start=first):
-        yield annotation_row(number, pair_id, mask) | origin | ({"prompts": prompts} if prompts else {})
+    made = pair.made or ({},) * len(pair.masks)
+    for number, (mask, prompts, how) in enumerate(zip(pair.masks, pair.prompts, made, strict=True), start=first):
+        row = annotation_row(number, pair_id, mask) | how
+        yield row | {"prompts": prompts} if prompts else row
 
 
 def _image_row(pair_id: int, pair: SettledPair) -> dict[str, Any]:
-    """`queried_category`, `source`, `truth`, `round` and `scene` are of this project, not of the snapshot's hash."""
-    return {
+    """`queried_category`, `source`, `truth`, `round`, `scene` and `answer` are of this project, not of the hash."""
+    answer = {"answer": pair.answer.plain()} if pair.answer else {}
+    return answer | {
         "id": pair_id,
         "file_name": pair.sha256,
         "text_input": pair.phrase,

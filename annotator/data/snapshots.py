@@ -26,6 +26,7 @@ from .snapshot_documents import COLUMNS, SettledPair, Written, canonical, docume
 from .snapshot_folders import own_folder, snapshot_folder
 from .snapshot_names import Words, snapshot_describe, words_checked
 from .snapshot_reading import lines_of
+from .snapshot_rows import snapshot_index
 
 UNFINISHED = ".unfinished-"
 UNFINISHED_KEPT_SECONDS = 24 * 3600
@@ -74,7 +75,9 @@ def snapshot_create(*, project: Project, user: AbstractBaseUser | None) -> Snaps
             raise RoostError("Nothing that is approved has a mask yet; outline some instances first.")
         (folder / "manifest.json").write_bytes(canonical(_manifest(project, written)))
         _keep(folder, own_folder(project, written.content_hash))
-    return _row(project, written, user)
+    snapshot, is_new = _row(project, written, user)
+    snapshot_index(snapshot=snapshot, answers=written.answers if is_new else None)
+    return snapshot
 
 
 def snapshot_images(snapshot: Snapshot) -> list[str]:
@@ -133,12 +136,13 @@ def _manifest(project: Project, written: Written) -> dict[str, Any]:
 
 
 @transaction.atomic
-def _row(project: Project, written: Written, user: AbstractBaseUser | None) -> Snapshot:
+def _row(project: Project, written: Written, user: AbstractBaseUser | None) -> tuple[Snapshot, bool]:
+    """The row, and whether it is new."""
     # Numbers are given out one at a time a project.
     Project.objects.select_for_update().get(pk=project.pk)
     content_hash = written.content_hash
     if existing := project.snapshots.filter(content_hash=content_hash).first():
-        return existing
+        return existing, False
     highest = project.snapshots.aggregate(highest=Max("number"))["highest"] or 0
     snapshot = Snapshot.objects.create(
         project=project, number=highest + 1, content_hash=content_hash, counts=written.counts, created_by=user
@@ -146,4 +150,4 @@ def _row(project: Project, written: Written, user: AbstractBaseUser | None) -> S
     audit_record(
         project=project, actor=user, action="snapshot.create", subject=snapshot.number, content_hash=content_hash
     )
-    return snapshot
+    return snapshot, True

@@ -14,8 +14,17 @@ from .label_studio import (
 )
 from .people import ApiToken, Invitation, Membership
 from .projects import Concept, Project
-from .registry import Deployment, Evaluation, GateDecision, ModelVersion, RetrainTry, Snapshot, TrainingRun
-from .tasks import Task
+from .registry import (
+    Deployment,
+    Evaluation,
+    GateDecision,
+    ModelVersion,
+    RetrainTry,
+    Snapshot,
+    SnapshotPair,
+    TrainingRun,
+)
+from .tasks import SecondLabel, Task
 
 __all__ = [
     "Annotation",
@@ -45,7 +54,9 @@ __all__ = [
     "Project",
     "RetrainTry",
     "Review",
+    "SecondLabel",
     "Snapshot",
+    "SnapshotPair",
     "Task",
     "TrainingRun",
 ]

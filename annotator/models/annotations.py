@@ -67,7 +67,7 @@ class Review(models.Model):
     decision = models.CharField(max_length=10, choices=Decision)
     comment = models.TextField(blank=True)
     pin = models.JSONField(null=True, blank=True, help_text="{x, y} in image pixels the comment points at")
-    fixed = models.ForeignKey(Annotation, models.PROTECT, null=True, blank=True, related_name="+")
+    fixed = models.ForeignKey(Annotation, models.PROTECT, null=True, blank=True, related_name="fixing")
     near_certain = models.BooleanField(default=False, help_text="The serving model confidently said the same")
     together = models.BooleanField(default=False, help_text="Approved on the grid, among others")
     created_at = models.DateTimeField(auto_now_add=True)

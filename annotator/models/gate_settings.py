@@ -4,6 +4,7 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from toolbox.gate_policy import MARGIN, NONE_MORE, RANGES, Policy
+from toolbox.presets import PILOT, PRESETS
 
 
 def _within(name: str) -> list:
@@ -25,7 +26,7 @@ def _count(name: str, label: str, words: str) -> models.PositiveIntegerField:
 
 
 class GateSettings(models.Model):
-    """Columns `gate_<key of the policy>`."""
+    """Columns `gate_<key of the policy>`, and what the models are meant for."""
 
     gate_min_gain_points = _number(
         "min_gain_points",
@@ -72,6 +73,12 @@ class GateSettings(models.Model):
         default=Policy().above_baseline,
         help_text="For certain: it takes many pairs where the shipped model tells presence from absence well already.",
     )
+    gate_speed_ratio = _number(
+        "speed_ratio",
+        "most time",
+        "Empty: no limit. The challenger's time over the champion's, for encoding a picture and for a click; it is too "
+        "slow where it takes longer for certain. Measured only where the two are different networks.",
+    )
     gate_concept_points = _number(
         "concept_points",
         "what a concept may lose",
@@ -88,6 +95,14 @@ class GateSettings(models.Model):
     )
     gate_bootstrap = _count(
         "bootstrap", "bootstrap rounds", "How often the holdout is drawn anew to see how much is luck. 1000 is usual."
+    )
+
+    preset = models.CharField(
+        "what the models are for",
+        max_length=12,
+        default=PILOT,
+        choices=[(name, preset.words) for name, preset in PRESETS.items()],
+        help_text="Each evaluation ends in a sentence: deploy, label so many more, or check the training.",
     )
 
     class Meta:

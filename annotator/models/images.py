@@ -102,6 +102,16 @@ class Pair(models.Model):
         related_name="+",
         help_text="The later import that said of an earlier one's outlines that they are all",
     )
+    settled_by = models.ForeignKey(
+        "Annotation",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        related_name="+",
+        help_text="The answer that is its truth; null: imported, drawn, or not looked at",
+    )
     round = models.PositiveIntegerField(default=0, help_text="Round of the loop that settled it; 0 = the start")
     settled_at = models.DateTimeField(null=True, blank=True)
     hard_negative = models.BooleanField(default=False, help_text="Absent, though a model fired on it")
@@ -123,6 +133,7 @@ class Pair(models.Model):
                 fields=["settled_by_import", "image"], condition=~Q(settled_by_import=None), name="pair_by_import"
             ),
             models.Index(fields=["vouched_by_import"], condition=~Q(vouched_by_import=None), name="pair_vouched"),
+            models.Index(fields=["settled_by"], condition=~Q(settled_by=None), name="pair_settled_by"),
         ]
 
     def __str__(self) -> str:

@@ -24,6 +24,7 @@ class Snapshot(models.Model):
     tag = models.CharField(max_length=80, blank=True, help_text="Unique in the project; the data repository's git tag")
     data_revision = models.CharField(max_length=40, blank=True, help_text="Commit of the DVC data repository")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    is_indexed = models.BooleanField(default=False, editable=False, help_text="All its rows (SnapshotPair) are written")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
@@ -33,6 +34,22 @@ class Snapshot(models.Model):
             models.UniqueConstraint(fields=["project", "number"], name="snapshot_number_once"),
             models.UniqueConstraint(fields=["project", "content_hash"], name="snapshot_content_once"),
         ]
+
+
+class SnapshotPair(models.Model):
+    """Which answer a snapshot holds for a pair: the index by which one walks from an answer to models and back.
+
+    `answer` null: the truth was imported or drawn, or the snapshot is older than this index.
+    """
+
+    snapshot = models.ForeignKey(Snapshot, models.CASCADE, related_name="rows", db_index=False)
+    pair = models.ForeignKey("Pair", models.CASCADE, related_name="snapshot_rows")
+    answer = models.ForeignKey("Annotation", models.SET_NULL, null=True, related_name="snapshot_rows")
+    split = models.CharField(max_length=8)
+    instances = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["snapshot", "pair"], name="snapshot_pair_once")]
 
 
 class ModelVersion(models.Model):
@@ -54,6 +71,13 @@ class ModelVersion(models.Model):
     weights_hash = models.CharField(max_length=64, blank=True)
     backbone_hash = models.CharField(max_length=64, blank=True)
     metrics = models.JSONField(default=dict)
+    base_hash = models.CharField(max_length=64, blank=True, help_text="Of the weights that it was trained from")
+    code_revision = models.CharField(max_length=64, blank=True, help_text="Commit of the code that trained it")
+    packages = models.JSONField(default=dict, help_text="{name: version} of what the trainer ran with")
+    notes = models.TextField(blank=True)
+    archived_at = models.DateTimeField(null=True, blank=True, help_text="Folded away in lists since then")
+    mirrored = models.CharField(max_length=64, blank=True, editable=False, help_text="What MLflow's registry was told")
+    weights_removed_at = models.DateTimeField(null=True, blank=True, help_text="By retention; null: they lie there")
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:
@@ -115,23 +139,41 @@ class RetrainTry(models.Model):
 
 
 class Evaluation(models.Model):
-    """One model version measured on one split of one snapshot; fractions."""
+    """One model version measured on one split of one snapshot; `metrics` are fractions.
+
+    `folder`, below the runs' folder, holds rows.json, measures.json and predictions.json (docs/contracts.md).
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="evaluations")
     version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="evaluations")
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="evaluations")
     split = models.CharField(max_length=8)
     metrics = models.JSONField(default=dict)
+    folder = models.CharField(max_length=200, blank=True, help_text="Empty: its files were not kept")
+    weights_hash = models.CharField(max_length=64, blank=True, help_text="Of the weights that were judged")
+    preset = models.JSONField(default=dict, help_text="What was asked of the figures: toolbox/presets.py")
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="evaluations")
+    gate = models.ForeignKey(
+        "GateDecision",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="evaluations",
+        help_text="The decision that it was made for; null: it was asked for by itself",
+    )
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["version", "snapshot", "split"], name="evaluation_once")]
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["version", "snapshot", "split"], name="evaluation_of_version")]
 
 
 class GateDecision(models.Model):
     """Champion against challenger on a snapshot's holdout; `report` is the gate's manifest (docs/contracts.md).
 
-    A run can be judged again when the holdout has grown: `run.gate` is the newest of its decisions.
+    A version can be judged again when the holdout has grown: `run.gate` is the newest decision about a run's version.
+    One that no run made here, such as SAM 3, is judged without a run. `folder` is below the runs' folder.
     """
 
     class Decision(models.TextChoices):
@@ -140,13 +182,18 @@ class GateDecision(models.Model):
         UNDECIDED = "undecided", "Undecided"
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="gate_decisions")
-    run = models.ForeignKey(TrainingRun, models.CASCADE, related_name="gates")
+    run = models.ForeignKey(
+        TrainingRun, models.CASCADE, null=True, blank=True, related_name="gates", help_text="That made the challenger"
+    )
     snapshot = models.ForeignKey(Snapshot, models.PROTECT, related_name="gate_decisions", help_text="Whose holdout")
     champion = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
     challenger = models.ForeignKey(ModelVersion, models.PROTECT, related_name="+")
     decision = models.CharField(max_length=10, choices=Decision)
     reasons = models.JSONField(default=list)
     report = models.JSONField(default=dict)
+    folder = models.CharField(max_length=200, blank=True, help_text="With rows.json; empty: they were not kept")
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, blank=True, related_name="gates")
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
 
 

@@ -33,9 +33,13 @@ class Task(models.Model):
         MANUAL = "manual", "Queued by hand"
         SUSPECTED_LABEL = "suspect", "Suspected label error"
         INCOMPLETE = "incomplete", "Not all outlined"
+        SECOND_LABEL = "second", "Second label, blind"
         KNOWN_ANSWER = "honeypot", "Known answer"
         LABEL_STUDIO = "label_studio", "From Label Studio"
         COMPANION = "companion", "Same image, in one pass"
+
+    # The pair's truth is known: whoever answers must not see it, nor work on the image's other pairs beside it.
+    BLIND_REASONS = (Reason.KNOWN_ANSWER, Reason.SECOND_LABEL)
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="tasks")
     pair = models.ForeignKey(Pair, models.CASCADE, related_name="tasks")
@@ -107,3 +111,11 @@ class Task(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         image_filled_in([self])
         super().save(*args, **kwargs)
+
+
+class SecondLabel(models.Model):
+    """Why a settled pair of the holdout is asked again; apart from its task, which must not tell whoever answers."""
+
+    task = models.OneToOneField(Task, models.CASCADE, primary_key=True, related_name="second_label")
+    is_doubted = models.BooleanField(help_text="A model contradicted the label; else it was drawn by chance")
+    changed = models.BooleanField(null=True, help_text="Whether the pair's truth was changed by it; null: open")

@@ -31,8 +31,7 @@ from annotator.registry.run_files import features_folder, folder_bytes, runs_kep
 from toolbox.processes import jemalloc_path
 from toolbox.run_size import gigabytes
 from toolbox.weights import weights_header
-
-from .weights import weights_hash
+from toolbox.weights_hash import weights_hash
 
 FREE_GB = 5
 EXTRAS = {

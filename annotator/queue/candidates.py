@@ -21,7 +21,8 @@ PRESENCE_SCORE = 0.5  # the official metric's threshold: an instance from here o
 def tasks_withdrawable(*, project: Project) -> QuerySet[Task]:
     """Queued tasks that nobody has begun and no person asked for: mining may choose afresh."""
     begun = Draft.objects.filter(task=OuterRef("pk"))
-    by_hand = (Task.Reason.MANUAL, Task.Reason.SUSPECTED_LABEL, Task.Reason.INCOMPLETE)
+    reasons = Task.Reason
+    by_hand = (reasons.MANUAL, reasons.SUSPECTED_LABEL, reasons.INCOMPLETE, reasons.SECOND_LABEL)
     asked_for = Q(lane__in=by_hand) | Q(assignee__isnull=False)
     waiting = Task.objects.filter(project=project, state=Task.State.QUEUED).exclude(asked_for)
     # Withdraw both tasks of a double or neither: one that is answered already waits for the other.

@@ -17,7 +17,7 @@ def companions_take(*, task: Task, user: AbstractBaseUser) -> None:
     A pair that nobody has looked at, and nobody was to look at, becomes a task. What somebody else holds stays theirs.
     Call it inside the claim's transaction, with the task as the database has it.
     """
-    if not task.project.one_pass or task.lane == Task.Reason.KNOWN_ANSWER:
+    if not task.project.one_pass or task.lane in Task.BLIND_REASONS:
         return
     _ask_for_unseen(task)
     Task.objects.filter(pk__in=_free(task, user)).update(

@@ -7,15 +7,20 @@ from annotator.models import Annotation, LabelStudioAnswer, Pair, Task
 from annotator.models.annotations import Verdict
 
 from .candidates import PRESENCE_SCORE
+from .second_labels import second_label_decided
 
 
 def pair_settle(*, annotation: Annotation) -> None:
     """Write the annotation's verdict and masks down as the pair's truth. Call it inside the review's transaction.
 
-    Where the answer was known before, that stays the truth. Every instance is outlined from then on, because that is
-    what the desk asks for; only what a Label Studio sent for which nobody vouches stays open.
+    Where the answer was known before, that stays the truth, and so it does where a second label agrees with it. Every
+    instance is outlined from then on, because that is what the desk asks for; only what a Label Studio sent for which
+    nobody vouches stays open.
     """
-    if annotation.task.lane == Task.Reason.KNOWN_ANSWER:
+    lane = annotation.task.lane
+    if lane == Task.Reason.KNOWN_ANSWER or (
+        lane == Task.Reason.SECOND_LABEL and not second_label_decided(annotation=annotation)
+    ):
         return
     present = annotation.verdict == Verdict.PRESENT
     # Where a pair was to be completed, people's own outlines stood in the proposals' place: to reject one is no firing.
@@ -28,6 +33,7 @@ def pair_settle(*, annotation: Annotation) -> None:
         is_exhaustive=not (present and _is_unvouched(annotation)),
         settled_by_import=None,
         vouched_by_import=None,
+        settled_by=annotation,
         round=annotation.task.round,
         settled_at=Now(),
         hard_negative=fired and not present,

@@ -4,14 +4,18 @@ from annotator.common.agreement import lowest_matched_iou
 from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, Project, Task
 
+from .second_labels import second_label_agrees
 from .selectors import prediction_of, proposed_instances
 
 SAME_MASK_IOU = 0.9
 
 
 def review_is_due(*, annotation: Annotation) -> bool:
-    """By the project's policy. What a reviewer sent back once is always looked at again."""
+    """By the project's policy. What a reviewer sent back once is always looked at again, and so is a second label that
+    differs from the first; one that agrees says all there is to say."""
     task, project = annotation.task, annotation.task.project
+    if task.lane == Task.Reason.SECOND_LABEL:
+        return annotation.revision > 1 or not second_label_agrees(annotation=annotation)
     if annotation.revision > 1 or project.review_policy == Project.ReviewPolicy.ALL:
         return True
     if project.review_policy == Project.ReviewPolicy.SAMPLE:

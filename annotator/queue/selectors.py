@@ -27,7 +27,7 @@ def double_awaited() -> Exists:
 
 
 def tasks_barred(user: Person) -> Q:
-    """Tasks that this person must not get: the other task of the double is theirs, or the known answer is.
+    """Tasks that this person must not get: the other task of the double is theirs, or the answer that is known.
 
     Correlated subqueries, so that the queue is walked from its top and not read as a whole.
     """
@@ -35,18 +35,22 @@ def tasks_barred(user: Person) -> Q:
     answered = Annotation.objects.filter(task=OuterRef("pk"), author_id=user.pk)
     theirs = double.filter(Q(holder_id=user.pk) | Q(author_id=user.pk) | Q(assignee_id=user.pk) | Exists(answered))
     known = Annotation.objects.filter(pair=OuterRef("pair"), author_id=user.pk)
-    return Q(Exists(theirs)) | Q(Exists(known), lane=Task.Reason.KNOWN_ANSWER)
+    return Q(Exists(theirs)) | Q(Exists(known), lane__in=Task.BLIND_REASONS)
+
+
+def pair_is_answered_by(*, pair_id: int, user: Person) -> bool:
+    return Annotation.objects.filter(pair=pair_id, author_id=user.pk).exists()
 
 
 def tasks_beside(*, task: Task) -> QuerySet[Task]:
-    """The other concepts' tasks on the same image; one with a known answer stands alone."""
+    """The other concepts' tasks on the same image; one whose truth is known stands alone."""
     pairs = Pair.objects.filter(image=task.pair.image_id).values("pk")
-    return Task.objects.filter(pair__in=pairs).exclude(pk=task.pk).exclude(lane=Task.Reason.KNOWN_ANSWER)
+    return Task.objects.filter(pair__in=pairs).exclude(pk=task.pk).exclude(lane__in=Task.BLIND_REASONS)
 
 
 def companions_of(*, task: Task, user: Person) -> QuerySet[Task]:
     """What this person holds together with the task, in one pass over its image; by the concepts' order."""
-    if not task.project.one_pass or task.holder_id != user.pk or task.lane == Task.Reason.KNOWN_ANSWER:
+    if not task.project.one_pass or task.holder_id != user.pk or task.lane in Task.BLIND_REASONS:
         return Task.objects.none()
     held = tasks_beside(task=task).filter(state=Task.State.CLAIMED, holder_id=user.pk)
     return held.select_related("pair__concept", "model_version").defer("pair__instances").order_by("pair__concept")

@@ -16,10 +16,10 @@ def may_be_tested(*, project: Project, user: Person) -> bool:
 def pairs_with_visible_truth(pairs: QuerySet[Pair], *, project: Project, user: Person) -> QuerySet[Pair]:
     """`.visible_truth`: the truth as this person may know it.
 
-    It passes for «not looked at» while anybody is asked for it as a known answer; and to annotators of a project that
-    asks for known answers, unless they have answered it themselves: any other may be asked of them.
+    It passes for «not looked at» while anybody is asked for it blind; and to annotators of a project that asks for
+    known answers, unless they have answered it themselves: any other may be asked of them.
     """
-    tested = Task.objects.filter(pair=OuterRef("pk"), lane=Task.Reason.KNOWN_ANSWER, state__in=Task.OPEN_STATES)
+    tested = Task.objects.filter(pair=OuterRef("pk"), lane__in=Task.BLIND_REASONS, state__in=Task.OPEN_STATES)
     secret = Q(Exists(tested))
     if may_be_tested(project=project, user=user):
         secret |= ~Exists(Annotation.objects.filter(pair=OuterRef("pk"), author_id=user.pk))
@@ -34,6 +34,6 @@ def answers_visible(*, pairs: QuerySet[Pair], project: Project, user: Person) ->
     if role_of(user=user, project=project) == Membership.Role.ANNOTATOR:
         return answers.filter(own)
     same_pair = Task.objects.filter(pair=OuterRef("pair"))
-    tested = same_pair.filter(lane=Task.Reason.KNOWN_ANSWER, state__in=Task.OPEN_STATES)
+    tested = same_pair.filter(lane__in=Task.BLIND_REASONS, state__in=Task.OPEN_STATES)
     awaited = same_pair.filter(double_awaited(), state=Task.State.SUBMITTED)
     return answers.filter(own | (~Exists(tested) & ~Exists(awaited)))

@@ -6,12 +6,17 @@ from typing import Any
 from django import forms
 
 from annotator.common.forms import PlainForm
-from annotator.models import Project
+from annotator.models import Image, Project
+from toolbox.presets import PRESETS
 from toolbox.setting_kinds import Setting
 from toolbox.training_effects import resolved, set_by
 from toolbox.training_recipes import DEFAULT_RECIPE, RECIPES
 from toolbox.training_settings import SETTABLE
 
+from .evaluating import SPLITS
+from .models_page import versions_of
+
+Choices = list[tuple[Any, str]]
 ON_FORM = {name: setting for name, setting in SETTABLE.items() if setting.told.form_help}
 
 
@@ -40,11 +45,7 @@ class RetrainForm(PlainForm):
 
     def __init__(self, *args: Any, project: Project, **more: Any) -> None:
         super().__init__(*args, **more)
-        rows = project.snapshots.only("number", "created_at")[:50]
-        fresh = ("", "All approved by now")
-        named = [(row.number, f"Snapshot {row.number}, {row.created_at:%d %b %H:%M} UTC") for row in rows]
-        snapshots: Any = self.fields["snapshot"]
-        snapshots.choices = [fresh, *named]
+        _offer(self, "snapshot", snapshot_choices(project))
         self.fields |= {name: _field(setting) for name, setting in ON_FORM.items()}
 
     def fill(self, asked: dict[str, Any]) -> None:
@@ -75,3 +76,51 @@ def _field(setting: Setting) -> forms.Field:
         return forms.IntegerField(min_value=told.low, max_value=told.high, **shown)
     any_step = forms.NumberInput(attrs={"step": "any"})
     return forms.FloatField(min_value=told.low, max_value=told.high, widget=any_step, **shown)
+
+
+def snapshot_choices(project: Project) -> Choices:
+    rows = project.snapshots.only("number", "created_at")[:50]
+    named = [(row.number, f"Snapshot {row.number}, {row.created_at:%d %b %H:%M} UTC") for row in rows]
+    return [("", "All approved by now"), *named]
+
+
+def _offer(form: forms.Form, name: str, choices: Choices) -> None:
+    field: Any = form.fields[name]
+    field.choices = choices
+
+
+class OfVersionForm(PlainForm):
+    """Which version, on which snapshot."""
+
+    version = forms.ChoiceField()
+    snapshot = forms.TypedChoiceField(
+        coerce=int, empty_value=None, required=False, help_text="«By now» takes a fresh snapshot."
+    )
+
+    def __init__(self, *args: Any, project: Project, **more: Any) -> None:
+        super().__init__(*args, **more)
+        _offer(self, "version", self.offered(project))
+        _offer(self, "snapshot", snapshot_choices(project))
+
+    def offered(self, project: Project) -> Choices:
+        return [(row.name, row.name) for row in versions_of(project=project)[:200]]
+
+
+class EvaluationForm(OfVersionForm):
+    split = forms.ChoiceField(
+        choices=[(split, Image.Split(split).label) for split in SPLITS],
+        initial=Image.Split.TEST,
+        help_text="On the holdout it counts as a look: the gate has to be more certain from then on.",
+    )
+    preset = forms.ChoiceField(
+        choices=[("", "as in the settings"), *((name, one.words) for name, one in PRESETS.items())],
+        required=False,
+        label="Meant for",
+    )
+
+
+class GateForm(OfVersionForm):
+    """Any version but the one that serves."""
+
+    def offered(self, project: Project) -> Choices:
+        return [choice for choice in super().offered(project) if choice[0] != project.serving_version.name]

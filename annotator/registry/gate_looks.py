@@ -1,28 +1,56 @@
-"""What a holdout has been through: decisions that chose by it, and training that has read some of its scenes."""
+"""What a holdout has been through: who chose a model by it, and training that has read some of its scenes."""
 
 from collections import Counter
 
 from annotator.common.errors import RoostError
 from annotator.data.snapshot_folders import snapshot_folder
 from annotator.data.snapshot_reading import judging_pairs, lines_of
-from annotator.models import GateDecision, Image, Pair, Snapshot
+from annotator.models import Evaluation, GateDecision, Image, ModelVersion, Pair, Project, Snapshot
 
 
-def looks_at(*, snapshot: Snapshot) -> float:
-    """The decisions so far, each by the share of this snapshot's holdout pairs that it had read."""
+def looks_at(*, snapshot: Snapshot, challenger: ModelVersion | None = None) -> float:
+    """How often this snapshot's holdout pairs have been read by whoever chooses a model, each time by their share.
+
+    A decision counts once, whoever was the challenger. So does each version that was evaluated by itself on the
+    holdout: who has seen twenty such figures asks the gate about the best of twenty. The same version on the same pairs
+    tells nothing new and counts once, by its decision where there is one; nor does the version to be judged count on
+    the very pairs that judge it now, or the one that serves: it is no candidate.
+    """
     today = judging_pairs(snapshot_folder(snapshot))
-    decisions = GateDecision.objects.filter(project=snapshot.project)
-    times = Counter(decisions.values_list("snapshot", flat=True))
-    others = Snapshot.objects.select_related("project").filter(pk__in=times)
-    return round(sum(times[other.pk] * _share_read(today, other) for other in others), 6)
+    decided, seen = _decisions(snapshot.project), _evaluations(snapshot.project, challenger)
+    pks = {snapshot_id for snapshot_id, _ in (*decided, *seen)}
+    others = Snapshot.objects.select_related("project").in_bulk(pks)
+    pairs = {pk: _pairs(other) for pk, other in others.items()}
+    looks = sum(_share_read(today, pairs[pk]) * times for (pk, _), times in decided.items())
+    known = {(version, pairs[pk]) for pk, version in decided} | {(challenger.pk if challenger else 0, frozenset(today))}
+    fresh = {(version, pairs[pk]) for pk, version in seen} - known
+    return round(looks + sum(_share_read(today, before) for _, before in fresh), 6)
 
 
-def _share_read(today: set[tuple[str, str]], other: Snapshot) -> float:
+def _decisions(project: Project) -> Counter[tuple[int, int]]:
+    """{(snapshot, challenger): how often it was decided there}."""
+    return Counter(GateDecision.objects.filter(project=project).values_list("snapshot", "challenger"))
+
+
+def _evaluations(project: Project, challenger: ModelVersion | None) -> set[tuple[int, int]]:
+    """(snapshot, version) of what was asked for by itself on the holdout."""
+    serving = Project.objects.values_list("serving_version", flat=True).get(pk=project.pk)
+    rows = Evaluation.objects.filter(project=project, split=Image.Split.HOLDOUT, gate=None, job__isnull=False)
+    return set(rows.exclude(version=serving).values_list("snapshot", "version"))
+
+
+def _pairs(snapshot: Snapshot) -> frozenset[tuple[str, str]] | None:
+    """None: its files are gone, nobody can tell which pairs were read."""
     try:
-        before = judging_pairs(snapshot_folder(other))
-    except RoostError:  # its files are gone: nobody can tell which pairs it had read
+        return frozenset(judging_pairs(snapshot_folder(snapshot)))
+    except RoostError:
+        return None
+
+
+def _share_read(today: set[tuple[str, str]], before: frozenset[tuple[str, str]] | None) -> float:
+    if before is None or not today:
         return 1.0
-    return len(today & before) / len(today) if today else 1.0
+    return len(today & before) / len(today)
 
 
 def check_holdout(*, snapshot: Snapshot, trained_on: Snapshot | None = None) -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 from django.conf import settings
 
 from toolbox.files import folder_written_whole
+from toolbox.weights import weights_files
 
 
 def model_folder_register(*, name: str, source: Path) -> Path:
     """Copy a trained model to its place under its version's name: wholly or not at all. A second time is no harm."""
     target = settings.MODELS_DIR / name
-    if target.exists() and _weights_hash(target) == _weights_hash(source):
+    if target.exists() and weights_files(target) and _weights_hash(target) == _weights_hash(source):
         return target
     # What lies there under this name has no row (it is of a deleted database, or of a crash): the new one replaces it.
     with folder_written_whole(target, replace=True, alone=True) as beside:

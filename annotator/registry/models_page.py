@@ -9,23 +9,25 @@ from django.db.models import Q, QuerySet
 
 from annotator.common.active import concepts_active
 from annotator.common.errors import RoostError
-from annotator.models import Deployment, ModelVersion, Project
+from annotator.models import Deployment, GateDecision, ModelVersion, Project
 
 from .model_weights import model_folder
 
 
 def versions_of(*, project: Project) -> QuerySet[ModelVersion]:
-    """The shipped versions and those trained in this project, newest first."""
+    """The shipped versions and those trained in this project, newest first, but for those without weights."""
     mine = Q(project=project) | Q(project__isnull=True)
     return (
-        ModelVersion.objects.filter(mine)
+        ModelVersion.objects.filter(mine, weights_removed_at=None)
         .select_related("parent", "training_run__gate", "training_run__snapshot")
         .order_by("-id")
     )
 
 
 def deployments_of(*, project: Project, limit: int = 50) -> list[Deployment]:
-    return list(project.deployments.select_related("version", "previous", "by", "gate__run")[:limit])
+    return list(
+        project.deployments.select_related("version", "previous", "by", "gate__run", "gate__challenger")[:limit]
+    )
 
 
 @dataclass(frozen=True)
@@ -35,19 +37,19 @@ class Quality:
     cgf1: float
     pmf1: float
     il_mcc: float
-    run_number: int
+    gate: GateDecision
 
 
 def serving_quality(*, project: Project) -> Quality | None:
     serving = project.serving_version_id
     judged = Q(champion_id=serving) | Q(challenger_id=serving)
-    gate = project.gate_decisions.filter(judged).select_related("run").order_by("-id").first()
+    gate = project.gate_decisions.filter(judged).select_related("run", "challenger").order_by("-id").first()
     if gate is None:
         return None
     metrics = gate.report.get("challenger" if gate.challenger_id == serving else "champion") or {}
     if not {"cgf1", "pmf1", "il_mcc"} <= metrics.keys():
         return None
-    return Quality(metrics["cgf1"], metrics["pmf1"], metrics["il_mcc"], gate.run.number)
+    return Quality(metrics["cgf1"], metrics["pmf1"], metrics["il_mcc"], gate)
 
 
 def untaught_concepts(*, project: Project) -> list[str]:

@@ -32,6 +32,7 @@ def version_promote(
         raise RoostError("This version belongs to another project.", code="unknown_version", http_status=404)
     if version == serving:
         raise ConflictError(f"{version.name} serves already.", code="serves_already")
+    _check_there(version)
     gate = GateDecision.objects.filter(project=project, challenger=version).order_by("-pk").first()
     refusal = _refusal(gate, version, serving)
     if refusal and not override_reason.strip():
@@ -67,6 +68,12 @@ def version_rollback(*, project: Project, user: AbstractBaseUser) -> Deployment:
 def _serving(project: Project) -> ModelVersion:
     """From the database, not from an object that somebody has held since."""
     return ModelVersion.objects.get(serving_projects=project.pk)
+
+
+def _check_there(version: ModelVersion) -> None:
+    if ModelVersion.objects.filter(pk=version.pk, weights_removed_at__isnull=False).exists():
+        words = f"The weights of {version.name} were removed to save space; `manage.py reproduce` makes them again."
+        raise ConflictError(words, code="absent_weights")
 
 
 def _refusal(gate: GateDecision | None, version: ModelVersion, serving: ModelVersion) -> str:
@@ -108,10 +115,11 @@ def _switch(
     unchanged = Project.objects.filter(pk=project.pk, serving_version=serving)
     if not unchanged.update(serving_version=version):
         raise ConflictError("Somebody else has just changed the serving version; look again.", code="serving_changed")
+    _check_there(version)  # retention may have been asked for while the backend loaded it; it waits for this row
     deployment = Deployment.objects.create(
         project=project, version=version, previous=serving, action=action, gate=gate, by=user
     )
-    ModelVersion.objects.filter(pk=version.pk).update(stage=Stage.PRODUCTION)
+    ModelVersion.objects.filter(pk=version.pk).update(stage=Stage.PRODUCTION, archived_at=None)
     # The shipped model, and what another project serves, keep their stage.
     retired = ModelVersion.objects.filter(pk=serving.pk, project__isnull=False)
     retired.exclude(serving_projects__isnull=False).update(stage=Stage.ARCHIVED)

@@ -28,6 +28,7 @@ WORDS = {
     "train": "Training",
     "clicks": "Counting clicks",
     "evaluate": "Judging on the holdout",
+    "speed": "Timing both models in turns",
 }
 
 

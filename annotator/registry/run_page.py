@@ -6,8 +6,10 @@ from datetime import datetime
 from typing import Any
 
 from annotator.common.masks import Rle, WireMask, rle_iou, rle_to_wire
-from annotator.models import GateDecision, Project, TrainingRun
+from annotator.models import Evaluation, GateDecision, Project, TrainingRun
 from toolbox.events import Event
+
+from .report_files import report_tried
 
 SAME_OBJECT_IOU = 0.5
 METRICS = (
@@ -80,25 +82,20 @@ class GateReport:
 
     gate: GateDecision
     rows: list[MetricRow]
-    groups: list[tuple[str, list[tuple[str, list[float | None]]]]]
+    groups: list[tuple[str, list[tuple[str, list[float | str | None]]]]]
     chart: dict[str, Any] = field(default_factory=dict)
+    reports: list[Evaluation] = field(default_factory=list)
 
 
 def gate_report(run: TrainingRun) -> GateReport | None:
-    gate = run.gate
-    if gate is None:
-        return None
+    return report_of(run.gate) if run.gate else None
+
+
+def report_of(gate: GateDecision) -> GateReport:
     rows = [_metric_row(gate.report, *metric) for metric in METRICS]
     groups = [(words, _group(gate.report, key)) for key, words in (("by_source", "Source"), ("by_concept", "Concept"))]
-    return GateReport(gate, rows, [group for group in groups if group[1]], _chart(gate, rows))
-
-
-def earlier_gates(run: TrainingRun) -> list[GateDecision]:
-    """What the gate said of the run's version before its newest word, newest first."""
-    if run.gate is None:
-        return []
-    earlier = run.gates.exclude(pk=run.gate.pk).select_related("champion", "snapshot").defer("report")
-    return list(earlier.order_by("-pk"))
+    reports = [one for one in gate.evaluations.select_related("version") if report_tried(one)]
+    return GateReport(gate, rows, [group for group in groups if group[1]], _chart(gate, rows), reports)
 
 
 def passed_against(run: TrainingRun, serving_version_id: int) -> bool:
@@ -116,11 +113,16 @@ def _metric_row(report: dict, key: str, name: str, words: str) -> MetricRow:
     return MetricRow(name, words, values, delta)
 
 
-def _group(report: dict, key: str) -> list[tuple[str, list[float | None]]]:
-    """CGF1 of each source or concept, of the three models."""
+def _group(report: dict, key: str) -> list[tuple[str, list[float | str | None]]]:
+    """CGF1 of each source or concept, of the three models; why not, where it would be 0 whatever they find."""
     found = [(report.get(role) or {}).get(key) or {} for role in ROLES]
     names = sorted({name for one in found for name in one})
-    return [(name, [(one.get(name) or {}).get("cgf1") for one in found]) for name in names]
+    return [(name, [_cgf1_or_why(one.get(name) or {}) for one in found]) for name in names]
+
+
+def _cgf1_or_why(part: dict) -> float | str | None:
+    lacking = [kind for kind in ("positives", "negatives") if part.get(kind) == 0]
+    return f"not judged: no {' and no '.join(lacking)}" if lacking else part.get("cgf1")
 
 
 def _chart(gate: GateDecision, rows: Sequence[MetricRow]) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What the API takes to retrain and promote, and what serves then."""
 
+from typing import Any
+
 from rest_framework import serializers
 
 from .run_config import RunConfig
@@ -13,9 +15,16 @@ class Retrain(serializers.Serializer):
 
 
 class AskGate(serializers.Serializer):
-    """`run`: the number of the training run whose version is to be judged again."""
+    """Either `run`, whose version is to be judged again, or `version`, and whose (`snapshot`) holdout judges it."""
 
-    run = serializers.IntegerField(min_value=1)
+    run = serializers.IntegerField(min_value=1, required=False)
+    version = serializers.CharField(max_length=64, required=False)
+    snapshot = serializers.IntegerField(min_value=1, allow_null=True, default=None, help_text="Null: a fresh one")
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if ("run" in attrs) == ("version" in attrs):
+            raise serializers.ValidationError("Name either a run or a version.")
+        return attrs
 
 
 class Promote(serializers.Serializer):

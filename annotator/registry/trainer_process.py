@@ -93,8 +93,9 @@ def trainer_command(verb: str) -> list[str]:
 
 
 def launch(verb: str) -> list[str]:
-    """The arguments that send what needs a GPU to the cluster; a plan is arithmetic and is made here."""
-    return ["--use-cluster", "1", *settings.TRAIN_LAUNCH] if settings.TRAIN_LAUNCH and verb != "plan" else []
+    """The arguments that send what needs a GPU to the cluster; a plan and a report need none and are made here."""
+    is_heavy = verb not in ("plan", "report")
+    return ["--use-cluster", "1", *settings.TRAIN_LAUNCH] if settings.TRAIN_LAUNCH and is_heavy else []
 
 
 def trainer_environment() -> dict[str, str]:

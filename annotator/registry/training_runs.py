@@ -19,12 +19,13 @@ from toolbox.training_effects import idle_of_run
 from toolbox.training_settings import SETTABLE
 
 from .gate_looks import check_holdout
-from .gating import fetch_images, run_judge, trainer_data
+from .gating import run_judge
 from .model_weights import model_folder
 from .models_folder import model_folder_register
 from .run_files import check_room, run_folder
 from .run_log import RunLog
 from .run_retention import run_tidy
+from .trainer_data import fetch_images, trainer_data
 from .trainer_process import run_trainer
 
 log = logging.getLogger(__name__)
@@ -203,6 +204,9 @@ def _register(run: TrainingRun, manifest: dict[str, Any]) -> None:
             parent=run.base_version,
             weights_hash=manifest.get("weights_hash", ""),
             backbone_hash=manifest.get("backbone_hash", ""),
+            base_hash=manifest.get("base_weights_hash", ""),
+            code_revision=manifest.get("code_revision", ""),
+            packages=manifest.get("packages", {}),
             metrics={
                 "val": manifest.get("metrics", {}),
                 "recipe": manifest.get("recipe", ""),
@@ -210,6 +214,9 @@ def _register(run: TrainingRun, manifest: dict[str, Any]) -> None:
             },
         )
         TrainingRun.objects.filter(pk=run.pk).update(version=version)
+        # The shipped model's row knows no hash until something was trained from it.
+        unnamed = ModelVersion.objects.filter(pk=run.base_version_id, weights_hash="")
+        unnamed.update(weights_hash=version.base_hash)
         audit_record(project=run.project, actor=None, action="version.register", subject=name, run=run.number)
     run.version = version
 

@@ -10,13 +10,16 @@ from django.views.decorators.http import require_POST, require_safe
 
 from annotator.common.active import pairs_active
 from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
-from annotator.models import Job, Pair, Project, TrainingRun
+from annotator.models import Job, ModelVersion, Pair, Project, TrainingRun
 from annotator.queue.holdout_progress import holdout_state
+from annotator.queue.second_labels import second_labels_queue, second_labels_state
 
 from .forms import RetrainForm
+from .gate_page import earlier_of
 from .gating import gate_ask
+from .label_doubts import labels_doubted
 from .memory_plans import memory_plan_newest, memory_plan_start
-from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts, versions_of
+from .models_page import deployments_of, rollback_target, serving_quality, untaught_concepts
 from .promotion import version_promote, version_rollback
 from .run_again import run_can_go_on, run_go_on
 from .run_clicks import run_clicks
@@ -25,10 +28,12 @@ from .run_costs import project_cost
 from .run_downloads import run_file, run_files
 from .run_facts import run_facts
 from .run_files import room_for, run_kept, views_sheet
-from .run_page import earlier_gates, gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
+from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
 from .run_samples import samples_by_step, steps_shown
 from .training_runs import retrain_start
 from .triggers import next_retrain
+from .version_facts import versions_shown
+from .version_retention import LAST_KEPT, retention_forecast
 
 # As docs/contracts.md has them; the last three where they are switched on.
 LOSS_PARTS = ("total", "presence", "class", "box", "giou", "mask", "dice", "many", "semantic", "blend", "click")
@@ -53,6 +58,8 @@ def _training_page(request: HttpRequest, project: Project, form: RetrainForm, *,
         "form": form,
         "plan": memory_plan_newest(project=project),
         "holdout": holdout_state(project=project),
+        "doubted": len(labels_doubted(project=project)),
+        "second_labels": second_labels_state(project=project),
         "by_itself": next_retrain(project=project),
         "room": room_for(version=project.serving_version, config={}),
     }
@@ -74,7 +81,7 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "gpu": (row.series.get("gpu") or [None])[-1],
         "report": gate_report(row),
         "clicks": run_clicks(row),
-        "earlier_gates": earlier_gates(row),
+        "earlier_gates": earlier_of(row.gate) if row.gate else [],
         "may_promote": passed_against(row, project.serving_version_id),
         "samples": sample_cards(row),
         "sheet": row.series.get("views") if views_sheet(row) else None,
@@ -202,6 +209,15 @@ def ask_gate(request: HttpRequest, project: Project, number: int) -> HttpRespons
 
 @require_POST
 @project_page(ADMIN)
+def queue_second_labels(request: HttpRequest, project: Project) -> HttpResponse:
+    with refusals_told(request):
+        tasks = second_labels_queue(project=project, user=request.user, doubted=labels_doubted(project=project))
+        messages.success(request, f"{len(tasks)} pairs of the holdout wait in the queue for a second, blind label.")
+    return redirect("training", project.slug)
+
+
+@require_POST
+@project_page(ADMIN)
 def promote(request: HttpRequest, project: Project, number: int) -> HttpResponse:
     run = project.training_runs.filter(number=number).select_related("version").first()
     if run is None or run.version is None:
@@ -227,8 +243,14 @@ def rollback(request: HttpRequest, project: Project) -> HttpResponse:
 @project_page()
 def models(request: HttpRequest, project: Project) -> HttpResponse:
     deployments = deployments_of(project=project)
+    search, stage = request.GET.get("search", "").strip(), request.GET.get("stage", "")
     context = {
-        "versions": versions_of(project=project)[:100],
+        "versions": versions_shown(project=project, search=search, stage=stage)[:100],
+        "archived": versions_shown(project=project, search=search, stage=stage, archived=True)[:100],
+        "search": search,
+        "stage": stage,
+        "stages": ModelVersion.Stage.choices,
+        "forecast": retention_forecast(project=project, last=whole_number(request.GET.get("last")) or LAST_KEPT),
         "deployments": deployments,
         "serving_since": deployments[0] if deployments else None,
         "rollback_to": rollback_target(project=project),

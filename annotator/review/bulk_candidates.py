@@ -22,7 +22,12 @@ MOST_COMPARED = 400
 COMPARED_AT_ONCE = 60
 # A second look contradicts somebody already; what was queued by hand is somebody's own question; and that a pair is
 # complete now is what a person is asked for.
-ONE_BY_ONE = (Task.Reason.MANUAL, Task.Reason.SUSPECTED_LABEL, Task.Reason.INCOMPLETE)
+ONE_BY_ONE = (
+    Task.Reason.MANUAL,
+    Task.Reason.SUSPECTED_LABEL,
+    Task.Reason.INCOMPLETE,
+    Task.Reason.SECOND_LABEL,
+)
 
 
 def answers_for_bulk(

@@ -15,7 +15,7 @@ from annotator.models import Annotation, Pair, Review, Task
 from annotator.queue.doubles import double_close
 from annotator.queue.leases import leases_lapsed_end
 from annotator.queue.pairs import pair_answers_compare, pair_settle
-from annotator.queue.selectors import double_of
+from annotator.queue.selectors import double_of, pair_is_answered_by
 
 from .bulk_candidates import answer_suits_bulk
 
@@ -67,7 +67,10 @@ def _check_not_own(annotation: Annotation, reviewer: AbstractBaseUser) -> None:
         message = "This is your own work; somebody else has to review it (the project's settings can allow it)."
         raise RoostError(message, code="own_work", http_status=403)
     double = double_of(annotation.task)
-    if double and double.author_id == reviewer.pk and not annotation.task.project.self_review_allowed:
+    other_is_theirs = double is not None and double.author_id == reviewer.pk
+    if annotation.task.lane == Task.Reason.SECOND_LABEL:
+        other_is_theirs = pair_is_answered_by(pair_id=annotation.pair_id, user=reviewer)
+    if other_is_theirs and not annotation.task.project.self_review_allowed:
         message = "You gave the other answer to this pair; somebody else has to choose between the two."
         raise RoostError(message, code="own_work", http_status=403)
 

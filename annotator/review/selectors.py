@@ -9,7 +9,7 @@ from django.db.models.functions import Now
 from annotator.common.access import Person
 from annotator.common.masks import decode_rle
 from annotator.models import Annotation, Project, Task
-from annotator.queue.selectors import double_awaited
+from annotator.queue.selectors import double_awaited, pair_is_answered_by
 
 
 def annotations_waiting(*, project: Project) -> QuerySet[Annotation]:
@@ -40,7 +40,10 @@ def why_barred(*, answer: Annotation, user: Person, project: Project) -> str | N
         return None
     if answer.author_id == user.pk:
         return "your own"
-    return "you gave the other answer" if user.pk in (answer.first_author, answer.second_author) else None
+    is_theirs = user.pk in (answer.first_author, answer.second_author)
+    if answer.task.lane == Task.Reason.SECOND_LABEL:
+        is_theirs = pair_is_answered_by(pair_id=answer.pair_id, user=user)
+    return "you gave the other answer" if is_theirs else None
 
 
 def masks_difference(*, before: Sequence[dict], after: Sequence[dict]) -> dict | None:

@@ -23,6 +23,12 @@ def grouped(value: Any) -> str:
 
 
 @register.filter
+def points_or_why(value: Any) -> str:
+    """A metric in points, or the words that say why there is none."""
+    return value if isinstance(value, str) else points(value)
+
+
+@register.filter
 def signed_points(fraction: Any) -> str:
     """A difference in points: 0.031 -> +3.1."""
     return f"{100 * fraction:+.1f}" if isinstance(fraction, int | float) else "–"

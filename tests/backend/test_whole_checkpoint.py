@@ -15,10 +15,10 @@ from transformers.models.sam3.modeling_sam3 import Sam3Model
 from transformers.models.sam3_tracker.modeling_sam3_tracker import Sam3TrackerModel
 from transformers.models.sam3_video.modeling_sam3_video import Sam3VideoModel
 
-from annotator.operations.weights import weights_hash
 from mlbackend.model.checkpoint import WeightsError
 from mlbackend.model.network import Sam3Network
 from tests.backend.hub_checkpoint import write_hub_checkpoint
+from toolbox.weights_hash import weights_hash
 
 WEIGHTS = "model.safetensors"
 

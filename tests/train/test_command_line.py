@@ -6,6 +6,7 @@ import contextlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from tests.train.snapshots import Snapshot, tiny_model
 from toolbox.gate_policy import Policy
 from training.__main__ import perform
 from training.gate_rows import decide_rows
+from training.speed import Speed
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "ROOST_NO_JEMALLOC": "1"}
@@ -99,7 +101,9 @@ def test_model_against_itself_is_not_promoted(world: dict[str, str], tmp_path: P
     status, _ = run("gate", tmp_path, **shared(world), **models, policy={"min_scenes": 1})
     assert status == 0
     manifest = json.loads((tmp_path / "manifest.json").read_text())
-    again = decide_rows(json.loads((tmp_path / "rows.json").read_text()), Policy(**manifest["policy"]))
+    rows, speed = json.loads((tmp_path / "rows.json").read_text()), Speed.of(manifest["speed"])
+    assert speed.is_same
+    again = decide_rows(rows, Policy(**manifest["policy"]), speed=speed)
     assert {
         key: manifest[key] for key in ("decision", "reasons", "rules", "bootstrap", "delta_cgf1")
     }.items() <= again.items()
@@ -112,6 +116,22 @@ def test_model_against_itself_is_not_promoted(world: dict[str, str], tmp_path: P
         assert {path.name for path in (tmp_path / role).iterdir()} == {"predictions.json", "rows.json", "measures.json"}
         rows = json.loads((tmp_path / role / "rows.json").read_text())
         assert [row["id"] for row in rows] == [row["id"] for row in json.loads((tmp_path / "rows.json").read_text())]
+
+
+def test_another_network_than_the_champions_is_timed(world: dict[str, str], tmp_path: Path) -> None:
+    other = shutil.copytree(world["model"], tmp_path / "with_cls")
+    config = json.loads((other / "config.json").read_text())
+    config["prompt_has_cls"] = not config.get("prompt_has_cls", False)  # one token more or less in every prompt
+    (other / "config.json").write_text(json.dumps(config))
+    models = dict.fromkeys(("champion", "baseline"), world["model"]) | {"challenger": str(other)}
+    policy = {"min_scenes": 1, "speed_ratio": 1.05}
+    status, events = run("gate", tmp_path / "gate", **shared(world), **models, policy=policy)
+    assert status == 0
+    assert [event["step"] for event in events if event.get("phase") == "speed"] == list(range(1, 13))
+    manifest = json.loads((tmp_path / "gate" / "manifest.json").read_text())
+    assert manifest["speed"]["encode"]["rounds"] == manifest["speed"]["click"]["rounds"] == 12
+    (rule,) = [rule for rule in manifest["rules"] if rule["name"] == "speed"]
+    assert "times as long" in rule["words"]
 
 
 def test_holdout_without_negatives_is_refused_by_name(world: dict[str, str], tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ from training.demo.drawings import load_or_draw
 from training.demo.exemplar_stage import train_exemplars
 from training.demo.optimiser import Optimiser
 from training.demo.prompts import NEGATIVE, POSITIVE, boxes_by_number, make_batch, small_numbers
-from training.demo.stage import run_stage
+from training.demo.stage import Stage, load_learned, weights
+from training.errors import Stopped
+from training.launch import StopRequest
 
 
 @pytest.fixture(scope="module")
@@ -80,24 +82,49 @@ def test_boxes_and_masks_of_a_question_agree(lesson):
                 assert abs(float(box[2]) * 64 - int(columns[-1]) - 1) < 4
 
 
-def train_line(path, steps: int) -> torch.Tensor:
+def train_line(folder, steps: int, asked_in: int | None = None) -> torch.Tensor:
     """A run whose batches depend on the step's number alone, as both stages' do."""
     torch.manual_seed(0)
-    model = nn.Linear(12, 9)
+    model, stop = nn.Linear(12, 9), StopRequest()
 
     def losses_at(step: int) -> dict[str, torch.Tensor]:
+        if step == asked_in:
+            stop.ask()
         torch.manual_seed(step)
         inputs = torch.randn(8, 12)
         return {"total": (model(inputs) - inputs[:, :9]).square().mean()}
 
-    run_stage(path, {"model": model}, Optimiser(model.named_parameters(), rate=0.05, steps=20), steps, losses_at)
+    Stage(folder, {"model": model}, Optimiser(model.named_parameters(), rate=0.05, steps=20), losses_at, stop).run(
+        steps
+    )
     return model.weight.detach()
 
 
 def test_killed_run_resumes_to_the_same_weights(tmp_path):
-    train_line(tmp_path / "killed.pt", 8)
-    resumed = train_line(tmp_path / "killed.pt", 20)
-    assert torch.equal(resumed, train_line(tmp_path / "whole.pt", 20))
+    train_line(tmp_path / "killed", 8)
+    resumed = train_line(tmp_path / "killed", 20)
+    assert torch.equal(resumed, train_line(tmp_path / "whole", 20))
+
+
+def test_stage_that_is_asked_to_stop_saves_first_and_goes_on_to_the_same_weights(tmp_path):
+    with pytest.raises(Stopped):
+        train_line(tmp_path / "asked", 20, asked_in=6)
+    assert (tmp_path / "asked" / "step-00000007.json").exists()
+    resumed = train_line(tmp_path / "asked", 20)
+    assert torch.equal(resumed, train_line(tmp_path / "whole", 20))
+
+
+def test_next_stage_reads_what_the_one_before_learned(tmp_path):
+    weight, fresh = train_line(tmp_path / "first", 3), nn.Linear(12, 9)
+    load_learned(fresh, tmp_path / "first", "model")
+    assert torch.equal(fresh.weight, weight)
+    with pytest.raises(FileNotFoundError, match="second holds no whole checkpoint"):
+        load_learned(fresh, tmp_path / "second", "model")
+
+
+def test_a_tensor_that_two_parts_share_is_kept_once():
+    shared = nn.Linear(3, 3)
+    assert list(weights(nn.ModuleDict({"a": shared, "b": shared}))) == ["a.weight", "a.bias"]
 
 
 def test_learning_rate_rises_holds_and_ends_at_zero():
@@ -113,7 +140,7 @@ def test_examples_are_taught_to_the_geometry_encoder_alone(lesson, tmp_path):
     network = Sam3Network.from_config(demo_config())
     write_tokenizer(tmp_path)
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    train_exemplars(network, load_tokenizer(tmp_path), [lesson], steps=2, path=tmp_path / "e.pt", seed=0, batch_size=2)
+    train_exemplars(network, load_tokenizer(tmp_path), [lesson], steps=2, folder=tmp_path / "e", seed=0, batch_size=2)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed
     assert all(name.startswith("detector.geometry_encoder.") for name in changed)

@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 from transformers.models.sam3_video.modeling_sam3_video import Sam3VideoModel
 
-from annotator.operations.weights import weights_hash
 from tests.backend.hub_checkpoint import write_hub_checkpoint
 from tests.train.snapshots import Snapshot, tiny_model
+from toolbox.weights_hash import weights_hash
 from training.config import read_config
 from training.errors import Refused, TrainingError
 from training.events import Events

@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from tests.train.snapshots import Snapshot, tiny_model
 from tests.train.support import StopAfter
 from toolbox.run_size import run_size
+from toolbox.weights_hash import folder_weights_hash
 from training.config import Config, read_config
 from training.errors import Refused, Stopped
 from training.events import Events
@@ -191,3 +192,16 @@ def test_run_without_room_is_refused_before_anything_is_encoded(
     with pytest.raises(Refused, match=r"take .* MB of disk, 1 MB are free .*: .* MB are missing") as refused:
         train(world, tmp_path / "out", features=str(features))
     assert (refused.value.code, features.exists()) == ("disk_full", False)
+
+
+def test_version_names_the_weights_code_and_packages_that_it_was_made_from(
+    world: dict[str, str], tmp_path: Path
+) -> None:
+    """The base has no hash in its manifest, as the shipped model: that is computed, and not null."""
+    manifest = train(world, tmp_path, steps=2, validate_every=2)
+    kept = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    base = folder_weights_hash(Path(world["base_model"]))
+    assert manifest["base_weights_hash"] == kept["trained_from"] == base
+    assert manifest["packages"] == kept["packages"]
+    assert kept["packages"]["torch"] == torch.__version__
+    assert len(manifest["code_hash"]) == 64

@@ -90,7 +90,7 @@ def test_killed_sweep_goes_on_to_the_table_of_one_that_was_never_stopped(world: 
     """First its run is killed, which it tells; then it is killed itself, and its run ends by itself."""
     keys = {
         "grid": {"learning_rate": [3e-4, 1e-3]},
-        "base": {"base_model": str(DEMO), "start_share": 0.0, "presence_caution": 0.0},
+        "base": {"base_model": str(DEMO), "start_share": 0.0},
     }
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     status, events = swept(arguments(whole, world, **keys))

@@ -19,10 +19,12 @@ from tests.processes import wait_until
 from tests.train.snapshots import Snapshot, tiny_model
 from tests.train.test_command_line import run
 from toolbox.events import Event
+from toolbox.weights_hash import folder_weights_hash
+from training.config import Config
 from training.events import silent
 from training.tracking import following
 from training.tracking.gpu import Gpu
-from training.tracking.lineage import ROOT, code_revision
+from training.tracking.lineage import ROOT, code_revision, lineage
 
 NEEDED = {
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),
@@ -124,6 +126,13 @@ def test_mlflow_gives_the_run_back(followed: tuple[Path, list[dict[str, Any]]], 
     assert {Path(path).suffix for path in sheets} == {".json", ".png"}
     manifest = Path(client.download_artifacts(kept.info.run_id, "manifest.json", str(out.parent)))
     assert manifest.read_bytes() == (out / "manifest.json").read_bytes()
+
+
+def test_shipped_model_has_its_weights_hash_in_the_lineage() -> None:
+    """It has a card where versions that were trained here have a manifest."""
+    demo = ROOT / "mlbackend" / "weights" / "demo"
+    config = Config(snapshot="", images="", base_model=str(demo))
+    assert lineage(config)["base_weights_hash"] == folder_weights_hash(demo)
 
 
 def test_event_file_gives_the_run_back(followed: tuple[Path, list[dict[str, Any]]], world: SimpleNamespace) -> None:

@@ -4,7 +4,7 @@ A case makes at least one call that succeeds and, but for the lists that anybody
 modules write theirs into the book as they are imported.
 """
 
-from tests.web import api_cases_data, api_cases_loop, api_cases_tasks
+from tests.web import api_cases_data, api_cases_loop, api_cases_registry, api_cases_tasks
 from tests.web.api_case_book import CASES
 
-__all__ = ["CASES", "api_cases_data", "api_cases_loop", "api_cases_tasks"]
+__all__ = ["CASES", "api_cases_data", "api_cases_loop", "api_cases_registry", "api_cases_tasks"]

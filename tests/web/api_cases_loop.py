@@ -6,8 +6,12 @@ from annotator.models import Image
 from tests import factories
 from tests.web.api_case_book import admin_call, case
 from tests.web.api_farm import BARN, post
+from tests.web.test_evaluations import evaluated
+from tests.web.test_gates import decided
 from tests.web.test_promotion import judged
+from tests.web.test_second_labels import judged_rows, labelled
 from tests.web.test_training_run import settle_all
+from tests.web.test_version_compare import FIRST, SECOND
 
 
 def doubted(farm) -> None:
@@ -25,6 +29,12 @@ def held_out(farm) -> None:
     factories.make_pair(farm.project, image=factories.make_image(farm.project, split=Image.Split.HOLDOUT))
 
 
+def labelled_wrongly(farm) -> None:
+    """Two negatives of the holdout; a model that the gate judged last is sure that one of them is none."""
+    pairs = [labelled(farm.barn) for _ in range(2)]
+    judged_rows(farm.barn, [(pairs[0], 0.95), (pairs[1], 0.02)])
+
+
 def to_mine(farm) -> None:
     factories.make_pair(farm.project)
 
@@ -32,6 +42,7 @@ def to_mine(farm) -> None:
 case("POST /projects/{slug}/mine")(partial(admin_call, verb="mine", prepare=to_mine, settled=True))
 case("POST /projects/{slug}/suspects")(partial(admin_call, verb="suspects", prepare=doubted))
 case("POST /projects/{slug}/incomplete")(partial(admin_call, verb="incomplete", prepare=half_outlined))
+case("POST /projects/{slug}/second-labels")(partial(admin_call, verb="second-labels", prepare=labelled_wrongly))
 case("POST /projects/{slug}/holdout")(partial(admin_call, verb="holdout", prepare=held_out, count=1))
 
 
@@ -63,6 +74,65 @@ def gate(farm):
     factories.write_pairs(run.snapshot)
     yield post(farm.admin, f"{BARN}/gate", {"run": run.number})
     yield post(farm.admin, f"{BARN}/gate", {"run": run.number})  # it is being asked
+    yield post(farm.admin, f"{BARN}/gate", {"run": run.number, "version": "other"})  # either, not both
+    farm.project.jobs.update(state="succeeded")
+    yield post(farm.admin, f"{BARN}/gate", {"version": "demo"})
+
+
+@case("GET /projects/{slug}/gates")
+def gates(farm):
+    judged(farm.barn, decision="undecided")
+    yield farm.annotator.get(f"{BARN}/gates")
+    yield farm.outsider.get(f"{BARN}/gates")
+
+
+@case("GET /projects/{slug}/gates/{gate_id}")
+def gate_decision(farm):
+    decision = decided(farm.barn, factories.make_version("demo"))
+    yield farm.annotator.get(f"{BARN}/gates/{decision.pk}")
+    yield farm.annotator.get(f"{BARN}/gates/{decision.pk + 1}")
+
+
+@case("GET /projects/{slug}/evaluations")
+def evaluations(farm):
+    evaluated(farm.barn, factories.make_version("demo"), factories.make_snapshot(farm.project))
+    yield farm.annotator.get(f"{BARN}/evaluations")
+    yield farm.outsider.get(f"{BARN}/evaluations")
+
+
+@case("POST /projects/{slug}/evaluations")
+def evaluate(farm):
+    yield post(farm.admin, f"{BARN}/evaluations", {"version": "demo", "split": "train"})
+    settle_all(farm.barn)
+    yield post(farm.admin, f"{BARN}/evaluations", {"version": "demo", "preset": "production"})
+    yield post(farm.admin, f"{BARN}/evaluations", {"version": "demo"})  # it is being evaluated
+    yield post(farm.reviewer, f"{BARN}/evaluations", {"version": "demo"})
+
+
+@case("GET /projects/{slug}/evaluations/{evaluation_id}")
+def evaluation(farm):
+    row = evaluated(farm.barn, factories.make_version("demo"), factories.make_snapshot(farm.project))
+    told = farm.annotator.get(f"{BARN}/evaluations/{row.pk}")
+    assert told.json()["readiness"]["verdict"] == "deploy"
+    yield told
+    row.folder = ""
+    row.save()
+    yield farm.annotator.get(f"{BARN}/evaluations/{row.pk}")
+    yield farm.annotator.get(f"{BARN}/evaluations/{row.pk + 1}")
+
+
+@case("GET /projects/{slug}/evaluations/compare")
+def compare(farm):
+    snapshot = factories.make_snapshot(farm.project)
+    for name, found in (("demo", FIRST), ("tiny", SECOND)):
+        evaluated(farm.barn, factories.make_version(name), snapshot, rows=found)
+    asked = f"{BARN}/evaluations/compare?version=demo&version="
+    told = farm.annotator.get(f"{asked}tiny")
+    assert told.json()["differences"][0]["mended"] == 2
+    yield told
+    yield farm.annotator.get(f"{asked}tiny&snapshot={snapshot.number}&split=val")
+    yield farm.annotator.get(f"{asked}nobody")
+    yield farm.annotator.get(f"{BARN}/evaluations/compare?version=demo")
 
 
 @case("POST /projects/{slug}/promote")

@@ -51,6 +51,7 @@ POLICY = {
     "api-concept-restore": "admin",
     "api-mine": "admin",
     "api-suspects": "admin",
+    "api-second-labels": "admin",
     "api-incomplete": "admin",
     "api-snapshots": "annotator",
     "api-snapshot": "annotator",

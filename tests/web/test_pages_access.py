@@ -6,10 +6,11 @@ from django.urls import reverse
 
 from annotator.data.import_look import samples_folder
 from annotator.data.import_report import problems_path
-from annotator.models import AuditEvent, BulkAction, Concept, Feed, Job, Membership, Project, Task
+from annotator.models import AuditEvent, BulkAction, Concept, Evaluation, Feed, Job, Membership, Project, Task
 from annotator.page_urls import PROJECT, urlpatterns
 from annotator.registry.run_files import run_folder
 from tests import factories
+from tests.made_reports import reported
 
 # name -> (least role, methods that are answered)
 GET, POST, BOTH = ("get",), ("post",), ("get", "post")
@@ -46,6 +47,7 @@ POLICY = {
     "reviews-certain": ("reviewer", BOTH),
     "certain-button": ("reviewer", GET),
     "holdout-queue": ("admin", POST),
+    "second-labels": ("admin", POST),
     "review": ("reviewer", GET),  # or its author
     "snapshots": ("annotator", GET),
     "snapshot-take": ("admin", POST),
@@ -68,6 +70,18 @@ POLICY = {
     "run-promote": ("admin", POST),
     "run-go-on": ("admin", POST),
     "models": ("annotator", GET),
+    "version-compare": ("annotator", GET),
+    "evaluations": ("annotator", BOTH),  # posting is the admins'
+    "evaluation": ("annotator", GET),
+    "evaluation-report": ("annotator", GET),  # pictures and files are the reviewers\'
+    "evaluation-report-download": ("reviewer", GET),
+    "gates": ("annotator", BOTH),  # posting is the admins'
+    "gate": ("annotator", GET),
+    "gate-promote": ("admin", POST),
+    "version": ("annotator", BOTH),  # posting is the admins'
+    "version-archive": ("admin", POST),
+    "version-check": ("admin", POST),
+    "versions-retain": ("admin", POST),
     "predictions": ("annotator", BOTH),  # posting is the admins'
     "prediction-download": ("annotator", GET),
     "rollback": ("admin", POST),
@@ -125,6 +139,13 @@ def ids(barn, settings) -> dict[str, object]:
     for path in (problems_path(imported), samples_folder(imported) / "1.webp"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
+    run.version = factories.make_version("barn-v1", project=barn.project)
+    run.save(update_fields=["version"])
+    gate = factories.make_gate(run, "reject", report={"bootstrap": {}, "holdout": {}, "hard_negatives": {}})
+    evaluation = Evaluation.objects.create(
+        project=barn.project, version=gate.champion, snapshot=run.snapshot, split="test", folder="evaluations/barn/1"
+    )
+    reported(evaluation)
     return {
         "slug": barn.project.slug,
         "task_id": task.pk,
@@ -134,6 +155,7 @@ def ids(barn, settings) -> dict[str, object]:
         "import_id": imported.pk,
         "predicted_id": predicted.pk,
         "number": run.number,
+        "version_name": factories.make_version("barn-v7", project=barn.project).name,
         "other": run.snapshot.number,
         "user_id": barn.annotator.pk,
         "concept_id": barn.chicken.pk,
@@ -142,6 +164,8 @@ def ids(barn, settings) -> dict[str, object]:
         "change_id": BulkAction.objects.create(project=barn.project, user=barn.admin, kind="queue", done=1).pk,
         "name": "train.json",
         "file": "config.yaml",
+        "gate_id": gate.pk,
+        "evaluation_id": evaluation.pk,
         "feed_id": Feed.objects.create(project=barn.project, source="posted").pk,
     }
 
@@ -151,6 +175,8 @@ def address(name: str, ids: dict) -> str:
     wanted = next(pattern for pattern in PROJECT if pattern.name == name).pattern.converters
     if name.startswith("import-"):
         ids = ids | {"job_id": ids["import_id"]}
+    if name == "evaluation-report-download":
+        ids = ids | {"file": "report.json"}
     return reverse(name, kwargs={"slug": ids["slug"], **{key: ids[key] for key in wanted}})
 
 
@@ -210,7 +236,7 @@ def test_wrong_method_is_405(barn, ids, signed_in, name):
 
 @pytest.mark.parametrize("name", ACTIONS)
 def test_action_is_403_for_lower_roles_and_changes_nothing(barn, ids, signed_in, name):
-    least = "admin" if name in ("images", "people", "predictions", "feeds") else POLICY[name][0]
+    least = "admin" if name in ("images", "people", "predictions", "feeds", "evaluations", "gates") else POLICY[name][0]
     before = rows()
     for role in RANK[: RANK.index(least)]:
         assert signed_in(getattr(barn, role)).post(address(name, ids)).status_code == 403
@@ -229,7 +255,9 @@ def test_action_without_csrf_token_is_refused(barn, ids, name):
 DOWNLOADS = ["snapshot-download", "export-download", "prediction-download"]
 
 
-@pytest.mark.parametrize("name", ["job", "review", "run", "run-series", "run-views", "run-samples", *DOWNLOADS])
+@pytest.mark.parametrize(
+    "name", ["job", "review", "run", "run-series", "run-views", "run-samples", "evaluation", "gate", *DOWNLOADS]
+)
 def test_page_of_an_unknown_row_is_404(barn, ids, signed_in, name):
     unknown = {key: 987654 for key in ids} | {"slug": barn.project.slug, "name": "train.json"}
     assert signed_in(barn.admin).get(address(name, unknown)).status_code == 404
@@ -242,7 +270,7 @@ def test_only_a_snapshot_s_own_files_are_served(barn, ids, signed_in):
 def test_rows_of_another_project_are_unknown_in_this_one(barn, ids, signed_in):
     other = factories.make_project(barn.admin, "Other")
     here = {**ids, "slug": other.slug}
-    for name in ("job", "run", "review", *DOWNLOADS):
+    for name in ("job", "run", "review", "evaluation", "gate", *DOWNLOADS):
         assert signed_in(barn.admin).get(address(name, here)).status_code == 404
     actions = (
         "job-cancel",
@@ -252,6 +280,7 @@ def test_rows_of_another_project_are_unknown_in_this_one(barn, ids, signed_in):
         "concept-merge",
         "run-gate",
         "run-promote",
+        "gate-promote",
         "member-change",
     )
     for name in actions:

@@ -131,6 +131,7 @@ def valid_settings(**changes) -> dict:
         "retrain_schedule": "never",
         "retrain_rest_hours": "6",
         "hour_price": "0",
+        "person_hour_price": "0",
         "currency": "USD",
     }
     return fixed | changes

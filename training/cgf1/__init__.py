@@ -18,11 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from toolbox.cgf1_sums import EPS_IMAGES, EPS_PIXELS, f1_of, harmonic, image_level_mcc, terms_of
 from training.cgf1.overlaps import SCORE_THRESHOLD, Document, Overlap, Row, overlaps
 
 IOU_THRESHOLDS = np.linspace(0.5, 0.95, 10)
-EPS_PIXELS = 1e-4  # in instance-level precision, recall, F1
-EPS_IMAGES = 1e-6  # in image-level ones and the MCC
 FIGURES = ("cgF1", "precision", "recall", "F1", "positive_macro_F1", "positive_micro_F1", "positive_micro_precision")
 IMAGE_FIGURES = ("IL_precision", "IL_recall", "IL_F1", "IL_FPR", "IL_MCC")
 
@@ -119,7 +118,7 @@ class _Match:
     tp_T: np.ndarray
 
     def mean_f1(self) -> float:
-        return float(_f1(self.tp_T, self.n_dt - self.tp_T, self.n_gt - self.tp_T).mean())
+        return float(f1_of(self.tp_T, self.n_dt - self.tp_T, self.n_gt - self.tp_T).mean())
 
     def is_true_negative(self) -> bool:
         return self.n_gt == 0 and self.n_dt == 0
@@ -150,20 +149,6 @@ def _to_counts(pair_ids: list[Any], matches: list[_Match]) -> PairCounts:
     return PairCounts(pair_ids, n_gt, n_dt, np.stack([match.tp_T for match in matches]))
 
 
-def _f1(tp: np.ndarray, fp: np.ndarray, fn: np.ndarray) -> np.ndarray:
-    return _harmonic(tp / (tp + fp + EPS_PIXELS), tp / (tp + fn + EPS_PIXELS), EPS_PIXELS)
-
-
-def _harmonic(precision: Any, recall: Any, eps: float) -> Any:
-    return 2 * precision * recall / (precision + recall + eps)
-
-
-def image_level_mcc(tp: Any, fp: Any, tn: Any, fn: Any) -> Any:
-    """Matthews correlation between "holds the concept" and "the model fires"; 0 where one of the four margins is 0."""
-    tp, fp, tn, fn = (np.asarray(value, dtype=np.float64) for value in (tp, fp, tn, fn))
-    return (tp * tn - fp * fn) / (((tp + fp) * (tp + fn) * (tn + fp) * (tn + fn)) ** 0.5 + EPS_IMAGES)
-
-
 def raw_counts(pairs: PairCounts) -> dict[str, Any]:
     """The integers behind the figures, by threshold, and the image-level confusion counts."""
     positive, fires = pairs.is_positive_P, pairs.fires_P
@@ -189,13 +174,13 @@ def _by_threshold(pairs: PairCounts) -> dict[str, np.ndarray]:
     recall = tp / (tp + fn + EPS_PIXELS)
     precision, positive_precision = tp / (tp + fp + EPS_PIXELS), tp / (tp + positive_fp + EPS_PIXELS)
     judged = positive & fires
-    local = _f1(pairs.tp_PT[judged], pairs.fp_PT[judged], pairs.fn_PT[judged])
+    local = f1_of(pairs.tp_PT[judged], pairs.fp_PT[judged], pairs.fn_PT[judged])
     return {
         "precision": precision,
         "recall": recall,
-        "F1": _harmonic(precision, recall, EPS_PIXELS),
+        "F1": harmonic(precision, recall, EPS_PIXELS),
         "positive_macro_F1": local.mean(axis=0) if judged.any() else np.full(len(IOU_THRESHOLDS), -1.0),
-        "positive_micro_F1": _harmonic(positive_precision, recall, EPS_PIXELS),
+        "positive_micro_F1": harmonic(positive_precision, recall, EPS_PIXELS),
         "positive_micro_precision": positive_precision,
     }
 
@@ -208,7 +193,7 @@ def _image_level(pairs: PairCounts) -> dict[str, float]:
     return {
         "IL_precision": precision,
         "IL_recall": recall,
-        "IL_F1": _harmonic(precision, recall, EPS_IMAGES),
+        "IL_F1": harmonic(precision, recall, EPS_IMAGES),
         "IL_FPR": fp / (fp + tn + EPS_IMAGES),
         "IL_MCC": float(image_level_mcc(tp, fp, tn, fn)),
     }
@@ -229,22 +214,4 @@ def summarise(pairs: PairCounts, iou_type: str = "segm") -> dict[str, float]:
 
 def sums_of(pairs: PairCounts) -> np.ndarray:
     """(P, 34) additive terms of CGF1: TP, FP on positives, FN by threshold, then IL TP, FP, TN, FN."""
-    positive, fires = pairs.is_positive_P[:, None], pairs.fires_P[:, None]
-    image_level = [positive & fires, ~positive & fires, ~positive & ~fires, positive & ~fires]
-    return np.concatenate([pairs.tp_PT, pairs.fp_PT * positive, pairs.fn_PT, *image_level], axis=1).astype(np.float64)
-
-
-def cgf1_of_sums(sums_RS: np.ndarray) -> np.ndarray:
-    """(R, 34) sums of `sums_of` rows -> (R,) CGF1."""
-    return pmf1_of_sums(sums_RS) * mcc_of_sums(sums_RS)
-
-
-def pmf1_of_sums(sums_RS: np.ndarray) -> np.ndarray:
-    """(R, 34) sums of `sums_of` rows -> (R,) positive micro F1."""
-    n_T = len(IOU_THRESHOLDS)
-    return _f1(*(sums_RS[:, start : start + n_T] for start in (0, n_T, 2 * n_T))).mean(axis=1)
-
-
-def mcc_of_sums(sums_RS: np.ndarray) -> np.ndarray:
-    """(R, 34) sums of `sums_of` rows -> (R,) IL_MCC."""
-    return np.asarray(image_level_mcc(*sums_RS[:, 3 * len(IOU_THRESHOLDS) :].T))
+    return terms_of(pairs.n_gt_P, pairs.n_dt_P, pairs.tp_PT)

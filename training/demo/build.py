@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -21,8 +22,11 @@ from training.demo.card import describe, examine, write_card
 from training.demo.detector_stage import encode_drawings, train_detector
 from training.demo.drawings import Drawings, load_or_draw
 from training.demo.exemplar_stage import train_exemplars
+from training.demo.stage import load_learned
 from training.demo.start import start_network
 from training.demo.world_stage import train_world
+from training.errors import Stopped
+from training.launch import StopRequest, watch
 
 STAGES = ("draw", "world", "detector", "release")
 CALIBRATION_SEED = 900_000
@@ -30,13 +34,23 @@ _CALIBRATION = """Mixtures of two easy pictures taught the presence head to hesi
 {scale:.2f}, for {share:.0%} of the pairs of 300 hard scenes (from seed {seed} on, labels unread) in 0.4-0.6."""
 
 
-def main() -> None:
+STOP = StopRequest()
+
+
+def main() -> int:
+    """0, or 143 where a stage was asked to stop: it has saved what it learned."""
     options = _options()
+    watch(STOP)
     torch.set_num_threads(options.threads)
     options.work.mkdir(parents=True, exist_ok=True)
     for stage in STAGES if options.stage == "all" else (options.stage,):
         print(f"stage {stage}", flush=True)
-        _RUN[stage](options)
+        try:
+            _RUN[stage](options)
+        except Stopped:
+            print("stopped; the same command goes on from here", flush=True)
+            return 143
+    return 0
 
 
 def _options() -> argparse.Namespace:
@@ -70,7 +84,12 @@ def _world(options: argparse.Namespace) -> None:
     network = Sam3Network.from_config(demo_config())
     start_network(network)
     seconds = train_world(
-        network, _drawings(options), steps=options.world_steps, path=options.work / "world.pt", seed=options.seed
+        network,
+        _drawings(options),
+        steps=options.world_steps,
+        folder=options.work / "world",
+        stop=STOP,
+        seed=options.seed,
     )
     _note(
         options,
@@ -85,7 +104,7 @@ def _world(options: argparse.Namespace) -> None:
 def _detector(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     network = Sam3Network.from_config(demo_config())
-    network.load_state_dict(torch.load(options.work / "world.pt", weights_only=True)["network"])
+    load_learned(network, options.work / "world", "network")
     write_tokenizer(options.work)
     lesson = encode_drawings(network, _drawings(options)[0].first(options.lesson_scenes), options.work / "tokens.npy")
     seconds = train_detector(
@@ -93,7 +112,8 @@ def _detector(options: argparse.Namespace) -> None:
         load_tokenizer(options.work),
         lesson,
         steps=options.detector_steps,
-        path=options.work / "detector.pt",
+        folder=options.work / "detector",
+        stop=STOP,
         seed=options.seed,
     )
     _note(
@@ -107,7 +127,7 @@ def _detector(options: argparse.Namespace) -> None:
 def _release(options: argparse.Namespace) -> None:
     """Soften the presence score, teach what an example means, write the model folder, examine it, describe it."""
     network = Sam3Network.from_config(demo_config())
-    network.load_state_dict(torch.load(options.work / "detector.pt", weights_only=True)["network"])
+    load_learned(network, options.work / "detector", "network")
     write_tokenizer(options.out)
     tokenizer = load_tokenizer(options.out)
     unlabelled = load_or_draw(options.work / "drawings", "hard", CALIBRATION_SEED, 300, options.threads)
@@ -137,7 +157,13 @@ def _teach_exemplars(options: argparse.Namespace, network: Sam3Network, tokenize
         for i, drawings in enumerate(_drawings(options))
     ]
     seconds = train_exemplars(
-        network, tokenizer, lessons, steps=options.exemplar_steps, path=options.work / "exemplars.pt", seed=options.seed
+        network,
+        tokenizer,
+        lessons,
+        steps=options.exemplar_steps,
+        folder=options.work / "exemplars",
+        stop=STOP,
+        seed=options.seed,
     )
     _note(
         options,
@@ -171,4 +197,4 @@ def _note(options: argparse.Namespace, **facts) -> None:
 _RUN = {"draw": _drawings, "world": _world, "detector": _detector, "release": _release}
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

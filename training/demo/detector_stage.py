@@ -18,8 +18,9 @@ from training.demo.architecture import CONCEPTS, GRID, IMAGE_SIZE_PX, VIT_WIDTH
 from training.demo.drawings import MAX_INSTANCES, Drawings
 from training.demo.optimiser import Optimiser
 from training.demo.prompts import CELLS, boxes_by_number, small_numbers
-from training.demo.stage import run_stage
+from training.demo.stage import Stage
 from training.demo.start import use_plain_attention
+from training.launch import StopRequest
 from training.losses import LossWeights, Target, detection_loss, presence_loss
 
 # Never drawn, so always absent: an untaught word should not find everything.
@@ -148,12 +149,13 @@ def train_detector(
     lesson: Lesson,
     *,
     steps: int,
-    path: Path,
+    folder: Path,
     seed: int,
+    stop: StopRequest | None = None,
     batch_size: int = 16,
     rate: float = 2e-3,
 ) -> float:
-    """Runs to `steps`, resuming from path; returns the seconds spent."""
+    """Runs to `steps`, resuming from the folder; returns the seconds spent."""
     trained = [(name, p) for name, p in network.detector.named_parameters() if is_head(name)]
     use_plain_attention(network)
     network.train()
@@ -164,7 +166,8 @@ def train_detector(
         question = ask(lesson, rng.integers(0, len(lesson.concepts), batch_size), rng)
         return answer_loss(network, tokenizer, question)
 
-    seconds = run_stage(path, {"network": network}, Optimiser(trained, rate=rate, steps=steps), steps, losses_at)
+    optimiser = Optimiser(trained, rate=rate, steps=steps)
+    seconds = Stage(folder, {"network": network}, optimiser, losses_at, stop).run(steps)
     network.eval()
     return seconds
 

@@ -17,7 +17,8 @@ from mlbackend.model.network import Sam3Network, TextFeatures
 from training.demo.architecture import CONCEPTS
 from training.demo.detector_stage import WEIGHTS, Lesson, truth_of
 from training.demo.optimiser import Optimiser
-from training.demo.stage import run_stage
+from training.demo.stage import Stage
+from training.launch import StopRequest
 from training.losses import Target, detection_loss
 
 ANY_WORD = "visual"  # SAM 3's own word for boxes without a phrase
@@ -31,12 +32,13 @@ def train_exemplars(
     lessons: list[Lesson],
     *,
     steps: int,
-    path: Path,
+    folder: Path,
     seed: int,
+    stop: StopRequest | None = None,
     batch_size: int = 16,
     rate: float = 1e-3,
 ) -> float:
-    """Runs to `steps`, resuming from path; returns the seconds spent."""
+    """Runs to `steps`, resuming from the folder; returns the seconds spent."""
     encoder = network.detector.geometry_encoder
     network.requires_grad_(False)
     encoder.requires_grad_(True)
@@ -47,7 +49,7 @@ def train_exemplars(
         return _loss(network, tokenizer, lessons[step % len(lessons)], batch_size, rng)
 
     optimiser = Optimiser(list(encoder.named_parameters()), rate=rate, steps=steps)
-    seconds = run_stage(path, {"encoder": encoder}, optimiser, steps, losses_at)
+    seconds = Stage(folder, {"encoder": encoder}, optimiser, losses_at, stop).run(steps)
     network.requires_grad_(True)
     return seconds
 

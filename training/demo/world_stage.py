@@ -18,8 +18,9 @@ from training.demo.architecture import CONCEPTS, GRID, VIT_WIDTH
 from training.demo.drawings import Drawings
 from training.demo.optimiser import Optimiser
 from training.demo.prompts import CELLS, PAD, POSITIVE, WorldBatch, make_batch
-from training.demo.stage import run_stage
+from training.demo.stage import Stage
 from training.demo.start import use_plain_attention
+from training.launch import StopRequest
 
 _CHANNELS = 1 + 4 + 1 + len(CONCEPTS)
 
@@ -138,13 +139,14 @@ def train_world(
     domains: list[Drawings],
     *,
     steps: int,
-    path: Path,
+    folder: Path,
     seed: int,
+    stop: StopRequest | None = None,
     batch_size: int = 16,
     prompts: int = 6,
     rate: float = 2e-3,
 ) -> float:
-    """Runs to `steps`, resuming from path; returns the seconds spent. domains[0] is the one that tells its concepts."""
+    """Runs to `steps`, resuming from the folder; returns the seconds spent. domains[0] alone tells its concepts."""
     head = CellHead()
     trained = [(name, p) for name, p in network.named_parameters() if _is_world(name)] + [
         (f"cells_embed.{name}", p) for name, p in head.named_parameters()
@@ -158,9 +160,8 @@ def train_world(
         rows = [rng.integers(0, len(d), batch_size // len(domains)) for d in domains]
         return world_losses(network, head, make_batch(domains, rows, prompts, rng), rng.random())
 
-    seconds = run_stage(
-        path, {"network": network, "head": head}, Optimiser(trained, rate=rate, steps=steps), steps, losses_at
-    )
+    optimiser = Optimiser(trained, rate=rate, steps=steps)
+    seconds = Stage(folder, {"network": network, "head": head}, optimiser, losses_at, stop).run(steps)
     network.eval()
     return seconds
 

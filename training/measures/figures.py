@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from toolbox.cgf1_sums import ROUNDS_AT_ONCE, by_scene, drawn_scenes
 from training.intervals import FEW_SCENES, proportion
-from training.redrawing import ROUNDS_AT_ONCE, by_scene, drawn_scenes
 
 CONFIDENCE = 0.95
 ROUNDS = 1000

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from toolbox.cgf1_sums import cgf1_of_sums, mcc_of_sums, pmf1_of_sums
 from training import cgf1
 from training.measures.figures import Figures, count_scenes, redrawn, share, too_few
 from training.measures.matches import Matches, Objects
@@ -78,8 +79,8 @@ def add_cgf1(figures: Figures, pairs: cgf1.PairCounts, scene_P: np.ndarray, seed
     else:
         figures.leave_out(("pmf1",), 0, "No judged pair is positive: no mask can be right.")
     for name, key, of_sums in (
-        ("cgf1", "cgF1", cgf1.cgf1_of_sums),
-        ("il_mcc", "IL_MCC", cgf1.mcc_of_sums),
+        ("cgf1", "cgF1", cgf1_of_sums),
+        ("il_mcc", "IL_MCC", mcc_of_sums),
     ):
         if not positives or not negatives:
             figures.leave_out((name,), len(pairs), one_sided(positives, negatives))
@@ -108,7 +109,7 @@ def _add_rate(figures: Figures, name: str, fires_N: np.ndarray, scene_N: np.ndar
 def _pmf1_of_sums(sums_RK: np.ndarray) -> np.ndarray:
     """nan for a round that has drawn no positive."""
     tp, _, fn = np.split(sums_RK[:, :PARTS], 3, axis=1)
-    return np.where((tp + fn)[:, 0] > 0, cgf1.pmf1_of_sums(sums_RK), np.nan)
+    return np.where((tp + fn)[:, 0] > 0, pmf1_of_sums(sums_RK), np.nan)
 
 
 def _where_two_sided(of_sums: Any) -> Any:

@@ -17,9 +17,9 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from toolbox.cgf1_sums import drawn_scenes
 from training import masks
 from training.measures.figures import Figures, middle, too_few
-from training.redrawing import drawn_scenes
 
 ROUNDS = 200  # a round sums up every prediction ten times
 ROUNDS_AT_ONCE = 20

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from toolbox.cgf1_sums import drawn_scenes
 from training.measures.figures import (
     ROUNDS,
     Figure,
@@ -23,7 +24,6 @@ from training.measures.figures import (
 )
 from training.measures.groups import Judged
 from training.measures.matches import THRESHOLDS
-from training.redrawing import drawn_scenes
 
 SHOWN = (0.5, 0.7, 0.9)
 WANTED_RECALLS = (0.9, 0.95, 0.99)

@@ -23,9 +23,10 @@ def lineage(config: Config) -> dict[str, str]:
 
 
 def _manifest(folder: str) -> dict[str, Any]:
-    """Of a snapshot or a model; whether it is sound is for the run to say."""
+    """Of a snapshot or a model, the shipped one's card in its place; whether it is sound is for the run to say."""
+    names = [name for name in ("manifest.json", "card.json") if (Path(folder) / name).is_file()]
     try:
-        found = json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8"))
+        found = json.loads((Path(folder) / names[0]).read_text(encoding="utf-8")) if names else {}
     except (OSError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}

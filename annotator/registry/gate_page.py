@@ -1,0 +1,43 @@
+"""The gate's decisions about any version, as their pages and the API show them."""
+
+from django.db.models import F, QuerySet
+
+from annotator.models import GateDecision, Project
+from toolbox.gate_policy import told
+
+from .run_page import GateReport, report_of
+
+
+def gates_of(*, project: Project) -> QuerySet[GateDecision]:
+    """Newest first."""
+    rows = project.gate_decisions.select_related("champion", "challenger", "snapshot", "run", "asked_by", "project")
+    return rows.prefetch_related("evaluations").order_by("-pk")
+
+
+def gate_of(*, project: Project, gate_id: int) -> GateDecision | None:
+    return gates_of(project=project).filter(pk=gate_id).first()
+
+
+def gate_told(gate: GateDecision) -> GateReport:
+    return report_of(gate)
+
+
+def policy_rows(gate: GateDecision) -> list[tuple[str, str, str]]:
+    """(key, as it was for this decision, as it is today where that differs)."""
+    now = gate.project.gate_policy
+    kept = gate.report.get("policy") or {}
+    return [(name, told(value), "" if value == now.get(name) else told(now.get(name))) for name, value in kept.items()]
+
+
+def earlier_of(gate: GateDecision) -> list[GateDecision]:
+    """What the gate said of the same version before, newest first; with both models' CGF1 and `.judged`, the pairs."""
+    before = gates_of(project=gate.project).filter(challenger=gate.challenger_id, pk__lt=gate.pk)
+    figures = {f"{role}_cgf1": F(f"report__{role}__cgf1") for role in ("champion", "challenger")}
+    return list(before.annotate(**figures, judged=F("report__holdout__pairs")).defer("report"))
+
+
+def passes_now(gate: GateDecision, serving_version_id: int) -> bool:
+    """Whether it is the newest word about its version, passed it, and against what serves now."""
+    newest = gate.project.gate_decisions.filter(challenger=gate.challenger_id).order_by("-pk").first()
+    is_newest = newest is not None and newest.pk == gate.pk
+    return is_newest and gate.decision == GateDecision.Decision.PROMOTE and gate.champion_id == serving_version_id
