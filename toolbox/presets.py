@@ -16,6 +16,7 @@ PILOT, PRODUCTION = "pilot", "production"
 MET, MISSED, OPEN, UNKNOWN = "met", "missed", "open", "unknown"
 SCORE = "0.5"  # the instance score that a model is deployed with
 FEWEST_PAIRS = 30  # of either kind: fewer say nothing of what comes next, however good they look
+FEWEST_MORE = 10  # a count of one or two more would promise too much
 NEAREST = 0.005  # nobody labels to tell 0.801 from 0.800
 
 
@@ -38,6 +39,7 @@ PRESETS = {
     PILOT: Preset("a pilot, people look at every answer", 0.6, 0.7, 0.8),
     PRODUCTION: Preset("production", 0.75, 0.85, 0.9),
 }
+PURPOSES = {PILOT: "a pilot", PRODUCTION: "production"}
 # Of each demand: its name for people, and which pairs more of would narrow its interval.
 DEMANDS = {"ap": ("mAP", "positives"), "precision": ("precision", "pairs"), "recall": ("recall", "positives")}
 KINDS = {
@@ -81,7 +83,7 @@ class Readiness:
 def readiness(measures: Mapping[str, Any], asked: Mapping[str, Any]) -> Readiness:
     """`measures` as in measures.json (docs/contracts.md), `asked` as Preset.plain() has it."""
     demands = tuple(_demand(measures, name, float(asked[name])) for name in DEMANDS)
-    verdict, sentence = _verdict(measures["n"], demands, str(asked["name"]))
+    verdict, sentence = _verdict(measures["n"], demands, PURPOSES.get(asked["name"], asked["name"]))
     return Readiness(verdict, sentence, demands)
 
 
@@ -111,7 +113,7 @@ def _more_pairs(n: Mapping[str, int], kind: str, value: float, interval: tuple[f
     """An interval narrows with the root of the pairs: until its end towards what is asked has come past it."""
     apart = max(abs(value - asked), NEAREST)
     reach = value - interval[0] if value >= asked else interval[1] - value
-    return max(1, math.ceil(round(n[kind] * ((reach / apart) ** 2 - 1), 6)))
+    return max(FEWEST_MORE, math.ceil(round(n[kind] * ((reach / apart) ** 2 - 1), 6)))
 
 
 def _verdict(n: Mapping[str, int], demands: tuple[Demand, ...], purpose: str) -> tuple[str, str]:
@@ -119,22 +121,25 @@ def _verdict(n: Mapping[str, int], demands: tuple[Demand, ...], purpose: str) ->
     lacking = {kind: FEWEST_PAIRS - n[kind] for kind in ("positives", "negatives") if n[kind] < FEWEST_PAIRS}
     if lacking:
         told = " and ".join(f"{count} more {KINDS[kind]}" for kind, count in lacking.items())
-        return "label", f"Label {told}: with fewer than {FEWEST_PAIRS} of each nothing is told of a {purpose}."
+        return "label", f"Label {told}: with fewer than {FEWEST_PAIRS} of each nothing can be said."
     if missed:
         told = ", ".join(f"{demand.name} is below {100 * demand.asked:g}" for demand in missed)
-        return "check", f"Check the training: {told} for certain, so that labels to judge by won't make it a {purpose}."
+        return (
+            "check",
+            f"Check the training: {told} for certain, so that no label to judge by makes it fit for {purpose}.",
+        )
     if unsettled := [demand for demand in demands if demand.state != MET]:
         return "label", _label(unsettled, purpose)
-    return "deploy", f"Deploy: all that a {purpose} asks for is reached for certain."
+    return "deploy", f"Deploy: all that {purpose} asks for is reached for certain."
 
 
 def _label(unsettled: list[Demand], purpose: str) -> str:
     unknown = [demand.name for demand in unsettled if demand.state == UNKNOWN]
     if unknown:
-        return f"Label more: {', '.join(unknown)} can't be told from these pairs, which a {purpose} asks for."
+        return f"Label more: {', '.join(unknown)} can't be told from these pairs, which {purpose} asks for."
     most: dict[str, int] = {}
     for demand in unsettled:
         most[demand.kind] = max(demand.more_pairs, most.get(demand.kind, 0))
     told = " and ".join(f"about {count:,} more {KINDS[kind]}" for kind, count in most.items())
     names = " and ".join(demand.name for demand in unsettled)
-    return f"Label {told}: that would settle {names} for a {purpose}."
+    return f"Label {told}: that would settle {names} for {purpose}."

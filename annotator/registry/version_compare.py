@@ -68,6 +68,10 @@ class Comparison:
     pairs_differ: bool = False
 
     @property
+    def columns(self) -> list[tuple[str, Evaluation | None]]:
+        return list(zip((version.name for version in self.versions), self.evaluations, strict=True))
+
+    @property
     def lacking(self) -> list[ModelVersion]:
         both = zip(self.versions, self.evaluations, strict=True)
         return [version for version, evaluation in both if evaluation is None]

@@ -50,7 +50,7 @@ def test_evaluation_says_whether_it_is_ready_and_changes_with_what_it_is_for(sta
     assert page.get_by_text("Deploy: all that a pilot asks for is reached for certain.").is_visible()
     page.get_by_label("Meant for").select_option("production")
     page.get_by_role("button", name="Show").click()
-    assert page.get_by_text("for a production").first.is_visible()
+    assert page.get_by_text("for production").first.is_visible()
     looked_at(page, axe, "evaluation")
 
 

@@ -170,7 +170,7 @@ def test_page_tells_figures_verdict_and_that_it_is_a_look(barn, version, signed_
 
 def test_page_shows_another_preset_when_asked(barn, version, signed_in):
     row = evaluated(barn, version, factories.make_snapshot(barn.project))
-    assert "for a production" in page_of(signed_in, barn.admin, "evaluation", row.pk, query="?preset=production")
+    assert "for production" in page_of(signed_in, barn.admin, "evaluation", row.pk, query="?preset=production")
 
 
 def test_page_of_an_evaluation_without_measures_shows_the_bare_figures(barn, version, signed_in):
