@@ -85,7 +85,7 @@ def reviewers_of(*, snapshot: Snapshot, split: str = Image.Split.TRAIN) -> list[
 
 def answers_learnt(*, version: ModelVersion, after: int = 0, most: int = 500) -> Sequence[dict[str, Any]]:
     """What a version learnt from, pair by pair in the order of their ids: one query a page."""
-    rows = SnapshotPair.objects.filter(snapshot__training_runs__version=version, pair_id__gt=after)
+    rows: Any = SnapshotPair.objects.filter(snapshot__training_runs__version=version, pair_id__gt=after)
     values = {
         "image": F("pair__image__sha256"),
         "concept": F("pair__concept__name"),
