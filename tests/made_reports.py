@@ -76,7 +76,7 @@ def _report(evaluation: Evaluation, snapshot: Snapshot) -> None:
         model=evaluation.version.name,
         project=evaluation.project.name,
     )
-    (folder / "report").mkdir()
+    (folder / "report").mkdir(exist_ok=True)
     (folder / "report" / "report.json").write_text(json.dumps(gathered(asked, StopRequest())[0]))
 
 

@@ -55,10 +55,12 @@ def _values(text: bytes, last_code_M: np.ndarray) -> tuple[np.ndarray, np.ndarra
     end_codes = np.flatnonzero(ends)
     # Most numbers have one character: bit 4 of a number's last is its sign.
     values = ((codes[end_codes] ^ 16).astype(np.int8) - np.int8(16)).astype(np.int64)
-    digits = np.diff(end_codes, prepend=-1)
-    longer = np.flatnonzero(digits > 1)
+    longer = np.flatnonzero(end_codes[1:] - end_codes[:-1] > 1) + 1
+    if end_codes[0]:
+        longer = np.concatenate([[0], longer])
     if longer.size:
-        values[longer] = _longer_values(codes, end_codes[longer], digits[longer] - 1, values[longer])
+        before = end_codes[longer] - np.where(longer, end_codes[longer - 1], -1) - 1
+        values[longer] = _longer_values(codes, end_codes[longer], before, values[longer])
     return values, end_codes
 
 
@@ -78,10 +80,12 @@ def _undo_differences(values: np.ndarray, first_run_M: np.ndarray) -> np.ndarray
     Every other value of the whole array is therefore a row of running sums that begin anew at those three: there, what
     has been summed up since the last beginning is taken off again.
     """
-    anew = np.unique(np.concatenate([first_run_M, first_run_M + 1, first_run_M + 2]))
+    anew = (first_run_M[:, None] + np.arange(3)).ravel()
     anew = anew[anew < values.size]
+    if (anew[1:] <= anew[:-1]).any():  # a mask of fewer than three runs
+        anew = np.unique(anew)
     for side in (0, 1):
-        part, begins = values[side::2], anew[anew % 2 == side] // 2
+        part, begins = values[side::2], anew[(anew & 1) == side] >> 1
         if part.size:
             sums = np.add.reduceat(part, begins)
             part[begins[1:]] -= sums[:-1]

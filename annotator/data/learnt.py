@@ -94,4 +94,5 @@ def answers_learnt(*, version: ModelVersion, after: int = 0, most: int = 500) ->
         "author": F("answer__author__username"),
         "reviewer": F("answer__review__reviewer__username"),
     }
-    return list(rows.order_by("pair_id").values("pair", "split", "instances", **values)[:most])
+    told: Any = rows.order_by("pair_id").values("pair", "split", "instances", **values)
+    return list(told[:most])

@@ -72,7 +72,9 @@ def _members(version: ModelVersion) -> Iterator[tuple[str, Path]]:
     for path in sorted(model_folder(version).iterdir()):
         if path.is_file():
             yield f"model/{path.name}", path
-    for name in RUN_FILES if run else ():
+    if run is None:
+        return
+    for name in RUN_FILES:
         path = run_folder(run) / name
         if path.is_file():
             yield f"run/{name}", path

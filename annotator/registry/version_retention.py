@@ -4,7 +4,7 @@ Nothing goes by itself. The row, the config, the tokenizer and the manifest stay
 """
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from .run_files import room_for, run_folder
 from .version_facts import aliases_by_hand, run_of_version, version_figures
 
 log = logging.getLogger(__name__)
-PACE_DAYS = 30
+PACE_DAYS, FAR_DAYS = 30, 3650
 LAST_KEPT = 3
 # Any other kind of job, also one that is added later, may be reading a version's weights.
 NEED_NO_MODEL = (
@@ -50,7 +50,16 @@ class Forecast:
     last: int
     free_bytes: int
     days_left: int | None
-    asked: list[str] = field(default_factory=list)
+
+    @property
+    def lasts(self) -> str:
+        """How long the free space lasts, in words; empty where nothing tells."""
+        if self.days_left is None:
+            return ""
+        if self.days_left > FAR_DAYS:
+            return "more than ten years"
+        days = self.days_left
+        return f"about {days} day{'s' * (days != 1)}" if days else "less than a day"
 
     @property
     def goes(self) -> list[Kept]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -223,6 +224,22 @@ def test_inputs_are_left_as_they_were() -> None:
     before = repr((gt, preds))
     cgf1.evaluate(gt, preds)
     assert repr((gt, preds)) == before
+
+
+def test_memory_does_not_grow_with_the_pairs() -> None:
+    """Ten times the pairs; the masks that are made of their polygons are let go of again."""
+    peaks, polygon = [], [[2, 2, 12, 2, 12, 12, 2, 12]]
+    for pairs in (64, 640):
+        ids = range(1, pairs + 1)
+        gt = document(
+            [image(pair) for pair in ids], [truth(pair, BOX, segmentation=polygon) for pair in ids for _ in range(20)]
+        )
+        predictions = [found(pair, BOX) for pair in ids for _ in range(20)]
+        tracemalloc.start()
+        cgf1.count_pairs([gt], predictions)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 2 * peaks[0]
 
 
 def test_counts_taken_twice_weigh_twice() -> None:

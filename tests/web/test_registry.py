@@ -20,7 +20,7 @@ from annotator.registry.packing import version_pack, version_unpack
 from annotator.registry.promotion import version_promote
 from annotator.registry.run_files import run_folder
 from annotator.registry.version_keeping import version_archive, version_check
-from annotator.registry.version_retention import retention_apply, retention_forecast
+from annotator.registry.version_retention import Forecast, retention_apply, retention_forecast
 from tests import factories
 from toolbox.weights_hash import weights_hash
 
@@ -243,6 +243,14 @@ def test_version_that_can_not_be_made_again_stays(barn, shelf, settings):
     forecast = retention_forecast(project=barn.project, last=2)
     assert forecast.goes == []
     assert f"snapshot {run.snapshot.number} is gone" in {row.version.name: row.why for row in forecast.rows}["barn-v1"]
+
+
+@pytest.mark.parametrize(
+    ("days", "words"),
+    [(None, ""), (0, "less than a day"), (1, "about 1 day"), (45, "about 45 days"), (4000, "more than ten years")],
+)
+def test_how_long_the_disk_lasts_is_told_in_words(days, words):
+    assert Forecast([], 3, 0, days).lasts == words
 
 
 def test_pace_of_the_last_month_says_when_the_disk_is_full(barn, shelf):

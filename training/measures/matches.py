@@ -100,5 +100,7 @@ def _objects(place: int, overlap: Overlap, matched_gt: np.ndarray, iou_M: np.nda
 
 
 def _joined(objects: Sequence[Objects]) -> Objects:
-    arrays = (np.concatenate([getattr(one, key) for one in objects]) for key in ("pair_G", "area_px_G", "found_G"))
-    return Objects(*arrays, [origin for one in objects for origin in one.origins])
+    pair_G, area_px_G, found_G = (
+        np.concatenate([getattr(one, key) for one in objects]) for key in ("pair_G", "area_px_G", "found_G")
+    )
+    return Objects(pair_G, area_px_G, found_G, [origin for one in objects for origin in one.origins])

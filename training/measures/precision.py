@@ -104,8 +104,8 @@ def match_coco(
     place_of = {pair: place for place, pair in enumerate(pair_ids)}
     pairs = {row["id"]: row for row in document["images"] if row["id"] in place_of}
     listed = {row["id"] for row in document["categories"]}
-    sides = [_coco(pairs, place_of, listed, rows) for rows in (document.get("annotations", []), predictions)]
-    return _judge(*sides, "segm", AREAS_PX), _judge(*sides, "bbox", {"all": AREAS_PX["all"]})["all"]
+    truth, found = (_coco(pairs, place_of, listed, rows) for rows in (document.get("annotations", []), predictions))
+    return _judge(truth, found, "segm", AREAS_PX), _judge(truth, found, "bbox", {"all": AREAS_PX["all"]})["all"]
 
 
 def _judge(truth: COCO, found: COCO, kind: str, areas: Mapping[str, tuple[float, float]]) -> dict[str, Matched]:
