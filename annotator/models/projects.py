@@ -174,7 +174,7 @@ class Project(GateSettings):
         help_text="Of the machine that trains. A run keeps the price that it begins with; 0: no cost is shown.",
     )
     person_hour_price = models.FloatField(
-        "price of a person's hour",
+        "price of an hour of labelling",
         default=0.0,
         validators=[MinValueValidator(0.0), MaxValueValidator(1_000_000)],
         help_text="Of an annotator. Reports tell what an object and an image cost by it; 0: they tell seconds alone.",

@@ -38,6 +38,7 @@ class Quality:
     pmf1: float
     il_mcc: float
     gate: GateDecision
+    was_chosen: bool = False  # by these very figures, luck included
 
 
 def serving_quality(*, project: Project) -> Quality | None:
@@ -49,7 +50,8 @@ def serving_quality(*, project: Project) -> Quality | None:
     metrics = gate.report.get("challenger" if gate.challenger_id == serving else "champion") or {}
     if not {"cgf1", "pmf1", "il_mcc"} <= metrics.keys():
         return None
-    return Quality(metrics["cgf1"], metrics["pmf1"], metrics["il_mcc"], gate)
+    was_chosen = gate.challenger_id == serving and gate.decision == GateDecision.Decision.PROMOTE
+    return Quality(metrics["cgf1"], metrics["pmf1"], metrics["il_mcc"], gate, was_chosen)
 
 
 def untaught_concepts(*, project: Project) -> list[str]:

@@ -132,6 +132,7 @@ def valid_settings(**changes) -> dict:
         "retrain_rest_hours": "6",
         "hour_price": "0",
         "person_hour_price": "0",
+        "preset": "pilot",
         "currency": "USD",
     }
     return fixed | changes

@@ -194,6 +194,14 @@ def test_concept_without_negatives_is_not_judged_on_the_gate_s_page_either(barn,
     assert page.count('<td class="num">57.0</td>') == 3
 
 
+def test_figures_that_a_serving_model_was_promoted_for_are_said_to_be_inflated(barn, signed_in, run):
+    address = reverse("models", args=["barn"])
+    assert "selection inflates" not in signed_in(barn.annotator).get(address).content.decode()
+    barn.project.serving_version = run.version
+    barn.project.save()
+    assert "selection inflates" in signed_in(barn.annotator).get(address).content.decode()
+
+
 def test_gate_is_followed_by_a_report_of_each_model_and_stands_without_one(barn, run, settings, tmp_path):
     """With the trainer itself; the champion's rows are broken, so that the challenger alone has a report."""
     settings.IMAGES_DIR = tmp_path / "made" / "images"
