@@ -152,8 +152,12 @@ def _with_companions(task: Task, user: AbstractBaseUser) -> Task:
 
 
 def _reopenable(task: Task, user: AbstractBaseUser) -> list[int]:
-    """The task, in one pass with its image's others, if it is among the person's last ten; nothing otherwise."""
+    """The task, in one pass with its image's others, if it is among the person's last ten; nothing otherwise.
+
+    Never a second label: that it can be taken back would tell that it differs from the first.
+    """
     sent = Task.objects.filter(project=task.project, state=Task.State.SUBMITTED, author=user).order_by("-updated_at")
+    sent = sent.exclude(lane=Task.Reason.SECOND_LABEL)
     last: dict[int, list[int]] = {}
     for task_id, image_id in sent.values_list("pk", "pair__image_id").iterator(chunk_size=100):
         place = image_id if task.project.one_pass else task_id

@@ -1,7 +1,8 @@
-"""Blind second labels of the holdout: another person answers again, seeing neither the first answer nor a proposal.
+"""Blind second labels of the holdout: an annotator answers again, seeing neither the first answer nor a proposal.
 
 Asked for are pairs whose label a model contradicts with confidence, and as many others drawn by chance. Correcting only
 what a model contradicts moves its figures up; what the others turn out to be says how much of the rest is wrong.
+Reviewers and admins are not asked: they read the reports, in which truth and models' answers stand.
 """
 
 import hashlib
@@ -9,15 +10,15 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.contrib.auth.models import AbstractBaseUser
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotator.common.active import pairs_active
 from annotator.common.agreement import overlap
 from annotator.common.audit import audit_record
-from annotator.common.errors import RoostError
+from annotator.common.errors import ConflictError, RoostError
 from annotator.common.rounds import round_current
-from annotator.models import Annotation, Image, Pair, Project, SecondLabel, Task
+from annotator.models import Annotation, Image, Membership, Pair, Project, SecondLabel, Task
 
 MOST = 200
 # From this mean overlap on two answers with the same verdict agree; as of doubles.
@@ -26,29 +27,35 @@ WORDS = "Drawn for a second label that nobody's first answer should colour; so y
 
 
 def pairs_askable(*, project: Project) -> QuerySet[Pair]:
-    """Wholly labelled holdout pairs that nobody was asked about twice; a drawing's truth can't be wrong."""
+    """Wholly labelled holdout pairs that nobody was asked about twice, where an annotator is left who has not answered,
+    and a reviewer who could decide on an answer that differs; a drawing's truth can't be wrong."""
     asked = Task.objects.filter(pair=OuterRef("pk"), state__in=Task.OPEN_STATES)
     again = SecondLabel.objects.filter(task__pair=OuterRef("pk"))
     known = pairs_active(project=project).filter(image__split=Image.Split.HOLDOUT, is_exhaustive=True)
     known = known.exclude(truth=Pair.Truth.UNSEEN).exclude(truth_source=Pair.TruthSource.DRAWN)
-    return known.filter(~Exists(asked), ~Exists(again))
+    answered = Annotation.objects.filter(pair=OuterRef(OuterRef("pk")), author=OuterRef("user"))
+    fresh = Membership.objects.filter(~Exists(answered), project=project, user__is_active=True)
+    annotator, deciding = Membership.Role.ANNOTATOR, (Membership.Role.REVIEWER, Membership.Role.ADMIN)
+    known = known.filter(~Exists(asked), ~Exists(again), Exists(fresh.filter(role=annotator)))
+    return known if project.self_review_allowed else known.filter(Exists(fresh.filter(role__in=deciding)))
 
 
 @transaction.atomic
 def second_labels_queue(*, project: Project, user: AbstractBaseUser, doubted: Collection[int]) -> list[Task]:
     """Queue the doubted pairs, at most 200, and as many others; a pair keeps its truth until an answer that differs is
     approved."""
-    if project.memberships.filter(user__is_active=True).count() < 2:
-        words = "A second label needs a second person: invite one to the project first."
-        raise RoostError(words, code="nobody_else")
+    Project.objects.select_for_update().only("pk").get(pk=project.pk)
     askable = pairs_askable(project=project)
     chosen = list(askable.filter(pk__in=doubted).order_by("pk").values_list("pk", flat=True)[:MOST])
     if not chosen:
-        words = "No label of the holdout is doubted that was not asked about already: ask the gate first, then again."
+        words = (
+            "No doubted label of the holdout can be asked about: each was asked about already, or nobody is left for it. "
+            "It takes an annotator who has not answered the pair, and a reviewer or admin who has not either."
+        )
         raise RoostError(words, code="no_doubts")
     others = askable.exclude(pk__in=doubted).values_list("pk", "image__sha256")
     controls = [pk for pk, _ in sorted(others, key=_draw)[: len(chosen)]]
-    tasks = Task.objects.bulk_create(_tasks(project, [*chosen, *controls]))
+    tasks = _created(_tasks(project, [*chosen, *controls]))
     SecondLabel.objects.bulk_create(
         [SecondLabel(task=task, is_doubted=task.pair_id in set(chosen)) for task in tasks], batch_size=500
     )
@@ -61,6 +68,14 @@ def second_labels_queue(*, project: Project, user: AbstractBaseUser, doubted: Co
         drawn=len(controls),
     )
     return tasks
+
+
+def _created(tasks: list[Task]) -> list[Task]:
+    try:
+        return Task.objects.bulk_create(tasks)
+    except IntegrityError:  # where the database locks no project's row
+        words = "Somebody has just had some of these labelled again; look again."
+        raise ConflictError(words, code="already_queued") from None
 
 
 def _tasks(project: Project, pairs: Collection[int]) -> list[Task]:

@@ -7,7 +7,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from annotator.common.access import Person
 from annotator.common.instances import ORIGINS, as_box
 from annotator.common.masks import rle_box_xyxy
-from annotator.models import Annotation, Draft, Image, Pair, Prediction, Project, Review, Task
+from annotator.models import Annotation, Draft, Image, Membership, Pair, Prediction, Project, Review, Task
 
 # What the model would draw, however unsure it is that the thing is there at all: the query's own score decides.
 PROPOSED_QUERY_SCORE = 0.5
@@ -27,7 +27,8 @@ def double_awaited() -> Exists:
 
 
 def tasks_barred(user: Person) -> Q:
-    """Tasks that this person must not get: the other task of the double is theirs, or the answer that is known.
+    """Tasks that this person must not get: the other task of the double is theirs, or the answer that is known; and a
+    second label, which is asked of annotators alone.
 
     Correlated subqueries, so that the queue is walked from its top and not read as a whole.
     """
@@ -35,7 +36,9 @@ def tasks_barred(user: Person) -> Q:
     answered = Annotation.objects.filter(task=OuterRef("pk"), author_id=user.pk)
     theirs = double.filter(Q(holder_id=user.pk) | Q(author_id=user.pk) | Q(assignee_id=user.pk) | Exists(answered))
     known = Annotation.objects.filter(pair=OuterRef("pair"), author_id=user.pk)
-    return Q(Exists(theirs)) | Q(Exists(known), lane__in=Task.BLIND_REASONS)
+    annotates = Membership.objects.filter(project=OuterRef("project"), user_id=user.pk, role=Membership.Role.ANNOTATOR)
+    second = Q(~Exists(annotates), lane=Task.Reason.SECOND_LABEL)
+    return Q(Exists(theirs)) | Q(Exists(known), lane__in=Task.BLIND_REASONS) | second
 
 
 def pair_is_answered_by(*, pair_id: int, user: Person) -> bool:

@@ -163,7 +163,7 @@ def _roles(case: Case) -> dict[str, ModelVersion]:
 
 
 def _samples(out: Path) -> dict[str, list]:
-    """The same few holdout pairs, which nobody labels, as champion and challenger see them (docs/data.md)."""
+    """The same few holdout pairs as champion and challenger see them (docs/data.md)."""
     report = json.loads((out / "report.json").read_text())
     return {"before": report["champion"]["samples"], "after": report["challenger"]["samples"]}
 

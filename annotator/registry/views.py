@@ -8,8 +8,9 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
+from annotator.common.access import has_role
 from annotator.common.active import pairs_active
-from annotator.common.shell import ADMIN, page, project_page, refusals_told, whole_number
+from annotator.common.shell import ADMIN, REVIEWER, page, project_page, refusals_told, whole_number
 from annotator.models import Job, ModelVersion, Pair, Project, TrainingRun
 from annotator.queue.holdout_progress import holdout_state
 from annotator.queue.second_labels import second_labels_queue, second_labels_state
@@ -83,7 +84,8 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "clicks": run_clicks(row),
         "earlier_gates": earlier_of(row.gate) if row.gate else [],
         "may_promote": passed_against(row, project.serving_version_id),
-        "samples": sample_cards(row),
+        # Of the holdout, with its truth: whoever may be asked for a blind answer must not see them.
+        "samples": sample_cards(row) if has_role(user=request.user, project=project, role=REVIEWER) else [],
         "sheet": row.series.get("views") if views_sheet(row) else None,
         "steps_shown": steps_shown(row),
         "is_serving": row.version_id is not None and row.version_id == project.serving_version_id,

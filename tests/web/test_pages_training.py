@@ -301,3 +301,13 @@ def test_annotator_who_may_be_tested_downloads_no_snapshot(barn, signed_in, sett
     assert signed_in(barn.annotator).get(address).status_code == 403
     assert address not in signed_in(barn.annotator).get(reverse("snapshots", args=["barn"])).content.decode()
     assert signed_in(barn.reviewer).get(address).status_code == 200
+
+
+def test_samples_of_the_holdout_are_for_reviewers_alone(barn, signed_in):
+    """An annotator may be asked for a blind second label of one of them."""
+    truth = factories.box_rle()
+    samples = {side: [sample([truth], [(0.9, truth)])] for side in ("before", "after")}
+    run = factories.make_training_run(barn.project, samples=samples)
+    address = reverse("run", args=["barn", run.number])
+    assert "samples-data" in signed_in(barn.reviewer).get(address).content.decode()
+    assert "samples-data" not in signed_in(barn.annotator).get(address).content.decode()

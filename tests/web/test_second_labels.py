@@ -5,13 +5,14 @@ import uuid
 
 import pytest
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.urls import reverse
 
 from annotator.common.errors import RoostError
 from annotator.common.masks import rle_to_wire
 from annotator.models import Image, Pair, SecondLabel, Task
 from annotator.queue.candidates import tasks_withdrawable
-from annotator.queue.leases import task_claim
+from annotator.queue.leases import task_claim, task_reopen
 from annotator.queue.second_labels import second_labels_queue, second_labels_state
 from annotator.queue.submissions import task_submit
 from annotator.queue.visibility import pairs_with_visible_truth
@@ -21,6 +22,12 @@ from annotator.review.selectors import annotations_waiting, why_barred
 from tests import factories
 
 
+def first_author(barn):
+    """Another annotator, who gave the answers that are asked for again."""
+    user = get_user_model().objects.filter(username="first").first()
+    return user or factories.make_member(barn.project, factories.make_user("first"))
+
+
 def labelled(barn, author=None, truth: str = "absent", **fields) -> Pair:
     """A holdout pair whose truth somebody's approved answer is."""
     image = factories.make_image(barn.project, split=Image.Split.HOLDOUT)
@@ -28,7 +35,7 @@ def labelled(barn, author=None, truth: str = "absent", **fields) -> Pair:
     fields = {"truth": truth, "truth_source": Pair.TruthSource.ANNOTATED, "instances": found} | fields
     pair = factories.make_pair(barn.project, image=image, **fields)
     task = factories.make_task(barn.project, pair, predicted=False)
-    factories.make_annotation(task, author or barn.annotator, truth)
+    factories.make_annotation(task, author or first_author(barn), truth)
     Task.objects.filter(pk=task.pk).update(state=Task.State.APPROVED)
     return pair
 
@@ -78,34 +85,39 @@ def test_only_what_a_person_can_have_got_wrong_is_asked_for_and_once(barn):
     elsewhere = labelled(barn)
     Image.objects.filter(pk=elsewhere.image_id).update(split=Image.Split.TRAIN)
     doubted = [drawn.pk, partial.pk, elsewhere.pk]
-    with pytest.raises(RoostError, match="No label of the holdout is doubted"):
+    with pytest.raises(RoostError, match="No doubted label of the holdout"):
         second_labels_queue(project=barn.project, user=barn.admin, doubted=doubted)
     right = labelled(barn)
     second_labels_queue(project=barn.project, user=barn.admin, doubted=[right.pk])
-    with pytest.raises(RoostError, match="not asked about already"):
+    with pytest.raises(RoostError, match="asked about already"):
         second_labels_queue(project=barn.project, user=barn.admin, doubted=[right.pk])
 
 
-def test_project_of_one_person_is_told_to_invite_another(barn):
-    barn.project.memberships.exclude(user=barn.admin).delete()
-    with pytest.raises(RoostError, match="invite one"):
-        second_labels_queue(project=barn.project, user=barn.admin, doubted=[labelled(barn).pk])
+@pytest.mark.parametrize("gone", ["annotator", "reviewers"])
+def test_pair_is_asked_only_where_somebody_is_left_to_answer_and_to_decide(barn, gone):
+    pair = labelled(barn)
+    left = barn.project.memberships.exclude(user=first_author(barn))
+    leaving = left.filter(role="annotator") if gone == "annotator" else left.exclude(role="annotator")
+    leaving.delete()
+    with pytest.raises(RoostError, match="nobody is left for it"):
+        second_labels_queue(project=barn.project, user=barn.admin, doubted=[pair.pk])
 
 
-def test_second_label_goes_to_somebody_else_who_sees_no_truth_meanwhile(barn):
+def test_second_label_goes_to_another_annotator_who_sees_no_truth_meanwhile(barn):
     pair = labelled(barn)
     second_labels_queue(project=barn.project, user=barn.admin, doubted=[pair.pk])
-    assert task_claim(project=barn.project, user=barn.annotator) is None
-    seen = pairs_with_visible_truth(Pair.objects.filter(pk=pair.pk), project=barn.project, user=barn.reviewer)
+    for barred in (first_author(barn), barn.reviewer, barn.admin):  # these read the reports, where the truth stands
+        assert task_claim(project=barn.project, user=barred) is None
+    seen = pairs_with_visible_truth(Pair.objects.filter(pk=pair.pk), project=barn.project, user=barn.annotator)
     assert seen.get().visible_truth == Pair.Truth.UNSEEN
-    assert task_claim(project=barn.project, user=barn.reviewer).pair_id == pair.pk
+    assert task_claim(project=barn.project, user=barn.annotator).pair_id == pair.pk
 
 
 def test_agreeing_second_label_needs_no_review_and_leaves_the_first_outlines(barn):
     pair = labelled(barn, truth="present")  # its box is 7 x 7 px; 6 x 7 of it overlap by 0.86
     first = pair.instances
     second_labels_queue(project=barn.project, user=barn.admin, doubted=[pair.pk])
-    answered(barn, barn.reviewer, (2, 3, 8, 10))
+    answered(barn, barn.annotator, (2, 3, 8, 10))
     pair.refresh_from_db()
     assert pair.instances == first
     assert Task.objects.get(lane=Task.Reason.SECOND_LABEL).state == Task.State.APPROVED
@@ -118,13 +130,21 @@ def test_differing_second_label_changes_the_truth_when_a_third_person_approves_i
     barn.project.save()
     pair = labelled(barn)
     second_labels_queue(project=barn.project, user=barn.admin, doubted=[pair.pk])
-    answer = answered(barn, barn.reviewer, (2, 3, 9, 10))
+    answer = answered(barn, barn.annotator, (2, 3, 9, 10))
     pair.refresh_from_db()
     assert pair.truth == Pair.Truth.ABSENT
     review_decide(annotation=answer, reviewer=barn.admin, decision="approve")
     pair.refresh_from_db()
     assert pair.truth == Pair.Truth.PRESENT
     assert SecondLabel.objects.get().changed is True
+
+
+def test_second_label_cannot_be_taken_back_since_that_would_tell_that_it_differs(barn):
+    pair = labelled(barn)
+    second_labels_queue(project=barn.project, user=barn.admin, doubted=[pair.pk])
+    answer = answered(barn, barn.annotator, (2, 3, 9, 10))
+    with pytest.raises(RoostError, match="Only your last ten"):
+        task_reopen(task=answer.task, user=barn.annotator)
 
 
 def test_whoever_gave_the_first_answer_does_not_decide_on_the_second(barn):
@@ -143,7 +163,7 @@ def test_state_counts_what_was_changed_apart_for_doubted_and_drawn(barn):
     second_labels_queue(project=barn.project, user=barn.admin, doubted=[wrong.pk])
     for _ in range(2):
         box = (2, 3, 9, 10) if next_pair(barn) == wrong.pk else None
-        answer = answered(barn, barn.reviewer, box)
+        answer = answered(barn, barn.annotator, box)
         if box:
             review_decide(annotation=answer, reviewer=barn.admin, decision="approve")
     found = second_labels_state(project=barn.project)
