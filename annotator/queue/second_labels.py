@@ -49,7 +49,7 @@ def second_labels_queue(*, project: Project, user: AbstractBaseUser, doubted: Co
     chosen = list(askable.filter(pk__in=doubted).order_by("pk").values_list("pk", flat=True)[:MOST])
     if not chosen:
         words = (
-            "No doubted label of the holdout can be asked about: each was asked about already, or nobody is left for it. "
+            "No doubted label of the holdout can be asked about: each was asked already, or nobody is left for it. "
             "It takes an annotator who has not answered the pair, and a reviewer or admin who has not either."
         )
         raise RoostError(words, code="no_doubts")
