@@ -1,6 +1,6 @@
 """No click is lost while versions are promoted and rolled back, over and over.
 
-The long form is ROOST_TEST_PROMOTIONS=1000 python -m pytest tests/web/test_many_promotions.py; else there are 100.
+The long form is ROOST_TEST_PROMOTIONS=1000 python -m pytest tests/web/test_many_promotions.py; else there are 20.
 """
 
 import os
@@ -14,7 +14,7 @@ from annotator.registry.promotion import version_promote, version_rollback
 from tests import factories
 from tests.web.api_farm import POINT
 
-PROMOTIONS = int(os.environ.get("ROOST_TEST_PROMOTIONS", "100"))
+PROMOTIONS = int(os.environ.get("ROOST_TEST_PROMOTIONS", "20"))
 CLICKERS = 2
 
 
