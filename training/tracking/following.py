@@ -11,7 +11,7 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,7 @@ def _finish(trackers: list[_Follower], how: str) -> None:
 
 
 def _make(name: str) -> Tracker:
-    """Only what was asked for is imported, and in the run's own thread: two threads that import parts of one package
-    at once can each meet the other's half-made modules, and a tracker failed of that on a busy machine."""
+    """Packages are imported here, in the tracker's own thread, and only those that were asked for."""
     if name == "mlflow":
         from training.tracking.mlflow import MlflowTracker
 
@@ -91,9 +90,7 @@ class _Follower:
         self._is_over, self._telling = False, threading.Lock()
         self._reader = FigureReader(config.batch_pairs)
         self._sheets = SampleSheets(Path(config.images), out / "samples" / name)
-        self._tracker: Tracker | None = None
-        self._guarded(self._make)
-        self._thread = threading.Thread(target=self._guarded, args=[self._follow], name=f"tracker {name}", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=f"tracker {name}", daemon=True)
         self._thread.start()
 
     def take(self, event: dict[str, Any]) -> None:
@@ -108,12 +105,9 @@ class _Follower:
         if self._thread.is_alive():
             self._give_up("slow", "did not take all of it in time: what it has of this run may lack the end.")
 
-    def _make(self) -> None:
-        self._tracker = _make(self.name)
-
-    def _guarded(self, work: Callable[[], None]) -> None:
+    def _work(self) -> None:
         try:
-            work()
+            self._follow()
         except ImportError as error:
             package = PACKAGES[self.name]
             self._give_up("absent", f"is not used ({error}): pip install -r requirements-extras.txt brings {package}.")
@@ -132,9 +126,7 @@ class _Follower:
             self._events(Event.TRACKER, tracker=self.name, state=state, message=message)
 
     def _follow(self) -> None:
-        tracker = self._tracker
-        if tracker is None:  # told already, and nothing is queued
-            return
+        tracker = _make(self.name)
         self._began(tracker.start(self._facts()))
         while isinstance(told := self._queue.get(), dict):
             self._tell(tracker, told)
