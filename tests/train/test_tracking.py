@@ -154,6 +154,26 @@ def test_event_file_gives_the_run_back(followed: tuple[Path, list[dict[str, Any]
     assert texts["ended/text_summary"] == "finished"
 
 
+def test_picture_among_the_files_is_an_image_in_tensorboard(tmp_path: Path) -> None:
+    """views.png is one: read as text it ended the tracker."""
+    need("tensorboard")
+    from PIL import Image
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    from training.tracking.base import RunFacts
+    from training.tracking.tensorboard import TensorboardTracker
+
+    Image.new("RGB", (4, 3), (200, 10, 10)).save(tmp_path / "views.png")
+    tracker = TensorboardTracker()
+    facts = RunFacts("one", "barn", tmp_path, params={}, lineage={}, mlflow_uri=None, resumed_id=None)
+    place = tracker.start(facts).place
+    tracker.file(tmp_path / "views.png")
+    tracker.finish("finished")
+    kept = EventAccumulator(place).Reload()
+    (image,) = kept.Images("files/views.png")
+    assert (image.width, image.height) == (4, 3)
+
+
 def records(path: Path) -> Iterator[bytes]:
     """W&B's own log: a 7 byte header, then blocks of 32 KiB with CRC (4), length (2, little-endian) and type (1)."""
     data, at, parts = path.read_bytes(), 7, b""

@@ -7,7 +7,7 @@ from django.urls import URLPattern, get_resolver, reverse
 
 from annotator.api_urls import urlpatterns
 from annotator.common.errors import RoostError
-from annotator.models import BulkAction, Membership, Task
+from annotator.models import BulkAction, Evaluation, Membership, Task
 from annotator.people.services import member_set
 from annotator.people.tokens import token_create
 from tests import factories
@@ -18,7 +18,10 @@ METHODS |= dict.fromkeys(("api-certain", "api-concepts", "api-progress", "api-an
 METHODS |= {"api-draft": ("put", "delete")}
 METHODS |= {"api-job-file": ("get",), "api-splits": ("get",), "api-snapshot": ("get", "patch")}
 METHODS |= {"api-snapshot-diff": ("get",)}
-METHODS |= dict.fromkeys(("api-images", "api-feeds", "api-snapshots"), ("get", "post"))
+METHODS |= dict.fromkeys(("api-images", "api-feeds", "api-snapshots", "api-evaluations"), ("get", "post"))
+METHODS |= dict.fromkeys(("api-gates", "api-gate-decision", "api-evaluation", "api-compare"), ("get",))
+METHODS |= dict.fromkeys(("api-models", "api-model-learnt", "api-annotation-models"), ("get",))
+METHODS |= {"api-model": ("get", "patch")}
 # The least role that is not told 403. Everything else of a stranger's project is 404.
 POLICY = {
     "api-projects": "anybody",
@@ -72,13 +75,23 @@ POLICY = {
     "api-retrain": "admin",
     "api-predict": "admin",
     "api-gate": "admin",
+    "api-gates": "annotator",
+    "api-gate-decision": "annotator",
+    "api-evaluations": "annotator",
+    "api-evaluation": "annotator",
+    "api-compare": "annotator",
+    "api-models": "annotator",
+    "api-model": "annotator",
+    "api-model-learnt": "reviewer",
+    "api-annotation-models": "reviewer",  # or its author
     "api-promote": "admin",
     "api-rollback": "admin",
 }
 # Where writing wants more than reading.
 WRITES = dict.fromkeys(("api-projects", "api-snapshots", "api-snapshot", "api-images", "api-feeds"), "admin")
+WRITES |= dict.fromkeys(("api-evaluations", "api-model"), "admin")
 # What the rows of these tests can't do for the address, though the role may: there is nothing to undo, diff or send.
-NOTHING_THERE = {"no_previous", "no_export", "absent_package", "snapshot_gone"}
+NOTHING_THERE = {"no_run", "no_previous", "no_export", "absent_package", "snapshot_gone"}
 RANK = ["anybody", "annotator", "reviewer", "admin"]
 ROUTES = [pattern.name for pattern in urlpatterns if isinstance(pattern, URLPattern) and pattern.name not in OPEN]
 OPERATIONS = [(name, method) for name in ROUTES for method in METHODS.get(name, ("post",))]
@@ -93,7 +106,10 @@ def rows(barn) -> dict[str, object]:
     ids = {"task_id": task.pk, "annotation_id": done.pk, "job_id": job.pk, "concept_id": barn.chicken.pk}
     snapshot = factories.make_snapshot(barn.project)
     change = BulkAction.objects.create(project=barn.project, user=barn.admin, kind="queue", done=1)
+    gate = factories.make_gate(factories.make_training_run(barn.project, version=factories.make_version("barn-v1")))
+    judged = Evaluation.objects.create(project=barn.project, version=gate.champion, snapshot=snapshot, split="test")
     more = {"number": snapshot.number, "other": str(snapshot.number), "change_id": change.pk}
+    more |= {"gate_id": gate.pk, "evaluation_id": judged.pk, "name": gate.champion.name}
     return {"slug": barn.project.slug, **ids, **more}
 
 
@@ -118,7 +134,7 @@ def test_signed_out_is_401(rows, api, name, method):
 
 @pytest.mark.parametrize(("name", "method"), [one for one in OPERATIONS if one[0] != "api-projects"])
 def test_outsider_gets_404_for_a_row_that_exists_and_for_one_that_does_not(barn, rows, api, name, method):
-    missing = dict.fromkeys((*rows, "number"), 10**6) | {"slug": "nowhere", "other": "1000000"}
+    missing = dict.fromkeys((*rows, "number"), 10**6) | {"slug": "nowhere", "other": "1000000", "name": "nothing"}
     foreign, absent = (call(api(barn.outsider), name, method, ids) for ids in (rows, missing))
     assert (foreign.status_code, absent.status_code) == (404, 404)
     assert foreign.json() == absent.json()

@@ -31,13 +31,19 @@ class TensorboardTracker:
 
     def picture(self, picture: Picture) -> None:
         if picture.png is not None:
-            import numpy as np
-            from PIL import Image
+            self._image("samples", picture.png, picture.step)
 
-            with Image.open(picture.png) as image:
-                self._writer.add_image("samples", np.asarray(image.convert("RGB")), picture.step, dataformats="HWC")
+    def _image(self, name: str, png: Any, step: int = 0) -> None:
+        import numpy as np
+        from PIL import Image
+
+        with Image.open(png) as image:
+            self._writer.add_image(name, np.asarray(image.convert("RGB")), step, dataformats="HWC")
 
     def file(self, path: Path) -> None:
+        if path.suffix == ".png":
+            self._image(f"files/{path.name}", path)
+            return
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
             text = json.dumps(json.loads(text), indent=1)
