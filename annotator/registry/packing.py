@@ -15,7 +15,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
@@ -110,9 +110,14 @@ def _told(version: ModelVersion) -> dict[str, Any]:
         "metrics": version.metrics,
         "notes": version.notes,
         "made": version.created_at.isoformat(),
-        "lineage": asdict(version_lineage(version)),
-        "decisions": [_decision(gate) for gate in GateDecision.objects.filter(challenger=version).order_by("pk")],
+        "lineage": asdict(version_lineage(project=version.project, version=version)),
+        "decisions": [_decision(gate) for gate in _decisions(version)],
     }
+
+
+def _decisions(version: ModelVersion) -> QuerySet[GateDecision]:
+    """Its own project's: what others found of a shipped version is theirs, and does not leave with it."""
+    return GateDecision.objects.filter(challenger=version, project=version.project_id).order_by("pk")
 
 
 def _decision(gate: GateDecision) -> dict[str, Any]:
