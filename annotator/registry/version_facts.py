@@ -37,6 +37,7 @@ def versions_shown(
             | Q(code_revision__startswith=word.lower())
         )
     rows = rows.select_related("parent", "training_run__gate", "training_run__snapshot").order_by("-id")
+    rows = rows.defer("training_run__series", "training_run__samples", "training_run__gate__report")  # may be large
     return rows.prefetch_related("children", "serving_projects")
 
 
