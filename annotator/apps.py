@@ -28,6 +28,7 @@ REGISTERING = (
     "annotator.registry.mirror",
     "annotator.registry.run_retention",
     "annotator.registry.triggers",
+    "annotator.registry.version_retention",
     "annotator.predict.services",
     "annotator.label_studio.pull",
     "annotator.label_studio.push",

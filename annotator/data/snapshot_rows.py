@@ -64,7 +64,9 @@ def _answers_then(snapshot: Snapshot) -> Iterator[AnswerRow]:
 def _known(snapshot: Snapshot, images: set[str]) -> dict[tuple[str, str], dict[str, Any]]:
     approved = Review.objects.filter(annotation__pair=OuterRef("pk"), created_at__lte=snapshot.created_at)
     approved = approved.exclude(decision=Review.Decision.SEND_BACK)
-    approved = approved.exclude(annotation__task__lane=Task.Reason.KNOWN_ANSWER).order_by("-pk")
+    approved = approved.exclude(annotation__task__lane=Task.Reason.KNOWN_ANSWER)
+    # A second label that agreed left the truth, and whose it is, as they were.
+    approved = approved.exclude(annotation__task__second_label__changed=False).order_by("-pk")
     answer = approved.annotate(answer=Coalesce(F("fixed_id"), F("annotation_id"))).values("answer")[:1]
     pairs = Pair.objects.filter(project=snapshot.project_id, image__sha256__in=images)
     rows = pairs.annotate(then=Subquery(answer)).values("pk", "then", "image__sha256", "concept__name")

@@ -62,8 +62,7 @@ def gate_ask_of(
     check_belongs(project, version)
     run = _run_that_made(version, project)
     _check_askable(project, version)
-    if run is None:
-        model_folder(version)
+    model_folder(version)
     frozen = (
         snapshot_create(project=project, user=user)
         if snapshot is None

@@ -60,7 +60,7 @@ def _fingerprints() -> list[tuple[ModelVersion, str]]:
 def _tags(version: ModelVersion) -> dict[str, str]:
     """What it says of itself, as texts; what is not known has no tag."""
     assert version.project is not None
-    lineage = version_lineage(version)
+    lineage = version_lineage(project=version.project, version=version)
     figures = {
         f"{split}.{name}": f"{v:.6f}" for split, one in version_figures(version).items() for name, v in one.items()
     }

@@ -1,20 +1,35 @@
 """How a trained model gets to its place among the models."""
 
+import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from django.conf import settings
 
-from toolbox.files import folder_written_whole
+from toolbox.files import folder_written_whole, make_folder
 from toolbox.weights import weights_files
+
+
+@contextmanager
+def weights_lock() -> Iterator[None]:
+    """Whoever brings a version's weights back, or takes them away, holds this over files and row together.
+
+    No lock of the database: a large model may be copied meanwhile, and nothing else should wait for that.
+    """
+    make_folder(settings.VAR_DIR)
+    with (settings.VAR_DIR / "weights.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def model_folder_register(*, name: str, source: Path) -> Path:
     """Copy a trained model to its place under its version's name: wholly or not at all. A second time is no harm."""
     target = settings.MODELS_DIR / name
-    if target.exists() and weights_files(target) and _weights_hash(target) == _weights_hash(source):
+    if target.exists() and weights_files(target) and _same_weights(target, source):
         return target
     # What lies there under this name has no row (it is of a deleted database, or of a crash): the new one replaces it.
     with folder_written_whole(target, replace=True, alone=True) as beside:
@@ -31,7 +46,13 @@ def _link_or_copy(source: str, target: str) -> str:
     return target
 
 
+def _same_weights(one: Path, other: Path) -> bool:
+    """As their manifests have it; where one has none nobody knows, which is no yes."""
+    found = _weights_hash(one)
+    return found is not None and found == _weights_hash(other)
+
+
 def _weights_hash(folder: Path) -> str | None:
-    """From the folder's manifest; None when it has none, which equals nothing."""
+    """From the folder's manifest; None when it has none."""
     path = folder / "manifest.json"
     return json.loads(path.read_text()).get("weights_hash") if path.is_file() else None

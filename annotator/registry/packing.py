@@ -15,7 +15,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
@@ -25,7 +25,7 @@ from toolbox.files import make_folder, written_whole
 from toolbox.weights_hash import folder_weights_hash
 
 from .model_weights import BASE_VERSION, DEMO_VERSION, model_folder, promised_hash
-from .models_folder import model_folder_register
+from .models_folder import model_folder_register, weights_lock
 from .run_files import run_folder
 from .version_facts import run_of_version, version_lineage
 from .version_keeping import version_check
@@ -36,6 +36,13 @@ INDEX_BYTES = 64 * 1024 * 1024
 CHUNK_BYTES = 1 << 22
 MEMBER = re.compile(r"(model|run)/[A-Za-z0-9_][A-Za-z0-9._-]{0,120}")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+# Of archive.json, by where they lie there.
+KINDS: dict[str, dict[str, type]] = {
+    "": {"name": str, "weights_hash": str, "backbone_hash": str, "notes": str, "made": str}
+    | {"metrics": dict, "lineage": dict, "decisions": list},
+    "metrics.": {"config": dict, "recipe": str},
+    "lineage.": {"parent": str, "base_hash": str, "code_revision": str, "packages": dict},
+}
 RUN_FILES = ("config.yaml", "manifest.json")
 
 
@@ -110,9 +117,14 @@ def _told(version: ModelVersion) -> dict[str, Any]:
         "metrics": version.metrics,
         "notes": version.notes,
         "made": version.created_at.isoformat(),
-        "lineage": asdict(version_lineage(version)),
-        "decisions": [_decision(gate) for gate in GateDecision.objects.filter(challenger=version).order_by("pk")],
+        "lineage": asdict(version_lineage(project=version.project, version=version)),
+        "decisions": [_decision(gate) for gate in _decisions(version)],
     }
+
+
+def _decisions(version: ModelVersion) -> QuerySet[GateDecision]:
+    """Its own project's: what others found of a shipped version is theirs, and does not leave with it."""
+    return GateDecision.objects.filter(challenger=version, project=version.project_id).order_by("pk")
 
 
 def _decision(gate: GateDecision) -> dict[str, Any]:
@@ -143,8 +155,9 @@ def version_unpack(*, project: Project, file: Path, user: AbstractBaseUser, name
         make_folder(settings.MODELS_DIR)
         with tempfile.TemporaryDirectory(prefix=".unpack-", dir=settings.MODELS_DIR) as scratch:
             folder = _taken_out(source, told, Path(scratch))
-            model_folder_register(name=name, source=folder)
-    return _row(project, name, told, user)
+            with weights_lock():
+                model_folder_register(name=name, source=folder)
+                return _row(project, name, told, user)
 
 
 @contextmanager
@@ -178,7 +191,26 @@ def _index(source: ImportSource, file: Path) -> dict[str, Any]:
         raise ArchiveError(f"{file.name} is no archive of a model version: its {INDEX_FILE} is damaged.") from error
     if not is_ours or told.get("edition") != EDITION:
         raise ArchiveError(f"{file.name} is of another kind or edition than {FORMAT} {EDITION}.")
+    if wrong := next(_of_other_type(told), ""):
+        raise ArchiveError(f"{file.name} is refused: {wrong} of its {INDEX_FILE} is not of the kind that it should be.")
     return told
+
+
+def _of_other_type(told: dict[str, Any]) -> Iterator[str]:
+    """Names of entries that pages or the row could not take; what is not there, or null, is not known."""
+    places: dict[str, dict[str, Any]] = {"": told}
+    for name in ("metrics", "lineage"):
+        value = told.get(name)
+        places[f"{name}."] = value if isinstance(value, dict) else {}
+    for place, kinds in KINDS.items():
+        for name, kind in kinds.items():
+            value = places[place].get(name)
+            if value is not None and not isinstance(value, kind):
+                yield place + name
+    if not all(isinstance(one, dict) for one in told.get("decisions") or []):
+        yield "decisions"
+    if not all(isinstance(one, str) for one in (places["lineage."].get("packages") or {}).values()):
+        yield "lineage.packages"
 
 
 def _must_be(name: str, promised: Any, found: dict[str, Any]) -> None:
@@ -192,15 +224,29 @@ def _check_name(name: str) -> None:
 
 
 def _check_new(project: Project, name: str, weights_hash: str) -> None:
-    """A row of that name means other weights, or these already; what lies there without a row is of nobody."""
+    """A row of that name means other weights, or these already. So does a folder that somebody put there by hand."""
     there = ModelVersion.objects.filter(name=name).first()
     if there is None:
+        _check_folder(settings.MODELS_DIR / name, weights_hash)
         return
     own = there.project_id == project.pk
     if own and there.weights_hash == weights_hash and there.weights_removed_at is not None:
         return
     same = "with the same weights" if there.weights_hash == weights_hash else "with other weights"
     raise ConflictError(f"There is a version {name} already, {same}; give another name with --as.", code="name_taken")
+
+
+def _check_folder(folder: Path, weights_hash: str) -> None:
+    """Its weights are read, whatever its manifest says; where they can't be, they are not known to be the same."""
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    try:
+        found = folder_weights_hash(folder)
+    except (OSError, ValueError):
+        found = ""
+    if found != weights_hash:
+        words = f"{folder} is there already, with other weights than the archive's and of no version that Roost knows"
+        raise ConflictError(f"{words}: move it away, or give another name with --as.", code="name_taken")
 
 
 def _taken_out(source: ImportSource, told: dict[str, Any], scratch: Path) -> Path:
@@ -223,25 +269,27 @@ def _taken_out(source: ImportSource, told: dict[str, Any], scratch: Path) -> Pat
 
 @transaction.atomic
 def _row(project: Project, name: str, told: dict[str, Any], user: AbstractBaseUser) -> ModelVersion:
-    """Its history elsewhere is kept as it was told, under `brought`: no decision of another place promotes it here."""
+    """Its history elsewhere is kept as it was told, under `brought`: no decision of another place promotes it here,
+    and no figure of another place's data stands beside figures of this one's."""
     lineage = told.get("lineage") or {}
     base = str(lineage.get("base_hash") or "")
     here = ModelVersion.objects.filter(Q(project=project) | Q(project=None), weights_hash=base).order_by(
         "project", "pk"
     )
-    brought = {key: told.get(key) for key in ("name", "made", "lineage", "decisions")}
+    brought = {key: told.get(key) for key in ("name", "made", "lineage", "decisions", "metrics")}
+    told_too = {key: value for key, value in (told.get("metrics") or {}).items() if key in ("config", "recipe")}
     fields = {
         "parent": (here.filter(name=lineage.get("parent")).first() or here.first()) if base else None,
         "weights_hash": told["weights_hash"],
-        "backbone_hash": told.get("backbone_hash") or "",
+        "backbone_hash": (told.get("backbone_hash") or "")[:64],
         "base_hash": base[:64],
         "code_revision": str(lineage.get("code_revision") or "")[:64],
         "packages": lineage.get("packages") or {},
-        "metrics": (told.get("metrics") or {}) | {"brought": brought},
+        "metrics": told_too | {"brought": brought},
         "notes": str(told.get("notes") or ""),
     }
     version, is_new = ModelVersion.objects.get_or_create(name=name, defaults=fields | {"project": project})
     if not is_new:  # it was here before its weights went: its own row knows more than the archive
-        ModelVersion.objects.filter(pk=version.pk).update(weights_removed_at=None)
+        ModelVersion.objects.filter(pk=version.pk).update(weights_removed_at=None, archived_at=None)
     audit_record(project=project, actor=user, action="version.unpack", subject=name, weights_hash=told["weights_hash"])
     return version

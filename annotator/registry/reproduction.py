@@ -24,7 +24,7 @@ from toolbox.weights_hash import folder_weights_hash
 
 from .gating import trainer_data
 from .model_weights import model_folder
-from .models_folder import model_folder_register
+from .models_folder import model_folder_register, weights_lock
 from .run_files import run_folder
 from .trainer_process import run_trainer
 
@@ -175,8 +175,9 @@ def _scratch(run: TrainingRun) -> Iterator[Path]:
 
 
 def _keep(version: ModelVersion, source: Path) -> None:
-    model_folder_register(name=version.name, source=source)
-    ModelVersion.objects.filter(pk=version.pk).update(weights_removed_at=None)
+    with weights_lock():
+        model_folder_register(name=version.name, source=source)
+        ModelVersion.objects.filter(pk=version.pk).update(weights_removed_at=None, archived_at=None)
     audit_record(project=version.project, actor=None, action="version.reproduce", subject=version.name)
 
 

@@ -36,7 +36,9 @@ def models(request: Request, slug: str) -> Response:
         raise RoostError(f"There is no stage {stage!r}: {', '.join(ModelVersion.Stage.values)}.")
     archived = asked.get("archived", "").lower() in ("1", "true")
     rows = versions_shown(project=project, search=asked.get("search", ""), stage=stage, archived=archived)
-    return Response(RegistryVersion([version_plain(row) for row in rows[:PAGE]], many=True).data)
+    return Response(
+        RegistryVersion([version_plain(project=project, version=row) for row in rows[:PAGE]], many=True).data
+    )
 
 
 @extend_schema(methods=["GET"], request=None, responses=answers(200, RegistryVersion))
@@ -45,16 +47,16 @@ def models(request: Request, slug: str) -> Response:
 def model(request: Request, slug: str, name: str) -> Response:
     """One version; PATCH writes its notes, folds it away or brings it back."""
     if request.method == "GET":
-        return Response(
-            RegistryVersion(version_plain(version_of(project=project_for(request.user, slug), name=name))).data
-        )
+        project = project_for(request.user, slug)
+        version = version_of(project=project, name=name)
+        return Response(RegistryVersion(version_plain(project=project, version=version)).data)
     project = project_for(request.user, slug, ADMIN)
     version, change = version_of(project=project, name=name), checked(request, VersionChange)
     if "notes" in change:
         version_note(project=project, version=version, user=request.user, notes=change["notes"])
     if "archived" in change:
         version_archive(project=project, version=version, user=request.user, archived=change["archived"])
-    return Response(RegistryVersion(version_plain(version)).data)
+    return Response(RegistryVersion(version_plain(project=project, version=version)).data)
 
 
 @extend_schema(

@@ -1,4 +1,7 @@
-"""One model version, whole: where it comes from, what it is worth, where it served, and what grew out of it."""
+"""One model version, whole: where it comes from, what it is worth, where it served, and what grew out of it.
+
+A shipped version is every project's: what is told of it in a project is what that project did with it, no other's.
+"""
 
 import json
 from collections.abc import Iterable
@@ -34,6 +37,7 @@ def versions_shown(
             | Q(code_revision__startswith=word.lower())
         )
     rows = rows.select_related("parent", "training_run__gate", "training_run__snapshot").order_by("-id")
+    rows = rows.defer("training_run__series", "training_run__samples", "training_run__gate__report")  # may be large
     return rows.prefetch_related("children", "serving_projects")
 
 
@@ -66,12 +70,14 @@ class Lineage:
     packages: dict[str, str]
 
 
-def version_lineage(version: ModelVersion) -> Lineage:
+def version_lineage(*, project: Project | None, version: ModelVersion) -> Lineage:
+    """As the project may see it; without a project what all of them may: children that are shipped, no others."""
     run = run_of_version(version)
+    seen = (None, project.pk if project else None)
     return Lineage(
         version.parent.name if version.parent else None,
         version.base_hash or (version.parent.weights_hash if version.parent else "") or None,
-        [child.name for child in sorted(version.children.all(), key=lambda one: one.pk)],
+        [child.name for child in sorted(version.children.all(), key=lambda one: one.pk) if child.project_id in seen],
         run.number if run else None,
         run.snapshot.number if run else None,
         run.snapshot.content_hash if run else None,
@@ -81,9 +87,14 @@ def version_lineage(version: ModelVersion) -> Lineage:
     )
 
 
-def version_aliases(version: ModelVersion) -> list[str]:
-    """The names that stand for it: of projects that it serves, and those that people wrote by hand."""
-    ours = sorted(serving_alias(project=project) for project in version.serving_projects.all())
+def version_serves(*, project: Project | None, version: ModelVersion) -> bool:
+    return any(project is not None and served.pk == project.pk for served in version.serving_projects.all())
+
+
+def version_aliases(*, project: Project | None, version: ModelVersion) -> list[str]:
+    """The names that stand for it: the project's while it serves there, and those that people wrote by hand."""
+    serves = version_serves(project=project, version=version)
+    ours = [serving_alias(project=project)] if project and serves else []
     return [*ours, *sorted(alias for alias, name in aliases_by_hand().items() if name == version.name)]
 
 
@@ -96,9 +107,9 @@ def aliases_by_hand() -> dict[str, str]:
     return {key: name for key, name in table.items() if not key.startswith(PREFIX)} if isinstance(table, dict) else {}
 
 
-def version_decisions(version: ModelVersion) -> list[GateDecision]:
-    """What the gate said of it, newest first."""
-    rows = GateDecision.objects.filter(challenger=version).select_related("champion", "run", "snapshot")
+def version_decisions(*, project: Project, version: ModelVersion) -> list[GateDecision]:
+    """What this project's gate said of it, newest first."""
+    rows = project.gate_decisions.filter(challenger=version).select_related("champion", "run", "snapshot")
     return list(rows.defer("report").order_by("-pk"))
 
 
@@ -147,14 +158,14 @@ def versions_compared(versions: Iterable[ModelVersion]) -> dict[str, Any]:
     }
 
 
-def version_plain(version: ModelVersion) -> dict[str, Any]:
-    """As the API and the command tell it."""
-    run, lineage = run_of_version(version), version_lineage(version)
+def version_plain(*, project: Project | None, version: ModelVersion) -> dict[str, Any]:
+    """As the API and the command tell it; without a project nothing of what single projects did with it."""
+    run, lineage = run_of_version(version), version_lineage(project=project, version=version)
     return {
         "name": version.name,
         "stage": version.stage,
-        "serves": sorted(project.slug for project in version.serving_projects.all()),
-        "aliases": version_aliases(version),
+        "serves": [project.slug] if project and version_serves(project=project, version=version) else [],
+        "aliases": version_aliases(project=project, version=version),
         "notes": version.notes,
         "archived_at": version.archived_at,
         "weights_removed_at": version.weights_removed_at,

@@ -11,15 +11,18 @@ from pathlib import Path
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
 from annotator.data.snapshot_folders import snapshot_folder
+from annotator.jobs.kinds import HOUR_SECONDS, sweep_every
 from annotator.models import Deployment, Job, ModelVersion, Project, TrainingRun
 from toolbox.weights import INDEX
 
 from .model_weights import model_folder
+from .models_folder import weights_lock
 from .run_files import room_for, run_folder
 from .version_facts import aliases_by_hand, run_of_version, version_figures
 
@@ -82,12 +85,19 @@ def retention_forecast(*, project: Project, last: int = LAST_KEPT) -> Forecast:
     """What would go if the best, the `last` newest and all that ever served stay; nothing is removed."""
     if last < 1:
         raise RoostError("Keep at least the newest version: say 1 or more.", fields={"last": ["At least 1."]})
-    rows = project.model_versions.filter(weights_removed_at=None).select_related("training_run__snapshot")
-    versions = [version for version in rows.order_by("-pk") if _weights(version)]
-    reasons = _Reasons(project, versions, last)
-    kept = [Kept(version, _freed(version), reasons.why(version)) for version in versions]
+    rows = _with_runs(project.model_versions.filter(weights_removed_at=None).order_by("-pk"))
+    found = {version: paths for version in rows if (paths := _weights(version))}
+    reasons = _Reasons(project, list(found), last)
+    kept = [Kept(version, _freed(paths), reasons.why(version)) for version, paths in found.items()]
     free = room_for(version=project.serving_version, config={}).free_bytes
     return Forecast(kept, last, free, _days_left(kept, free))
+
+
+def _with_runs(rows: QuerySet[ModelVersion]) -> QuerySet[ModelVersion]:
+    """With what folders are named after, and without what may be large and is not asked for here."""
+    near = ("training_run__project", "training_run__snapshot__project", "training_run__base_version")
+    large = ("training_run__series", "training_run__samples", "training_run__base_version__metrics")
+    return rows.select_related(*near).defer(*large)
 
 
 def _days_left(rows: list[Kept], free: int) -> int | None:
@@ -155,8 +165,8 @@ def _weights(version: ModelVersion) -> list[Path]:
     return [path for folder in folders for path in sorted(folder.glob("*.safetensors"))]
 
 
-def _freed(version: ModelVersion) -> int:
-    found = {(stat.st_dev, stat.st_ino): stat.st_size for path in _weights(version) if (stat := path.stat())}
+def _freed(paths: list[Path]) -> int:
+    found = {(stat.st_dev, stat.st_ino): stat.st_size for path in paths if (stat := path.stat())}
     return sum(found.values())
 
 
@@ -186,8 +196,20 @@ def _note_gone(project: Project, user: AbstractBaseUser, row: Kept) -> None:
     )
 
 
-def _remove(version: ModelVersion) -> None:
-    for path in _weights(version):
-        path.unlink(missing_ok=True)
-        path.with_name(INDEX).unlink(missing_ok=True)
+def _remove(version: ModelVersion) -> bool:
+    """Whether its files went: none do where the weights came back meanwhile."""
+    with weights_lock():
+        if not ModelVersion.objects.filter(pk=version.pk, weights_removed_at__isnull=False).exists():
+            return False
+        for path in _weights(version):
+            path.unlink(missing_ok=True)
+            path.with_name(INDEX).unlink(missing_ok=True)
     log.info("the weights of %s were removed", version.name)
+    return True
+
+
+@sweep_every(HOUR_SECONDS, apart=True)  # a large file takes its time to go
+def removed_weights_sweep() -> int:
+    """What a stop left: rows say that their weights were removed, and files lie there still. How many versions."""
+    rows = _with_runs(ModelVersion.objects.filter(weights_removed_at__isnull=False, project__isnull=False))
+    return sum(_remove(version) for version in rows if _weights(version))

@@ -34,7 +34,7 @@ from .run_samples import samples_by_step, steps_shown
 from .training_runs import retrain_start
 from .triggers import next_retrain
 from .version_facts import versions_shown
-from .version_retention import LAST_KEPT, retention_forecast
+from .version_retention import LAST_KEPT, Forecast, retention_forecast
 
 # As docs/contracts.md has them; the last three where they are switched on.
 LOSS_PARTS = ("total", "presence", "class", "box", "giou", "mask", "dice", "many", "semantic", "blend", "click")
@@ -241,6 +241,13 @@ def rollback(request: HttpRequest, project: Project) -> HttpResponse:
     return redirect("models", project.slug)
 
 
+def _forecast(request: HttpRequest, project: Project) -> Forecast | None:
+    """For admins, who alone can remove anything: it looks at every version's files."""
+    if not has_role(user=request.user, project=project, role=ADMIN):
+        return None
+    return retention_forecast(project=project, last=whole_number(request.GET.get("last")) or LAST_KEPT)
+
+
 @require_safe
 @project_page()
 def models(request: HttpRequest, project: Project) -> HttpResponse:
@@ -252,7 +259,7 @@ def models(request: HttpRequest, project: Project) -> HttpResponse:
         "search": search,
         "stage": stage,
         "stages": ModelVersion.Stage.choices,
-        "forecast": retention_forecast(project=project, last=whole_number(request.GET.get("last")) or LAST_KEPT),
+        "forecast": _forecast(request, project),
         "deployments": deployments,
         "serving_since": deployments[0] if deployments else None,
         "rollback_to": rollback_target(project=project),

@@ -95,7 +95,10 @@ def settled(barn, split: str, truth: str) -> None:
     pair.save()
 
 
-def test_asking_again_without_new_labels_is_refused_and_with_them_is_a_job(barn):
+def test_asking_again_without_new_labels_is_refused_and_with_them_is_a_job(barn, settings, tmp_path):
+    settings.MODELS_DIR = tmp_path
+    (tmp_path / "barn-v1").mkdir()
+    (tmp_path / "barn-v1" / "config.json").write_text("{}")
     for truth in ("present", "absent"):
         settled(barn, "holdout", truth)
     version = factories.make_version("barn-v1", project=barn.project)

@@ -2,6 +2,7 @@
 
 import pytest
 from django.urls import reverse
+from django.utils import timezone
 
 from annotator.common.errors import ConflictError, RoostError
 from annotator.models import AuditEvent, Deployment, GateDecision, Job, Project
@@ -67,13 +68,28 @@ def test_a_version_without_a_run_is_judged_on_a_fresh_snapshot(barn, shipped):
     assert ask(barn, shipped).params["snapshot"] == 2
 
 
-def test_a_version_that_a_run_made_is_judged_as_the_run_s(barn):
+def test_a_version_that_a_run_made_is_judged_as_the_run_s(barn, settings, tmp_path):
+    settings.MODELS_DIR = tmp_path
     for truth in ("present", "absent"):
         settled(barn, "holdout", truth)
+    weights("barn-v1")
     version = factories.make_version("barn-v1", project=barn.project)
     run = factories.make_training_run(barn.project, version=version)
     factories.write_pairs(run.snapshot)
     assert ask(barn, version).params["run"] == run.number
+
+
+def test_a_run_s_version_whose_weights_were_removed_is_refused_at_once(barn, settings, tmp_path):
+    settings.MODELS_DIR = tmp_path
+    for truth in ("present", "absent"):
+        settled(barn, "holdout", truth)
+    weights("barn-v1")
+    version = factories.make_version("barn-v1", project=barn.project, weights_removed_at=timezone.now())
+    factories.make_training_run(barn.project, version=version)
+    before = barn.project.snapshots.count()
+    with pytest.raises(RoostError, match="weights of barn-v1 were removed"):
+        ask(barn, version)
+    assert (barn.project.jobs.filter(kind="gate").count(), barn.project.snapshots.count()) == (0, before)
 
 
 def test_what_can_not_be_judged_is_refused(barn, shipped):

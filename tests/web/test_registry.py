@@ -372,7 +372,7 @@ def test_name_that_is_taken_is_refused_and_removed_weights_come_back(barn, model
     retention_apply(project=barn.project, user=barn.admin, last=2, expected=["barn-v1"])
     version = version_unpack(project=barn.project, file=tmp_path / "one.zip", user=barn.admin)
     version.refresh_from_db()
-    assert (version.pk, version.weights_removed_at) == (shelf[1].pk, None)
+    assert (version.pk, version.weights_removed_at, version.archived_at) == (shelf[1].pk, None, None)
     assert version_check(version=version).is_sound
 
 

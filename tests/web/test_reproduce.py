@@ -56,7 +56,9 @@ def test_real_run_gives_the_same_weights_again_and_brings_removed_ones_back(tiny
     kept = json.loads(manifest.read_text())
     (loss,) = run.series["loss"]
     manifest.write_text(json.dumps(kept | {"packages": kept["packages"] | {"torch": "1.0"}}))
-    ModelVersion.objects.filter(pk=version.pk).update(weights_removed_at=version.created_at)
+    ModelVersion.objects.filter(pk=version.pk).update(
+        weights_removed_at=version.created_at, archived_at=version.created_at
+    )
     for path in model_folder(ModelVersion(name=version.name)).glob("*.safetensors"):
         path.unlink()
     done = run_reproduce(run=TrainingRun.objects.get(), keep=True)
@@ -65,7 +67,7 @@ def test_real_run_gives_the_same_weights_again_and_brings_removed_ones_back(tiny
     assert (done.losses, [words for words in done.differs if "loss" in words]) == (1, [])
     assert loss["step"] == 2  # after an update: the network is not the base's any more
     version.refresh_from_db()
-    assert version.weights_removed_at is None
+    assert (version.weights_removed_at, version.archived_at) == (None, None)
     assert version_check(version=version).is_sound
 
     # Out and in again with what the trainer left.

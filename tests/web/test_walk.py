@@ -16,7 +16,7 @@ from annotator.data.learnt import answers_learnt, people_of, reviewers_of, versi
 from annotator.data.snapshot_folders import snapshot_folder
 from annotator.data.snapshot_rows import snapshots_index
 from annotator.data.snapshots import snapshot_create
-from annotator.models import Annotation, Image, Pair, Snapshot, SnapshotPair, Task
+from annotator.models import Annotation, Image, Pair, SecondLabel, Snapshot, SnapshotPair, Task
 from annotator.queue.submissions import task_submit
 from annotator.review.decisions import review_decide
 from tests import factories
@@ -155,6 +155,24 @@ def test_snapshot_from_before_the_index_gets_the_answers_of_its_time(reviewed_ba
     assert snapshots_index() == {snapshot: 1}
     assert SnapshotPair.objects.get().answer == old
     assert snapshots_index() == {}
+
+
+@pytest.mark.parametrize("verdict", ["present", "absent"])
+def test_second_label_that_agreed_does_not_take_the_first_ones_place(reviewed_barn, verdict):
+    first = answered(reviewed_barn, split="holdout")
+    lane = Task.Reason.SECOND_LABEL
+    pair = Pair.objects.get(pk=first.pair_id)  # as it was settled
+    task = factories.make_task(reviewed_barn.project, pair, holder=reviewed_barn.admin, lane=lane)
+    SecondLabel.objects.create(task=task, is_doubted=False)
+    second = submitted(task, reviewed_barn.admin, verdict)
+    if verdict == "absent":
+        review_decide(annotation=second, reviewer=reviewed_barn.reviewer, decision="approve")
+    assert SecondLabel.objects.get().changed is (verdict == "absent")
+    snapshot_create(project=reviewed_barn.project, user=None)
+    SnapshotPair.objects.all().delete()
+    Snapshot.objects.update(is_indexed=False, created_at=timezone.now())
+    snapshots_index()
+    assert SnapshotPair.objects.get().answer == (second if verdict == "absent" else first)
 
 
 def test_migration_names_the_answer_that_settled_each_pair(reviewed_barn):

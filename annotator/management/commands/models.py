@@ -32,7 +32,8 @@ class Command(ProjectCommand):
         listed.add_argument(
             "--archived", action="store_true", help="those that are folded away, in place of the others"
         )
-        self._named(verbs.add_parser("show", help="all that is known of one version"))
+        shown = self._named(verbs.add_parser("show", help="all that is known of one version"))
+        shown.add_argument("--project", default="", help="of a shipped version: what this project did with it")
         self._named(verbs.add_parser("check", help="hash its weights and compare"))
         compared = verbs.add_parser("compare", help="figures and settings of two or more, side by side")
         compared.add_argument("names", nargs="+", metavar="NAME")
@@ -66,23 +67,27 @@ class Command(ProjectCommand):
             raise CommandError(str(error)) from error
 
     def _list(self, options: dict[str, Any]) -> None:
+        project = self._project(options["project"])
         rows = versions_shown(
-            project=self._project(options["project"]),
+            project=project,
             search=options["search"],
             stage=options["stage"],
             archived=options["archived"],
         )
+        versions = [version_plain(project=project, version=row) for row in rows]
         if options["json"]:
-            self._tell_json([version_plain(row) for row in rows])
+            self._tell_json(versions)
             return
         self.stdout.write(COLUMN.format("version", "stage", "grew out of", "val", "held", "gate"))
-        for told in map(version_plain, rows):
+        for told in versions:
             figures = (_points(told["figures"].get(split, {}).get("cgf1")) for split in ("val", "holdout"))
             line = COLUMN.format(told["name"], told["stage"], told["parent"] or "", *figures, told["decision"] or "")
             self.stdout.write(line.rstrip())
 
     def _show(self, options: dict[str, Any]) -> None:
-        told = version_plain(self._version(options["name"]))
+        version = self._version(options["name"])
+        project = self._project(options["project"]) if options["project"] else version.project
+        told = version_plain(project=project, version=version)
         if options["json"]:
             self._tell_json(told)
             return
