@@ -12,10 +12,12 @@ def _within(name: str) -> list:
     return [MinValueValidator(low), MaxValueValidator(high)]
 
 
-def _number(name: str, label: str, words: str) -> models.FloatField:
+def _number(name: str, label: str, words: str, *, may_be_empty: bool = False) -> models.FloatField:
+    """`may_be_empty`: no limit, though there usually is one; what has none usually may be empty all the same."""
     usual = getattr(Policy(), name)
+    optional = may_be_empty or usual is None
     return models.FloatField(
-        label, default=usual, null=usual is None, blank=usual is None, validators=_within(name), help_text=words
+        label, default=usual, null=optional, blank=optional, validators=_within(name), help_text=words
     )
 
 
@@ -78,6 +80,7 @@ class GateSettings(models.Model):
         "most time",
         "Empty: no limit. The challenger's time over the champion's, for encoding a picture and for a click; it is too "
         "slow where it takes longer for certain. Measured only where the two are different networks.",
+        may_be_empty=True,
     )
     gate_concept_points = _number(
         "concept_points",

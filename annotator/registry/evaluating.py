@@ -90,9 +90,10 @@ def _folder(job: Job) -> Path:
 
 @job_kind(Job.Kind.EVALUATE, queue="training", logs=lambda job: [("Trainer, judging", _folder(job) / "log.txt")])
 def evaluate_run(context: JobContext) -> dict[str, Any]:
-    """Run again after a crash it judges again, into the same folder; what has a row is not redone."""
+    """Run again after a crash it judges again, into the same folder; what has a row or a report is not redone."""
     job = Job.objects.select_related("project").get(pk=context.job.pk)
     made = job.evaluations.first() or _evaluate(context, job)
+    evaluation_report_make(context, made)
     return {
         "evaluation": made.pk,
         "version": made.version.name,
@@ -113,9 +114,7 @@ def _evaluate(context: JobContext, job: Job) -> Evaluation:
     fetch_images(context, snapshot)
     out = _folder(job)
     manifest = run_trainer("evaluate", config, out, JudgeLog(context, models=1).take, context.should_stop)
-    made = _kept(job, version, snapshot, manifest, out)
-    evaluation_report_make(context, made)
-    return made
+    return _kept(job, version, snapshot, manifest, out)
 
 
 @transaction.atomic

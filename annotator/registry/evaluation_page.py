@@ -40,9 +40,9 @@ class Figure:
 
 
 def evaluations_of(*, project: Project, version: ModelVersion | None = None) -> QuerySet[Evaluation]:
-    """Newest first."""
+    """Newest first, without what only pages of runs and decisions need."""
     rows = project.evaluations.select_related("version", "snapshot", "asked_by", "gate__run", "gate__challenger", "job")
-    rows = rows.defer("gate__report", "job__report")
+    rows = rows.defer("gate__report", "gate__run__series", "gate__run__samples", "job__report")
     return rows.filter(version=version) if version else rows
 
 

@@ -15,7 +15,7 @@ from toolbox.presets import PRESETS
 from .evaluating import evaluation_ask
 from .evaluation_page import SHOWN, counts_as_look, evaluation_of, evaluations_of, figures_of, groups_of, verdict_of
 from .forms import EvaluationForm, GateForm
-from .gate_page import earlier_of, gate_of, gate_told, gates_of, passes_now, policy_rows
+from .gate_page import earlier_of, gate_of, gate_told, gates_listed, passes_now, policy_rows
 from .gating import gate_ask_of
 from .promotion import version_named, version_promote
 from .version_compare import AT_MOST, Comparison, comparison_of, versions_compared
@@ -111,7 +111,7 @@ def gates(request: HttpRequest, project: Project) -> HttpResponse:
 
 
 def _gates_page(request: HttpRequest, project: Project, form: GateForm, status: int = 200) -> HttpResponse:
-    context = {"gates": gates_of(project=project)[:SHOWN], "form": form}
+    context = {"gates": gates_listed(project=project)[:SHOWN], "form": form}
     return page(request, "registry/gates.html", context, project=project, status=status)
 
 

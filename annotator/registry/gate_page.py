@@ -1,17 +1,23 @@
 """The gate's decisions about any version, as their pages and the API show them."""
 
-from django.db.models import F, QuerySet
+from django.db.models import F, Prefetch, QuerySet
 
-from annotator.models import GateDecision, Project
+from annotator.models import Evaluation, GateDecision, Project
 from toolbox.gate_policy import told
 
 from .run_page import GateReport, report_of
 
 
 def gates_of(*, project: Project) -> QuerySet[GateDecision]:
-    """Newest first."""
+    """Newest first, without what only pages of runs need; of their evaluations no figures."""
     rows = project.gate_decisions.select_related("champion", "challenger", "snapshot", "run", "asked_by", "project")
-    return rows.prefetch_related("evaluations").order_by("-pk")
+    made = Prefetch("evaluations", Evaluation.objects.defer("metrics", "preset"))
+    return rows.defer("run__series", "run__samples").prefetch_related(made).order_by("-pk")
+
+
+def gates_listed(*, project: Project) -> QuerySet[GateDecision]:
+    """The same for a list that tells only what each decided: a report has every figure of three models."""
+    return gates_of(project=project).defer("report").prefetch_related(None)
 
 
 def gate_of(*, project: Project, gate_id: int) -> GateDecision | None:

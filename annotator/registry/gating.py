@@ -109,9 +109,10 @@ def _folder(job: Job) -> Path:
 
 @job_kind(Job.Kind.GATE, queue="training", logs=lambda job: [("Trainer, judging", _folder(job) / "log.txt")])
 def gate_again(context: JobContext) -> dict:
-    """Run again after a crash it judges again, into the same folder; a decision that was kept is not made twice."""
+    """Run again after a crash it judges again, into the same folder; what has a row or a report is not made twice."""
     job, run = context.job, _run_of(context.job)
     gate = GateDecision.objects.filter(job=job).first() or case_judge(context, _case(job, run))
+    gate_reports_make(context, gate)
     return {"gate": gate.pk, "version": gate.challenger.name, "decision": gate.decision} | (
         {"run": run.number} if run else {}
     )
@@ -144,9 +145,7 @@ def case_judge(context: JobContext, case: Case) -> GateDecision:
     fetch_images(context, case.snapshot)
     with _log(context, case) as log:
         manifest = run_trainer("gate", trainer_data(case.snapshot) | asked, case.out, log.take, context.should_stop)
-    gate = _decided(case, manifest, roles)
-    gate_reports_make(context, gate)
-    return gate
+    return _decided(case, manifest, roles)
 
 
 def _log(context: JobContext, case: Case) -> AbstractContextManager[RunLog | JudgeLog]:

@@ -4,6 +4,7 @@ Paths on rows are below the runs' folder, so that a project moves to another dis
 """
 
 import json
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -31,22 +32,22 @@ def kept_as(folder: Path) -> str:
 
 def rows_of(judged: Evaluation | GateDecision) -> list[dict[str, Any]] | None:
     """One a judged pair; None where the files are not here, or are damaged."""
-    found = _read(judged, ROWS)
+    found = _read(judged, ROWS, _parsed_rows)
     return found if isinstance(found, list) else None
 
 
 def measures_of(evaluation: Evaluation) -> dict[str, Any] | None:
     """Figures with how many they rest on and their intervals; None where there are none."""
-    found = _read(evaluation, MEASURES)
+    found = _read(evaluation, MEASURES, _parsed)
     return found if isinstance(found, dict) and "figures" in found else None
 
 
-def _read(judged: Evaluation | GateDecision, name: str) -> Any:
+def _read(judged: Evaluation | GateDecision, name: str, parsed: Callable[[Path, int], Any]) -> Any:
     if not judged.folder:
         return None
     path = settings.RUNS_DIR / judged.folder / name
     try:
-        return _parsed(path, path.stat().st_mtime_ns)
+        return parsed(path, path.stat().st_mtime_ns)
     except (OSError, ValueError):
         return None
 
@@ -55,3 +56,9 @@ def _read(judged: Evaluation | GateDecision, name: str) -> Any:
 def _parsed(path: Path, _changed_ns: int) -> Any:
     """Nobody changes what comes from here: pages ask for the same few again and again."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=2)
+def _parsed_rows(path: Path, _changed_ns: int) -> Any:
+    """Two at most: 100,000 rows take 120 MB in memory."""
+    return json.loads(path.read_bytes())

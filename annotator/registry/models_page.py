@@ -17,11 +17,7 @@ from .model_weights import model_folder
 def versions_of(*, project: Project) -> QuerySet[ModelVersion]:
     """The shipped versions and those trained in this project, newest first, but for those without weights."""
     mine = Q(project=project) | Q(project__isnull=True)
-    return (
-        ModelVersion.objects.filter(mine, weights_removed_at=None)
-        .select_related("parent", "training_run__gate", "training_run__snapshot")
-        .order_by("-id")
-    )
+    return ModelVersion.objects.filter(mine, weights_removed_at=None).order_by("-id")
 
 
 def deployments_of(*, project: Project, limit: int = 50) -> list[Deployment]:

@@ -14,7 +14,7 @@ from toolbox.files import write_json
 
 from .economics import project_economics
 from .judged_files import MEASURES
-from .report_files import report_folder
+from .report_files import report_folder, report_read
 from .run_files import run_folder
 from .trainer_process import TrainerError, run_trainer
 
@@ -39,10 +39,13 @@ def gate_reports_make(context: JobContext, gate: GateDecision) -> None:
 
 
 def evaluation_report_make(context: JobContext, evaluation: Evaluation) -> bool:
-    """Whether it was made. What was judged stands all the same: why not is told on the report's page, and in the log.
+    """Whether it is there. What was judged stands all the same: why not is told on the report's page, and in the log.
 
-    A trainer of one's own that leaves no measures gets no report.
+    A job that runs again after a crash asks for it again: one that is there is kept. A trainer of one's own that leaves
+    no measures gets no report.
     """
+    if report_read(evaluation) is not None:
+        return True
     out = report_folder(evaluation)
     if out is None or not (out.parent / MEASURES).is_file():
         return False

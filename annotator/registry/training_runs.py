@@ -22,6 +22,7 @@ from .gate_looks import check_holdout
 from .gating import run_judge
 from .model_weights import model_folder
 from .models_folder import model_folder_register
+from .report_making import gate_reports_make
 from .run_files import check_room, run_folder
 from .run_log import RunLog
 from .run_retention import run_tidy
@@ -67,7 +68,7 @@ def _trainer_logs(job: Job) -> list[tuple[str, Path]]:
 
 @job_kind(Job.Kind.RETRAIN, queue="training", logs=_trainer_logs)
 def retrain_run(context: JobContext) -> dict:
-    """Train, register, judge. Run again after a crash it goes on: the trainer resumes, what has a row is not redone."""
+    """Train, register, judge. Run again after a crash it goes on: the trainer resumes, rows and reports stay."""
     run = TrainingRun.objects.select_related("project__serving_version", "snapshot", "base_version").get(
         job=context.job
     )
@@ -78,6 +79,7 @@ def retrain_run(context: JobContext) -> dict:
     gate = GateDecision.objects.filter(run=run).first() or run_judge(
         context, run, run.snapshot, run_folder(run) / "gate"
     )
+    gate_reports_make(context, gate)
     version = run.version
     assert version is not None
     return {"run": run.number, "version": version.name, "decision": gate.decision, "gate": gate.report}

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import Max, QuerySet
+
 from annotator.common.errors import RoostError
 from annotator.models import Evaluation, ModelVersion, Project
 from toolbox.cgf1_sums import Figure as SumsFigure
@@ -17,6 +19,7 @@ from .evaluation_page import Figure, evaluations_of, figures_of
 from .judged_files import rows_of
 
 AT_MOST = 6
+SETS = 100  # that are offered, of the newest snapshots; one that is named is found all the same
 SHOWN = 60  # images mended or broken; their number is told whole
 PAIRED: dict[str, SumsFigure] = {"CGF1": cgf1_of_sums, "pmF1": pmf1_of_sums, "IL_MCC": mcc_of_sums}
 Key = tuple[str, str]
@@ -94,22 +97,34 @@ def comparison_of(
     *, project: Project, versions: list[ModelVersion], snapshot: int | None = None, split: str = ""
 ) -> Comparison:
     """On the set that is named, or on the one that most of them were judged on, the newest of these."""
-    by_set = _by_set(project, versions)
-    sets = [JudgedSet(*key, tuple(sorted(row.version.name for row in found.values()))) for key, found in by_set.items()]
-    sets.sort(key=lambda one: (len(one.versions), one.snapshot, one.split), reverse=True)
+    sets = _sets(project, versions)
     chosen = _chosen(sets, snapshot, split)
-    here = by_set.get((chosen.snapshot, chosen.split), {}) if chosen else {}
+    here = _newest(project, versions, chosen) if chosen else {}
     evaluations = [here.get(version.pk) for version in versions]
     return Comparison(versions, sets, chosen, evaluations, _figures(evaluations), *_differences(evaluations))
 
 
-def _by_set(project: Project, versions: list[ModelVersion]) -> dict[tuple[int, str], dict[int, Evaluation]]:
-    """The newest evaluation of each version on each set whose rows were kept."""
-    found: dict[tuple[int, str], dict[int, Evaluation]] = defaultdict(dict)
-    kept = evaluations_of(project=project).filter(version__in=versions).exclude(folder="")
-    for evaluation in kept:
-        found[evaluation.snapshot.number, evaluation.split].setdefault(evaluation.version_id, evaluation)
-    return found
+def _kept(project: Project, versions: list[ModelVersion]) -> QuerySet[Evaluation]:
+    """Those whose rows were kept, in no order."""
+    return Evaluation.objects.filter(project=project, version__in=versions).exclude(folder="").order_by()
+
+
+def _sets(project: Project, versions: list[ModelVersion]) -> list[JudgedSet]:
+    """Those that most of them were judged on first, of these the newest."""
+    by_set = _kept(project, versions).values_list("snapshot__number", "split", "version__name").distinct()
+    found: dict[tuple[int, str], set[str]] = defaultdict(set)
+    for number, split, version in by_set.order_by("-snapshot__number")[: SETS * len(versions)]:
+        found[number, split].add(version)
+    sets = [JudgedSet(*key, tuple(sorted(names))) for key, names in found.items()]
+    return sorted(sets, key=lambda one: (len(one.versions), one.snapshot, one.split), reverse=True)
+
+
+def _newest(project: Project, versions: list[ModelVersion], chosen: JudgedSet) -> dict[int, Evaluation]:
+    """{version: its newest evaluation on this set}, whether the set is among the offered ones or not."""
+    kept = _kept(project, versions).filter(snapshot__number=chosen.snapshot, split=chosen.split)
+    newest = kept.values("version_id").annotate(newest=Max("pk")).values_list("newest", flat=True)
+    rows = evaluations_of(project=project).in_bulk(list(newest))
+    return {row.version_id: row for row in rows.values()}
 
 
 def _chosen(sets: list[JudgedSet], snapshot: int | None, split: str) -> JudgedSet | None:

@@ -1,9 +1,12 @@
 """Evaluations by themselves: what is refused at once, what a page tells, and whether it counts as a look."""
 
 import json
+import os
 
 import pytest
 from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from annotator.common.errors import ConflictError, RoostError
@@ -11,6 +14,7 @@ from annotator.models import Evaluation, Job
 from annotator.registry.evaluating import evaluation_ask
 from annotator.registry.evaluation_page import figures_of, verdict_of
 from annotator.registry.gate_looks import looks_at
+from annotator.registry.judged_files import measures_of, rows_of
 from tests import factories
 from tests.web.test_gate_looks import row, settled, snapshot_of
 
@@ -151,6 +155,22 @@ def test_the_preset_is_the_one_that_was_kept_with_the_evaluation(barn, version):
     assert verdict_of(evaluation).sentence.startswith("Check the training: recall is below 99 for certain")
 
 
+def test_rows_of_two_evaluations_are_kept_in_memory_and_measures_of_more(barn, version):
+    """Changed behind its time of change, a file is told as it was for as long as it is kept."""
+    snapshot = factories.make_snapshot(barn.project)
+    three = [evaluated(barn, version, snapshot, rows=[pair_row("a")]) for _ in range(3)]
+    for one in three:
+        assert (len(rows_of(one)), measures_of(one)) == (1, MEASURES)
+    for one in three:
+        for name, content in (("rows.json", []), ("measures.json", {"figures": {}})):
+            path = settings.RUNS_DIR / one.folder / name
+            times = path.stat()
+            path.write_text(json.dumps(content))
+            os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert [len(rows_of(one)) for one in reversed(three)] == [1, 1, 0]
+    assert [measures_of(one) for one in three] == [MEASURES] * 3
+
+
 def page_of(signed_in, user, name: str, *more, query: str = "") -> str:
     answer = signed_in(user).get(reverse(name, args=["barn", *more]) + query)
     assert answer.status_code == 200
@@ -193,6 +213,23 @@ def test_list_shows_a_version_s_own_and_an_admin_s_form_begins_a_job(barn, versi
     job = Job.objects.get(kind="evaluate", state="queued")
     assert answer["Location"] == reverse("job", args=["barn", job.pk])
     assert (job.params["split"], job.params["preset"]) == ("test", "production")
+
+
+@pytest.mark.parametrize("name", ["evaluations", "gates"])
+def test_lists_read_neither_reports_nor_plots_and_ask_no_more_for_more_rows(barn, version, signed_in, name):
+    snapshot, browser, counts = factories.make_snapshot(barn.project), signed_in(barn.annotator), []
+    for _ in range(2):
+        gate = factories.make_gate(factories.make_training_run(barn.project, version=version, snapshot=snapshot))
+        evaluated(barn, version, snapshot, "holdout", gate=gate)
+        version = factories.make_version(f"more-{gate.pk}", project=barn.project)
+        with CaptureQueriesContext(connection) as asked:
+            assert browser.get(reverse(name, args=["barn"])).status_code == 200
+        told = " ".join(query["sql"] for query in asked)
+        assert 'gatedecision"."decision"' in told or 'evaluation"."metrics"' in told
+        for heavy in ('gatedecision"."report"', 'trainingrun"."series"', 'trainingrun"."samples"'):
+            assert heavy not in told
+        counts.append(len(asked))
+    assert counts[0] == counts[1]
 
 
 @pytest.mark.parametrize("change", [{"version": "nobody"}, {"split": "train"}, {"snapshot": "99"}])

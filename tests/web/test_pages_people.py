@@ -143,6 +143,7 @@ def test_settings_are_stored_and_logged_with_what_they_were(barn, signed_in):
     assert signed_in(barn.admin).post(SETTINGS, changed)["Location"] == SETTINGS
     project = Project.objects.get(pk=barn.project.pk)
     assert (project.presence_low, project.self_review_allowed, project.review_policy) == (0.3, True, "sample")
+    assert (project.gate_speed_ratio, project.gate_alarm_cap) == (None, None), "empty: no limit"
     assert AuditEvent.objects.get(action="project.settings").details["changed"]["presence_low"] == [0.4, 0.3]
 
 

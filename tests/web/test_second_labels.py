@@ -190,6 +190,15 @@ def test_nothing_is_doubted_before_a_decision_or_without_its_rows(barn):
     assert labels_doubted(project=barn.project) == []
 
 
+def test_only_for_admins_who_have_the_card_the_training_page_reads_the_judged_rows(barn, signed_in):
+    pairs = [labelled(barn) for _ in range(2)]
+    judged_rows(barn, [(pairs[0], 0.93), (pairs[1], 0.02)])
+    address = reverse("training", args=["barn"])
+    assert signed_in(barn.admin).get(address).context["doubted"] == 1
+    shown = signed_in(barn.annotator).get(address).context
+    assert not {"doubted", "second_labels"} & shown.keys()
+
+
 def test_admin_asks_for_second_labels_from_the_training_page(barn, signed_in):
     pairs = [labelled(barn) for _ in range(2)]
     judged_rows(barn, [(pairs[0], 0.93), (pairs[1], 0.02)])

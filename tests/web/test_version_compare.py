@@ -5,6 +5,7 @@ from django.urls import reverse
 
 from annotator.common.errors import RoostError
 from annotator.models import Job
+from annotator.registry import version_compare
 from annotator.registry.version_compare import comparison_of, is_right, versions_compared
 from tests import factories
 from tests.web.test_evaluations import MEASURES, evaluated, pair_row
@@ -82,6 +83,20 @@ def test_set_that_most_were_judged_on_is_shown_and_who_lacks_is_told(barn, trio,
     assert [version.name for version in found.lacking] == ["barn-v3"]
     named = comparison_of(project=barn.project, versions=trio, snapshot=newer.number, split="holdout")
     assert [version.name for version in named.lacking] == ["barn-v1", "barn-v2"]
+
+
+def test_offered_sets_are_bounded_and_a_named_one_beyond_them_is_found_with_its_newest(barn, trio, monkeypatch):
+    monkeypatch.setattr(version_compare, "SETS", 2)
+    snapshots = [factories.make_snapshot(barn.project) for _ in range(3)]
+    for snapshot in snapshots:
+        for version in trio[:2]:
+            evaluated(barn, version, snapshot, rows=FIRST)
+    newest = [evaluated(barn, version, snapshots[0], rows=SECOND) for version in trio[:2]]
+    found = comparison_of(project=barn.project, versions=trio[:2])
+    assert [one.snapshot for one in found.sets] == [snapshots[2].number, snapshots[1].number]
+    assert all(one.versions == ("barn-v1", "barn-v2") for one in found.sets)
+    named = comparison_of(project=barn.project, versions=trio[:2], snapshot=snapshots[0].number, split="test")
+    assert (named.evaluations, named.pairs) == (newest, 4)
 
 
 def test_versions_of_others_too_few_and_too_many_are_refused(barn, trio):
