@@ -56,7 +56,11 @@ def test_networks_of_one_shape_do_the_same_work_and_deeper_ones_do_not():
 
 
 def test_two_models_are_timed_in_turns_with_the_backends_calls():
-    demo = load_model(DEMO, device=torch.device("cpu"))
-    found = compare_speed(demo, demo, np.zeros((120, 160, 3), np.uint8), ignore)
+    """And with their arithmetic: the ViT in bfloat16, as a card serves it, the rest as it is."""
+    demo, picture = load_model(DEMO, device=torch.device("cpu")), np.zeros((120, 160, 3), np.uint8)
+    found = compare_speed(demo, demo, picture, ignore, vit_dtype=torch.bfloat16)
+    kinds = {name.split(".backbone.")[0]: value.dtype for name, value in demo.network.detector.named_parameters()}
+    assert kinds.pop("vision_encoder") == torch.bfloat16
+    assert set(kinds.values()) == {torch.float32}
     assert {name: ratio.rounds for name, ratio in found.ratios.items()} == {"encode": ROUNDS, "click": ROUNDS}
     assert all(0 < ratio.low <= ratio.value <= ratio.high for ratio in found.ratios.values())
