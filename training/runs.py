@@ -142,8 +142,9 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
     if not split.judged:
         raise Refused(
             "unjudgeable_split",
-            f"No pair of {config.split}.json is marked as exhaustively annotated (of {len(split.pairs)}): a model can "
-            "only be judged where every instance is known. Have some completed, then freeze again.",
+            f"No pair of {config.split}.json is marked as exhaustively annotated (of {len(split.pairs)}"
+            f"{f', without {left_out_read:,} whose picture the model has learnt from' if left_out_read else ''}): a "
+            "model can only be judged where every instance is known. Have some completed, then freeze again.",
         )
     judge = Judge(config, out, split, events, stop)
     asked, evaluation = judge.evaluate(config.model, prompt=config.prompt)

@@ -284,3 +284,17 @@ def test_more_scenes_are_redrawn_fewer_rounds_at_a_time() -> None:
     redrawn(first, np.arange(scenes, dtype=np.float64)[:, None], np.arange(scenes), seed=0, rounds=60)
     assert sum(held) == 60
     assert max(held) * scenes <= 20_000_000
+
+
+def test_a_crowd_s_broken_mask_is_refused_before_pycocotools_sees_it() -> None:
+    broken = {**rectangle(*BOX), "counts": rectangle(*BOX)["counts"] + "0" * 8}
+    gt = document([image(1), image(2)], [truth(1, BOX), truth(1, BOX, iscrowd=1, segmentation=broken)])
+    with pytest.raises(masks.MaskError):
+        measured(gt, [found(1, BOX)])
+
+
+def test_boxes_are_of_the_mask_whatever_the_prediction_says() -> None:
+    """Official dumps tell boxes as shares of the image."""
+    gt = document([image(1), image(2)], [truth(1, BOX)])
+    figures = measured(gt, [found(1, BOX, bbox=[0.05, 0.05, 0.2, 0.2])])["figures"]
+    assert figures["ap_box"]["value"] == 1.0
