@@ -38,7 +38,8 @@ class Judged:
 
 
 def judged(home: Path, name: str, draws: int = DRAWS) -> Judged:
-    rows = json.loads((home / name / "pairs.json").read_text())
+    kept = home / name / "rows.json"
+    rows = json.loads((kept if kept.is_file() else home / name / "pairs.json").read_text())  # its name in older runs
     counts = cgf1.PairCounts(
         [row["id"] for row in rows],
         np.array([row["instances"] for row in rows]),

@@ -47,6 +47,7 @@ KINDS = {
     "negatives": "pairs without the thing",
     "pairs": "pairs, with and without the thing",
 }
+OF_VAL = "Judge it on the holdout: val can't tell, since it chose which step of the training to keep."
 
 
 @dataclass(frozen=True)
@@ -80,10 +81,12 @@ class Readiness:
         return {**asdict(self), "demands": [demand.plain() for demand in self.demands]}
 
 
-def readiness(measures: Mapping[str, Any], asked: Mapping[str, Any]) -> Readiness:
-    """`measures` as in measures.json (docs/contracts.md), `asked` as Preset.plain() has it."""
+def readiness(measures: Mapping[str, Any], asked: Mapping[str, Any], *, split: str = "holdout") -> Readiness:
+    """`measures` as in measures.json (docs/contracts.md), `asked` as Preset.plain() has it; `split`: the judged."""
     demands = tuple(_demand(measures, name, float(asked[name])) for name in DEMANDS)
     verdict, sentence = _verdict(measures["n"], demands, PURPOSES.get(asked["name"], asked["name"]))
+    if split == "val" and verdict == "deploy":
+        verdict, sentence = "label", OF_VAL
     return Readiness(verdict, sentence, demands)
 
 

@@ -28,6 +28,27 @@ def proportion(does_P: np.ndarray, scene_P: np.ndarray, confidence: float) -> tu
     return low, high
 
 
+def bounds_of_quantile(
+    score_P: np.ndarray, reaches_P: np.ndarray, scene_P: np.ndarray, share: float, confidence: float
+) -> tuple[float | None, float | None]:
+    """Two of the scores, between which lies the one that this share of all pairs there are would reach; None: none of
+    these is far enough out.
+
+    How many of the pairs reach it is binomial, so the places of the bounds among the sorted scores follow without a
+    word about their shape (Clopper and Pearson's limits of each place). reaches_P (bool) says which pairs reach it
+    here, for the design effect. Redrawn sets can't say it: an extreme quantile of theirs is never beyond what was seen.
+    """
+    count, tail = len(score_P), (1 - confidence) / 2
+    effect = _design_effect(reaches_P.astype(np.int64), scene_P)
+    above_K, falling_P = np.arange(count + 1), np.sort(score_P)[::-1]
+    hits_K, rest_K = above_K / effect, (count - above_K) / effect
+    is_more_K = stats.beta.cdf(share, hits_K[1:], rest_K[1:] + 1) <= tail  # for certain, of the first 1, 2, … scores
+    is_fewer_K = stats.beta.sf(share, hits_K[:-1] + 1, rest_K[:-1]) <= tail  # of the first 0, 1, …
+    low = float(falling_P[is_more_K.argmax()]) if is_more_K.any() else None
+    high = float(falling_P[np.flatnonzero(is_fewer_K)[-1]]) if is_fewer_K.any() else None
+    return low, high
+
+
 @dataclass(frozen=True)
 class PairedRise:
     """How much more often the second of two models does something, on the same `of` pairs: (more - fewer) / of."""

@@ -142,8 +142,9 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
     if not split.judged:
         raise Refused(
             "unjudgeable_split",
-            f"No pair of {config.split}.json is marked as exhaustively annotated (of {len(split.pairs)}): a model can "
-            "only be judged where every instance is known. Have some completed, then freeze again.",
+            f"No pair of {config.split}.json is marked as exhaustively annotated (of {len(split.pairs)}"
+            f"{f', without {left_out_read:,} whose picture the model has learnt from' if left_out_read else ''}): a "
+            "model can only be judged where every instance is known. Have some completed, then freeze again.",
         )
     judge = Judge(config, out, split, events, stop)
     asked, evaluation = judge.evaluate(config.model, prompt=config.prompt)
@@ -208,6 +209,10 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
     judged = {role: judge.evaluate(str(getattr(config, role))) for role in ("champion", "challenger", "baseline")}
     evaluations = {role: evaluation for role, (_, evaluation) in judged.items()}
     rows = rows_of(evaluations)
+    # What was judged is kept before anything else can fail: two models are in memory for the stopwatch.
+    for role, evaluation in evaluations.items():
+        _write_evaluation(out / role, evaluation, config)
+    _write(out / "rows.json", rows)
     asked = {role: asked for role, (asked, _) in judged.items()}
     speed = judge.speed(asked) if config.policy.speed_ratio is not None else None
     manifest = decide_rows(rows, config.policy, speed=speed, looks=config.looks, seed=config.seed)
@@ -223,9 +228,6 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
         "speed": speed.plain() if speed else None,
         "seconds": round(time.monotonic() - began, 1),
     }
-    for role, evaluation in evaluations.items():
-        _write_evaluation(out / role, evaluation, config)
-    _write(out / "rows.json", rows)
     _write(out / "report.json", {role: _series(evaluation, config) for role, evaluation in evaluations.items()})
     return _write(out / "manifest.json", manifest)
 
@@ -283,11 +285,12 @@ class Judge:
         if asked["champion"].work == asked["challenger"].work:
             return SAME
         config = self._config
-        champion, challenger = (
-            load_model(str(folder), device=self._device) for folder in (config.champion, config.challenger)
-        )
+        assert self._fit is not None, "speed is asked after both were judged"
         picture = read_picture(Path(config.images), self._split.judged[0].image, max_pixels=config.max_pixels)
-        return compare_speed(champion, challenger, picture, self._reporter("speed"))
+        with memory_told(self._fit, config, judges=True):
+            models = [load_model(str(folder), device=self._device) for folder in (config.champion, config.challenger)]
+            vit_dtype = choose_vit_dtype(config.vit_dtype, self._device)
+            return compare_speed(models[0], models[1], picture, self._reporter("speed"), vit_dtype=vit_dtype)
 
     def _evaluate(self, model: Model, fit: Fit) -> Evaluation:
         config = self._config

@@ -25,10 +25,16 @@ def work_of(network: Sam3Network) -> str:
 
 
 def compare_speed(
-    champion: Model, challenger: Model, picture_HWC: np.ndarray, progress: Callable[[int, int], None]
+    champion: Model,
+    challenger: Model,
+    picture_HWC: np.ndarray,
+    progress: Callable[[int, int], None],
+    *,
+    vit_dtype: torch.dtype,
 ) -> Speed:
-    """One picture, ROUNDS times in turns after one that does not count, begun by the one and the other alternately."""
-    workers = [_Worker(champion, picture_HWC), _Worker(challenger, picture_HWC)]
+    """One picture, ROUNDS times in turns after one that does not count, begun by the one and the other alternately.
+    The models are the stopwatch's own: their ViTs are converted to what the ML backend serves them with."""
+    workers = [_Worker(model, picture_HWC, vit_dtype) for model in (champion, challenger)]
     seconds: dict[str, list[list[float]]] = {ENCODE: [[], []], CLICK: [[], []]}
     for worker in workers:
         worker.encode()
@@ -44,9 +50,13 @@ def compare_speed(
 class _Worker:
     """One model with the calls that the ML backend makes."""
 
-    def __init__(self, model: Model, picture_HWC: np.ndarray) -> None:
+    def __init__(self, model: Model, picture_HWC: np.ndarray, vit_dtype: torch.dtype) -> None:
         self.device = model.device
-        self._predictor = Predictor(model.network, model.tokenizer, "", "", "", device=model.device)
+        for half in (model.network.detector, model.network.tracker):
+            half.vision_encoder.backbone = half.vision_encoder.backbone.to(model.device, vit_dtype)
+        self._predictor = Predictor(
+            model.network, model.tokenizer, "", "", "", device=model.device, vit_dtype=vit_dtype
+        )
         self._pixels = self._predictor.preprocess(picture_HWC)[None]
         height, width = picture_HWC.shape[:2]
         self._size_wh = (width, height)

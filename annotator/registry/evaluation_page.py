@@ -89,7 +89,7 @@ def verdict_of(evaluation: Evaluation, preset: str = "") -> Readiness | None:
     """By the preset that it was asked with, or another; None where nothing was measured with intervals."""
     measures = measures_of(evaluation)
     asked = PRESETS[preset].plain(preset) if preset else evaluation.preset
-    return readiness(measures, asked) if measures and asked else None
+    return readiness(measures, asked, split=evaluation.split) if measures and asked else None
 
 
 def counts_as_look(evaluation: Evaluation) -> bool:

@@ -72,3 +72,10 @@ def test_nobody_is_told_to_label_for_a_hair_s_breadth():
     """0.8001 of 0.8 is taken for half a point away: (0.05 / 0.005)² - 1 times 80."""
     answer = readiness(measures(recall=(0.8001, 0.7501, 0.85)), PILOT)
     assert answer.demands[2].more_pairs == pytest.approx(99 * 80, abs=1)
+
+
+def test_val_which_chose_the_checkpoint_never_says_deploy():
+    assert readiness(measures(), PILOT, split="holdout").verdict == "deploy"
+    answer = readiness(measures(), PILOT, split="val")
+    assert answer.verdict != "deploy"
+    assert "val can't tell" in answer.sentence

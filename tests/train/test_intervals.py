@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from training.intervals import PairedRise, holm, level_of_look, paired_rise, proportion
+from training.intervals import PairedRise, bounds_of_quantile, holm, level_of_look, paired_rise, proportion
 
 Z = 1.6448536269514722  # of 95 %, one-sided
 
@@ -78,3 +78,33 @@ def test_all_looks_together_spend_the_level_and_no_more() -> None:
     spent = [level_of_look(0.05, earlier) for earlier in range(20)]
     assert spent[0] == pytest.approx(0.025)
     assert sum(spent) == pytest.approx(0.05 * (1 - 1 / 21))
+
+
+def bounds(scores: np.ndarray, share: float, scenes: np.ndarray | None = None) -> tuple[float | None, float | None]:
+    reaches = scores >= np.sort(scores)[::-1][int(np.ceil(share * len(scores))) - 1]
+    return bounds_of_quantile(scores, reaches, np.arange(len(scores)) if scenes is None else scenes, share, 0.95)
+
+
+def test_threshold_of_a_wanted_recall_lies_between_its_bounds_as_often_as_they_say() -> None:
+    """Scores even in 0 to 1: a share of 0.9 reaches 0.1, one of 0.99 reaches 0.01."""
+    rng = np.random.default_rng(5)
+    for share, count in ((0.9, 40), (0.9, 200), (0.99, 40), (0.99, 600)):
+        held = 0
+        for _ in range(400):
+            low, high = bounds(rng.random(count), share)
+            held += (low or 0.0) <= 1 - share <= (1.0 if high is None else high)
+        assert held / 400 >= 0.94, (share, count)
+
+
+def test_threshold_has_no_bound_where_so_few_positives_know_none() -> None:
+    """0.99 to the power of 367 is 2.501 %, to that of 368 is 2.476 %: fewer may all lie above it by chance."""
+    scores = np.linspace(1, 0.1, 368)
+    assert bounds(scores[:367], 0.99)[0] is None
+    assert bounds(scores, 0.99)[0] == pytest.approx(0.1)
+
+
+def test_positives_that_come_ten_to_a_scene_bound_a_threshold_as_a_tenth_of_them() -> None:
+    """600 bound that of 0.99; 60 scenes of ten alike do not, as 60 do not."""
+    scores = np.linspace(1, 0.1, 600)
+    assert bounds(scores, 0.99)[0] is not None
+    assert bounds(scores, 0.99, np.arange(600) // 10)[0] is None

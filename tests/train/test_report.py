@@ -12,7 +12,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.made_evaluations import FIRE_SCORES, made_evaluation, made_gate, made_measures, made_run, made_snapshot
+from tests.made_evaluations import (
+    FIRE_SCORES,
+    made_evaluation,
+    made_gate,
+    made_measures,
+    made_run,
+    made_snapshot,
+    square,
+)
 from training import masks
 from training.__main__ import perform
 from training.measures import measured
@@ -195,6 +203,20 @@ def test_it_is_made_of_what_the_measures_are_today(world: dict[str, Any], tmp_pa
     assert of_size["rows"][0]["figures"]["recall"]["told"] == "5 of 6"  # small ones
     assert of_size["rows"][1]["figures"]["ap"]["told"].startswith("not judged: ")
     assert len(told["advice"]) >= 4
+
+
+def test_a_set_that_holds_no_positive_has_a_report_all_the_same(world: dict[str, Any], tmp_path: Path):
+    """21 negatives of which one fires: no recall at any threshold."""
+    document = world["made"].documents["holdout"] | {"annotations": []}
+    rle = masks.encode_mask(square())
+    fired = {"image_id": document["images"][0]["id"], "category_id": 1, "score": 0.9, "segmentation": rle}
+    measures = measured(document, [fired | {"bbox": masks.box_xywh(rle)}])
+    folder = made_evaluation(tmp_path / "evaluation", world["made"], measures)
+    status, events = reported(tmp_path / "out", world, evaluation=str(folder), images=None, run=None)
+    assert status == 0, events[-1]
+    charts = {chart["name"]: chart for chart in json.loads((tmp_path / "out" / "report.json").read_text())["charts"]}
+    assert charts["precision_recall"]["rows"][0] == ["0.10", "0.0", "not judged", "0.0"]
+    assert charts["precision_recall"]["series"][0]["x"] == []
 
 
 def _without(folder: Path, name: str) -> None:

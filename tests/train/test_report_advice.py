@@ -9,6 +9,7 @@ import pytest
 from tests.made_evaluations import figure, made_measures
 from toolbox.training_settings import SETTABLE
 from training.reporting.advice import advise, operating_words
+from training.reporting.charts import by_threshold
 from training.reporting.figures import told_share
 from training.reporting.summary import summary_of
 
@@ -83,7 +84,23 @@ def test_a_wanted_recall_has_a_threshold_with_its_interval_and_price():
         "For a recall of 95 % take instances from a score of 0.42 on (95 %: 0.36 to 0.50); it then fires on "
         "3.0 % [2.0, 5.0] of 500 negatives."
     )
-    assert "no threshold is low enough" in operating_words({**row, "threshold": None})
+    assert "from the lowest score that was kept on" in operating_words({**row, "threshold": None})
+
+
+def test_thresholds_are_told_two_or_three_places_long_and_never_rounded_up():
+    row = {"recall": 0.95, "threshold": 0.4296, "low": 0.29, "high": 0.5678, "false_alarms": figure(0.03, 500)}
+    assert "from a score of 0.429 on (95 %: 0.29 to 0.567)" in operating_words(row)
+    measures = measures_with(0.8, 0.8) | {"operating": [row]}
+    assert by_threshold(measures)["rows"][0][1] == "0.429 [0.29, 0.567]"
+
+
+def test_where_no_positive_was_judged_no_threshold_is_blamed():
+    measures = measures_with(0.8, 0.8)
+    measures["n"]["positives"] = 0
+    measures["operating"] = [{"recall": 0.9, "threshold": None, "low": None, "high": None}]
+    (found,) = of_kind("operating", measures)
+    assert found.words == "No positive pair was judged: no threshold can be told for a wanted recall."
+    assert by_threshold(measures)["rows"] == [["90 %", "not judged", "–"]]
 
 
 def test_a_wide_interval_asks_for_pairs_of_other_scenes():
@@ -137,3 +154,10 @@ def test_first_page_of_a_model_without_negatives_says_that_nothing_was_judged():
     summary = summary_of(measures, advise(measures), role="", decision=None)
     assert summary["verdict"] == "CGF1 is not judged: no negatives."
     assert {row["name"]: row["told"] for row in summary["figures"]}["il_fpr"] == "not judged: no negatives"
+
+
+def test_first_page_of_a_worthless_model_says_what_is_wrong_and_of_a_good_one_that_nothing_is():
+    bad, good = measures_with(0.1, 0.3), measures_with(0.8, 0.8)
+    verdicts = [summary_of(one, advise(one), role="", decision=None)["verdict"] for one in (bad, good)]
+    assert verdicts[0].startswith("Neither its masks nor its verdicts are good")
+    assert verdicts[1] == "Nothing in its figures speaks against it."

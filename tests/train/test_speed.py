@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from mlbackend.model.network import Sam3Network
+from tests.train.snapshots import tiny_model
 from training.evaluate import ignore
 from training.gate_rules import BROKEN, MET, judge_speed
 from training.models import load_model
@@ -55,8 +56,12 @@ def test_networks_of_one_shape_do_the_same_work_and_deeper_ones_do_not():
     assert work_of(other) != work_of(demo.network)
 
 
-def test_two_models_are_timed_in_turns_with_the_backends_calls():
-    demo = load_model(DEMO, device=torch.device("cpu"))
-    found = compare_speed(demo, demo, np.zeros((120, 160, 3), np.uint8), ignore)
+def test_two_models_are_timed_in_turns_with_the_backends_calls(tmp_path):
+    """And with their arithmetic: the ViT in bfloat16, as a card serves it, the rest as it is."""
+    demo, picture = load_model(tiny_model(tmp_path), device=torch.device("cpu")), np.zeros((120, 160, 3), np.uint8)
+    found = compare_speed(demo, demo, picture, ignore, vit_dtype=torch.bfloat16)
+    kinds = {name.split(".backbone.")[0]: value.dtype for name, value in demo.network.detector.named_parameters()}
+    assert kinds.pop("vision_encoder") == torch.bfloat16
+    assert set(kinds.values()) == {torch.float32}
     assert {name: ratio.rounds for name, ratio in found.ratios.items()} == {"encode": ROUNDS, "click": ROUNDS}
     assert all(0 < ratio.low <= ratio.value <= ratio.high for ratio in found.ratios.values())

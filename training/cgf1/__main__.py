@@ -63,7 +63,11 @@ def measures(gts: Sequence[str], pred: str, iou_type: str, rows: str | None) -> 
     if len(gts) > 1:
         return {"measures": None, "measures_reason": "They are made of one truth a pair: give one --gt."}
     document = _read(gts[0])
-    return {"measures": measured(document, _read(pred), presence=_presence(rows, document) if rows else None)}
+    presence = _presence(rows, document) if rows else None
+    try:
+        return {"measures": measured(document, _read(pred), presence=presence)}
+    except MaskError as error:
+        raise Fault(f"The measures cannot be made of {gts[0]} and {pred}: {error}.") from None
 
 
 def _presence(path: str, document: Row) -> dict[Any, float]:

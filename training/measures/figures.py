@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from toolbox.cgf1_sums import ROUNDS_AT_ONCE, by_scene, drawn_scenes
+from toolbox.cgf1_sums import by_scene, redrawn_differences
 from training.intervals import FEW_SCENES, proportion
 
 CONFIDENCE = 0.95
@@ -73,10 +73,7 @@ def redrawn(
 ) -> tuple[float, float] | str:
     """The middle 95 % of a figure over sets of scenes drawn with replacement; a sentence where that says nothing."""
     terms_SK = by_scene(terms_PK, scene_P)
-    rng, drawn = np.random.default_rng(seed), []
-    for start in range(0, rounds, ROUNDS_AT_ONCE):
-        drawn.append(of_sums(drawn_scenes(rng, min(ROUNDS_AT_ONCE, rounds - start), len(terms_SK)) @ terms_SK))
-    return middle(np.concatenate(drawn))
+    return middle(redrawn_differences(lambda drawn_RS: of_sums(drawn_RS @ terms_SK), len(terms_SK), rounds, seed))
 
 
 def middle(drawn_R: np.ndarray) -> tuple[float, float] | str:

@@ -137,6 +137,8 @@ def _coco(pairs: Mapping[Any, Row], place_of: Mapping[Any, int], listed: set[Any
     """Not COCO.loadRes(), which would take the boxes for the masks and refuses an empty list. An id of 0 would read as
     no match, so all are given anew."""
     kept = [row for row in rows if row["image_id"] in place_of and row["category_id"] in listed]
+    shapes = [_shape(row, pairs[row["image_id"]]) for row in kept]
+    masks.check_rles(shapes)  # those of crowds as well, which CGF1 passes over
     with contextlib.redirect_stdout(io.StringIO()):
         made = COCO()
         made.dataset = {
@@ -146,19 +148,22 @@ def _coco(pairs: Mapping[Any, Row], place_of: Mapping[Any, int], listed: set[Any
             ],
             "categories": [{"id": 1, "name": "object"}],
             "annotations": [
-                _in_pixels(row, pairs[row["image_id"]]) | {"id": number, "image_id": place_of[row["image_id"]]}
-                for number, row in enumerate(kept, 1)
+                _in_pixels(row, shape) | {"id": number, "image_id": place_of[row["image_id"]]}
+                for number, (row, shape) in enumerate(zip(kept, shapes, strict=True), 1)
             ],
         }
         made.createIndex()
     return made
 
 
-def _in_pixels(row: Row, pair: Row) -> Row:
-    """SA-Co's boxes and areas are shares of the image, COCO's and a model's are pixels."""
-    shape = masks.to_compressed(row["segmentation"], height_px=pair["height"], width_px=pair["width"])
+def _shape(row: Row, pair: Row) -> Row:
+    return masks.to_compressed(row["segmentation"], height_px=pair["height"], width_px=pair["width"])
+
+
+def _in_pixels(row: Row, shape: Row) -> Row:
+    """Boxes and areas of the mask: SA-Co's own, and those of official dumps, are shares of the image."""
     is_found = "score" in row
-    box = row["bbox"] if is_found and row.get("bbox") else coco_mask.toBbox(shape).tolist()
+    box = coco_mask.toBbox(shape).tolist()
     told = {"score": row["score"]} if is_found else {}
     shared = {"category_id": 1, "iscrowd": 0 if is_found else row["iscrowd"]}
     return {**told, **shared, "segmentation": shape, "bbox": box, "area": float(coco_mask.area(shape))}

@@ -6,17 +6,17 @@ R rounds, S scenes.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from toolbox.cgf1_sums import drawn_scenes
+from training.intervals import FEW_SCENES, bounds_of_quantile
 from training.measures.figures import (
-    ROUNDS,
+    CONFIDENCE,
     Figure,
     count_scenes,
     figure,
-    middle,
     redrawn,
     share,
     share_of_counts,
@@ -24,6 +24,7 @@ from training.measures.figures import (
 )
 from training.measures.groups import Judged
 from training.measures.matches import THRESHOLDS
+from training.rounding import ceiled, floored
 
 SHOWN = (0.5, 0.7, 0.9)
 WANTED_RECALLS = (0.9, 0.95, 0.99)
@@ -125,35 +126,31 @@ def operating(judged: Judged) -> list[dict[str, Any]]:
 
 
 def _operating(judged: Judged, wanted: float) -> dict[str, Any]:
-    """The highest threshold at which this share of the positives still fires; None where too little was kept."""
+    """The highest threshold at which this share of the positives still fires; None where too little was kept. Never
+    rounded up: the last positive that it counts on would no longer fire."""
     positive_P, best_P = judged.is_positive_P, judged.matches.best_score_P
     score_P, scene_P = best_P[positive_P], judged.scene_P[positive_P]
-    threshold = float(_thresholds(score_P, np.ones((1, len(score_P))), wanted)[0]) if len(score_P) else 0.0
-    low, high = _bounds_of_threshold(score_P, scene_P, wanted, judged.seed)
+    threshold = _threshold(score_P, wanted) if len(score_P) else 0.0
     alarms = figure(None, int((~positive_P).sum()), None, None)
     if threshold:
         alarms = share(best_P[~positive_P] >= threshold, judged.scene_P[~positive_P])
-    found = {"threshold": round(threshold, 6) if threshold else None, "low": low, "high": high}
+    low, high = _bounds_of_threshold(score_P, scene_P, wanted, threshold)
+    found = {"threshold": floored(threshold) if threshold else None, "low": low, "high": high}
     return {"recall": wanted, **found, "false_alarms": alarms}
 
 
-def _thresholds(score_P: np.ndarray, weight_RP: np.ndarray, wanted: float) -> np.ndarray:
-    """(R,) the score at which the wanted share of the weight is reached, from the highest score down; 0: not kept."""
-    order = np.argsort(-score_P, kind="stable")
-    sums_RP = np.cumsum(weight_RP[:, order], axis=1)
-    enough_RP = sums_RP >= wanted * sums_RP[:, -1:] - 1e-9
-    return np.where(sums_RP[:, -1] > 0, score_P[order][enough_RP.argmax(axis=1)], np.nan)
+def _threshold(score_P: np.ndarray, wanted: float) -> float:
+    """The score at which the wanted share is reached, from the highest score down; 0: it was not kept."""
+    place = max(0, math.ceil(wanted * len(score_P) - 1e-9) - 1)
+    return float(np.sort(score_P)[::-1][place])
 
 
 def _bounds_of_threshold(
-    score_P: np.ndarray, scene_P: np.ndarray, wanted: float, seed: int
+    score_P: np.ndarray, scene_P: np.ndarray, wanted: float, threshold: float
 ) -> tuple[float | None, float | None]:
-    if too_few({"with positives": len(np.unique(scene_P))}):
+    """None where so few positives bound it by none of their scores, or by one that was not kept."""
+    if len(np.unique(scene_P)) < FEW_SCENES:
         return None, None
-    _, place_P = np.unique(scene_P, return_inverse=True)
-    draws_RS = drawn_scenes(np.random.default_rng(seed), ROUNDS, int(place_P.max()) + 1)
-    interval = middle(_thresholds(score_P, draws_RS[:, place_P], wanted))
-    if isinstance(interval, str):
-        return None, None
-    low, high = (round(bound, 6) if bound > 0 else None for bound in interval)
-    return low, high
+    fires_P = score_P >= threshold if threshold else score_P > 0
+    low, high = bounds_of_quantile(score_P, fires_P, scene_P, wanted, CONFIDENCE)
+    return floored(low) if low else None, ceiled(high) if high else None

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from training.reporting.figures import told_points, told_share, undefined
+from training.reporting.figures import told_points, told_share, told_threshold, undefined
 
 HIGH = 0.6
 WIDE_POINTS = 10.0  # an interval of CGF1 that is wider than this tells no two models apart
@@ -111,22 +111,25 @@ def _width(measures: Mapping[str, Any]) -> list[Advice]:
 
 
 def _operating(measures: Mapping[str, Any]) -> list[Advice]:
+    if not measures["n"].get("positives"):
+        words = "No positive pair was judged: no threshold can be told for a wanted recall."
+        return [Advice(OPERATING, "know", words)]
     return [Advice(OPERATING, "know", operating_words(row)) for row in measures["operating"]]
 
 
 def operating_words(row: Mapping[str, Any]) -> str:
     wanted = f"For a recall of {100 * row['recall']:g} %"
     if row.get("threshold") is None:
-        return f"{wanted} no threshold is low enough: the model finds too few of the positives at any."
+        return f"{wanted} no threshold is low enough: from the lowest score that was kept on it finds too few of them."
     low, high, alarms = row.get("low"), row.get("high"), row.get("false_alarms") or {}
-    between = "" if low is None or high is None else f" (95 %: {low:.2f} to {high:.2f})"
+    between = "" if low is None or high is None else f" (95 %: {told_threshold(low)} to {told_threshold(high)})"
     told = told_share(alarms.get("value"), alarms.get("low"), alarms.get("high"), int(alarms.get("n") or 0))
     firing = (
         "no negative was there to say how often it would fire"
         if told == "not judged"
         else f"it then fires on {told} negatives"
     )
-    return f"{wanted} take instances from a score of {row['threshold']:.2f} on{between}; {firing}."
+    return f"{wanted} take instances from a score of {told_threshold(row['threshold'])} on{between}; {firing}."
 
 
 def _unedited(measures: Mapping[str, Any]) -> list[Advice]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from training.reporting.figures import figure_rows, told_points, told_share
+from training.reporting.figures import figure_rows, told_points, told_share, told_threshold
 
 Chart = dict[str, Any]
 THRESHOLDS = ("0.5", "0.7", "0.9")
@@ -109,7 +109,8 @@ def _histogram(
 
 
 def precision_recall(measures: Mapping[str, Any]) -> Chart:
-    points = [row for row in measures["precision_recall"] if row.get("precision") is not None]
+    both = ("precision", "recall")  # no precision where nothing is drawn, no recall where nothing is to be found
+    points = [row for row in measures["precision_recall"] if all(row.get(key) is not None for key in both)]
     return {
         "name": "precision_recall",
         "title": "Precision and recall of objects",
@@ -164,17 +165,17 @@ def by_threshold(measures: Mapping[str, Any]) -> Chart:
         "y_span": [0, 100],
         "series": series,
         "columns": ["Recall wanted", "Score from [95 %]", "False alarms"],
-        "rows": [_operating_cells(row) for row in operating],
+        "rows": [_operating_cells(row, measures["n"].get("positives") or 0) for row in operating],
     }
 
 
-def _operating_cells(row: Mapping[str, Any]) -> list[str]:
+def _operating_cells(row: Mapping[str, Any], positives: int) -> list[str]:
     if row.get("threshold") is None:
-        return [f"{100 * row['recall']:g} %", "out of reach", "–"]
+        return [f"{100 * row['recall']:g} %", "out of reach" if positives else "not judged", "–"]
     alarms, low, high = row.get("false_alarms") or {}, row.get("low"), row.get("high")
-    between = "" if low is None or high is None else f" [{low:.2f}, {high:.2f}]"
+    between = "" if low is None or high is None else f" [{told_threshold(low)}, {told_threshold(high)}]"
     told = told_share(alarms.get("value"), alarms.get("low"), alarms.get("high"), int(alarms.get("n") or 0))
-    return [f"{100 * row['recall']:g} %", f"{row['threshold']:.2f}{between}", told]
+    return [f"{100 * row['recall']:g} %", f"{told_threshold(row['threshold'])}{between}", told]
 
 
 def calibration(measures: Mapping[str, Any]) -> Chart:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from training.rounding import floored
+
 FEW = 30  # of fewer a percentage says more than is known
 SHARES = ("il_fpr", "il_recall", "recall")
 NEEDS = {
@@ -110,6 +112,11 @@ def told_share(value: float | None, low: float | None, high: float | None, n: in
     if n < FEW:
         return f"{round(value * n)} of {n}"
     return f"{100 * value:.1f} %{_interval(low, high)} of {n:,}"
+
+
+def told_threshold(value: float) -> str:
+    """Two places or three, never rounded up: from a score above the last positive that it counts on it finds fewer."""
+    return f"{floored(value, 3):.3f}".removesuffix("0")
 
 
 def _interval(low: float | None, high: float | None) -> str:

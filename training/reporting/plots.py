@@ -47,6 +47,7 @@ STYLE: Any = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "legend.frameon": False,
+    "text.parse_math": False,  # a concept may hold a dollar sign
     "svg.fonttype": "none",  # words stay words: small, searchable, read aloud
 }
 

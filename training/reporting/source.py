@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,18 +61,16 @@ def read_json(path: Path, kind: type) -> Any:
 
 
 def read_lines(path: Path) -> list[Row]:
-    """A JSON object a line; the last may be half written, by a run that was killed."""
+    """A JSON object a line. One may be half written, by a run that was killed and went on: it is left out."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         raise Refused("absent_file", f"{path.name} is missing in {path.parent}: is that a run's folder?") from None
     found = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            found.append(json.loads(line))
-        except ValueError:
-            if number < len(lines):
-                raise _malformed(path, f"holds no JSON in line {number}") from None
+    for line in lines:
+        with suppress(ValueError):
+            row = json.loads(line)
+            found += [row] if isinstance(row, dict) else []
     return found
 
 

@@ -42,7 +42,10 @@ def _verdict(
     stops = [one.words for one in found if one.level == "stop"]
     if why:
         parts.append(f"CGF1 is {why}.")
-    return " ".join([*parts, *stops]) or "Nothing in its figures speaks against it."
+    if parts or stops:
+        return " ".join([*parts, *stops])
+    acts = [one.words for one in found if one.level == "act"]
+    return acts[0] if acts else "Nothing in its figures speaks against it."
 
 
 def _judged_on(measures: Mapping[str, Any]) -> str:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from toolbox.files import write_json, write_text
+from toolbox.files import folder_written_whole, write_json, write_text
 from training.dataset import Pair, Snapshot
 from training.errors import Refused
 from training.events import Events
@@ -135,14 +134,14 @@ def _pairs(asked: Asked, evaluated: Evaluated, snapshot: Snapshot) -> Mapping[in
 
 
 def _plots(drawn: list[charts.Chart], out: Path, stop: StopRequest) -> dict[str, str]:
-    """Each chart's SVG for the page. Plots of an earlier report go first: it may have had others."""
+    """Each chart's SVG for the page. Plots of an earlier report go when all of these are there."""
     from training.reporting.plots import inline, write_plot
 
-    shutil.rmtree(out / "plots", ignore_errors=True)
     svgs = {}
-    for chart in drawn:
-        stop.check()
-        svgs[chart["name"]] = inline(write_plot(chart, out / "plots"), chart)
+    with folder_written_whole(out / "plots", replace=True, alone=True) as beside:
+        for chart in drawn:
+            stop.check()
+            svgs[chart["name"]] = inline(write_plot(chart, beside), chart)
     return svgs
 
 
