@@ -139,7 +139,7 @@ def ids(barn, settings) -> dict[str, object]:
     for path in (problems_path(imported), samples_folder(imported) / "1.webp"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
-    run.version = factories.make_version("barn-v1", project=barn.project)
+    run.version = factories.make_version("barn-v6", project=barn.project)
     run.save(update_fields=["version"])
     gate = factories.make_gate(run, "reject", report={"bootstrap": {}, "holdout": {}, "hard_negatives": {}})
     evaluation = Evaluation.objects.create(
