@@ -161,7 +161,6 @@ def _settled(splits: dict[str, list[Picture]]) -> Iterable[Any]:
                 truth_source="annotated",
                 round=0,
                 prompts=tuple([] for _ in masks),
-                origins=tuple({} for _ in masks),
             )
 
 

@@ -56,7 +56,7 @@ def _page(request: HttpRequest, row: Snapshot, form: SnapshotForm, status: int =
         "row": snapshot_row(row),
         "snapshot": row,
         "form": form,
-        "others": project.snapshots.exclude(pk=row.pk).only("number", "name", "tag")[:200],
+        "others": project.snapshots.exclude(pk=row.pk).only("project", "number", "name", "tag")[:200],
         "is_tested": may_be_tested(project=project, user=request.user),
         "version": tag_of(row),
         "remote": remote.place if remote else "",

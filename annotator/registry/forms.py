@@ -79,7 +79,7 @@ def _field(setting: Setting) -> forms.Field:
 
 
 def snapshot_choices(project: Project) -> Choices:
-    rows = project.snapshots.only("number", "created_at")[:50]
+    rows = project.snapshots.only("project", "number", "created_at")[:50]
     named = [(row.number, f"Snapshot {row.number}, {row.created_at:%d %b %H:%M} UTC") for row in rows]
     return [("", "All approved by now"), *named]
 
