@@ -164,9 +164,9 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 def _words(figure: str, told: dict[str, Any]) -> str:
     scale, digits = (1, 2) if figure == "il_mcc" else (100, 1)
-    low, high = (f"{scale * bound:.{digits}f}" for bound in told["interval"])
-    seeds = ", ".join(f"{scale * seed:.{digits}f}" for seed in told.get("seeds", []))
-    return f"{scale * told['mean']:.{digits}f} [{low}, {high}]" + (f" ({seeds})" if seeds else "")
+    low, high = (f"{scale * bound + 0.0:.{digits}f}" for bound in told["interval"])
+    seeds = ", ".join(f"{scale * seed + 0.0:.{digits}f}" for seed in told.get("seeds", []))
+    return f"{scale * told['mean'] + 0.0:.{digits}f} [{low}, {high}]" + (f" ({seeds})" if seeds else "")
 
 
 def plot(rows: list[dict[str, Any]]) -> str:
