@@ -167,3 +167,9 @@ def test_list_has_decisions_with_and_without_a_run_and_its_form_asks(barn, shipp
     assert answer["Location"] == reverse("job", args=["barn", job.pk])
     refused = client.post(reverse("gates", args=["barn"]), {"version": "sam3", "snapshot": ""})
     assert (refused.status_code, b"asked already" in refused.content) == (400, True)
+
+
+def test_project_with_no_other_version_is_told_how_one_is_made(barn, signed_in):
+    page = signed_in(barn.admin).get(reverse("gates", args=["barn"])).content.decode()
+    assert "There is no version but" in page
+    assert 'name="version"' not in page
