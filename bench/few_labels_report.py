@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.average_precision import AveragePrecision
 from bench.few_labels import JUDGED
 from bench.plot import line_plot
 from toolbox.cgf1_sums import cgf1_of_sums, image_level_mcc
 from training import cgf1
+from training.measures.precision import Matched, match_coco
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 RESULTS = REPOSITORY / "bench" / "results"
@@ -48,11 +48,15 @@ def judged(home: Path, name: str, draws: int = DRAWS) -> Judged:
     )
     drawn = places_drawn(rows, draws)
     # Of drawings only what counts is kept, from score 0.5 up: no average precision can be told of that.
-    precisions = average_precisions(home, name, counts.pair_ids) if name == "photographs" else []
-    as_it_is = [*of_sums(cgf1.sums_of(counts).sum(0)[None])[0], *(one.official() for one in precisions)]
+    precisions = average_precisions(home, name, counts.pair_ids) if name == "photographs" else ()
+    every = np.arange(len(rows))
+    as_it_is = [
+        *of_sums(cgf1.sums_of(counts).sum(0)[None])[0],
+        *(mean_precision(one, [every])[0] for one in precisions),
+    ]
     again = of_sums(np.stack([cgf1.sums_of(counts)[places].sum(0) for places in drawn]))
-    means = np.array([[one.of(places) for one in precisions] for places in drawn]).reshape(draws, len(precisions))
-    return Judged(np.array(as_it_is), np.concatenate([again, means], axis=1))
+    means = [mean_precision(one, drawn)[:, None] for one in precisions]
+    return Judged(np.array(as_it_is), np.concatenate([again, *means], axis=1))
 
 
 def of_sums(sums_RS: np.ndarray) -> np.ndarray:
@@ -63,10 +67,19 @@ def of_sums(sums_RS: np.ndarray) -> np.ndarray:
     return np.stack(parts, axis=1)
 
 
-def average_precisions(home: Path, name: str, pair_ids: list[int]) -> list[AveragePrecision]:
+def average_precisions(home: Path, name: str, pair_ids: list[int]) -> tuple[Matched, Matched]:
+    """Of boxes and of masks."""
     document = json.loads((home / "snapshot" / f"{JUDGED[name]}.json").read_text())
     predictions = json.loads((home / name / "predictions.json").read_text())
-    return [AveragePrecision(document, predictions, pair_ids, kind) for kind in ("bbox", "segm")]
+    by_area, boxes = match_coco(document, predictions, pair_ids)
+    return boxes, by_area["all"]
+
+
+def mean_precision(matched: Matched, drawn: list[np.ndarray]) -> np.ndarray:
+    """(draws,) mean over IoU 0.50 to 0.95 of the pairs at these places, one drawn twice counting twice; 0 where no
+    pair holds an instance."""
+    weight_RP = np.stack([np.bincount(places, minlength=len(matched.objects_P)) for places in drawn])
+    return np.nan_to_num(matched.of_weights(weight_RP)[0].mean(axis=1))
 
 
 def places_drawn(rows: list[dict[str, Any]], draws: int) -> list[np.ndarray]:

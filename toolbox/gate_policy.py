@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from statistics import NormalDist
+from types import NoneType
+from typing import get_args, get_type_hints
 
 MARGIN, NONE_MORE = "margin", "none_more"
 ALARM_RULES = (MARGIN, NONE_MORE)
@@ -21,6 +23,7 @@ RANGES: dict[str, tuple[float, float]] = {
     "min_scenes": (1, 100_000),
     "speed_ratio": (1, 100),
 }
+KINDS = {bool: "true or false", int: "a whole number", float: "a number", str: "text", NoneType: "null"}
 
 
 @dataclass
@@ -45,10 +48,13 @@ class Policy:
         """What is wrong with it in a sentence that names the key; empty: nothing."""
         if self.alarms not in ALARM_RULES:
             return f"The policy's alarms is one of {', '.join(ALARM_RULES)}, not '{self.alarms}'."
-        for one in fields(self):
-            value, (low, high) = getattr(self, one.name), RANGES.get(one.name, (-math.inf, math.inf))
+        for name, hint in get_type_hints(Policy).items():
+            value, kinds = getattr(self, name), get_args(hint) or (hint,)
+            if type(value) not in kinds and not (type(value) is int and float in kinds):
+                return f"The policy's {name} must be {' or '.join(KINDS[kind] for kind in kinds)}, not {value!r}."
+            low, high = RANGES.get(name, (-math.inf, math.inf))
             if isinstance(value, (int, float)) and not low <= value <= high:
-                return f"The policy's {one.name} must lie between {low:g} and {high:g}, not {value:g}."
+                return f"The policy's {name} must lie between {low:g} and {high:g}, not {value:g}."
         return ""
 
 

@@ -11,14 +11,14 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from toolbox.gate_policy import Policy
+from training.config import policy_of
 from training.errors import Refused, TrainingError
 from training.gate import RULES_VERSION
-from training.gate_rows import decide_rows
+from training.gate_rows import Row, decide_rows
 from training.speed import Speed
 
 KEPT = ("decision", "reasons", "rules", "delta_cgf1", "bootstrap", "hard_negatives")
@@ -37,45 +37,43 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _tell(folder: Path, overrides: Sequence[str]) -> int:
-    kept = _read(folder / "manifest.json")
-    policy = _policy(kept, overrides)
-    made = decided_again(folder, policy)
-    differing = [] if overrides else differences(kept, made)
+    kept = _kept(folder)
+    made = _decided_again(kept, _read(folder / "rows.json"), _policy(kept, overrides))
+    differing = [] if overrides else _differences(kept, made)
     answer = {"decision": made["decision"], "reasons": made["reasons"]}
     print(json.dumps(answer | ({} if overrides else {"equal": not differing, "differs": differing}), indent=1))
     return 1 if differing else 0
 
 
-def decided_again(folder: Path, policy: Policy | None = None) -> dict[str, Any]:
-    """The decision from DIR/rows.json, by its own policy or another; Refused where it can't be made."""
+def _kept(folder: Path) -> dict[str, Any]:
     kept = _read(folder / "manifest.json")
-    if kept.get("rules_version") != RULES_VERSION:
+    version = kept.get("rules_version") if isinstance(kept, dict) else None
+    if version != RULES_VERSION:
         raise Refused(
             "other_rules",
-            f"{folder} was decided by version {kept.get('rules_version')} of the rules, these are {RULES_VERSION}: "
+            f"{folder} was decided by version {version} of the rules, these are {RULES_VERSION}: "
             "check out the code of that time to make the decision anew.",
         )
-    rows = _read(folder / "rows.json")
-    speed = Speed.of(kept["speed"]) if kept.get("speed") else None  # it was not always measured
-    return decide_rows(rows, policy or _policy(kept, ()), speed=speed, looks=kept["looks"], seed=kept["seed"])
-
-
-def differences(kept: dict[str, Any], made: dict[str, Any]) -> list[str]:
-    """The parts of a decision that came out otherwise; as JSON keeps them, so that 1 and 1.0 are one."""
-    return [name for name in KEPT if json.loads(json.dumps(made[name])) != kept.get(name)]
+    return kept
 
 
 def _policy(kept: dict[str, Any], overrides: Sequence[str]) -> Policy:
-    known = {one.name for one in fields(Policy)}
-    policy = Policy(**{name: value for name, value in kept["policy"].items() if name in known})
-    for text in overrides:
-        name, _, value = text.removeprefix("policy.").partition("=")
-        if name not in known:
-            raise Refused("bad_config", f"The policy has no key '{name}'; it has {', '.join(sorted(known))}.")
-        policy = replace(policy, **{name: _value(value)})
-    if refusal := policy.refusal():
-        raise Refused("bad_config", refusal)
+    parts = (text.removeprefix("policy.").partition("=") for text in overrides)
+    asked = {name: _value(value) for name, _, value in parts}
+    policy = policy_of(kept["policy"] | asked)
+    if asked.get("speed_ratio") is not None and not kept.get("speed"):
+        raise Refused("bad_config", "The policy's speed_ratio asks for a speed, which this gate did not measure.")
     return policy
+
+
+def _decided_again(kept: dict[str, Any], rows: list[Row], policy: Policy) -> dict[str, Any]:
+    speed = Speed.of(kept["speed"]) if kept.get("speed") else None  # it was not always measured
+    return decide_rows(rows, policy, speed=speed, looks=kept["looks"], seed=kept["seed"])
+
+
+def _differences(kept: dict[str, Any], made: dict[str, Any]) -> list[str]:
+    """The parts of a decision that came out otherwise; as JSON keeps them, so that 1 and 1.0 are one."""
+    return [name for name in KEPT if json.loads(json.dumps(made[name])) != kept.get(name)]
 
 
 def _value(text: str) -> Any:

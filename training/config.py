@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -147,7 +147,24 @@ def _check(verb: str, config: Config) -> None:
     if config.mlflow_uri and "@" in urlsplit(config.mlflow_uri).netloc:
         words = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD instead, which are kept nowhere."
         raise Refused("bad_config", f"The config's key 'mlflow_uri' must hold no password: {words}")
-    if refusal := config.policy.refusal():
+    _check_policy(config.policy)
+
+
+def policy_of(given: Any) -> Policy:
+    """The gate's policy of a table that no config holds, checked as a config's; Refused names the key."""
+    known = [one.name for one in fields(Policy)]
+    if not isinstance(given, dict):
+        raise Refused("bad_config", f"The key 'policy' is a table of {', '.join(known)}.")
+    for key in given:
+        if key not in known:
+            raise Refused("bad_config", f"The policy has no key '{key}'; it has {', '.join(known)}.")
+    policy = Policy(**given)
+    _check_policy(policy)
+    return policy
+
+
+def _check_policy(policy: Policy) -> None:
+    if refusal := policy.refusal():
         raise Refused("bad_config", refusal)
 
 

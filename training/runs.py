@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 def run_train(config: Config, out: Path, events: Events, stop: StopRequest, ranks: Ranks = ALONE) -> Path:
-    """DIR/config.yaml, DIR/model, DIR/manifest.json, DIR/report.json; the manifest's path. The first process writes."""
+    """DIR/config.yaml, DIR/model, DIR/manifest.json; the manifest's path. The first process writes."""
     assert config.base_model is not None
     began = time.monotonic()
     device = choose_device(config.device)
@@ -135,7 +135,7 @@ def save_model(trainer: Trainer, folder: Path, made: dict[str, Any]) -> str:
 
 
 def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -> Path:
-    """DIR/predictions.json, DIR/rows.json, DIR/measures.json, DIR/report.json, DIR/manifest.json."""
+    """DIR/predictions.json, DIR/rows.json, DIR/measures.json, DIR/manifest.json."""
     assert config.model is not None
     began = time.monotonic()
     split, left_out_read = _unread_by(config, Snapshot(config.snapshot).split(config.split))
@@ -150,7 +150,6 @@ def run_evaluate(config: Config, out: Path, events: Events, stop: StopRequest) -
     asked, evaluation = judge.evaluate(config.model, prompt=config.prompt)
     summary = evaluation.summary()
     _write_evaluation(out, evaluation, config)
-    _write(out / "report.json", report.describe(evaluation, keep_score=config.keep_score))
     manifest = {
         "metrics": evaluation.result.metrics,
         "summary": summary,
@@ -228,7 +227,7 @@ def run_gate(config: Config, out: Path, events: Events, stop: StopRequest) -> Pa
         "speed": speed.plain() if speed else None,
         "seconds": round(time.monotonic() - began, 1),
     }
-    _write(out / "report.json", {role: _series(evaluation, config) for role, evaluation in evaluations.items()})
+    _write(out / "report.json", {role: {"samples": _samples(one, config)} for role, one in evaluations.items()})
     return _write(out / "manifest.json", manifest)
 
 
@@ -244,10 +243,9 @@ def _write_evaluation(folder: Path, evaluation: Evaluation, config: Config) -> N
     _write(folder / "measures.json", figures)
 
 
-def _series(evaluation: Evaluation, config: Config) -> dict[str, Any]:
+def _samples(evaluation: Evaluation, config: Config) -> list[dict[str, Any]]:
     chosen = {pair.id for pair in report.choose_samples(evaluation.split.judged, config.sample_pairs)}
-    samples = [report.sample_row(prediction) for prediction in evaluation.predictions if prediction.pair.id in chosen]
-    return {**report.describe(evaluation, keep_score=config.keep_score), "samples": samples}
+    return [report.sample_row(prediction) for prediction in evaluation.predictions if prediction.pair.id in chosen]
 
 
 @dataclass(frozen=True)

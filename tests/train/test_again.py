@@ -54,9 +54,40 @@ def test_another_policy_says_what_it_would_have_decided(kept: Path, capsys: pyte
     assert (told["decision"], "equal" in told) == ("promote", False)
 
 
+def test_another_speed_ratio_counts_where_the_speed_was_measured(
+    kept: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slower = {"value": 1.5, "low": 1.4, "high": 1.6, "rounds": 9}
+    manifest = json.loads((kept / "manifest.json").read_text())
+    manifest["speed"] = {"same_network": False, "encode": slower, "click": slower}
+    (kept / "manifest.json").write_text(json.dumps(manifest))
+    for ratio, decision in (("1.2", "reject"), ("2", "undecided"), ("null", "undecided")):
+        assert main([str(kept), f"policy.speed_ratio={ratio}"]) == 0
+        assert json.loads(capsys.readouterr().out)["decision"] == decision
+
+
+def test_a_kept_policy_of_wrong_types_is_refused(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifest = json.loads((kept / "manifest.json").read_text())
+    manifest["policy"]["level"] = "0.05"
+    (kept / "manifest.json").write_text(json.dumps(manifest))
+    assert main([str(kept)]) == 2
+    assert "level must be a number, not '0.05'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["policy.moon=1"], "no key 'moon'"), (["policy.level=7"], "level must lie between")],
+    [
+        (["policy.moon=1"], "no key 'moon'"),
+        (["policy.level=7"], "level must lie between"),
+        (["policy.level=few"], "level must be a number, not 'few'"),
+        (["policy.level=null"], "level must be a number, not None"),
+        (["policy.level=true"], "level must be a number, not True"),
+        (["policy.level"], "level must be a number, not ''"),
+        (["policy.bootstrap=200.5"], "bootstrap must be a whole number, not 200.5"),
+        (["policy.above_baseline=1"], "above_baseline must be true or false, not 1"),
+        (["policy.alarm_cap=[1]"], "alarm_cap must be a number or null, not [1]"),
+        (["policy.speed_ratio=1.2"], "speed_ratio asks for a speed, which this gate did not measure"),
+    ],
 )
 def test_no_such_policy_is_refused(
     kept: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str

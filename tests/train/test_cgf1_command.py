@@ -61,6 +61,33 @@ def test_all_other_measures_stand_beside_the_figures(tmp_path: Path, capsys) -> 
     assert "rows.json has no presence for the pair 2" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("scores", "options", "lowest"),
+    [
+        ((0.9, 0.32), [], 0.35),
+        ((0.9, 0.6), [], 0.5),
+        ((), [], 0.5),
+        ((0.9, 0.6), ["--keep-score", "0.2"], 0.2),
+        ((0.9, 0.32), ["--keep-score", "0.6"], 0.6),
+    ],
+)
+def test_no_point_of_the_curve_lies_below_what_was_kept(
+    tmp_path: Path, capsys, scores: tuple[float, ...], options: list[str], lowest: float
+) -> None:
+    asked = files(tmp_path, [pair_of_each()], [found(pair, BOX, score) for pair, score in enumerate(scores, 1)])
+    assert main([*asked, *options]) == 0
+    curve = json.loads(capsys.readouterr().out)["measures"]["precision_recall"]
+    assert [curve[0]["threshold"], curve[-1]["threshold"]] == [lowest, 0.95]
+
+
+@pytest.mark.parametrize("given", ["-0.1", "1.5", "nan", "half"])
+def test_a_score_that_is_no_share_is_refused(tmp_path: Path, capsys, given: str) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([*files(tmp_path, [pair_of_each()], []), f"--keep-score={given}"])
+    assert ended.value.code == 2
+    assert "--keep-score" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("options", "words"), [(["--iou-type", "bbox"], "masks"), (["--gt", "gt0.json"], "one --gt")])
 def test_where_there_are_no_measures_a_sentence_says_why(
     tmp_path: Path, capsys, options: list[str], words: str

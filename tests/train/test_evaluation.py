@@ -125,18 +125,6 @@ def test_presence_is_kept_for_every_judged_pair(world: tuple[Snapshot, Model], t
     assert [row["instances"] for row in rows] == [len(pair.instances) for pair in split.pairs]
 
 
-def test_report_series_count_every_pair(world: tuple[Snapshot, Model]) -> None:
-    split = dataset.Snapshot(world[0].folder).split("holdout")
-    judged = evaluation(split, truthful(split, skip=1))
-    series = report.describe(judged, keep_score=0.5)
-    histogram = series["presence"]
-    assert sum(histogram["positives"]) + sum(histogram["negatives"]) == len(split.pairs)
-    assert sum(series["confusion"].values()) == len(split.pairs)
-    assert series["confusion"]["false_negative"] == 1
-    at_half = next(point for point in series["precision_recall"] if point["threshold"] == 0.5)
-    assert at_half["cgf1"] == pytest.approx(judged.figures["cgf1"])
-
-
 def test_fixed_samples_do_not_depend_on_the_order_of_pairs(world: tuple[Snapshot, Model]) -> None:
     pairs = dataset.Snapshot(world[0].folder).split("holdout").pairs
     chosen = report.choose_samples(pairs, 8)

@@ -1,4 +1,4 @@
-"""bench.few_labels: what it makes of photographs, and its average precision, against pycocotools' own sum."""
+"""bench.few_labels: what it makes of photographs, its average precision by hand, and its draws."""
 
 import json
 from pathlib import Path
@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench.average_precision import AveragePrecision
 from bench.few_labels import ABSENT, PHRASE, chosen, photographs, stored
-from bench.few_labels_report import of_sums, places_drawn
+from bench.few_labels_report import mean_precision, of_sums, places_drawn
 from training import cgf1, masks
 from training.dataset import Snapshot
+from training.measures.precision import match_coco
 
 SIDE_PX = 40
 
@@ -37,35 +37,19 @@ def prediction(pair: int, score: float, rle: masks.Rle) -> dict:
     return {"image_id": pair, "category_id": 1, "score": score, "segmentation": rle, "bbox": box}
 
 
-@pytest.mark.parametrize("kind", ["bbox", "segm"])
-def test_average_precision_of_a_hit_a_false_alarm_on_a_negative_and_a_miss(kind: str):
+def test_average_precision_of_a_hit_a_false_alarm_on_a_negative_and_a_miss():
     """Found at 0.9, nothing there at 0.95, and one of two never found: precision 1/2 up to recall 1/2, by hand."""
     found = [prediction(1, 0.9, square(5, 5, 20)), prediction(3, 0.95, square(0, 0, 10))]
-    judge = AveragePrecision(document(3, empty={3}), found, [1, 2, 3], kind)
-    by_hand = 0.5 * 51 / 101  # recall 0.00 to 0.50 of the 101 that are read
-    assert judge.official() == pytest.approx(by_hand)
-    assert judge.of([0, 1, 2]) == pytest.approx(by_hand)
-    assert judge.of([0, 1]) == pytest.approx(51 / 101)
-    assert judge.of([0, 0]) == pytest.approx(1.0)
-    assert judge.of([2]) == 0.0
-
-
-@pytest.mark.parametrize("kind", ["bbox", "segm"])
-def test_average_precision_of_all_pairs_is_what_pycocotools_sums(kind: str):
-    rng = np.random.default_rng(0)
-    found = [
-        prediction(
-            int(rng.integers(1, 9)), float(rng.random()), square(*rng.integers(3, 8, 2), int(rng.integers(16, 24)))
-        )
-        for _ in range(60)
-    ]
-    judge = AveragePrecision(document(8, empty={2, 5}), found, [8, 3, 1, 2, 4, 5, 6, 7], kind)
-    assert 0.05 < judge.official() < 0.95
-    assert judge.of(range(8)) == pytest.approx(judge.official(), abs=1e-9)
+    by_area, boxes = match_coco(document(3, empty={3}), found, [1, 2, 3])
+    drawn = [np.array(places) for places in ([0, 1, 2], [0, 1], [0, 0], [2])]
+    by_hand = [0.5 * 51 / 101, 51 / 101, 1.0, 0.0]  # recall 0.00 to 0.50 of the 101 that are read
+    for matched in (boxes, by_area["all"]):
+        assert mean_precision(matched, drawn) == pytest.approx(by_hand)
 
 
 def test_no_prediction_at_all_has_average_precision_zero():
-    assert AveragePrecision(document(2, empty=set()), [], [1, 2], "segm").official() == 0.0
+    _, boxes = match_coco(document(2, empty=set()), [], [1, 2])
+    assert mean_precision(boxes, [np.arange(2)]) == [0.0]
 
 
 def test_bootstrap_draws_whole_images_and_as_many_of_each_kind():

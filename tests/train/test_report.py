@@ -257,7 +257,9 @@ def test_missing_and_broken_files_are_refused_by_name(
         ({"worst": 1000}, "between 0 and 500"),
         ({"gate": None}, "give the gate's folder"),
         ({"policy": {"recall_floor": 2}}, "recall_floor must lie between 0 and 1"),
-        ({"policy": {"floor": 0.5}}, "The key 'policy' is a table of"),
+        ({"policy": {"floor": 0.5}}, "The policy has no key 'floor'"),
+        ({"policy": {"recall_floor": "high"}}, "recall_floor must be a number or null, not 'high'"),
+        ({"policy": [1]}, "The key 'policy' is a table of"),
     ],
 )
 def test_a_wrong_config_is_refused_and_names_the_key(world: dict[str, Any], tmp_path: Path, keys, words: str):

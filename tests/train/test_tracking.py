@@ -19,12 +19,8 @@ from tests.processes import wait_until
 from tests.train.snapshots import Snapshot, tiny_model
 from tests.train.test_command_line import run
 from toolbox.events import Event
-from toolbox.weights_hash import folder_weights_hash
-from training.config import Config
-from training.events import silent
 from training.tracking import following
-from training.tracking.gpu import Gpu
-from training.tracking.lineage import ROOT, code_revision, lineage
+from training.tracking.lineage import ROOT, code_revision
 
 NEEDED = {
     "mlflow": ("mlflow", "sqlalchemy", "alembic"),
@@ -128,13 +124,6 @@ def test_mlflow_gives_the_run_back(followed: tuple[Path, list[dict[str, Any]]], 
     assert manifest.read_bytes() == (out / "manifest.json").read_bytes()
 
 
-def test_shipped_model_has_its_weights_hash_in_the_lineage() -> None:
-    """It has a card where versions that were trained here have a manifest."""
-    demo = ROOT / "mlbackend" / "weights" / "demo"
-    config = Config(snapshot="", images="", base_model=str(demo))
-    assert lineage(config)["base_weights_hash"] == folder_weights_hash(demo)
-
-
 def test_event_file_gives_the_run_back(followed: tuple[Path, list[dict[str, Any]]], world: SimpleNamespace) -> None:
     need("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -152,26 +141,6 @@ def test_event_file_gives_the_run_back(followed: tuple[Path, list[dict[str, Any]
     assert world.hash["content_hash"] in texts["lineage/text_summary"]
     assert "batch_pairs: 4" in texts["files/config.yaml/text_summary"]
     assert texts["ended/text_summary"] == "finished"
-
-
-def test_picture_among_the_files_is_an_image_in_tensorboard(tmp_path: Path) -> None:
-    """views.png is one: read as text it ended the tracker."""
-    need("tensorboard")
-    from PIL import Image
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    from training.tracking.base import RunFacts
-    from training.tracking.tensorboard import TensorboardTracker
-
-    Image.new("RGB", (4, 3), (200, 10, 10)).save(tmp_path / "views.png")
-    tracker = TensorboardTracker()
-    facts = RunFacts("one", "barn", tmp_path, params={}, lineage={}, mlflow_uri=None, resumed_id=None)
-    place = tracker.start(facts).place
-    tracker.file(tmp_path / "views.png")
-    tracker.finish("finished")
-    kept = EventAccumulator(place).Reload()
-    (image,) = kept.Images("files/views.png")
-    assert (image.width, image.height) == (4, 3)
 
 
 def records(path: Path) -> Iterator[bytes]:
@@ -378,26 +347,6 @@ def test_refused_run_ends_as_failed(world: SimpleNamespace, tmp_path: Path) -> N
     assert status == 2
     kept = EventAccumulator(str(tmp_path / "tracking" / "tensorboard" / "roost" / tmp_path.name)).Reload()
     assert kept.Tensors("ended/text_summary")[0].tensor_proto.string_val[0] == b"failed"
-
-
-def test_gpu_s_figures_are_read() -> None:
-    import torch
-
-    if not torch.cuda.is_available() or importlib.util.find_spec("pynvml") is None:
-        pytest.skip("no GPU here, or no nvidia-ml-py")
-    torch.zeros(64 * 1024**2, device="cuda")
-    figures = Gpu(torch.cuda.get_device_properties(0)).figures()
-    assert 64 < figures["memory_used_mib"] <= figures["memory_total_mib"]
-    assert 0 < figures["temperature_c"] < 120
-    assert 0 <= figures["utilisation_percent"] <= 100
-
-
-def test_listener_hears_every_event() -> None:
-    heard: list[dict[str, Any]] = []
-    events = silent()
-    events.listen(heard.append)
-    events("progress", step=1, of=2)
-    assert [one["event"] for one in heard] == ["progress"]
 
 
 def test_sheet_shows_truth_and_sight_side_by_side(world: SimpleNamespace, plain: bytes, tmp_path: Path) -> None:

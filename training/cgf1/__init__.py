@@ -83,7 +83,6 @@ def evaluate(
     gts: Document | str | Path | Sequence[Document | str | Path],
     predictions: list[Row] | str | Path,
     iou_type: str = "segm",
-    threshold: float = SCORE_THRESHOLD,
 ) -> Cgf1:
     """Judge COCO results against one SA-Co document, or the best of several (the oracle of SA-Co/Gold).
 
@@ -92,7 +91,7 @@ def evaluate(
     is exhaustively annotated; and MaskError (a ValueError) for a mask that would crash pycocotools.
     """
     documents = [gts] if isinstance(gts, (Mapping, str, Path)) else list(gts)
-    pairs = count_pairs([_read(doc) for doc in documents], _read(predictions), iou_type, threshold)
+    pairs = count_pairs([_read(doc) for doc in documents], _read(predictions), iou_type)
     return Cgf1(summarise(pairs, iou_type), raw_counts(pairs), pairs)
 
 
@@ -100,14 +99,12 @@ def _read(document: Any) -> Any:
     return json.loads(Path(document).read_text()) if isinstance(document, (str, Path)) else document
 
 
-def count_pairs(
-    documents: Sequence[Document], predictions: list[Row], iou_type: str = "segm", threshold: float = SCORE_THRESHOLD
-) -> PairCounts:
+def count_pairs(documents: Sequence[Document], predictions: list[Row], iou_type: str = "segm") -> PairCounts:
     """Match each exhaustively annotated pair of the first document; with several documents, the best one a pair."""
     pair_ids, matches = [], []
-    for of_pair in overlaps(documents, predictions, iou_type, least_score=threshold):
+    for of_pair in overlaps(documents, predictions, iou_type, least_score=SCORE_THRESHOLD):
         pair_ids.append(of_pair[0].pair_id)
-        matches.append(_best([_match(overlap, threshold) for overlap in of_pair]))
+        matches.append(_best([_match(overlap) for overlap in of_pair]))
     return _to_counts(pair_ids, matches)
 
 
@@ -124,9 +121,9 @@ class _Match:
         return self.n_gt == 0 and self.n_dt == 0
 
 
-def _match(overlap: Overlap, threshold: float) -> _Match:
-    n_gt, n_dt = len(overlap.gt_shapes), int((overlap.scores_D >= threshold).sum())
-    return _Match(n_gt, n_dt, reached(overlap.matched(threshold)[1]))
+def _match(overlap: Overlap) -> _Match:
+    n_gt, n_dt = len(overlap.gt_shapes), int((overlap.scores_D >= SCORE_THRESHOLD).sum())
+    return _Match(n_gt, n_dt, reached(overlap.matched(SCORE_THRESHOLD)[1]))
 
 
 def reached(iou_M: np.ndarray) -> np.ndarray:

@@ -33,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         told = answer(asked.gt, asked.pred, asked.iou_type, as_official=asked.as_official)
         if not asked.as_official and not asked.figures_only:
-            told |= measures(asked.gt, asked.pred, asked.iou_type, asked.rows)
+            told |= measures(asked.gt, asked.pred, asked.iou_type, asked.rows, asked.keep_score)
         print(json.dumps(told, indent=1))
     except Fault as fault:
         print(fault, file=sys.stderr)
@@ -56,16 +56,20 @@ def answer(gts: Sequence[str], pred: str, iou_type: str, *, as_official: bool) -
     return {**result.metrics, "gateable": reason is None, "reason": reason}
 
 
-def measures(gts: Sequence[str], pred: str, iou_type: str, rows: str | None) -> dict[str, Any]:
+def measures(
+    gts: Sequence[str], pred: str, iou_type: str, rows: str | None, keep_score: float | None = None
+) -> dict[str, Any]:
     """`measures` of files that `answer` has accepted, or null and why under `measures_reason`."""
     if iou_type != "segm":
         return {"measures": None, "measures_reason": "They are made of masks: ask with --iou-type segm."}
     if len(gts) > 1:
         return {"measures": None, "measures_reason": "They are made of one truth a pair: give one --gt."}
-    document = _read(gts[0])
+    document, predictions = _read(gts[0]), _read(pred)
     presence = _presence(rows, document) if rows else None
+    if keep_score is None:
+        keep_score = min([cgf1.SCORE_THRESHOLD, *(row["score"] for row in predictions)])
     try:
-        return {"measures": measured(document, _read(pred), presence=presence)}
+        return {"measures": measured(document, predictions, presence=presence, keep_score=keep_score)}
     except MaskError as error:
         raise Fault(f"The measures cannot be made of {gts[0]} and {pred}: {error}.") from None
 
@@ -202,6 +206,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _share(text: str) -> float:
+    if not 0 <= (share := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"it must lie between 0 and 1, not {text}")
+    return share
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m training.cgf1", description=__doc__.splitlines()[0])
     parser.add_argument("--gt", action="append", required=True, help="a SA-Co document; several: the best one a pair")
@@ -209,6 +219,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--iou-type", choices=("segm", "bbox"), default="segm")
     parser.add_argument("--figures-only", action="store_true", help="without `measures`")
     parser.add_argument("--rows", help="rows.json of the same evaluation: each pair's presence, for its calibration")
+    parser.add_argument(
+        "--keep-score",
+        type=_share,
+        help="predictions below it were not kept; without it, the lowest score in the file, at most 0.5",
+    )
     parser.add_argument("--as-official", action="store_true", help="pass over in silence what the official one does")
     return parser
 

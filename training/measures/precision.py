@@ -53,17 +53,16 @@ class Matched:
 
     def redrawn(self, scene_P: np.ndarray, seed: int, rounds: int = ROUNDS) -> tuple[np.ndarray, np.ndarray]:
         """(R, T) each of sets of scenes drawn with replacement; nan without an object."""
-        _, place_P = np.unique(scene_P, return_inverse=True)
-        rng, scenes = np.random.default_rng(seed), int(place_P.max()) + 1
-        parts = [
-            self.of_weights(drawn_scenes(rng, min(ROUNDS_AT_ONCE, rounds - start), scenes)[:, place_P])
-            for start in range(0, rounds, ROUNDS_AT_ONCE)
-        ]
-        precision, recall = zip(*parts, strict=True)
-        return np.concatenate(precision), np.concatenate(recall)
+        scenes, place_P = np.unique(scene_P, return_inverse=True)
+        return self.of_weights(drawn_scenes(np.random.default_rng(seed), rounds, len(scenes))[:, place_P])
 
     def of_weights(self, weight_RP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The same where each pair counts as often as its weight (a whole number) says."""
+        starts = range(0, len(weight_RP), ROUNDS_AT_ONCE)
+        precision, recall = zip(*(self._of_few(weight_RP[at : at + ROUNDS_AT_ONCE]) for at in starts), strict=True)
+        return np.concatenate(precision), np.concatenate(recall)
+
+    def _of_few(self, weight_RP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         objects_R, weight_RD = weight_RP @ self.objects_P, weight_RP[:, self.pair_D]
         is_known_R = objects_R > 0
         needed_RN = _needed(np.maximum(objects_R, 1))

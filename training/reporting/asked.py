@@ -10,13 +10,12 @@ economics: FILE             # seconds and prices, as the web side tells them
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from toolbox.gate_policy import Policy
 from training.config import read_file
 from training.dataset import SPLITS
 from training.errors import Refused
@@ -65,22 +64,6 @@ def read_report(file: str | Path | None, overrides: Sequence[str] = ()) -> Asked
     asked = Asked(**merged)
     _check(asked)
     return asked
-
-
-def policy_of(asked: Asked, gate_manifest: Mapping[str, Any]) -> Policy:
-    """The report's own, else that of the gate that it tells of, else the defaults."""
-    given = asked.policy if asked.policy is not None else gate_manifest.get("policy") or {}
-    known = asdict(Policy())
-    if not isinstance(given, dict) or given.keys() - known.keys():
-        raise _refused(f"The key 'policy' is a table of {', '.join(known)}.")
-    try:
-        policy = Policy(**given)
-        refusal = policy.refusal()
-    except TypeError as error:
-        raise _refused(f"The policy cannot be read: {error}.") from None
-    if refusal:
-        raise _refused(refusal)
-    return policy
 
 
 def _check(asked: Asked) -> None:

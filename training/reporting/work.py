@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from toolbox.files import folder_written_whole, write_json, write_text
+from training.config import policy_of
 from training.dataset import Pair, Snapshot
 from training.errors import Refused
 from training.events import Events
 from training.launch import StopRequest
 from training.reporting import charts
 from training.reporting.advice import advise
-from training.reporting.asked import Asked, policy_of
+from training.reporting.asked import Asked
 from training.reporting.data_part import count_snapshot, data_charts, data_plain
 from training.reporting.economics import economics_charts, economics_of, economics_words, read_economics
 from training.reporting.figures import at_rows, figure_rows, group_tables
@@ -55,7 +56,8 @@ def gathered(asked: Asked, stop: StopRequest) -> tuple[dict[str, Any], list[char
     """report.json, and the charts in it."""
     evaluated = read_evaluation(Path(asked.evaluation))
     decision = read_json(Path(asked.gate) / "manifest.json", dict) if asked.gate else {}
-    policy = policy_of(asked, decision)
+    # The report's own, else that of the gate that it tells of, else the defaults.
+    policy = policy_of(asked.policy if asked.policy is not None else decision.get("policy") or {})
     trained = read_run(Path(asked.run)) if asked.run else None
     economics = economics_of(read_economics(Path(asked.economics))) if asked.economics else None
     snapshot = Snapshot(asked.snapshot)

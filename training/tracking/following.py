@@ -34,7 +34,7 @@ STOP_WITHIN_S = 4.0
 TITLES = {"mlflow": "MLflow", "wandb": "W&B", "tensorboard": "TensorBoard"}
 PACKAGES = {"mlflow": "mlflow-skinny", "wandb": "wandb", "tensorboard": "tensorboard"}
 CONFIG_FILE, IDS_FILE = "config.yaml", "trackers.json"
-ARTIFACTS = ("manifest.json", "report.json", "views.png")
+ARTIFACTS = ("manifest.json", "views.png")
 
 
 @contextmanager
