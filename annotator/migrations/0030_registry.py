@@ -18,8 +18,8 @@ def name_answers(apps, schema_editor):
 def name_bases(apps, schema_editor):
     """As far as the database knows: the parent's weights, where it has their hash."""
     versions = apps.get_model("annotator", "ModelVersion").objects
-    for version in versions.filter(parent__isnull=False).exclude(parent__weights_hash="").select_related("parent"):
-        versions.filter(pk=version.pk).update(base_hash=version.parent.weights_hash)
+    parent = versions.filter(pk=OuterRef("parent")).values("weights_hash")
+    versions.filter(parent__isnull=False).update(base_hash=Subquery(parent))
 
 
 class Migration(migrations.Migration):

@@ -20,6 +20,14 @@ def serving_alias(*, project: Project) -> str:
     return PREFIX + project.slug
 
 
+def aliases_by_hand() -> dict[str, str] | None:
+    """{alias: version} that people wrote there; None where the file is not to be understood."""
+    try:
+        return _by_hand(_file())
+    except (OSError, ValueError):
+        return None
+
+
 def serving_aliases_refresh() -> None:
     """Write the file once the transaction is over. A file that can't be written leaves Label Studio with the version
     before, and is no reason to take a promotion back."""
@@ -27,14 +35,18 @@ def serving_aliases_refresh() -> None:
 
 
 def _write() -> None:
-    path = settings.VAR_DIR / "aliases.json"
+    path = _file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.with_suffix(".lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # of two promotions at once, the later writer has read both
-            write_json(path, _others(path) | _ours(), indent=1, alone=True)
+            write_json(path, _by_hand(path) | _ours(), indent=1, alone=True)
     except (OSError, ValueError):
         log.exception("%s was not written: Label Studio goes on with the versions named there", path)
+
+
+def _file() -> Path:
+    return settings.VAR_DIR / "aliases.json"
 
 
 def _ours() -> dict[str, str]:
@@ -42,8 +54,8 @@ def _ours() -> dict[str, str]:
     return {serving_alias(project=project): project.serving_version.name for project in rows}
 
 
-def _others(path: Path) -> dict[str, str]:
-    """What people wrote there by hand stays; ValueError where it is not to be understood."""
+def _by_hand(path: Path) -> dict[str, str]:
+    """ValueError where it is not to be understood."""
     if not path.exists():
         return {}
     table = json.loads(path.read_text())

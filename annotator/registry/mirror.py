@@ -14,11 +14,11 @@ from django.conf import settings
 
 from annotator.common.errors import RoostError
 from annotator.jobs.kinds import sweep_every
-from annotator.models import ModelVersion, Project
+from annotator.models import ModelVersion
 from toolbox.files import make_folder
 
 from .model_weights import model_folder
-from .version_facts import version_figures, version_lineage
+from .version_facts import version_figures, version_lineage, version_serves
 
 log = logging.getLogger(__name__)
 EVERY_SECONDS = 60.0
@@ -33,28 +33,33 @@ IMPATIENCE = {
 
 
 @sweep_every(EVERY_SECONDS, apart=True)  # a server may take its time
-def registry_mirror() -> list[int]:
-    """Tell MLflow what has changed; how many versions is logged. Off unless ROOST_MLFLOW_REGISTRY is 1."""
-    if not settings.MLFLOW_REGISTRY:
-        return []
-    changed = [(version, print_) for version, print_ in _fingerprints() if print_ != version.mirrored]
+def registry_mirror() -> None:
+    """Tell MLflow what has changed. Off unless ROOST_MLFLOW_REGISTRY is 1."""
+    changed = _changed() if settings.MLFLOW_REGISTRY else []
     if not changed:
-        return []
+        return
     try:
         client = _client()
-        for version, print_ in changed:
-            _tell(client, version)
+        for version, tags, print_ in changed:
+            _tell(client, version, tags)
             ModelVersion.objects.filter(pk=version.pk).update(mirrored=print_)
     except Exception as error:  # its client raises what its database, its server or its absence make of it
         log.warning("MLflow's registry was not told of every version; the next look tries again: %s", error)
     else:
         log.info("MLflow's registry was told of %d versions", len(changed))
-    return []
 
 
-def _fingerprints() -> list[tuple[ModelVersion, str]]:
-    rows = ModelVersion.objects.filter(project__isnull=False).select_related("project", "parent")
-    return [(row, hashlib.sha256(json.dumps(_tags(row), sort_keys=True).encode()).hexdigest()) for row in rows]
+def _changed() -> list[tuple[ModelVersion, dict[str, str], str]]:
+    """Versions with their tags and the fingerprint of these, where it is another than was told."""
+    rows = ModelVersion.objects.filter(project__isnull=False).prefetch_related("children")
+    rows = rows.select_related("project", "parent", "training_run__snapshot")
+    rows = rows.defer("training_run__series", "training_run__samples")  # may be large
+    told = [(row, tags, _fingerprint(tags)) for row in rows for tags in [_tags(row)]]
+    return [(row, tags, print_) for row, tags, print_ in told if print_ != row.mirrored]
+
+
+def _fingerprint(tags: dict[str, str]) -> str:
+    return hashlib.sha256(json.dumps(tags, sort_keys=True).encode()).hexdigest()
 
 
 def _tags(version: ModelVersion) -> dict[str, str]:
@@ -68,7 +73,7 @@ def _tags(version: ModelVersion) -> dict[str, str]:
         NAME_TAG: version.name,
         "roost.stage": version.stage,
         "roost.archived": version.archived_at is not None,
-        "roost.serves": _serves(version),
+        "roost.serves": version_serves(project=version.project, version=version),
         "weights_hash": version.weights_hash,
         "base_weights_hash": lineage.base_hash,
         "parent": lineage.parent,
@@ -83,10 +88,6 @@ def _tags(version: ModelVersion) -> dict[str, str]:
     return {key: text[:LONGEST_TAG] for key, text in told.items()}
 
 
-def _serves(version: ModelVersion) -> bool:
-    return Project.objects.filter(pk=version.project_id, serving_version=version).exists()
-
-
 def _client() -> Any:
     for name, value in IMPATIENCE.items():
         os.environ.setdefault(name, value)
@@ -99,9 +100,9 @@ def _client() -> Any:
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 
-def _tell(client: Any, version: ModelVersion) -> None:
+def _tell(client: Any, version: ModelVersion, tags: dict[str, str]) -> None:
     assert version.project is not None
-    model, tags = version.project.slug, _tags(version)
+    model = version.project.slug
     found = _number(client, model, version.name)
     if found is None:
         found = client.create_model_version(model, source=_source(version), tags=tags).version
@@ -109,7 +110,7 @@ def _tell(client: Any, version: ModelVersion) -> None:
         for key, text in tags.items():
             client.set_model_version_tag(model, found, key, text)
     client.update_model_version(model, found, description=version.notes)
-    if _serves(version):
+    if version_serves(project=version.project, version=version):
         client.set_registered_model_alias(model, CHAMPION, found)
 
 

@@ -1,14 +1,20 @@
-"""Where a model version's weights lie."""
+"""Which versions a project has, and where a version's weights lie."""
 
 import json
 from pathlib import Path
 
 from django.conf import settings
+from django.db.models import Q, QuerySet
 
 from annotator.common.errors import RoostError
-from annotator.models import ModelVersion
+from annotator.models import ModelVersion, Project
 
 DEMO_VERSION, BASE_VERSION = "demo", "sam3"
+
+
+def versions_usable(*, project: Project) -> QuerySet[ModelVersion]:
+    """The shipped versions and the project's own."""
+    return ModelVersion.objects.filter(Q(project=project) | Q(project__isnull=True))
 
 
 def model_folder(version: ModelVersion) -> Path:

@@ -1,7 +1,6 @@
 """How a trained model gets to its place among the models."""
 
 import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from django.conf import settings
 
 from toolbox.files import folder_written_whole, make_folder
 from toolbox.weights import weights_files
+
+from .model_weights import promised_hash
 
 
 @contextmanager
@@ -48,11 +49,5 @@ def _link_or_copy(source: str, target: str) -> str:
 
 def _same_weights(one: Path, other: Path) -> bool:
     """As their manifests have it; where one has none nobody knows, which is no yes."""
-    found = _weights_hash(one)
-    return found is not None and found == _weights_hash(other)
-
-
-def _weights_hash(folder: Path) -> str | None:
-    """From the folder's manifest; None when it has none."""
-    path = folder / "manifest.json"
-    return json.loads(path.read_text()).get("weights_hash") if path.is_file() else None
+    found = promised_hash(one)
+    return bool(found) and found == promised_hash(other)

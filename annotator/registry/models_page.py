@@ -11,13 +11,12 @@ from annotator.common.active import concepts_active
 from annotator.common.errors import RoostError
 from annotator.models import Deployment, GateDecision, ModelVersion, Project
 
-from .model_weights import model_folder
+from .model_weights import model_folder, versions_usable
 
 
 def versions_of(*, project: Project) -> QuerySet[ModelVersion]:
     """The shipped versions and those trained in this project, newest first, but for those without weights."""
-    mine = Q(project=project) | Q(project__isnull=True)
-    return ModelVersion.objects.filter(mine, weights_removed_at=None).order_by("-id")
+    return versions_usable(project=project).filter(weights_removed_at=None).order_by("-id")
 
 
 def deployments_of(*, project: Project, limit: int = 50) -> list[Deployment]:

@@ -15,7 +15,7 @@ from typing import IO, Any
 from django.conf import settings
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
@@ -24,7 +24,7 @@ from annotator.models import GateDecision, ModelVersion, Project
 from toolbox.files import make_folder, written_whole
 from toolbox.weights_hash import folder_weights_hash
 
-from .model_weights import BASE_VERSION, DEMO_VERSION, model_folder, promised_hash
+from .model_weights import BASE_VERSION, DEMO_VERSION, model_folder, promised_hash, versions_usable
 from .models_folder import model_folder_register, weights_lock
 from .run_files import run_folder
 from .version_facts import run_of_version, version_lineage
@@ -273,9 +273,7 @@ def _row(project: Project, name: str, told: dict[str, Any], user: AbstractBaseUs
     and no figure of another place's data stands beside figures of this one's."""
     lineage = told.get("lineage") or {}
     base = str(lineage.get("base_hash") or "")
-    here = ModelVersion.objects.filter(Q(project=project) | Q(project=None), weights_hash=base).order_by(
-        "project", "pk"
-    )
+    here = versions_usable(project=project).filter(weights_hash=base).order_by("project", "pk")
     brought = {key: told.get(key) for key in ("name", "made", "lineage", "decisions", "metrics")}
     told_too = {key: value for key, value in (told.get("metrics") or {}).items() if key in ("config", "recipe")}
     fields = {

@@ -22,10 +22,10 @@ from toolbox.files import make_folder
 from toolbox.training_settings import TrainerConfig
 from toolbox.weights_hash import folder_weights_hash
 
-from .gating import trainer_data
 from .model_weights import model_folder
 from .models_folder import model_folder_register, weights_lock
 from .run_files import run_folder
+from .trainer_data import trainer_data
 from .trainer_process import run_trainer
 
 # Of the resolved config: choices, and what of the machine the arithmetic depends on.

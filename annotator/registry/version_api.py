@@ -13,7 +13,7 @@ from annotator.common.shell import whole_number
 from annotator.data.learnt import answers_learnt, people_of, reviewers_of, versions_of_answer
 from annotator.models import ModelVersion
 
-from .version_facts import run_of_version, version_of, version_plain, versions_shown
+from .version_facts import run_of_version, version_of, version_plain, versions_plain, versions_shown
 from .version_keeping import version_archive, version_note
 from .version_serializers import Learnt, Reader, RegistryVersion, VersionChange
 
@@ -36,9 +36,7 @@ def models(request: Request, slug: str) -> Response:
         raise RoostError(f"There is no stage {stage!r}: {', '.join(ModelVersion.Stage.values)}.")
     archived = asked.get("archived", "").lower() in ("1", "true")
     rows = versions_shown(project=project, search=asked.get("search", ""), stage=stage, archived=archived)
-    return Response(
-        RegistryVersion([version_plain(project=project, version=row) for row in rows[:PAGE]], many=True).data
-    )
+    return Response(RegistryVersion(versions_plain(project=project, versions=rows[:PAGE]), many=True).data)
 
 
 @extend_schema(methods=["GET"], request=None, responses=answers(200, RegistryVersion))

@@ -3,19 +3,17 @@
 A shipped version is every project's: what is told of it in a project is what that project did with it, no other's.
 """
 
-import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.conf import settings
 from django.db.models import Q, QuerySet
 
 from annotator.common.errors import RoostError
 from annotator.models import Deployment, Evaluation, GateDecision, ModelVersion, Project, TrainingRun
 
-from .aliases import PREFIX, serving_alias
-from .model_weights import model_folder
+from .aliases import aliases_by_hand, serving_alias
+from .model_weights import model_folder, versions_usable
 from .run_files import folder_bytes
 
 FIGURES = ("cgf1", "pmf1", "il_mcc", "il_fpr")
@@ -25,7 +23,7 @@ def versions_shown(
     *, project: Project, search: str = "", stage: str = "", archived: bool = False
 ) -> QuerySet[ModelVersion]:
     """The shipped versions and the project's own, newest first; `search` in name, notes, run and tag of the data."""
-    rows = ModelVersion.objects.filter(Q(project=project) | Q(project__isnull=True), archived_at__isnull=not archived)
+    rows = versions_usable(project=project).filter(archived_at__isnull=not archived)
     if stage:
         rows = rows.filter(stage=stage)
     for word in search.split():
@@ -38,12 +36,12 @@ def versions_shown(
         )
     rows = rows.select_related("parent", "training_run__gate", "training_run__snapshot").order_by("-id")
     rows = rows.defer("training_run__series", "training_run__samples", "training_run__gate__report")  # may be large
-    return rows.prefetch_related("children", "serving_projects")
+    return rows.prefetch_related("children")
 
 
 def version_of(*, project: Project, name: str) -> ModelVersion:
     """RoostError with 404 for one that is not there, or another project's."""
-    rows = ModelVersion.objects.filter(Q(project=project) | Q(project__isnull=True), name=name)
+    rows = versions_usable(project=project).filter(name=name)
     rows = rows.select_related("parent", "training_run__snapshot", "training_run__gate", "training_run__base_version")
     version = rows.first()
     if version is None:
@@ -88,23 +86,13 @@ def version_lineage(*, project: Project | None, version: ModelVersion) -> Lineag
 
 
 def version_serves(*, project: Project | None, version: ModelVersion) -> bool:
-    return any(project is not None and served.pk == project.pk for served in version.serving_projects.all())
+    return project is not None and project.serving_version_id == version.pk
 
 
-def version_aliases(*, project: Project | None, version: ModelVersion) -> list[str]:
+def version_aliases(*, project: Project | None, version: ModelVersion, by_hand: Mapping[str, str]) -> list[str]:
     """The names that stand for it: the project's while it serves there, and those that people wrote by hand."""
-    serves = version_serves(project=project, version=version)
-    ours = [serving_alias(project=project)] if project and serves else []
-    return [*ours, *sorted(alias for alias, name in aliases_by_hand().items() if name == version.name)]
-
-
-def aliases_by_hand() -> dict[str, str]:
-    """{} where the file is not there, or is not to be understood: doctor tells that."""
-    try:
-        table = json.loads((settings.VAR_DIR / "aliases.json").read_text())
-    except (OSError, ValueError):
-        return {}
-    return {key: name for key, name in table.items() if not key.startswith(PREFIX)} if isinstance(table, dict) else {}
+    ours = [serving_alias(project=project)] if project and version_serves(project=project, version=version) else []
+    return [*ours, *sorted(alias for alias, name in by_hand.items() if name == version.name)]
 
 
 def version_decisions(*, project: Project, version: ModelVersion) -> list[GateDecision]:
@@ -142,7 +130,7 @@ def version_bytes(version: ModelVersion) -> int | None:
         return None
 
 
-def versions_compared(versions: Iterable[ModelVersion]) -> dict[str, Any]:
+def versions_side_by_side(versions: Iterable[ModelVersion]) -> dict[str, Any]:
     """Figures and settings of several, side by side: {"versions", "figures": {"val.cgf1": [...]}, "settings"}."""
     rows = list(versions)
     figures = [version_figures(row) for row in rows]
@@ -159,13 +147,22 @@ def versions_compared(versions: Iterable[ModelVersion]) -> dict[str, Any]:
 
 
 def version_plain(*, project: Project | None, version: ModelVersion) -> dict[str, Any]:
-    """As the API and the command tell it; without a project nothing of what single projects did with it."""
+    return versions_plain(project=project, versions=[version])[0]
+
+
+def versions_plain(*, project: Project | None, versions: Iterable[ModelVersion]) -> list[dict[str, Any]]:
+    """As the API and the command tell them; without a project nothing of what single projects did with them."""
+    by_hand = aliases_by_hand() or {}
+    return [_plain(project, version, by_hand) for version in versions]
+
+
+def _plain(project: Project | None, version: ModelVersion, by_hand: Mapping[str, str]) -> dict[str, Any]:
     run, lineage = run_of_version(version), version_lineage(project=project, version=version)
     return {
         "name": version.name,
         "stage": version.stage,
         "serves": [project.slug] if project and version_serves(project=project, version=version) else [],
-        "aliases": version_aliases(project=project, version=version),
+        "aliases": version_aliases(project=project, version=version, by_hand=by_hand),
         "notes": version.notes,
         "archived_at": version.archived_at,
         "weights_removed_at": version.weights_removed_at,

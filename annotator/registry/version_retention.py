@@ -21,10 +21,11 @@ from annotator.jobs.kinds import HOUR_SECONDS, sweep_every
 from annotator.models import Deployment, Job, ModelVersion, Project, TrainingRun
 from toolbox.weights import INDEX
 
+from .aliases import aliases_by_hand
 from .model_weights import model_folder
 from .models_folder import weights_lock
 from .run_files import room_for, run_folder
-from .version_facts import aliases_by_hand, run_of_version, version_figures
+from .version_facts import run_of_version, version_figures
 
 log = logging.getLogger(__name__)
 PACE_DAYS, FAR_DAYS = 30, 3650
@@ -118,14 +119,15 @@ class _Reasons:
         self._promoted = {pk for row in deployed for pk in row if pk}
         self._bases = set(TrainingRun.objects.values_list("base_version_id", flat=True))
         self._bases |= set(ModelVersion.objects.filter(parent__isnull=False).values_list("parent_id", flat=True))
-        self._aliased = set(aliases_by_hand().values())
+        self._by_hand = aliases_by_hand()
 
     def why(self, version: ModelVersion) -> str:
         run = run_of_version(version)
         reasons = (
             (version.pk in self._serving, "it serves"),
             (version.pk in self._promoted, "it has served"),
-            (version.name in self._aliased, "an alias stands for it"),
+            (version.name in (self._by_hand or {}).values(), "an alias stands for it"),
+            (self._by_hand is None, "aliases.json can't be read, so that an alias may stand for it"),
             (version.pk in self._bases, "others were trained from it"),
             (version.pk == self._best, "it is the best"),
             (version.pk in self._newest, f"it is among the last {self._last}"),
@@ -137,15 +139,12 @@ class _Reasons:
 
 def _best(versions: list[ModelVersion]) -> int | None:
     """By CGF1 on the holdout, else on val; of equals the newer. None where none was measured."""
+    told = {version.pk: version_figures(version) for version in versions}
     for split in ("holdout", "val"):
-        measured = [(figures["cgf1"], one.pk) for one in versions if "cgf1" in (figures := _figures(one, split))]
+        measured = [(figures[split]["cgf1"], pk) for pk, figures in told.items() if "cgf1" in figures.get(split, {})]
         if measured:
             return max(measured)[1]
     return None
-
-
-def _figures(version: ModelVersion, split: str) -> dict[str, float]:
-    return version_figures(version).get(split, {})
 
 
 def _irreproducible(run: TrainingRun) -> str:

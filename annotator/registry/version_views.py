@@ -13,6 +13,7 @@ from annotator.data.learnt import people_of, reviewers_of
 from annotator.models import ModelVersion, Project
 from toolbox.run_size import gigabytes
 
+from .aliases import aliases_by_hand
 from .version_facts import (
     FIGURES,
     run_of_version,
@@ -44,9 +45,9 @@ class RetentionForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 @project_page()
 def version(request: HttpRequest, project: Project, version_name: str) -> HttpResponse:
-    row = _version(project, version_name)
     if request.method == "POST":
-        return note(request, slug=project.slug, version_name=version_name)
+        return _note(request, slug=project.slug, version_name=version_name)
+    row = _version(project, version_name)
     run = run_of_version(row)
     figures = version_figures(row)
     context = {
@@ -55,7 +56,7 @@ def version(request: HttpRequest, project: Project, version_name: str) -> HttpRe
         "is_own": row.project_id == project.pk,
         "is_serving": row.pk == project.serving_version_id,
         "lineage": version_lineage(project=project, version=row),
-        "aliases": version_aliases(project=project, version=row),
+        "aliases": version_aliases(project=project, version=row, by_hand=aliases_by_hand() or {}),
         "bytes": version_bytes(row),
         "config": sorted(version_config(row).items()),
         "recipe": row.metrics.get("recipe"),
@@ -71,7 +72,7 @@ def version(request: HttpRequest, project: Project, version_name: str) -> HttpRe
 
 
 @project_page(ADMIN)
-def note(request: HttpRequest, project: Project, version_name: str) -> HttpResponse:
+def _note(request: HttpRequest, project: Project, version_name: str) -> HttpResponse:
     form = NotesForm(request.POST)
     if form.is_valid():
         with refusals_told(request):

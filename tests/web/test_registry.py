@@ -202,6 +202,18 @@ def test_forecast_keeps_the_best_the_last_what_served_bases_and_aliases(barn, sh
     assert forecast.days_left is not None
 
 
+def test_nothing_goes_while_nobody_can_read_which_versions_have_aliases(barn, shelf, settings):
+    (settings.VAR_DIR / "aliases.json").write_text("{half")
+    forecast = retention_forecast(project=barn.project, last=2)
+    assert forecast.goes == []
+    assert "aliases.json can't be read" in {row.version.name: row.why for row in forecast.rows}["barn-v1"]
+
+
+def test_alias_that_a_person_wrote_is_told_of_its_version_alone(barn, shelf, api):
+    told_of = {row["name"]: row["aliases"] for row in api(barn.annotator).get(API).json()}
+    assert (told_of["barn-v4"], told_of["barn-v1"], told_of["demo"]) == (["champion"], [], ["project-barn"])
+
+
 def test_looking_removes_nothing(barn, shelf, settings, signed_in):
     signed_in(barn.admin).get(reverse("models", args=["barn"]), {"last": 1})
     run_command("retain", "barn", "--last", "1")

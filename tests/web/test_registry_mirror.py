@@ -3,6 +3,8 @@
 import logging
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from annotator.models import Deployment, ModelVersion
 from annotator.registry.mirror import registry_mirror
@@ -40,6 +42,18 @@ def test_version_is_mirrored_once_and_follows_what_changes(barn, version, uri):
     (row,) = client.search_model_versions("name = 'barn'")
     assert row.tags["roost.stage"] == "production"
     assert client.get_model_version_by_alias("barn", "champion").version == row.version
+
+
+def test_looking_asks_as_often_for_many_versions_as_for_few(barn, version, uri, django_assert_num_queries):
+    registry_mirror()
+    with CaptureQueriesContext(connection) as few:
+        registry_mirror()
+    for number in (2, 3, 4):
+        more = factories.make_version(f"barn-v{number}", project=barn.project, parent=version)
+        factories.make_training_run(barn.project, version=more)
+    registry_mirror()
+    with django_assert_num_queries(len(few)):
+        registry_mirror()
 
 
 def test_tracker_that_fails_stops_nothing_and_is_tried_again(barn, version, settings, tmp_path, uri, caplog):

@@ -3,10 +3,8 @@
 import json
 import time
 import uuid
-from importlib import import_module
 
 import pytest
-from django.apps import apps
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -173,16 +171,6 @@ def test_second_label_that_agreed_does_not_take_the_first_ones_place(reviewed_ba
     Snapshot.objects.update(is_indexed=False, created_at=timezone.now())
     snapshots_index()
     assert SnapshotPair.objects.get().answer == (second if verdict == "absent" else first)
-
-
-def test_migration_names_the_answer_that_settled_each_pair(reviewed_barn):
-    """As the reviews tell: the reviewer's own after a fix, and nothing where the truth was imported since."""
-    plain, fixed, imported = answered(reviewed_barn), answered(reviewed_barn, decision="fix"), answered(reviewed_barn)
-    Pair.objects.filter(pk=imported.pair_id).update(truth_source="imported")
-    Pair.objects.update(settled_by=None)
-    import_module("annotator.migrations.0030_registry").name_answers(apps, None)
-    found = dict(Pair.objects.values_list("pk", "settled_by"))
-    assert found == {plain.pair_id: plain.pk, fixed.pair_id: fixed.pk, imported.pair_id: None}
 
 
 def test_image_page_says_who_learnt_from_it(reviewed_barn, signed_in):

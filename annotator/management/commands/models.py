@@ -12,7 +12,12 @@ from annotator.data.snapshot_rows import snapshots_index
 from annotator.management.following import ProjectCommand
 from annotator.models import ModelVersion, Project
 from annotator.registry.packing import version_pack, version_unpack
-from annotator.registry.version_facts import version_plain, versions_compared, versions_shown
+from annotator.registry.version_facts import (
+    version_plain,
+    versions_plain,
+    versions_shown,
+    versions_side_by_side,
+)
 from annotator.registry.version_keeping import version_archive, version_check, version_note
 from annotator.registry.version_retention import LAST_KEPT, retention_apply, retention_forecast
 from toolbox.run_size import gigabytes
@@ -74,7 +79,7 @@ class Command(ProjectCommand):
             stage=options["stage"],
             archived=options["archived"],
         )
-        versions = [version_plain(project=project, version=row) for row in rows]
+        versions = versions_plain(project=project, versions=rows)
         if options["json"]:
             self._tell_json(versions)
             return
@@ -106,7 +111,7 @@ class Command(ProjectCommand):
     def _compare(self, options: dict[str, Any]) -> None:
         if len(set(options["names"])) < 2:
             raise CommandError("Name two versions or more.")
-        told = versions_compared([self._version(name) for name in options["names"]])
+        told = versions_side_by_side([self._version(name) for name in options["names"]])
         if options["json"]:
             self._tell_json(told)
             return
