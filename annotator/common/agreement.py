@@ -7,6 +7,8 @@ import numpy as np
 
 from .masks import Rle, rle_iou
 
+# From this mean overlap on two answers with the same verdict agree.
+SAME_ANSWER_IOU = 0.8
 # Normal quantile of a two-sided interval at 95 %.
 Z_95 = 1.959964
 

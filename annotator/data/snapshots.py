@@ -23,7 +23,7 @@ from annotator.models import Job, Pair, Project, Snapshot
 from toolbox.files import folder_written_whole, make_folder
 
 from .snapshot_documents import COLUMNS, SettledPair, Written, canonical, documents_write, settled_pair
-from .snapshot_folders import own_folder, snapshot_folder
+from .snapshot_folders import own_folder, snapshot_folder, snapshot_numbered
 from .snapshot_names import Words, snapshot_describe, words_checked
 from .snapshot_reading import lines_of
 from .snapshot_rows import snapshot_index
@@ -78,6 +78,13 @@ def snapshot_create(*, project: Project, user: AbstractBaseUser | None) -> Snaps
     snapshot, is_new = _row(project, written, user)
     snapshot_index(snapshot=snapshot, answers=written.answers if is_new else None)
     return snapshot
+
+
+def snapshot_asked(*, project: Project, number: int | None, user: AbstractBaseUser | None) -> Snapshot:
+    """The one of that number, or a fresh one."""
+    if number is None:
+        return snapshot_create(project=project, user=user)
+    return snapshot_numbered(project=project, number=number)
 
 
 def snapshot_images(snapshot: Snapshot) -> list[str]:

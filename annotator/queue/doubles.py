@@ -4,16 +4,13 @@ from collections.abc import Sequence
 
 from django.db.models.functions import Now
 
-from annotator.common.agreement import overlap
+from annotator.common.agreement import SAME_ANSWER_IOU, overlap
 from annotator.common.chance import task_is_drawn
 from annotator.models import Annotation, Project, Review, Task
 
 from .pairs import pair_settle
 from .review_policy import review_is_due
 from .selectors import double_of
-
-# From this mean overlap on two answers with the same verdict agree.
-SAME_ANSWER_IOU = 0.8
 
 
 def doubles_add(*, project: Project, tasks: Sequence[Task]) -> list[Task]:

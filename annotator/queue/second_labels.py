@@ -14,15 +14,13 @@ from django.db import IntegrityError, transaction
 from django.db.models import Exists, OuterRef, QuerySet
 
 from annotator.common.active import pairs_active
-from annotator.common.agreement import overlap
+from annotator.common.agreement import SAME_ANSWER_IOU, overlap
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
 from annotator.common.rounds import round_current
 from annotator.models import Annotation, Image, Membership, Pair, Project, SecondLabel, Task
 
 MOST = 200
-# From this mean overlap on two answers with the same verdict agree; as of doubles.
-SAME_ANSWER_IOU = 0.8
 WORDS = "Drawn for a second label that nobody's first answer should colour; so you see no proposals here."
 
 

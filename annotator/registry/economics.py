@@ -22,9 +22,7 @@ class Length(Func):
 def project_economics(*, project: Project, run: TrainingRun | None = None) -> dict[str, Any]:
     """As `report` takes it (docs/training.md). Of each task the newest answer's objects, and the seconds of all its
     revisions; second answers of doubles and known answers are work, too, but make no label of their own."""
-    tasks = Task.objects.filter(project=project, blind=0).exclude(
-        lane__in=(Task.Reason.KNOWN_ANSWER, Task.Reason.SECOND_LABEL)
-    )
+    tasks = Task.objects.filter(project=project, blind=0).exclude(lane__in=Task.BLIND_REASONS)
     answers = Annotation.objects.filter(task__in=tasks).order_by()
     times = answers.values(round=F("task__round")).annotate(
         answers=Count("task", distinct=True), images=Count("pair__image", distinct=True), seconds=Sum("active_seconds")

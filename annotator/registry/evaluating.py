@@ -9,7 +9,7 @@ from django.db import transaction
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError, RoostError
 from annotator.data.snapshot_folders import snapshot_folder, snapshot_numbered
-from annotator.data.snapshots import snapshot_create
+from annotator.data.snapshots import snapshot_asked
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Evaluation, Image, Job, ModelVersion, Project, Snapshot
@@ -45,11 +45,7 @@ def evaluation_ask(
     if preset not in PRESETS:
         raise RoostError(f"There is no preset «{preset}»: there are {', '.join(PRESETS)}.", fields={"preset": [preset]})
     model_folder(version)
-    frozen = (
-        snapshot_create(project=project, user=user)
-        if snapshot is None
-        else snapshot_numbered(project=project, number=snapshot)
-    )
+    frozen = snapshot_asked(project=project, number=snapshot, user=user)
     _check_judgeable(frozen, split)
     params = {"version": version.name, "snapshot": frozen.number, "split": split, "preset": preset}
     with transaction.atomic():
@@ -84,15 +80,12 @@ def _check_news(project: Project, version: ModelVersion, snapshot: Snapshot, spl
             raise ConflictError(f"{words}evaluation {evaluation.pk}.", code="nothing_new")
 
 
-def _folder(job: Job) -> Path:
-    return evaluation_folder(job)
-
-
-@job_kind(Job.Kind.EVALUATE, queue="training", logs=lambda job: [("Trainer, judging", _folder(job) / "log.txt")])
+@job_kind(
+    Job.Kind.EVALUATE, queue="training", logs=lambda job: [("Trainer, judging", evaluation_folder(job) / "log.txt")]
+)
 def evaluate_run(context: JobContext) -> dict[str, Any]:
     """Run again after a crash it judges again, into the same folder; what has a row or a report is not redone."""
-    job = Job.objects.select_related("project").get(pk=context.job.pk)
-    made = job.evaluations.first() or _evaluate(context, job)
+    made = context.job.evaluations.first() or _evaluate(context, context.job)
     evaluation_report_make(context, made)
     return {
         "evaluation": made.pk,
@@ -112,7 +105,7 @@ def _evaluate(context: JobContext, job: Job) -> Evaluation:
     if learnt is not None and asked["split"] != Image.Split.VAL:  # the checkpoint was chosen by val: the page says so
         config["trained_on"] = str(snapshot_folder(learnt))
     fetch_images(context, snapshot)
-    out = _folder(job)
+    out = evaluation_folder(job)
     manifest = run_trainer("evaluate", config, out, JudgeLog(context, models=1).take, context.should_stop)
     return _kept(job, version, snapshot, manifest, out)
 

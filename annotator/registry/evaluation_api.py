@@ -14,7 +14,7 @@ from annotator.jobs.serializers import Job
 from . import evaluation_serializers as serializers
 from .evaluating import evaluation_ask
 from .evaluation_page import SHOWN, evaluation_of, evaluations_of
-from .gate_page import gate_of, gates_of
+from .gate_page import gates_told
 from .promotion import version_named
 from .version_compare import comparison_of, versions_compared
 
@@ -62,7 +62,7 @@ def compare(request: Request, slug: str) -> Response:
 @api_view(["GET"])
 def gates(request: Request, slug: str) -> Response:
     """The gate's newest hundred decisions."""
-    rows = gates_of(project=project_for(request.user, slug))[:SHOWN]
+    rows = gates_told(project=project_for(request.user, slug))[:SHOWN]
     return Response(serializers.Gate(rows, many=True).data)
 
 
@@ -70,7 +70,7 @@ def gates(request: Request, slug: str) -> Response:
 @api_view(["GET"])
 def gate(request: Request, slug: str, gate_id: int) -> Response:
     """One decision with its rules and the policy by which it was made."""
-    row = gate_of(project=project_for(request.user, slug), gate_id=gate_id)
+    row = gates_told(project=project_for(request.user, slug)).filter(pk=gate_id).first()
     if row is None:
         raise RoostError(f"This project has no decision {gate_id}.", code="unknown_gate", http_status=404)
     return Response(serializers.Gate(row).data)

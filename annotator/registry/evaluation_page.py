@@ -11,7 +11,7 @@ from toolbox.presets import PRESETS, SCORE, Readiness, readiness
 from .judged_files import measures_of
 
 SHOWN = 100
-# Figures of measures.json (docs/contracts.md), in the page's order, with what they say.
+# Figures of measures.json (docs/contracts.md) and of a gate's report, in the pages' order, with what they say.
 FIGURES = {
     "cgf1": ("CGF1", "pmF1 x IL_MCC: the figure that the gate decides by"),
     "pmf1": ("pmF1", "how good the masks are where the thing is there"),
@@ -48,6 +48,17 @@ def evaluations_of(*, project: Project, version: ModelVersion | None = None) -> 
 
 def evaluation_of(*, project: Project, evaluation_id: int) -> Evaluation | None:
     return evaluations_of(project=project).filter(pk=evaluation_id).first()
+
+
+def others_of(evaluation: Evaluation) -> list[str]:
+    """Versions that were judged on the same set, to stand beside this one."""
+    same = Evaluation.objects.filter(
+        project=evaluation.project_id, snapshot=evaluation.snapshot_id, split=evaluation.split
+    )
+    names = (
+        same.exclude(version=evaluation.version_id).order_by("version__name").values_list("version__name", flat=True)
+    )
+    return list(names.distinct()[:50])
 
 
 def figures_of(evaluation: Evaluation) -> list[Figure]:

@@ -36,8 +36,8 @@ def _recipes() -> list[tuple[str, str]]:
     return [(recipe.name, f"{recipe.name}: {recipe.when}") for recipe in RECIPES.values()]
 
 
-class RetrainForm(PlainForm):
-    """What one may choose about a run: of the trainer's settings those that have words for this form."""
+class OfSnapshotForm(PlainForm):
+    """On which snapshot."""
 
     snapshot = forms.TypedChoiceField(
         coerce=int, empty_value=None, required=False, help_text="«By now» takes a fresh snapshot."
@@ -45,7 +45,14 @@ class RetrainForm(PlainForm):
 
     def __init__(self, *args: Any, project: Project, **more: Any) -> None:
         super().__init__(*args, **more)
-        _offer(self, "snapshot", snapshot_choices(project))
+        _offer(self, "snapshot", _snapshots(project))
+
+
+class RetrainForm(OfSnapshotForm):
+    """What one may choose about a run: of the trainer's settings those that have words for this form."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
         self.fields |= {name: _field(setting) for name, setting in ON_FORM.items()}
 
     def fill(self, asked: dict[str, Any]) -> None:
@@ -78,7 +85,7 @@ def _field(setting: Setting) -> forms.Field:
     return forms.FloatField(min_value=told.low, max_value=told.high, widget=any_step, **shown)
 
 
-def snapshot_choices(project: Project) -> Choices:
+def _snapshots(project: Project) -> Choices:
     rows = project.snapshots.only("project", "number", "created_at")[:50]
     named = [(row.number, f"Snapshot {row.number}, {row.created_at:%d %b %H:%M} UTC") for row in rows]
     return [("", "All approved by now"), *named]
@@ -89,21 +96,18 @@ def _offer(form: forms.Form, name: str, choices: Choices) -> None:
     field.choices = choices
 
 
-class OfVersionForm(PlainForm):
+class OfVersionForm(OfSnapshotForm):
     """Which version, on which snapshot."""
 
+    field_order = ("version", "snapshot")
     version = forms.ChoiceField()
-    snapshot = forms.TypedChoiceField(
-        coerce=int, empty_value=None, required=False, help_text="«By now» takes a fresh snapshot."
-    )
 
     def __init__(self, *args: Any, project: Project, **more: Any) -> None:
-        super().__init__(*args, **more)
+        super().__init__(*args, project=project, **more)
         _offer(self, "version", self.offered(project))
-        _offer(self, "snapshot", snapshot_choices(project))
 
     def offered(self, project: Project) -> Choices:
-        return [(row.name, row.name) for row in versions_of(project=project)[:200]]
+        return [(name, name) for name in versions_of(project=project).values_list("name", flat=True)[:200]]
 
 
 class EvaluationForm(OfVersionForm):

@@ -12,7 +12,7 @@ from django.db import transaction
 from annotator.common.audit import audit_record
 from annotator.common.errors import ConflictError
 from annotator.data.snapshot_folders import snapshot_folder, snapshot_numbered
-from annotator.data.snapshots import snapshot_create
+from annotator.data.snapshots import snapshot_asked
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Evaluation, GateDecision, Image, Job, ModelVersion, Project, Snapshot, TrainingRun
@@ -26,7 +26,7 @@ from .model_weights import model_folder
 from .report_making import gate_reports_make
 from .run_files import run_folder
 from .run_log import RunLog
-from .trainer_data import fetch_images, trained_on, trainer_data
+from .trainer_data import fetch_images, run_that_made, trained_on, trainer_data
 from .trainer_process import run_trainer
 
 ROLES = ("champion", "challenger", "baseline")
@@ -60,14 +60,10 @@ def gate_ask_of(
 ) -> Job:
     """Judge any version of the project, or a shipped one; `snapshot`: a number, or a fresh one is taken."""
     check_belongs(project, version)
-    run = _run_that_made(version, project)
+    run = run_that_made(version, project)
     _check_askable(project, version)
     model_folder(version)
-    frozen = (
-        snapshot_create(project=project, user=user)
-        if snapshot is None
-        else snapshot_numbered(project=project, number=snapshot)
-    )
+    frozen = snapshot_asked(project=project, number=snapshot, user=user)
     judged = GateDecision.objects.filter(project=project, challenger=version, snapshot=frozen)
     if judged.filter(champion_id=project.serving_version_id).exists():
         raise ConflictError(
@@ -88,11 +84,6 @@ def _check_askable(project: Project, version: ModelVersion) -> None:
         raise ConflictError(f"{version.name} serves: it would be judged against itself.", code="serves_already")
     if project.jobs.filter(kind=Job.Kind.GATE, state__in=Job.IN_FLIGHT).exists():
         raise ConflictError("The gate is being asked already; wait for its answer.", code="already_running")
-
-
-def _run_that_made(version: ModelVersion, project: Project) -> TrainingRun | None:
-    run: TrainingRun | None = getattr(version, "training_run", None)
-    return run if run is not None and run.project_id == project.pk else None
 
 
 def _run_of(job: Job) -> TrainingRun | None:

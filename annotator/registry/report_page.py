@@ -146,7 +146,7 @@ def _doors(entries: Sequence[dict[str, Any]], project: Project, user: Person) ->
     pairs = Pair.objects.filter(project=project, image__in=Image.objects.filter(project=project, sha256__in=images))
     pairs = pairs.filter(concept__name__in=concepts)
     waiting = Task.objects.filter(pair__in=pairs, state=Task.State.QUEUED, blind=0)
-    open_tasks = dict(waiting.exclude(lane__in=_BLIND).values_list("pair_id", "pk"))
+    open_tasks = dict(waiting.exclude(lane__in=Task.BLIND_REASONS).values_list("pair_id", "pk"))
     answers = answers_visible(pairs=pairs, project=project, user=user).order_by()
     newest = dict(answers.values_list("pair_id").annotate(newest=Max("pk")))
     found = {}
@@ -159,6 +159,3 @@ def _doors(entries: Sequence[dict[str, Any]], project: Project, user: Person) ->
             door = (f"{reverse('image', args=[project.slug, sha256])}#pair-{pk}", "The image")
         found[(sha256, concept)] = door
     return found
-
-
-_BLIND = (Task.Reason.SECOND_LABEL, Task.Reason.KNOWN_ANSWER)

@@ -9,16 +9,13 @@ from annotator.common.masks import Rle, WireMask, rle_iou, rle_to_wire
 from annotator.models import Evaluation, GateDecision, Project, TrainingRun
 from toolbox.events import Event
 
+from .evaluation_page import FIGURES
 from .report_files import report_tried
 
 SAME_OBJECT_IOU = 0.5
-METRICS = (
-    ("cgf1", "CGF1", "pmF1 x IL_MCC: the figure that decides"),
-    ("pmf1", "pmF1", "how good the masks are where the thing is there"),
-    ("il_mcc", "IL_MCC", "whether it says rightly that the thing is there or not"),
-    ("il_fpr", "IL_FPR", "how often it fires on images without the thing; lower is better"),
-    ("f1_at_50", "F1 at IoU 0.5", "objects found, loosely"),
-)
+METRICS = {name: FIGURES[name] for name in ("cgf1", "pmf1", "il_mcc", "il_fpr")} | {
+    "f1_at_50": ("F1 at IoU 0.5", "objects found, loosely")
+}
 ROLES = ("champion", "challenger", "baseline")
 # Plots stay readable and answers small: a longer series is thinned to so many points.
 POINTS = 400
@@ -92,18 +89,10 @@ def gate_report(run: TrainingRun) -> GateReport | None:
 
 
 def report_of(gate: GateDecision) -> GateReport:
-    rows = [_metric_row(gate.report, *metric) for metric in METRICS]
+    rows = [_metric_row(gate.report, key, *told) for key, told in METRICS.items()]
     groups = [(words, _group(gate.report, key)) for key, words in (("by_source", "Source"), ("by_concept", "Concept"))]
     reports = [one for one in gate.evaluations.select_related("version") if report_tried(one)]
     return GateReport(gate, rows, [group for group in groups if group[1]], _chart(gate, rows), reports)
-
-
-def passed_against(run: TrainingRun, serving_version_id: int) -> bool:
-    """Whether the gate passed the run's version against what serves now; otherwise promoting it needs a reason."""
-    gate = run.gate
-    if gate is None or gate.decision != GateDecision.Decision.PROMOTE:
-        return False
-    return gate.champion_id == serving_version_id
 
 
 def _metric_row(report: dict, key: str, name: str, words: str) -> MetricRow:

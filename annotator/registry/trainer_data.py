@@ -8,7 +8,7 @@ from annotator.data.image_files import images_fetch
 from annotator.data.snapshot_folders import snapshot_folder
 from annotator.data.snapshots import snapshot_images
 from annotator.jobs.services import JobContext
-from annotator.models import ModelVersion, Project, Snapshot
+from annotator.models import ModelVersion, Project, Snapshot, TrainingRun
 
 from .run_files import features_folder
 
@@ -34,7 +34,13 @@ def fetch_images(context: JobContext, snapshot: Snapshot) -> None:
         images_fetch(sha256s=snapshot_images(snapshot), on_progress=show)
 
 
+def run_that_made(version: ModelVersion, project: Project) -> TrainingRun | None:
+    """None for a version that was made elsewhere."""
+    run: TrainingRun | None = getattr(version, "training_run", None)
+    return run if run is not None and run.project_id == project.pk else None
+
+
 def trained_on(version: ModelVersion, project: Project) -> Snapshot | None:
-    """The snapshot that the version learnt from in this project; None for one that was made elsewhere."""
-    run = getattr(version, "training_run", None)
-    return run.snapshot if run is not None and run.project_id == project.pk else None
+    """The snapshot that the version learnt from in this project."""
+    run = run_that_made(version, project)
+    return run.snapshot if run else None

@@ -84,7 +84,7 @@ def versions_compared(*, project: Project, names: Sequence[str]) -> list[ModelVe
     """Oldest first, so that news is told of the newer; RoostError for one that is not there, too few or too many."""
     wanted = list(dict.fromkeys(names))
     if not 2 <= len(wanted) <= AT_MOST:
-        raise RoostError(f"Name two to {AT_MOST} versions.", code="bad_comparison")
+        raise RoostError(f"Name two to {AT_MOST} versions, not {len(wanted)}.", code="bad_comparison")
     visible = ModelVersion.objects.filter(name__in=wanted)
     found = {row.name: row for row in visible if row.project_id in (None, project.pk)}
     if missing := [name for name in wanted if name not in found]:

@@ -17,7 +17,7 @@ from annotator.queue.holdout_progress import holdout_state
 from annotator.queue.second_labels import second_labels_queue, second_labels_state
 
 from .forms import RetrainForm
-from .gate_page import earlier_of
+from .gate_page import earlier_of, passes_now
 from .gating import gate_ask
 from .label_doubts import labels_doubted
 from .memory_plans import memory_plan_newest, memory_plan_start
@@ -30,7 +30,7 @@ from .run_costs import project_cost
 from .run_downloads import run_file, run_files
 from .run_facts import run_facts
 from .run_files import room_for, run_kept, views_sheet
-from .run_page import gate_report, passed_against, run_of, runs_of, sample_cards, series_for_plots
+from .run_page import gate_report, run_of, runs_of, sample_cards, series_for_plots
 from .run_samples import samples_by_step, steps_shown
 from .training_runs import retrain_start
 from .triggers import next_retrain
@@ -93,7 +93,7 @@ def run(request: HttpRequest, project: Project, number: int) -> HttpResponse:
         "report": gate_report(row),
         "clicks": run_clicks(row),
         "earlier_gates": earlier_of(row.gate) if row.gate else [],
-        "may_promote": passed_against(row, project.serving_version_id),
+        "may_promote": row.gate is not None and passes_now(row.gate, project.serving_version_id),
         # Of the holdout, with its truth: whoever may be asked for a blind answer must not see them.
         "samples": sample_cards(row) if has_role(user=request.user, project=project, role=REVIEWER) else [],
         "sheet": row.series.get("views") if views_sheet(row) else None,

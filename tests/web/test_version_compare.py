@@ -143,8 +143,10 @@ def test_page_offers_to_evaluate_what_lacks_on_the_same_set(barn, trio, snapshot
     assert not Job.objects.filter(state="queued").exists()
 
 
-def test_page_of_too_few_asks_for_more_and_of_unknown_ones_is_not_there(barn, trio, signed_in):
-    assert b"Choose two versions or more" in page_of(signed_in, barn.annotator, trio[0]).content
+def test_page_tells_why_too_few_and_too_many_are_not_compared_and_unknown_ones_are_not_there(barn, trio, signed_in):
+    assert b"Name two to 6 versions, not 1." in page_of(signed_in, barn.annotator, trio[0]).content
+    more = [factories.make_version(f"more-{number}", project=barn.project) for number in range(4)]
+    assert b"Name two to 6 versions, not 7." in page_of(signed_in, barn.annotator, *trio, *more).content
     assert page_of(signed_in, barn.annotator, trio[0], more="&version=nobody").status_code == 404
 
 

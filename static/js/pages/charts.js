@@ -27,6 +27,19 @@ const axis = (title, more = {}) => ({
 export const STROKES = { usePointStyle: true, pointStyle: "line", pointStyleWidth: 34 };
 export const BLOCKS = { boxWidth: 14, boxHeight: 10 };
 
+const FEW = 40;
+
+/** One line of a chart; `dash` tells it apart without its colour, too. Few points are marked. */
+export const lineOf = (label, data, { token, dash = [], marks = data.length <= FEW }) => ({
+  label,
+  data,
+  borderColor: colour(token),
+  backgroundColor: colour(token),
+  borderDash: dash,
+  borderWidth: 2,
+  pointRadius: marks ? 2.5 : 0,
+});
+
 /** Options that every chart shares; `x` and `y` are axis titles. */
 export function chartOptions({ x, y, legend = true, key = BLOCKS, xMore = {}, yMore = {} }) {
   return {

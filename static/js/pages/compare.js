@@ -1,5 +1,5 @@
 // Runs side by side: one figure of theirs at a time, a line and a column for each run.
-import { STROKES, chartOptions, colour, keepChart, readJson } from "./charts.js";
+import { STROKES, chartOptions, colour, keepChart, lineOf, readJson } from "./charts.js";
 
 const LINES = ["plot-1", "plot-2", "plot-4"];
 const DASHES = [[], [7, 4]];
@@ -21,12 +21,10 @@ function pointsOf(run, { kind, key, factor }) {
 
 // Three colours, then the same dashed: told apart without colour, too, as the legend shows the stroke.
 const line = (run, place) => ({
-  label: run.name,
-  data: pointsOf(run, chosen()),
-  borderColor: colour(LINES[place % LINES.length]),
-  backgroundColor: colour(LINES[place % LINES.length]),
-  borderWidth: 2,
-  borderDash: DASHES[Math.floor(place / LINES.length) % DASHES.length],
+  ...lineOf(run.name, pointsOf(run, chosen()), {
+    token: LINES[place % LINES.length],
+    dash: DASHES[Math.floor(place / LINES.length) % DASHES.length],
+  }),
   pointStyle: ["circle", "rect", "triangle"][place % LINES.length],
   pointRadius: 3,
 });

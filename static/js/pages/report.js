@@ -1,14 +1,10 @@
 // A report's charts from their plain descriptions, and the pictures of its gallery with truth and prediction.
-import { maskFromWire } from "../../annotator/js/mask/rle.js";
-import { BLOCKS, STROKES, chartOptions, colour, keepChart, readJson } from "./charts.js";
-import { lookOf } from "./mask-looks.js";
-import { drawPicture, pictureFrom } from "./masks-on-picture.js";
+import { BLOCKS, STROKES, chartOptions, colour, keepChart, lineOf, readJson } from "./charts.js";
+import { keepPicture } from "./masks-on-picture.js";
+import { whenNear } from "./when-near.js";
 
 const DASHES = { 1: [], 2: [7, 4], 3: [2, 3], 4: [9, 3, 2, 3] };
-const FEW = 40;
 const SOON = "400px";
-
-const paint = (series) => colour(`plot-${series.colour}`);
 
 // Whiskers from low to high over each bar or point that has an interval.
 const whiskers = (chart) => ({
@@ -38,15 +34,11 @@ const whiskers = (chart) => ({
 });
 
 function lines(chart) {
-  const datasets = chart.series.map((series) => ({
-    label: series.name,
-    data: series.x.map((x, index) => ({ x, y: series.y[index] })),
-    borderColor: paint(series),
-    backgroundColor: paint(series),
-    borderDash: DASHES[series.colour],
-    borderWidth: 2,
-    pointRadius: chart.marks || series.x.length <= FEW ? 2.5 : 0,
-  }));
+  const datasets = chart.series.map((series) => {
+    const told = series.x.map((x, index) => ({ x, y: series.y[index] }));
+    const marked = chart.marks ? { marks: true } : {};
+    return lineOf(series.name, told, { token: `plot-${series.colour}`, dash: DASHES[series.colour], ...marked });
+  });
   if (chart.diagonal)
     datasets.push({
       label: "as it says",
@@ -79,7 +71,7 @@ function bars(chart) {
   const datasets = chart.series.map((series) => ({
     label: series.name,
     data: series.y,
-    backgroundColor: paint(series),
+    backgroundColor: colour(`plot-${series.colour}`),
   }));
   const ends = chart.series.flatMap((series) => series.high ?? []).filter(Number.isFinite);
   return {
@@ -99,36 +91,20 @@ function bars(chart) {
 
 const KINDS = { lines, bars, intervals: bars };
 
-// Each when somebody comes to see it: a report has a score of them.
-function whenNear(element, act) {
-  const observer = new IntersectionObserver(
-    (seen) => {
-      if (!seen.some((one) => one.isIntersecting)) return;
-      observer.disconnect();
-      act();
-    },
-    { rootMargin: SOON },
-  );
-  observer.observe(element);
-}
-
 async function showCard(canvas, card) {
-  const masks = card[canvas.dataset.side].map(({ kind, mask }) => ({ look: lookOf(kind), mask: maskFromWire(mask) }));
   try {
-    const image = await pictureFrom(canvas.dataset.image);
-    const redraw = () => drawPicture(canvas, image, card, masks);
-    redraw();
-    new ResizeObserver(redraw).observe(canvas.parentElement);
+    await keepPicture(canvas, card, card[canvas.dataset.side]);
   } catch {
     canvas.nextElementSibling.append(" The picture cannot be loaded.");
   }
 }
 
+// Each when somebody comes to see it: a report has a score of them.
 const charts = new Map((readJson("report-charts") ?? []).map((chart) => [chart.name, chart]));
 for (const canvas of document.querySelectorAll("canvas[data-chart]")) {
   const chart = charts.get(canvas.dataset.chart);
-  whenNear(canvas, () => keepChart(canvas, () => KINDS[chart.kind](chart)));
+  whenNear(canvas, SOON, () => keepChart(canvas, () => KINDS[chart.kind](chart)));
 }
 const cards = readJson("report-cards") ?? [];
 for (const canvas of document.querySelectorAll("canvas[data-card][data-image]"))
-  whenNear(canvas, () => showCard(canvas, cards[Number(canvas.dataset.card)]));
+  whenNear(canvas, SOON, () => showCard(canvas, cards[Number(canvas.dataset.card)]));

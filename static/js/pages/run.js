@@ -1,5 +1,5 @@
 // A run's plots: loss and validation, growing while it trains.
-import { STROKES, chartOptions, colour, keepChart, readJson } from "./charts.js";
+import { STROKES, chartOptions, colour, keepChart, lineOf, readJson } from "./charts.js";
 
 const POLL_MS = 2000;
 const LOSSES = ["total", "presence", "class", "box", "giou", "mask", "dice"];
@@ -15,19 +15,15 @@ const NAMES = {
   temperature: "°C",
 };
 const LINES = ["plot-1", "plot-2", "plot-4"];
+const DASHES = [[], [7, 4], [2, 3]];
 
 let series = readJson("series-data");
 
 function lines(rows, keys, factor = 1, by = "step") {
-  return keys.map((key, place) => ({
-    label: NAMES[key] ?? key,
-    data: rows.filter((row) => Number.isFinite(row[key])).map((row) => ({ x: row[by], y: row[key] * factor })),
-    borderColor: colour(LINES[place]),
-    backgroundColor: colour(LINES[place]),
-    borderWidth: 2,
-    borderDash: [[], [7, 4], [2, 3]][place],
-    pointRadius: rows.length > 40 ? 0 : 2.5,
-  }));
+  return keys.map((key, place) => {
+    const told = rows.filter((row) => Number.isFinite(row[key])).map((row) => ({ x: row[by], y: row[key] * factor }));
+    return lineOf(NAMES[key] ?? key, told, { token: LINES[place], dash: DASHES[place] });
+  });
 }
 
 const stepAxis = () => ({ type: "linear", ticks: { precision: 0, color: colour("ink-soft") } });

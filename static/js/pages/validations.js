@@ -1,7 +1,6 @@
 // The sample pairs from validation to validation: one slider for all of them, loaded when somebody comes to look.
-import { maskFromWire } from "../../annotator/js/mask/rle.js";
-import { lookOf } from "./mask-looks.js";
-import { drawPicture, pictureFrom } from "./masks-on-picture.js";
+import { drawPicture, masksFrom, pictureFrom } from "./masks-on-picture.js";
+import { whenNear } from "./when-near.js";
 
 const NEAR = "300px";
 const section = document.getElementById("validations");
@@ -52,8 +51,7 @@ function draw({ pair, canvas, words, image }) {
   words.textContent = seenWords(seen);
   canvas.setAttribute("aria-label", `${pair.text_input}: ${words.textContent}`);
   if (!image) return;
-  const masks = (seen?.masks ?? []).map(({ kind, mask }) => ({ look: lookOf(kind), mask: maskFromWire(mask) }));
-  drawPicture(canvas, image, pair, masks);
+  drawPicture(canvas, image, pair, masksFrom(seen?.masks ?? []));
 }
 
 function show() {
@@ -95,15 +93,10 @@ async function ask() {
 
 if (section) {
   slider.addEventListener("input", show);
-  new IntersectionObserver(
-    (seen, observer) => {
-      if (!seen.some((one) => one.isIntersecting)) return;
-      observer.disconnect();
-      isWanted = true;
-      ask();
-    },
-    { rootMargin: NEAR },
-  ).observe(section);
+  whenNear(section, NEAR, () => {
+    isWanted = true;
+    ask();
+  });
   document.addEventListener("run:told", ({ detail }) => {
     const steps = detail.steps_shown ?? [];
     section.hidden = steps.length === 0;
