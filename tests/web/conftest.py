@@ -39,6 +39,12 @@ def backend(backend_process, settings) -> "Client":
     return backend_process
 
 
+@pytest.fixture(autouse=True)
+def own_runs(settings, tmp_path) -> None:
+    """Runs are numbered from 1 in every test: in one folder for all, one would find what another had left."""
+    settings.RUNS_DIR = tmp_path / "runs"
+
+
 @pytest.fixture
 def no_backend(settings) -> None:
     """Nothing listens there: port 1 is nobody's."""

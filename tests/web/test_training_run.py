@@ -123,7 +123,7 @@ def test_real_retrain_registers_a_version_and_a_gate_decision(tiny_barn, picture
     (tracker,) = run.series["trackers"]
     kept = settings.RUNS_DIR / "tracking" / "tensorboard" / "barn" / "barn-1"
     is_there = importlib.util.find_spec("tensorboard") is not None
-    assert (tracker["tracker"], tracker["state"]) == ("tensorboard", "on" if is_there else "absent")
+    assert (tracker["tracker"], tracker["state"]) == ("tensorboard", "on" if is_there else "absent"), tracker["message"]
     assert (tracker["place"], kept.is_dir()) == (str(kept) if is_there else "", is_there)
     assert {row["pair_id"] for row in run.samples["before"]} == {row["pair_id"] for row in run.samples["after"]}
     assert len(run.samples["before"]) == 2
