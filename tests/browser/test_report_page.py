@@ -60,6 +60,6 @@ def test_from_the_run_to_a_report_its_numbers_and_a_picture_by_keyboard_alone(st
     page.keyboard.press("Enter")
     page.wait_for_url("**kind=missed**")
     assert page.locator("canvas[data-card]").count() == 2
-    page.get_by_role("link", name="The image: pair").focus()
+    page.get_by_role("link", name="The image with pair").focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**/images/**")
