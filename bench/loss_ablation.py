@@ -1,6 +1,6 @@
 """What do `one_to_many` and `semantic` change? The demo model retrained on drawn scenes with neither, each and both.
 
-    .venv/bin/python -m bench.loss_ablation --folder DIR [--seeds 0 1 2] [--write]
+    .venv/bin/python -m bench.loss_ablation --folder DIR [--seeds 0 1 2] [--only-report] [--write]
 
 190 train pairs (easy and hard scenes, the hard ones newer), 150 steps, a holdout of 272 pairs that no run has read. A
 run is a folder under --folder: what is finished there is not done again. Prints a table of every run; --write keeps
@@ -41,7 +41,7 @@ def world(folder: Path) -> list[str]:
 
 def run(folder: Path, shared: list[str], variant: str, seed: int) -> dict[str, Any]:
     """One row: figures on the holdout, and which step was kept. `seed` does not matter to the base."""
-    home = folder / f"{variant.strip('`')}-{seed}"
+    home = home_of(folder, variant, seed)
     if (home / "result.json").exists():
         return json.loads((home / "result.json").read_text())
     row: dict[str, Any] = {"variant": variant, "seed": seed}
@@ -60,6 +60,10 @@ def run(folder: Path, shared: list[str], variant: str, seed: int) -> dict[str, A
     return row
 
 
+def home_of(folder: Path, variant: str, seed: int) -> Path:
+    return folder / f"{variant.strip('`')}-{seed}"
+
+
 def table(rows: list[dict[str, Any]]) -> list[str]:
     lines = ["| | seed | kept at step | all | easy | hard | false positives |", "| --- " * 7 + "|"]
     for row in rows:
@@ -75,12 +79,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, required=True, help="of the runs; what is finished there is kept")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only-report", action="store_true", help="run nothing: tell what is finished")
     parser.add_argument("--write", action="store_true", help="keep the figures and the docs table")
     asked = parser.parse_args()
     folder = asked.folder.resolve()
     shared = world(folder)
-    rows = [run(folder, shared, "base model", 0)]
-    rows += [run(folder, shared, variant, seed) for seed in asked.seeds for variant in VARIANTS]
+    wanted = [("base model", 0), *((variant, seed) for variant in VARIANTS for seed in asked.seeds)]
+    if asked.only_report:
+        wanted = [one for one in wanted if (home_of(folder, *one) / "result.json").exists()]
+    rows = [run(folder, shared, *one) for one in wanted]
     print("\n".join(table(rows)))
     if asked.write:
         RESULT.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
