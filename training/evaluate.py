@@ -48,7 +48,8 @@ class Found:
 
 @dataclass(frozen=True)
 class PairPrediction:
-    """What the model said of one pair: presence before any threshold, instances from keep_score up, best first."""
+    """What the model said of one pair: presence before any threshold, as calibrated for its version; instances from
+    keep_score up, best first, whose scores hold presence as the weights have it."""
 
     pair: Pair
     presence: float
@@ -230,7 +231,8 @@ def draw_masks(
 def _read(
     model: Model, found: Detections, tokens: Tokens, pairs: Sequence[Pair], keep_score: float
 ) -> Iterator[PairPrediction]:
-    presence_P = found.presence_logits_P.float().sigmoid().cpu()
+    logits_P = found.presence_logits_P.float().cpu()
+    presence_P, told_P = logits_P.sigmoid(), (logits_P / model.temperature).sigmoid()
     query_PQ = found.query_logits_PQ.float().sigmoid().cpu()
     boxes_PQ4 = found.boxes_xyxy_PQ4.float().clamp(0, 1).cpu()
     for p, pair in enumerate(pairs):
@@ -242,7 +244,7 @@ def _read(
             _found(pair, float(scores_Q[q]), float(query_PQ[p, q]), boxes_PQ4[p, q], logits_hw)
             for q, logits_hw in zip(kept, logits, strict=True)
         )
-        yield PairPrediction(pair, float(presence_P[p]), instances)
+        yield PairPrediction(pair, float(told_P[p]), instances)
 
 
 def _found(pair: Pair, score: float, query_score: float, box_4: torch.Tensor, logits_hw: torch.Tensor) -> Found:

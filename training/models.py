@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from transformers.utils import logging as transformers_logging
 from mlbackend.model.inputs import PhraseTokenizer, PromptTooLong, load_tokenizer
 from mlbackend.model.loader import read_manifest
 from mlbackend.model.network import Sam3Network, TextFeatures, WeightsError
+from mlbackend.model.temperature import PRESENCE_CALIBRATION, UNCHANGED, temperature_of
 from training.errors import Refused
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,16 @@ class Model:
     backbone_hash: str
     device: torch.device
     manifest: dict[str, Any]
+    temperature: float = UNCHANGED
+
+    def uncalibrated(self) -> Model:
+        """The same without the temperature of its presence score, which does not outlive a step of training."""
+        manifest = {key: value for key, value in self.manifest.items() if key != PRESENCE_CALIBRATION}
+        return replace(self, manifest=manifest, temperature=UNCHANGED)
+
+    def calibrated(self, calibration: dict[str, Any]) -> Model:
+        manifest = {**self.manifest, PRESENCE_CALIBRATION: calibration}
+        return replace(self, manifest=manifest, temperature=temperature_of(manifest))
 
     def texts(self, phrases: list[str]) -> TextFeatures:
         """Text features of phrases, with gradients where the caller wants them."""
@@ -62,10 +73,11 @@ def load_model(folder: str | Path, *, device: torch.device) -> Model:
     try:
         network, tokenizer = Sam3Network.load(folder), load_tokenizer(folder)
         manifest = read_manifest(folder)
+        temperature = temperature_of(manifest)
     except WeightsError as error:
         raise Refused("bad_model", str(error)) from error
     backbone_hash = network.backbone_hash()
-    return Model(folder, network.to(device), tokenizer, backbone_hash, device, manifest)
+    return Model(folder, network.to(device), tokenizer, backbone_hash, device, manifest, temperature)
 
 
 def choose_device(wanted: str) -> torch.device:

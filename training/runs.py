@@ -13,6 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from mlbackend.model.checkpoint import WeightsError
+from mlbackend.model.temperature import PRESENCE_CALIBRATION
 from toolbox.files import folder_written_whole, write_json
 from training import report
 from training.config import Config
@@ -63,6 +64,7 @@ def run_train(config: Config, out: Path, events: Events, stop: StopRequest, rank
         **made,
         "metrics": {"val": best, "validations": trainer.progress.validations, "best_step": trainer.progress.best_step},
         "pairs": trainer.material.counts(),
+        PRESENCE_CALIBRATION: trainer.calibration,
         **({"click_check": trainer.click_check.told()} if trainer.click_check else {}),
         "recipe": config.recipe,
         "config": config.plain(),
@@ -120,6 +122,7 @@ def save_model(trainer: Trainer, folder: Path, made: dict[str, Any]) -> str:
         **made,
         "snapshot_hash": trainer.snapshot_hash,
         "recipe": trainer.config.recipe,
+        PRESENCE_CALIBRATION: trainer.calibration,
     }
     taught = model.manifest.get("taught_words")
     if taught is not None:
@@ -250,11 +253,13 @@ def _samples(evaluation: Evaluation, config: Config) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class Asked:
-    """Which weights were judged, whether their prompts had the CLS token, and what sums they take (stopwatch.py)."""
+    """Which weights were judged, whether their prompts had the CLS token, what sums they take (stopwatch.py), and how
+    sure their presence sounds."""
 
     weights_hash: str
     prompt_has_cls: bool
     work: str
+    temperature: float
 
 
 class Judge:
@@ -273,7 +278,12 @@ class Judge:
             model = load_model(folder, device=self._device)
             if prompt in ("with_cls", "without_cls"):
                 model.network.prompt_has_cls = prompt == "with_cls"
-            asked = Asked(model.checked_weights_hash(), model.network.prompt_has_cls, work_of(model.network))
+            asked = Asked(
+                model.checked_weights_hash(),
+                model.network.prompt_has_cls,
+                work_of(model.network),
+                model.temperature,
+            )
             if asked not in self._known:
                 self._known[asked] = self._evaluate(model, self._fit)
             return asked, self._known[asked]

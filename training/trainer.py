@@ -49,6 +49,7 @@ from training.recompute import recompute_layers
 from training.sampling import Batch, Sampler
 from training.saving import Saver, in_memory, let_go
 from training.showing import Showing
+from training.temperature import Calibration, measured_calibration
 from training.texts import Texts
 from training.together import check_alike, newest_checkpoint
 from training.token_source import TokenSource
@@ -73,6 +74,7 @@ class Trainer:
         fit: Fit | None = None,
         ranks: Ranks = ALONE,
     ) -> None:
+        model = model.uncalibrated()
         self.config, self.model, self.events, self.stop, self.ranks = config, model, events, stop, ranks
         snapshot = Snapshot(config.snapshot)
         self.snapshot_hash = snapshot.hash
@@ -105,6 +107,7 @@ class Trainer:
             views=self.views,
         )
         self.showing = Showing(list(self.val.pairs), config, events)
+        self.calibration: Calibration = {}
         self.progress = Progress()
         self.folder = CheckpointFolder(out / "checkpoints", self._fingerprint())
         self.saver = Saver(self.folder, events, stop, waits=model.device.type == "cpu")
@@ -345,7 +348,15 @@ class Trainer:
             self.clicks.finish(self.events, self.stop)
         if self.click_check:
             self.click_check.after(self.model, self.features, self.events)
+        self._calibrate()
         self._show_kept()
+
+    def _calibrate(self) -> None:
+        """The kept weights' presence; what is shown of them from here on is as it will be served."""
+        found = measured_calibration(self.model, self.features, self.val.pairs, self.config.seed, **self._judging())
+        self.calibration, self.model = found, self.model.calibrated(found)
+        if why := found.get("why"):
+            self.events("warning", code="presence_not_calibrated", message=f"The presence score stays as it is: {why}")
 
     def _show_kept(self) -> None:
         """The fixed pairs with the weights that are kept, where their validation was not among those shown."""

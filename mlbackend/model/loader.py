@@ -19,6 +19,7 @@ from mlbackend.model.checkpoint import WeightsError, hash_tensors
 from mlbackend.model.inputs import load_tokenizer
 from mlbackend.model.network import Sam3Network
 from mlbackend.model.predictor import Predictor
+from mlbackend.model.temperature import temperature_of
 
 log = logging.getLogger(__name__)
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -112,6 +113,7 @@ def load_predictor(folder: Path, options: LoadOptions, *, share_with: list[Predi
         device=device,
         vit_dtype=vit_dtype,
         taught_words=None if words is None else frozenset(str(word).lower() for word in words),
+        temperature=temperature_of(manifest),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from mlbackend.model.masks import WireMask, empty_wire_mask, encode_mask
 
 COLUMNS_AT_ONCE = 64
+STABILITY_OFFSET = 0.35  # chosen by bench/presence.py: tells good outlines from bad ones best at a limit of 0.5
 
 
 def logits_to_wire(logits_hw: torch.Tensor, *, height_px: int, width_px: int, threshold: float = 0.0) -> WireMask:
@@ -76,6 +77,11 @@ def _taps(start: int, stop: int, cells: int, pixels: int) -> tuple[torch.Tensor,
 
 
 def stability(logits_hw: torch.Tensor) -> float:
-    """IoU of the mask at logits +1 and at -1: near 1 where the outline is certain. 0 when nothing reaches -1."""
-    inner, outer = int((logits_hw > 1).sum()), int((logits_hw > -1).sum())
+    """IoU of the mask at a higher and a lower threshold: near 1 where the outline is certain, 0 when nothing is there.
+
+    The two lie STABILITY_OFFSET of the logits' own standard deviation apart from 0, so that a network whose logits are
+    all k times as large is as stable. Of fixed ones, +1 and -1, a network with small logits would keep nothing.
+    """
+    offset = STABILITY_OFFSET * float(logits_hw.float().std(correction=0))
+    inner, outer = int((logits_hw > offset).sum()), int((logits_hw > -offset).sum())
     return inner / outer if outer else 0.0

@@ -20,6 +20,7 @@ from mlbackend.model.inputs import PhraseTokenizer, PromptTooLong, preprocess
 from mlbackend.model.logits import stability
 from mlbackend.model.network import Sam3Network, TextFeatures
 from mlbackend.model.prompts import ExemplarBox, Point
+from mlbackend.model.temperature import UNCHANGED
 from mlbackend.store.embeddings import Embedding, preprocessing_of, round_to_fp16
 
 CLICK_LEVELS = ("fine", "middle", "coarse")
@@ -41,6 +42,8 @@ class Instance:
 
 @dataclass(frozen=True)
 class ConceptResult:
+    """`presence` as calibrated for this version; the instances' scores hold it as the weights have it."""
+
     concept: str
     presence: float
     taught: bool | None
@@ -93,6 +96,7 @@ class Predictor:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     vit_dtype: torch.dtype = torch.float32
     taught_words: frozenset[str] | None = None
+    temperature: float = UNCHANGED  # of the presence score that is told (temperature.py)
     decoder: ClickDecoder | None = None  # the click decoder as ONNX Runtime runs it, where it is on
 
     def __post_init__(self) -> None:
@@ -195,7 +199,8 @@ class Predictor:
             rows_P = torch.arange(len(images), device=self.device).repeat_interleave(len(concepts))
             text = text.rows(torch.arange(len(concepts), device=self.device).repeat(len(images)))
         found = self.network.detect(vision, text, image_rows_P=rows_P)
-        presence_P = found.presence_logits_P.float().sigmoid().cpu()
+        logits_P = found.presence_logits_P.float().cpu()
+        presence_P, told_P = logits_P.sigmoid(), (logits_P / self.temperature).sigmoid()
         query_PQ = found.query_logits_PQ.float().sigmoid().cpu()
         boxes_PQ4 = found.boxes_xyxy_PQ4.float().cpu().clamp(0, 1)
         masks_PQHW = found.mask_logits_PQHW
@@ -205,28 +210,16 @@ class Predictor:
             scale = torch.tensor([image.width_px, image.height_px] * 2)
             results.append(
                 [
-                    self._concept_result(
-                        concept, float(presence_P[p]), query_PQ[p], boxes_PQ4[p] * scale, masks_PQHW[p], threshold
+                    ConceptResult(
+                        concept,
+                        float(told_P[p]),
+                        self.taught(concept),
+                        _instances(float(presence_P[p]), query_PQ[p], boxes_PQ4[p] * scale, masks_PQHW[p], threshold),
                     )
                     for p, concept in enumerate(concepts, start=i * len(concepts))
                 ]
             )
         return results
-
-    def _concept_result(self, concept, presence, query_Q, boxes_Q4, masks_QHW, threshold) -> ConceptResult:
-        kept = [int(q) for q in query_Q.argsort(descending=True, stable=True) if float(query_Q[q]) >= threshold]
-        masks = masks_QHW[kept].float().cpu()
-        instances = [
-            Instance(
-                score=float(query_Q[q]) * presence,
-                query_score=float(query_Q[q]),
-                stability=stability(mask),
-                box_xyxy=tuple(boxes_Q4[q].tolist()),
-                mask_logits_hw=mask,
-            )
-            for q, mask in zip(kept, masks, strict=True)
-        ]
-        return ConceptResult(concept, presence, self.taught(concept), instances)
 
     @torch.inference_mode()
     def click(self, prompts: Sequence[Prompt]) -> list[list[Candidate]]:
@@ -292,6 +285,22 @@ class Predictor:
         ids, mask = self.tokenizer([concept])
         text = self.network.text_features(ids.to(self.device), mask.to(self.device))
         return text.features_PTC[0], text.mask_PT[0]
+
+
+def _instances(presence: float, query_Q, boxes_Q4, masks_QHW, threshold: float) -> list[Instance]:
+    """Those whose query score reaches the threshold, best first; `presence` as the weights have it."""
+    kept = [int(q) for q in query_Q.argsort(descending=True, stable=True) if float(query_Q[q]) >= threshold]
+    masks = masks_QHW[kept].float().cpu()
+    return [
+        Instance(
+            score=float(query_Q[q]) * presence,
+            query_score=float(query_Q[q]),
+            stability=stability(mask),
+            box_xyxy=tuple(boxes_Q4[q].tolist()),
+            mask_logits_hw=mask,
+        )
+        for q, mask in zip(kept, masks, strict=True)
+    ]
 
 
 __all__ = ["Candidate", "ConceptResult", "Instance", "Predictor", "Prompt", "PromptTooLong"]

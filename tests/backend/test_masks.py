@@ -82,7 +82,22 @@ def test_sigmoid_is_not_taken_before_upsampling() -> None:
 
 
 def test_stability_is_the_iou_of_two_thresholds() -> None:
+    """Half of the cells at 3, half at -3: a standard deviation of 3, so that the thresholds lie at 1.05 and -1.05."""
     logits = torch.full((4, 4), -3.0)
-    logits[0] = 2.0
-    logits[1] = 0.5
-    assert stability(logits) == pytest.approx(0.5)
+    logits[:2] = 3.0
+    assert stability(logits) == 1.0
+    logits[0], logits[2] = torch.tensor([3.0, 3.0, 9.0, 0.5]), torch.tensor([-3.0, -3.0, -9.0, -0.5])
+    assert stability(logits) == pytest.approx(7 / 9)
+
+
+@pytest.mark.parametrize("times", [0.01, 3.0, 100.0])
+def test_stability_does_not_change_with_the_scale_of_the_logits(times: float) -> None:
+    logits = torch.nn.functional.avg_pool2d(torch.randn(1, 1, 66, 66, generator=torch.Generator().manual_seed(5)), 3, 1)
+    plain = stability(logits[0, 0])
+    assert 0.1 < plain < 0.9
+    assert stability(times * logits[0, 0]) == pytest.approx(plain, abs=1e-3)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(2.0, 1.0), (-2.0, 0.0), (0.0, 0.0)])
+def test_mask_of_one_value_is_wholly_stable_or_not_there(value: float, expected: float) -> None:
+    assert stability(torch.full((8, 8), value)) == expected

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -171,3 +173,17 @@ def test_gpu_answers_together_as_it_does_alone(backend_var: Path) -> None:
         difference = (embedding.tensors["tokens"] - alone).norm() / alone.norm()
         assert float(difference) < 0.02
     check_asked_together(gpu, ["chicken"], presence=5e-3, logits=0.1)
+
+
+def test_temperature_divides_the_logit_of_presence_and_leaves_every_instance(tiny: Predictor) -> None:
+    tokens, concepts = encode(tiny), ["chicken", "duck"]
+    plain = tiny.detect(tokens, concepts, score_threshold=0.0)
+    cooled = replace(tiny, temperature=2.5).detect(tokens, concepts, score_threshold=0.0)
+    for before, after in zip(plain, cooled, strict=True):
+        assert math.log(before.presence / (1 - before.presence)) == pytest.approx(
+            2.5 * math.log(after.presence / (1 - after.presence)), rel=1e-3
+        )
+        assert [(i.score, i.stability, i.box_xyxy) for i in after.instances] == [
+            (i.score, i.stability, i.box_xyxy) for i in before.instances
+        ]
+        assert after.instances[0].score == pytest.approx(after.instances[0].query_score * before.presence, rel=1e-5)
