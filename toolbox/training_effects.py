@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from toolbox.training_recipes import DEFAULT_RECIPE, RECIPES
-from toolbox.training_settings import SETTABLE, USUAL_STEPS
+from toolbox.training_settings import SETTABLE
 
 Values = Mapping[str, Any]
 
@@ -19,8 +19,6 @@ def resolved(given: Values, recipe_sets: Values) -> dict[str, Any]:
     values = {**recipe_sets, **given}
     if given.get("minutes") is not None and "steps" not in given:
         values["steps"] = None
-    if values.get("steps") is None and values.get("minutes") is None:
-        values["steps"] = USUAL_STEPS
     return values
 
 
@@ -84,6 +82,8 @@ def _of_terms(values: Values) -> Iterator[tuple[str, str]]:
     if not values["click_rate"]:
         for key in ("click_pairs", "click_rounds", "click_judged"):
             yield key, "the click decoder is left as it is. Set click_rate above 0"
+    if not values["start_share"]:
+        yield "choose_start_share", "start_share is 0: there is no way back to choose from. Set it above 0"
     if not values["loss_score"]:
         yield "positive_weight", "loss_score is 0. Set it above 0"
     if not any(values[key] for key in ("loss_mask_focal", "loss_mask_dice", "semantic")):
@@ -108,6 +108,8 @@ def _of_batches(values: Values, sets: Values) -> Iterator[tuple[str, str]]:
 
 def _of_time(values: Values) -> Iterator[tuple[str, str]]:
     steps, every, patience = values["steps"], values["validate_every"], values["patience"]
+    if steps is not None or values["minutes"] is not None:
+        yield "passes", "steps or minutes say how long the run is. Set both to null"
     if steps is None:
         return
     between = (steps - 1) // every

@@ -15,7 +15,7 @@ from toolbox.gate_policy import Policy
 from toolbox.setting_kinds import Setting, Told, choice, flag, loss, number, path, several
 from toolbox.training_recipes import DEFAULT_RECIPE, RECIPES, no_such_recipe
 
-USUAL_STEPS = 150
+FEWEST_STEPS = 150
 TABLES = ("groups", "policy")  # settings that are tables of their own
 TRACKERS = ("mlflow", "wandb", "tensorboard")
 REQUIRED = "???"  # no default: the config must have it
@@ -86,11 +86,11 @@ class TrainerConfig:
 
     steps: int | None = number(
         None,
-        f"null with minutes null: {USUAL_STEPS}",
+        f"null with minutes null: as many as `passes` asks for, {FEWEST_STEPS} at least",
         1,
         10_000_000,
         can_be_set=True,
-        form_help="Empty: as many as is usual for this model.",
+        form_help="Empty: as many as is usual for this model; for the demo model they follow the number of pairs.",
         heading="how long",
     )
     minutes: float | None = number(
@@ -99,6 +99,9 @@ class TrainerConfig:
         0.01,
         100_000,
         can_be_set=True,
+    )
+    passes: float = number(
+        12.0, "with steps and minutes null: a train pair is drawn about so many times", 0.1, 100_000, can_be_set=True
     )
     batch_pairs: int = number(16, "", 2, 4096, can_be_set=True)
     mask_pairs: int = number(
@@ -167,6 +170,9 @@ class TrainerConfig:
         0.0,
         0.95,
         can_be_set=True,
+    )
+    choose_start_share: bool = flag(
+        True, "half of it and none are judged at the end too, and the best on `val` is kept", can_be_set=True
     )
 
     vit: str = choice(

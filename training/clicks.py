@@ -78,7 +78,7 @@ class ClickTuner:
         self.parameters = tuned(model.network)
         self._start: State = {name: one.detach().to("cpu", copy=True) for name, one in self.parameters.items()}
         self._optimiser = _optimiser(self.parameters, config)
-        self._average = Average(self.parameters, config.average, config.start_share)
+        self._average = Average(self.parameters, config.average)
         self._epoch = lru_cache(maxsize=8)(self._draw_epoch)
         self.digest = prompts_digest(material.train)
         self.report: dict[str, Any] = {}
@@ -166,7 +166,7 @@ class ClickTuner:
     def finish(self, events: Events, stop: StopRequest) -> None:
         """Count clicks with the base's decoder and with the tuned one, and leave the one to keep in the network."""
         courses = []
-        weights = (self._start, self._average.kept())
+        weights = (self._start, self._average.kept(self._config.start_share))
         for place, one in enumerate(weights):
             self._put(one)
             told = stop.checked(_reporter(events, place * len(self._judged), 2 * len(self._judged)))

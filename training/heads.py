@@ -123,8 +123,8 @@ class Average:
     from lie models that do both. Source: Wortsman et al. 2022, Robust fine-tuning of zero-shot models.
     """
 
-    def __init__(self, parameters: dict[str, nn.Parameter], decay: float, start_share: float) -> None:
-        self._parameters, self._decay, self._start_share = parameters, decay, start_share
+    def __init__(self, parameters: dict[str, nn.Parameter], decay: float) -> None:
+        self._parameters, self._decay = parameters, decay
         self._start: State = {name: parameter.detach().to("cpu", copy=True) for name, parameter in parameters.items()}
         self.weights: State = {
             name: self._start[name].to(parameter.device, copy=True) for name, parameter in parameters.items()
@@ -137,16 +137,16 @@ class Average:
         for name, parameter in self._parameters.items():
             self.weights[name].lerp_(parameter.detach(), 1 - decay)
 
-    def kept(self) -> State:
+    def kept(self, start_share: float) -> State:
         """start_share of the weights that the run started from, the rest of the average."""
-        return {name: self._kept(name) for name in self.weights}
+        return {name: self._kept(name, start_share) for name in self.weights}
 
-    def _kept(self, name: str) -> torch.Tensor:
+    def _kept(self, name: str, start_share: float) -> torch.Tensor:
         weight = self.weights[name]
-        return weight.lerp(self._start[name].to(weight.device), self._start_share)
+        return weight.lerp(self._start[name].to(weight.device), start_share)
 
     @contextmanager
-    def in_network(self) -> Iterator[State]:
+    def in_network(self, start_share: float) -> Iterator[State]:
         """The network holds kept() inside the block, and afterwards what it held before, to the bit.
 
         What is yielded are the network's own tensors: good inside the block alone. What it held waits off the card.
@@ -154,7 +154,7 @@ class Average:
         held = {name: parameter.detach().to("cpu", copy=True) for name, parameter in self._parameters.items()}
         with torch.no_grad():
             for name, parameter in self._parameters.items():
-                parameter.copy_(self._kept(name))
+                parameter.copy_(self._kept(name, start_share))
         try:
             yield {name: parameter.detach() for name, parameter in self._parameters.items()}
         finally:

@@ -25,7 +25,7 @@ from training.clicks import PREFIX, ClickTuner
 from training.config import Config, as_yaml
 from training.dataset import Pair, Snapshot
 from training.errors import Refused, Stopped, TrainingError
-from training.evaluate import evaluate_model, ignore, predict
+from training.evaluate import Evaluation, evaluate_model, ignore, predict
 from training.events import Events
 from training.fit import Fit, asked_fit
 from training.heads import (
@@ -39,6 +39,7 @@ from training.heads import (
 )
 from training.launch import StopRequest
 from training.learning import Learner
+from training.length import start_shares, steps_of
 from training.loop import Means, repeat
 from training.material import choose_material
 from training.models import Model
@@ -90,7 +91,7 @@ class Trainer:
         if self.fit.recompute:
             recompute_layers(model.network)
         self.optimiser = build_optimiser(self.parameters, config)
-        self.average = Average(self.parameters, config.average, config.start_share)
+        self.average = Average(self.parameters, config.average)
         self.learner = Learner(
             config, self.fit, model, self.features, self.texts, self.parameters, self.optimiser, ranks
         )
@@ -106,6 +107,7 @@ class Trainer:
             newer_weight=config.newer_weight,
             views=self.views,
         )
+        self.steps = steps_of(config, len(self.train_pairs))
         self.showing = Showing(list(self.val.pairs), config, events)
         self.calibration: Calibration = {}
         self.progress = Progress()
@@ -217,13 +219,13 @@ class Trainer:
 
     def _is_over(self) -> bool:
         config, done = self.config, self.progress
-        out_of_steps = config.steps is not None and done.step >= config.steps
+        out_of_steps = self.steps is not None and done.step >= self.steps
         out_of_time = config.minutes is not None and done.elapsed_s >= 60 * config.minutes
         out_of_patience = config.patience is not None and done.without_gain >= config.patience
         return out_of_steps or out_of_time or out_of_patience
 
     def _share_done(self) -> float:
-        by_step = self.progress.step / self.config.steps if self.config.steps else 0.0
+        by_step = self.progress.step / self.steps if self.steps else 0.0
         by_time = self.progress.elapsed_s / (60 * self.config.minutes) if self.config.minutes else 0.0
         return max(by_step, by_time)
 
@@ -257,7 +259,7 @@ class Trainer:
         self.events("loss", step=step, **self._means.take(), learning_rate=self.config.learning_rate * rate)
         share = self._share_done()
         eta_s = self.progress.elapsed_s * (1 - share) / max(share, 1e-6)
-        of = self.config.steps or max(step, round(step / max(share, 1e-6)))
+        of = self.steps or max(step, round(step / max(share, 1e-6)))
         self.events("progress", step=step, of=of, phase="train", eta_s=round(eta_s, 1))
 
     def _validate(self) -> None:
@@ -271,26 +273,31 @@ class Trainer:
         began, done = time.monotonic(), self.progress
         self.optimiser.zero_grad(set_to_none=True)  # the step's gradients are of no more use
         use_training_mode(self.model.network, False)
-        with self.average.in_network() as state:
+        best_before, is_last = done.best_cgf1, done.step > 0 and self._is_over()
+        judged = [self._judge_with(share) for share in start_shares(self.config, is_last=is_last)]
+        row, evaluation = max(judged, key=lambda one: one[0]["cgf1"])
+        is_best = done.best_cgf1 > best_before
+        done.validations.append(row)
+        done.without_gain = 0 if is_best else done.without_gain + 1
+        self.events("validation", **row, best=is_best)
+        self.showing.validated(evaluation, step=done.step, share=self._share_done(), is_last=is_last)
+        done.elapsed_s += time.monotonic() - began
+        return done.facts()
+
+    def _judge_with(self, start_share: float) -> tuple[dict[str, Any], Evaluation]:
+        """Of the average with so much of the base in it: the validation's row, and all that was answered."""
+        done = self.progress
+        with self.average.in_network(start_share) as state:
             checked = self._checked(ignore)
             evaluation = evaluate_model(
                 self.model, self.features, self.val, keep_score=0.5, progress=checked, **self._judging()
             )
             figures = evaluation.figures
-            is_best = figures["cgf1"] > done.best_cgf1
-            if is_best:
+            if figures["cgf1"] > done.best_cgf1:
                 self.saver.save(BEST, state, {"step": done.step, "cgf1": figures["cgf1"]}, copy=True)
-        row = {"step": done.step, **{key: round(figures[key], 6) for key in ("cgf1", "pmf1", "il_mcc", "il_fpr")}}
-        done.validations.append(row)
-        if is_best:
-            done.best_step, done.best_cgf1, done.without_gain = done.step, figures["cgf1"], 0
-        else:
-            done.without_gain += 1
-        self.events("validation", **row, best=is_best)
-        is_last = done.step > 0 and self._is_over()
-        self.showing.validated(evaluation, step=done.step, share=self._share_done(), is_last=is_last)
-        done.elapsed_s += time.monotonic() - began
-        return done.facts()
+                done.best_step, done.best_cgf1 = done.step, figures["cgf1"]
+        told = {key: round(figures[key], 6) for key in ("cgf1", "pmf1", "il_mcc", "il_fpr")}
+        return {"step": done.step, "start_share": start_share, **told}, evaluation
 
     def _judging(self) -> dict[str, Any]:
         """A text tower that learns is read anew at each validation."""

@@ -311,7 +311,7 @@ def test_picture_that_cannot_be_read_is_refused_before_the_first_step(world: dic
 def test_average_keeps_one_copy_of_what_learns_and_none_of_the_rest(world: dict[str, str], tmp_path: Path) -> None:
     network = load_model(world["base_model"], device=CPU).network
     parameters = prepared(network, config_of(world, tmp_path))
-    average = Average(parameters, decay=0.98, start_share=0.5)
+    average = Average(parameters, decay=0.98)
     assert average.weights.keys() == parameters.keys()
     frozen = {name for name, one in network.detector.named_parameters() if not one.requires_grad}
     assert frozen

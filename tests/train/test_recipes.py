@@ -69,7 +69,7 @@ def settings_of(group: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def test_run_without_a_recipe_is_the_demo_recipe_and_what_it_always_was() -> None:
     plain = asked().plain()
     assert plain == asked("recipe=demo").plain()
-    assert plain == {**TrainerConfig().plain(), "snapshot": "s", "images": "i", "base_model": "b", "steps": 150}
+    assert plain == {**TrainerConfig().plain(), "snapshot": "s", "images": "i", "base_model": "b"}
 
 
 def test_sam3_heads_has_the_public_recipe_s_figures() -> None:
@@ -151,7 +151,7 @@ def test_web_side_is_told_of_every_recipe_as_it_is_written() -> None:
 def test_web_side_resolves_a_recipe_as_the_trainer_does(name: str) -> None:
     config = asked(f"recipe={name}").plain()
     usual = {key: one.default for key, one in SETTABLE.items()} | RECIPES[name].values
-    assert {key: config[key] for key in SETTABLE} == usual | {"recipe": name, "steps": usual["steps"] or 150}
+    assert {key: config[key] for key in SETTABLE} == usual | {"recipe": name}
 
 
 def test_sam3_full_has_the_public_recipe_s_rates() -> None:
@@ -187,9 +187,11 @@ WITHOUT_EFFECT = [
     (["model=/models/sam3"], "is the key 'base_model'"),
     (["split=val"], "The key 'split' has no effect on `train`: it is for `evaluate`."),
     (["policy.min_gain_points=2"], "it is for `gate`"),
-    (["validate_every=151"], "past the run's 150 steps. Set validate_every to 150"),
+    (["steps=150", "validate_every=151"], "past the run's 150 steps. Set validate_every to 150"),
+    (["steps=150", "passes=3"], "steps or minutes say how long the run is. Set both to null"),
+    (["start_share=0", "choose_start_share=false"], "there is no way back to choose from. Set it above 0"),
     (
-        ["patience=3"],
+        ["steps=150", "patience=3"],
         "2 validations before their end (validate_every 50). Set validate_every to 49 or less or patience to 2",
     ),
     (["steps=1", "patience=1"], "Set steps to more"),

@@ -14,6 +14,7 @@ from toolbox.training_settings import TrainerConfig
 from toolbox.training_yaml import as_yaml
 from training.config import read_config
 from training.errors import Refused
+from training.length import start_shares, steps_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = {"snapshot": "s", "images": "i", "base_model": "b"}
@@ -44,9 +45,25 @@ def test_yaml_is_read_too(tmp_path: Path) -> None:
     assert read_config("train", path).steps == 12
 
 
-def test_steps_have_a_default_only_where_no_time_is_given(tmp_path: Path) -> None:
-    assert read_config("train", config_file(tmp_path, **NEEDED)).steps == 150
-    assert read_config("train", config_file(tmp_path, **NEEDED, minutes=2)).steps is None
+def test_steps_follow_the_pairs_only_where_neither_steps_nor_time_is_given(tmp_path: Path) -> None:
+    def steps(**given: object) -> list[int | None]:
+        config = read_config("train", config_file(tmp_path, **NEEDED, **given))
+        return [steps_of(config, pairs) for pairs in (40, 240, 600)]
+
+    assert steps() == [150, 180, 450]  # 12 passes of 16 pairs a step, 150 steps at least
+    assert steps(passes=4, batch_pairs=8) == [150, 150, 300]
+    assert steps(steps=7) == [7, 7, 7]
+    assert steps(minutes=2) == [None, None, None]
+
+
+def test_way_back_to_the_base_is_chosen_at_the_end_alone(tmp_path: Path) -> None:
+    def shares(**given: object) -> list[tuple[float, ...]]:
+        config = read_config("train", config_file(tmp_path, **NEEDED, **given))
+        return [start_shares(config, is_last=is_last) for is_last in (False, True)]
+
+    assert shares(start_share=0.4) == [(0.4,), (0.4, 0.2, 0.0)]
+    assert shares(choose_start_share=False) == [(0.5,), (0.5,)]
+    assert shares(start_share=0) == [(0.0,), (0.0,)]
 
 
 @pytest.mark.parametrize(
