@@ -1,4 +1,4 @@
-"""The temperature of presence: known answers, what it must not touch, and its way from a run into its model's folder."""
+"""The temperature of presence: known answers, what it must not touch, its way from a run into its model's folder."""
 
 from __future__ import annotations
 
