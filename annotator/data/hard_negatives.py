@@ -57,7 +57,7 @@ def hard_negatives_hold(*, project: Project, user: AbstractBaseUser | None, coun
 
 
 def _fired_absent(project: Project) -> QuerySet[Pair]:
-    # An instance's score is at most the presence, and that has an index.
+    # Where an instance scores 0.5 presence is at least that, calibrated or not; and presence has an index.
     fired = Prediction.objects.filter(pair=OuterRef("pk"), presence__gte=PRESENCE_SCORE)
     fired = fired.filter(instances__0__score__gte=PRESENCE_SCORE)
     return pairs_active(project=project).filter(Q(hard_negative=True) | Exists(fired), truth=Pair.Truth.ABSENT)

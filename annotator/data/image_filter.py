@@ -15,6 +15,7 @@ from annotator.common.access import REVIEWER, Person, has_role
 from annotator.common.forms import fraction_in
 from annotator.common.shell import whole_number
 from annotator.models import Image, Pair, Prediction, Project, Task
+from annotator.queue.candidates import PRESENCE_SCORE
 from annotator.queue.model_errors import SURE_OF_INSTANCE, SURE_OF_NONE
 from annotator.queue.selectors import double_awaited, reasons_shown
 from annotator.queue.visibility import may_be_tested, pairs_with_visible_truth
@@ -253,7 +254,7 @@ def _disputed(pairs: QuerySet[Pair], project: Project, wanted: ImageFilter) -> Q
         return pairs.filter(~_tested(OuterRef("pk")), was_corrected=True)
     seen = Prediction.objects.filter(model_version_id=project.serving_version_id, image_id=OuterRef("image_id"))
     seen = seen.filter(pair_id=OuterRef("pk"))
-    fired = seen.filter(presence__gte=SURE_OF_INSTANCE, instances__0__score__gte=SURE_OF_INSTANCE)
+    fired = seen.filter(presence__gte=PRESENCE_SCORE, instances__0__score__gte=SURE_OF_INSTANCE)
     denied = seen.filter(presence__lte=SURE_OF_NONE)
     absent = Q(Exists(fired), truth=Pair.Truth.ABSENT)
     present = Q(Exists(denied), truth=Pair.Truth.PRESENT)

@@ -150,7 +150,8 @@ class Prediction(models.Model):
         default=list, help_text="[{mask: {size, counts}, box, score, query_score, stability}], best first"
     )
     min_stability = models.FloatField(
-        null=True, help_text="Stability of the least stable instance; null without instances"
+        null=True,
+        help_text="Stability of the least stable instance; null without instances, and where it was measured otherwise",
     )
     feature = models.BinaryField(default=b"")
     taught = models.BooleanField(null=True, help_text="Whether the model was taught the word; null: unknown")

@@ -44,7 +44,7 @@ class Project(GateSettings):
     )
     stability_below = models.FloatField(
         "a mask is borderline below",
-        default=0.75,
+        default=0.5,
         validators=FRACTION,
         help_text="Stability is the overlap of a mask at two thresholds; an unstable one is queued.",
     )

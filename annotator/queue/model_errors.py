@@ -32,9 +32,35 @@ class ProductionError:
         return wilson_interval(self.wrong, self.total)
 
 
-def production_error(*, project: Project) -> ProductionError:
-    """From answered audit tasks that the serving model itself queued: they were drawn before anything else was, and it
-    has not learnt from them.
+@dataclass(frozen=True)
+class BandTruth:
+    """Of the audited pairs that the serving model gives a presence inside the band, in how many the thing was there."""
+
+    there: int
+    total: int
+
+    @property
+    def share(self) -> float | None:
+        return self.there / self.total if self.total >= LEAST else None
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        return wilson_interval(self.there, self.total)
+
+
+@dataclass(frozen=True)
+class Audited:
+    """An answered audit task's pair: is it there, and what the serving model says: presence, its best score."""
+
+    pair_id: int
+    is_there: bool
+    presence: float
+    best: float
+
+
+def audited_pairs(*, project: Project) -> list[Audited]:
+    """Answered audit tasks that the serving model itself queued: they were drawn before anything else was, and it has
+    not learnt from them.
 
     An answer that still waits for a reviewer counts as it is: were it left out until then, a policy that has only
     disagreements reviewed would leave out just those on which the model was wrong.
@@ -47,11 +73,24 @@ def production_error(*, project: Project) -> ProductionError:
     approved = audits.filter(state=Task.State.APPROVED, pair__is_exhaustive=True)
     truths |= dict(approved.values_list("pair_id", "pair__truth"))
     judged = Prediction.objects.filter(model_version=version, pair__in=audits.values("pair"))
-    rows = [
-        (truths[pair], best) for pair, best in judged.values_list("pair_id", "instances__0__score") if pair in truths
+    return [
+        Audited(pair, truths[pair] == Pair.Truth.PRESENT, presence, best or 0.0)
+        for pair, presence, best in judged.values_list("pair_id", "presence", "instances__0__score")
+        if pair in truths
     ]
-    wrong = sum((truth == Pair.Truth.PRESENT) != ((best or 0.0) >= PRESENCE_SCORE) for truth, best in rows)
-    return ProductionError(wrong, len(rows))
+
+
+def production_error(*, project: Project) -> ProductionError:
+    audited = audited_pairs(project=project)
+    wrong = sum(one.is_there != (one.best >= PRESENCE_SCORE) for one in audited)
+    return ProductionError(wrong, len(audited))
+
+
+def band_truth(*, project: Project) -> BandTruth:
+    """What the band means: were presence calibrated, about half of these would have the thing."""
+    low, high = project.presence_low, project.presence_high
+    inside = [one.is_there for one in audited_pairs(project=project) if low <= one.presence <= high]
+    return BandTruth(sum(inside), len(inside))
 
 
 def suspected_labels(*, project: Project) -> QuerySet[Prediction]:
@@ -61,8 +100,9 @@ def suspected_labels(*, project: Project) -> QuerySet[Prediction]:
     not all is outlined have a queue of their own (incomplete.py).
     """
     seen, pairs = Prediction.objects.filter(model_version_id=project.serving_version_id), pairs_active(project=project)
-    # An instance's score is at most the presence: so the index on presence finds the few whose masks must be read.
-    fired = seen.filter(presence__gte=SURE_OF_INSTANCE, pair__in=pairs.filter(truth=Pair.Truth.ABSENT))
+    # Where an instance scores so much presence is above 0.5, calibrated or not: so the index on presence finds the few
+    # whose masks must be read.
+    fired = seen.filter(presence__gte=PRESENCE_SCORE, pair__in=pairs.filter(truth=Pair.Truth.ABSENT))
     fired = fired.filter(instances__0__score__gte=SURE_OF_INSTANCE)
     denied = seen.filter(
         presence__lte=SURE_OF_NONE, pair__in=pairs.filter(truth=Pair.Truth.PRESENT, is_exhaustive=True)

@@ -18,7 +18,7 @@ from .forms import BandForm, HoldoutForm
 from .holdout import holdout_queue
 from .incomplete import incomplete_queue, pairs_incomplete
 from .mining import mining_start
-from .model_errors import production_error, suspected_labels
+from .model_errors import band_truth, production_error, suspected_labels
 from .queue_page import (
     BINS_A_BAR,
     STATES,
@@ -81,6 +81,7 @@ def checks(request: HttpRequest, project: Project) -> HttpResponse:
     context = {
         "project": project,
         "error": production_error(project=project),
+        "band": band_truth(project=project),
         "suspected": suspected_labels(project=project).count(),
         "incomplete": pairs_incomplete(project=project).count(),
         "is_admin": has_role(user=request.user, project=project, role=ADMIN),

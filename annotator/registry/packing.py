@@ -27,6 +27,7 @@ from toolbox.weights_hash import folder_weights_hash
 from .model_weights import BASE_VERSION, DEMO_VERSION, model_folder, promised_hash, versions_usable
 from .models_folder import model_folder_register, weights_lock
 from .run_files import run_folder
+from .version_calibration import read_calibration
 from .version_facts import run_of_version, version_lineage
 from .version_keeping import version_check
 
@@ -207,10 +208,20 @@ def _of_other_type(told: dict[str, Any]) -> Iterator[str]:
             value = places[place].get(name)
             if value is not None and not isinstance(value, kind):
                 yield place + name
+    if not _is_calibration(places["metrics."].get("presence_calibration")):
+        yield "metrics.presence_calibration"
     if not all(isinstance(one, dict) for one in told.get("decisions") or []):
         yield "decisions"
     if not all(isinstance(one, str) for one in (places["lineage."].get("packages") or {}).values()):
         yield "lineage.packages"
+
+
+def _is_calibration(told: Any) -> bool:
+    try:
+        read_calibration(told)
+    except (KeyError, TypeError, AttributeError):
+        return False
+    return True
 
 
 def _must_be(name: str, promised: Any, found: dict[str, Any]) -> None:

@@ -212,6 +212,7 @@ def _register(run: TrainingRun, manifest: dict[str, Any]) -> None:
             metrics={
                 "val": manifest.get("metrics", {}),
                 "recipe": manifest.get("recipe", ""),
+                "presence_calibration": manifest.get("presence_calibration", {}),
                 "config": _settable(manifest.get("config", {})),
             },
         )

@@ -15,6 +15,7 @@ from annotator.models import Deployment, Evaluation, GateDecision, ModelVersion,
 from .aliases import aliases_by_hand, serving_alias
 from .model_weights import model_folder, versions_usable
 from .run_files import folder_bytes
+from .version_calibration import version_calibration_plain
 
 FIGURES = ("cgf1", "pmf1", "il_mcc", "il_fpr")
 
@@ -181,6 +182,7 @@ def _plain(project: Project | None, version: ModelVersion, by_hand: Mapping[str,
         "recipe": version.metrics.get("recipe") or None,
         "config": version_config(version),
         "figures": version_figures(version),
+        "presence_calibration": version_calibration_plain(version),
         "decision": run.gate.decision if run and run.gate else None,
         "created_at": version.created_at,
     }

@@ -5,6 +5,19 @@ from rest_framework import serializers
 from .version_keeping import NOTES_LENGTH
 
 
+class PresenceCalibration(serializers.Serializer):
+    """What presence logits are divided by, and presence's expected calibration error on `val` before and after.
+
+    `why`: nothing was fitted; the errors are null then.
+    """
+
+    temperature = serializers.FloatField()
+    pairs = serializers.IntegerField()
+    ece_before = serializers.FloatField(allow_null=True)
+    ece_after = serializers.FloatField(allow_null=True)
+    why = serializers.CharField(allow_null=True)
+
+
 class RegistryVersion(serializers.Serializer):
     """A model version; null where nobody knows. `bytes`: on this machine's disk. `figures`: fractions, by split."""
 
@@ -30,6 +43,7 @@ class RegistryVersion(serializers.Serializer):
     recipe = serializers.CharField(allow_null=True)
     config = serializers.DictField()
     figures = serializers.DictField(child=serializers.DictField(child=serializers.FloatField()))
+    presence_calibration = PresenceCalibration(allow_null=True)
     decision = serializers.CharField(allow_null=True)
     created_at = serializers.DateTimeField()
 

@@ -14,6 +14,7 @@ from annotator.models import ModelVersion, Project
 from toolbox.run_size import gigabytes
 
 from .aliases import aliases_by_hand
+from .version_calibration import version_calibration
 from .version_facts import (
     FIGURES,
     run_of_version,
@@ -49,7 +50,7 @@ def version(request: HttpRequest, project: Project, version_name: str) -> HttpRe
         return _note(request, slug=project.slug, version_name=version_name)
     row = _version(project, version_name)
     run = run_of_version(row)
-    figures = version_figures(row)
+    figures, calibration = version_figures(row), version_calibration(row)
     context = {
         "version": row,
         "run": run,
@@ -61,6 +62,8 @@ def version(request: HttpRequest, project: Project, version_name: str) -> HttpRe
         "config": sorted(version_config(row).items()),
         "recipe": row.metrics.get("recipe"),
         "figures": [(split, [figures[split].get(one) for one in FIGURES]) for split in figures],
+        "calibration": calibration,
+        "charts": [calibration.chart] if calibration and calibration.chart else [],
         "decisions": version_decisions(project=project, version=row),
         "evaluations": version_evaluations(project=project, version=row),
         "deployments": version_deployments(project=project, version=row),
