@@ -1,6 +1,6 @@
 """The learning curve as its page and the home show it: the chart's plain description and the forecast's sentences."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
@@ -20,6 +20,8 @@ STATES = {START: "as shipped", PROMOTED: "promoted", KEPT_BACK: "kept back"}
 # How a state is drawn: a form of its own, so that colour is not all that tells them apart.
 MARKS = {START: "rectRot", PROMOTED: "circle", KEPT_BACK: "triangle"}
 FAR = 20  # times what was spent so far: beyond it a forecast is no more than a direction
+
+SURE = 0.975  # of the curves that get there: fewer are told
 
 
 class TargetForm(PlainForm):
@@ -100,38 +102,57 @@ def _missing(known: int) -> str:
 
 def _never(needed: Needed | None, target: str) -> str:
     assert needed is not None
-    ends = (
-        f"{points(needed.curve.ceiling)} points, between {points(needed.ceiling_low)} and {points(needed.ceiling_high)}"
-    )
-    return f"The curve ends at about {ends}: below {target}."
+    return f"The curve ends at about {_ends(needed)}: below {target}."
+
+
+def _ends(needed: Needed) -> str:
+    low, high = points(needed.ceiling_low), points(needed.ceiling_high)
+    return f"{points(needed.curve.ceiling)} points, between {low} and {high}"
 
 
 def _told(forecast: Forecast, curve: LearningCurve, target: str) -> list[str]:
-    spent = [one for one in curve.points if one.state != KEPT_BACK][-1]
-    words = []
-    if forecast.hours:
-        words.append(_way(forecast.hours, spent.hours, target, lambda hours: duration(3600 * hours), "of annotators"))
-    if forecast.labels:
-        words.append(_way(forecast.labels, spent.labels, target, lambda count: f"{count:,.0f}", "labels"))
     asked = forecast.hours or forecast.labels
-    if asked and asked.share < 0.975:
-        words.append(
-            f"In {100 * (1 - asked.share):.0f} of 100 curves that fit these intervals as well it is never reached: "
-            "look at the failures, too, before you label on."
-        )
-    return words
+    assert asked is not None
+    if asked.x is None:
+        words = f"The best fit ends at about {_ends(asked)}: whether it comes to {target} can't be told."
+        return [words, _share(asked)]
+    spent = [one for one in curve.points if one.state != KEPT_BACK][-1]
+    ways = []
+    if forecast.hours:
+        ways.append(_way(forecast.hours, spent.hours, lambda hours: duration(3600 * hours)))
+    if forecast.labels:
+        ways.append(_way(forecast.labels, spent.labels, lambda count: f"{count:,.0f} labels"))
+    words = [f"About {way} more to {target} points." if not place else f"Or {way}." for place, way in enumerate(ways)]
+    return words + ([_share(asked)] if asked.share < SURE else []) + _far(forecast, spent)
 
 
-def _way(needed: Needed, spent: float, target: str, told: Any, unit: str) -> str:
-    """«About 3 h more of annotators to 65.0, between 2 h and 9 h.»"""
+def _way(needed: Needed, spent: float, told: Callable[[float], str]) -> str:
+    """«3 h (between 2 h and 9 h)», beyond what was spent."""
+    low = max((needed.low or 0.0) - spent, 0.0)
     if needed.x is None:
-        return f"By the best fit {target} is never reached in {unit if unit == 'labels' else 'hours'}."
-    more, low = max(needed.x - spent, 0.0), max((needed.low or 0.0) - spent, 0.0)
-    high = "no end in sight" if needed.high is None else told(max(needed.high - spent, 0.0))
-    words = f"About {told(more)} more {unit} to {target} points; between {told(low)} and {high}."
-    if spent and more > FAR * spent:
-        words += f" That is more than {FAR} times what was spent so far: take it for a direction, not for a figure."
-    return words
+        return f"more labels than can be told, {told(low)} at least"
+    return f"{told(max(needed.x - spent, 0.0))} ({_range(low, needed.high, spent, told)})"
+
+
+def _range(low: float, high: float | None, spent: float, told: Callable[[float], str]) -> str:
+    if high is None:
+        return f"{told(low)} at least, with no end in sight" if low else "from none at all to no end in sight"
+    most = told(max(high - spent, 0.0))
+    return f"between {told(low)} and {most}" if low else f"from none at all to {most}"
+
+
+def _share(needed: Needed) -> str:
+    return (
+        f"Of 100 curves that fit these intervals {100 * needed.share:.0f} get there: look at the failures, too, before "
+        "you label on."
+    )
+
+
+def _far(forecast: Forecast, spent: Point) -> list[str]:
+    ways = ((forecast.hours, spent.hours), (forecast.labels, spent.labels))
+    if not any(needed and needed.x and known and needed.x > FAR * known for needed, known in ways):
+        return []
+    return [f"That is more than {FAR} times what was spent so far: take it for a direction, not for a figure."]
 
 
 def random_words(random: RandomOrder, spent_hours: float) -> list[str]:
@@ -139,12 +160,12 @@ def random_words(random: RandomOrder, spent_hours: float) -> list[str]:
     audit, queue = random.audit, random.queue
     if random.ratio is None:
         return [_lacks(random)]
-    hours = random.hours(spent_hours)
-    assert hours is not None
+    spent = 3600 * spent_hours
+    in_all, least, most = (duration(random.stretched(spent, by)) for by in (random.ratio, random.low, random.high))
     return [
         f"An hour of the queue brought as many changed answers as {random.ratio:.1f} hours in random order would have, "
         f"between {random.low:.1f} and {random.high:.1f} (95 %).",
-        f"The {duration(3600 * spent_hours)} so far would have been about {duration(3600 * hours)}.",
+        f"The {duration(spent)} so far would have been about {in_all}, between {least} and {most}.",
         f"Estimated from the audit, the tasks that are drawn at random: {audit.changed} of {audit.answers} answers "
         f"changed what the model had said, in {duration(audit.seconds)}; of the queue's {queue.changed} of "
         f"{queue.answers}, in {duration(queue.seconds)}. It takes every change for worth the same to the model.",

@@ -50,10 +50,13 @@ class RandomOrder:
     more_audits: int = 0
 
     def hours(self, spent: float) -> float | None:
-        """What so many hours at this desk would have been: the audit's part of them was random already."""
-        if self.ratio is None:
-            return None
-        return spent * (self.audit_share + (1 - self.audit_share) * self.ratio)
+        """What so many hours at this desk would have been; None: not to be told yet."""
+        return None if self.ratio is None else self.stretched(spent, self.ratio)
+
+    def stretched(self, spent: float, ratio: float | None) -> float:
+        """By any ratio of the interval; the audit's part of what was spent was random already."""
+        assert ratio is not None
+        return spent * (self.audit_share + (1 - self.audit_share) * ratio)
 
 
 Answer = tuple[float, bool]

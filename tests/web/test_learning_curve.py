@@ -121,7 +121,7 @@ def test_page_of_a_new_project_says_what_to_do(barn, signed_in):
 
 def test_page_tells_the_curve_the_forecast_and_what_random_order_lacks(grown, signed_in):
     told = " ".join(page(signed_in(grown.admin), grown, target="62").content.decode().split())
-    assert "more of annotators to 62.0 points" in told
+    assert "more to 62.0 points" in told
     assert "It can&#x27;t be told yet: there are 0 audited answers" in told
     assert "2 images fixed, 1 broken" in told
     assert '"mark": "triangle"' in told

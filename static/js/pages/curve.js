@@ -61,13 +61,16 @@ function told({ raw, dataset }) {
 
 function configured(chart, isSmall) {
   const datasets = datasetsOf(chart);
+  // Whiskers are drawn over the points: the axis must know of their ends.
+  const lows = chart.points.map(({ y, low }) => low ?? y);
+  const highs = chart.points.map(({ y, high }) => high ?? y);
   const options = chartOptions({
     x: chart.x,
     y: "CGF1, points",
     legend: !isSmall,
     key: { usePointStyle: true },
     xMore: { type: "linear", beginAtZero: true, ticks: { color: colour("ink-soft"), maxRotation: 0 } },
-    yMore: { beginAtZero: false, grace: "8%" },
+    yMore: { beginAtZero: false, grace: "4%", suggestedMin: Math.min(...lows), suggestedMax: Math.max(...highs) },
   });
   options.interaction = { mode: "nearest", intersect: false };
   options.plugins.tooltip = { callbacks: { title: () => "", label: told } };
