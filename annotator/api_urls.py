@@ -23,6 +23,7 @@ urlpatterns = [
     path("schema/", SpectacularAPIView.as_view(), name="api-schema"),
     path("projects/", projects.projects, name="api-projects"),
     path("projects/<slug:slug>/", projects.project, name="api-project"),
+    path("projects/<slug:slug>/curve", projects.curve, name="api-curve"),
     path("projects/<slug:slug>/claim", tasks.claim, name="api-claim"),
     path("projects/<slug:slug>/reviews/", reviews.reviews, name="api-reviews"),
     path("projects/<slug:slug>/reviews/certain", reviews.bulk, name="api-certain"),

@@ -121,6 +121,7 @@ PROJECT = [
     path("settings/label-studio/push/", label_studio.push, name="label-studio-push"),
     path("settings/label-studio/remove/", label_studio.unlink, name="label-studio-unlink"),
     path("audit/", people.audit, name="audit"),
+    path("curve/", projects.curve, name="curve"),
     path("loop/", projects.loop_fragment, name="loop-fragment"),
 ]
 

@@ -23,7 +23,7 @@ from .errors import RoostError
 MODEL_PAGES = ("predictions", "version", "evaluations", "evaluation", "version-compare", "gates", "gate")
 # (label, address, least role, further addresses that light the same tab)
 TABS = (
-    ("Home", "project", ANNOTATOR, ()),
+    ("Home", "project", ANNOTATOR, ("curve",)),
     ("Images", "images", ANNOTATOR, ("image", "changes", "trash", "splits", "feeds")),
     ("Queue", "queue", ANNOTATOR, ()),
     ("Desk", "desk", ANNOTATOR, ("desk-task",)),

@@ -19,9 +19,10 @@ from annotator.common.audit import audit_record
 from annotator.common.errors import RoostError
 from annotator.jobs.kinds import job_kind
 from annotator.jobs.services import JobContext, job_enqueue
-from annotator.models import Job, Pair, Project, Snapshot
+from annotator.models import Annotation, Job, Pair, Project, Snapshot
 from toolbox.files import folder_written_whole, make_folder
 
+from .labour import labour_of
 from .snapshot_documents import COLUMNS, SettledPair, Written, canonical, documents_write, settled_pair
 from .snapshot_folders import own_folder, snapshot_folder, snapshot_numbered
 from .snapshot_names import Words, snapshot_describe, words_checked
@@ -69,13 +70,15 @@ def _describe(snapshot: Snapshot, job: Job) -> str:
 def snapshot_create(*, project: Project, user: AbstractBaseUser | None) -> Snapshot:
     """Write the documents and their row. The same approved pairs again answer the same snapshot."""
     _check_any(project)
+    # Before the documents: what is answered meanwhile may not be in them.
+    labour = labour_of(answers=Annotation.objects.filter(task__project=project)).plain()
     with _unfinished(project) as folder:
         written = documents_write(folder=folder, pairs=_settled(project))
         if not any(counts["pairs"] for counts in written.counts.values()):
             raise RoostError("Nothing that is approved has a mask yet; outline some instances first.")
         (folder / "manifest.json").write_bytes(canonical(_manifest(project, written)))
         _keep(folder, own_folder(project, written.content_hash))
-    snapshot, is_new = _row(project, written, user)
+    snapshot, is_new = _row(project, written, labour, user)
     snapshot_index(snapshot=snapshot, answers=written.answers if is_new else None)
     return snapshot
 
@@ -143,7 +146,9 @@ def _manifest(project: Project, written: Written) -> dict[str, Any]:
 
 
 @transaction.atomic
-def _row(project: Project, written: Written, user: AbstractBaseUser | None) -> tuple[Snapshot, bool]:
+def _row(
+    project: Project, written: Written, labour: dict[str, Any], user: AbstractBaseUser | None
+) -> tuple[Snapshot, bool]:
     """The row, and whether it is new."""
     # Numbers are given out one at a time a project.
     Project.objects.select_for_update().get(pk=project.pk)
@@ -152,7 +157,12 @@ def _row(project: Project, written: Written, user: AbstractBaseUser | None) -> t
         return existing, False
     highest = project.snapshots.aggregate(highest=Max("number"))["highest"] or 0
     snapshot = Snapshot.objects.create(
-        project=project, number=highest + 1, content_hash=content_hash, counts=written.counts, created_by=user
+        project=project,
+        number=highest + 1,
+        content_hash=content_hash,
+        counts=written.counts,
+        labour=labour,
+        created_by=user,
     )
     audit_record(
         project=project, actor=user, action="snapshot.create", subject=snapshot.number, content_hash=content_hash

@@ -10,10 +10,19 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from annotator import models
-from annotator.common.access import may_create_project, memberships_of, project_for, projects_of
+from annotator.common.access import (
+    RANK,
+    REVIEWER,
+    may_create_project,
+    memberships_of,
+    project_for,
+    projects_of,
+    role_of,
+)
 from annotator.common.api.bodies import answers, checked
 
-from . import serializers
+from . import curve_serializers, serializers
+from .curve import learning_curve
 from .overview import project_counts
 from .services import project_create
 
@@ -42,6 +51,22 @@ def _project_new(request: Request) -> Response:
 def project(request: Request, slug: str) -> Response:
     """One project: counts a station, thresholds, serving version, the caller's role."""
     return Response(_shown(request, project_for(request.user, slug)))
+
+
+@extend_schema(parameters=[curve_serializers.CurveAsked], responses=answers(200, curve_serializers.LearningCurve))
+@api_view(["GET"])
+def curve(request: Request, slug: str) -> Response:
+    """CGF1 against people's hours, round by round, with what belongs to it; `target`: a CGF1, as a fraction.
+
+    Which images were fixed and broken is named to reviewers and admins alone.
+    """
+    asked_of = project_for(request.user, slug)
+    asked = curve_serializers.CurveAsked(data=request.query_params)
+    asked.is_valid(raise_exception=True)
+    found = learning_curve(project=asked_of, target=asked.validated_data["target"])
+    role = role_of(user=request.user, project=asked_of)
+    context = {"names_images": role is not None and RANK[role] >= RANK[REVIEWER]}
+    return Response(curve_serializers.LearningCurve(found, context=context).data)
 
 
 def _shown(request: Request, shown: models.Project) -> dict[str, Any]:

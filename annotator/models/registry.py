@@ -24,6 +24,9 @@ class Snapshot(models.Model):
     tag = models.CharField(max_length=80, blank=True, help_text="Unique in the project; the data repository's git tag")
     data_revision = models.CharField(max_length=40, blank=True, help_text="Commit of the DVC data repository")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    labour = models.JSONField(
+        default=dict, editable=False, help_text="What people had spent by then: data/labour.py; empty: not counted yet"
+    )
     is_indexed = models.BooleanField(default=False, editable=False, help_text="All its rows (SnapshotPair) are written")
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -2,21 +2,12 @@
 
 from typing import Any
 
-from django.db.models import Count, Exists, F, Func, IntegerField, OuterRef, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
 
+from annotator.data.labour import Length
 from annotator.models import Annotation, Project, Task, TrainingRun
 
 from .run_costs import run_cost
-
-
-class Length(Func):
-    """Of a JSON list, counted by the database: the masks themselves are not read."""
-
-    function = "json_array_length"
-    output_field = IntegerField()
-
-    def as_postgresql(self, compiler: Any, connection: Any, **more: Any) -> Any:
-        return self.as_sql(compiler, connection, function="jsonb_array_length", **more)
 
 
 def project_economics(*, project: Project, run: TrainingRun | None = None) -> dict[str, Any]:

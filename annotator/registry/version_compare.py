@@ -166,8 +166,8 @@ def _difference(
     """`names`: against which version, and which one."""
     sides = [[pairs[key] for key in shared] for pairs in (first, second)]
     both = list(zip(*sides, strict=True))
-    mended = [_change(*pair) for pair in both if not is_right(pair[0]) and is_right(pair[1])]
-    broken = [_change(*pair) for pair in both if is_right(pair[0]) and not is_right(pair[1])]
+    mended = [change_between(*pair) for pair in both if not is_right(pair[0]) and is_right(pair[1])]
+    broken = [change_between(*pair) for pair in both if is_right(pair[0]) and not is_right(pair[1])]
     return Difference(names[1], names[0], _gains(sides), mended[:SHOWN], broken[:SHOWN], len(mended), len(broken))
 
 
@@ -178,7 +178,7 @@ def is_right(row: Row) -> bool:
     return bool(row["true_positives"][0] == row["instances"] == row["predicted"])
 
 
-def _change(first: Row, second: Row) -> Change:
+def change_between(first: Row, second: Row) -> Change:
     if not first["instances"]:
         words = f"nothing is there; found {first['predicted']}, then {second['predicted']}"
     else:

@@ -4,6 +4,7 @@ from annotator.data.snapshots import snapshot_create
 from tests import factories
 from tests.web.api_case_book import case
 from tests.web.api_farm import BARN, V1, Farm, post
+from tests.web.test_learning_curve import both, judged, round_of
 
 
 def learnt(farm: Farm) -> int:
@@ -26,6 +27,22 @@ def models(farm):
     yield farm.annotator.get(f"{BARN}/models", {"stage": "candidate", "search": "barn", "archived": "false"})
     yield farm.annotator.get(f"{BARN}/models", {"stage": "no such"})
     yield farm.outsider.get(f"{BARN}/models")
+
+
+@case("GET /projects/{slug}/curve")
+def curve(farm):
+    """A point of everything: as shipped, promoted, with what it learnt, and a forecast."""
+    rows = [both("a", 1, (0, 0), (1, 1)), both("b", 0, (0, 0), (1, 0))]
+    yield farm.annotator.get(f"{BARN}/curve")
+    judged(farm.barn, farm.project.serving_version, factories.make_snapshot(farm.project), 0.45)
+    farm.project.deployments.update(version=farm.project.serving_version)
+    for number, cgf1 in ((1, 0.52), (2, 0.57), (3, 0.60)):
+        round_of(farm.barn, number, cgf1, rows=rows)
+    farm.submitted()
+    yield farm.annotator.get(f"{BARN}/curve")
+    yield farm.reviewer.get(f"{BARN}/curve", {"target": "0.7"})
+    yield farm.reviewer.get(f"{BARN}/curve", {"target": "70"})
+    yield farm.outsider.get(f"{BARN}/curve")
 
 
 @case("GET /projects/{slug}/models/{name}")

@@ -15,6 +15,7 @@ from tests import factories
 OPEN = {"api-schema", "api-unknown"}
 METHODS = {"api-projects": ("get", "post"), "api-project": ("get",), "api-reviews": ("get",), "api-task": ("get",)}
 METHODS |= dict.fromkeys(("api-certain", "api-concepts", "api-progress", "api-annotation", "api-job"), ("get",))
+METHODS |= {"api-curve": ("get",)}
 METHODS |= {"api-draft": ("put", "delete")}
 METHODS |= {"api-job-file": ("get",), "api-splits": ("get",), "api-snapshot": ("get", "patch")}
 METHODS |= {"api-snapshot-diff": ("get",)}
@@ -27,6 +28,7 @@ POLICY = {
     "api-projects": "anybody",
     "api-project": "annotator",
     "api-progress": "annotator",
+    "api-curve": "annotator",
     "api-claim": "annotator",
     "api-task": "reviewer",  # or the task's own people
     "api-heartbeat": "annotator",

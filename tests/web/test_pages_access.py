@@ -109,6 +109,7 @@ POLICY = {
     "label-studio-push": ("admin", POST),
     "label-studio-unlink": ("admin", POST),
     "audit": ("admin", GET),
+    "curve": ("annotator", GET),
     "loop-fragment": ("annotator", GET),
 }
 RANK = ["annotator", "reviewer", "admin"]

@@ -2,36 +2,10 @@
 import { BLOCKS, STROKES, chartOptions, colour, keepChart, lineOf, readJson } from "./charts.js";
 import { keepPicture } from "./masks-on-picture.js";
 import { whenNear } from "./when-near.js";
+import { whiskers } from "./whiskers.js";
 
 const DASHES = { 1: [], 2: [7, 4], 3: [2, 3], 4: [9, 3, 2, 3] };
 const SOON = "400px";
-
-// Whiskers from low to high over each bar or point that has an interval.
-const whiskers = (chart) => ({
-  id: "whiskers",
-  afterDatasetsDraw(drawn) {
-    const { ctx, scales } = drawn;
-    ctx.save();
-    ctx.strokeStyle = colour("ink");
-    ctx.lineWidth = 1.5;
-    chart.series.forEach((series, place) => {
-      drawn.getDatasetMeta(place).data.forEach((element, index) => {
-        const [low, high] = [series.low?.[index], series.high?.[index]];
-        if (!Number.isFinite(low) || !Number.isFinite(high) || !Number.isFinite(series.y[index])) return;
-        const [from, to] = [scales.y.getPixelForValue(low), scales.y.getPixelForValue(high)];
-        ctx.beginPath();
-        ctx.moveTo(element.x, from);
-        ctx.lineTo(element.x, to);
-        for (const end of [from, to]) {
-          ctx.moveTo(element.x - 4, end);
-          ctx.lineTo(element.x + 4, end);
-        }
-        ctx.stroke();
-      });
-    });
-    ctx.restore();
-  },
-});
 
 function lines(chart) {
   const datasets = chart.series.map((series) => {
@@ -63,7 +37,7 @@ function lines(chart) {
       xMore: { type: "linear", ticks: { color: colour("ink-soft") }, ...span(chart.x_span) },
       yMore: span(chart.y_span),
     }),
-    plugins: [whiskers(chart)],
+    plugins: [whiskers(chart.series)],
   };
 }
 
@@ -85,7 +59,7 @@ function bars(chart) {
       xMore: { ticks: { color: colour("ink-soft"), maxRotation: 60, autoSkip: chart.kind !== "intervals" } },
       yMore: ends.length ? { suggestedMax: Math.max(...ends) } : {},
     }),
-    plugins: [whiskers(chart)],
+    plugins: [whiskers(chart.series)],
   };
 }
 
