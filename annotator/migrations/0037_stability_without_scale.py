@@ -19,7 +19,7 @@ def move_limits_back(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("annotator", "0034_gate_speed_may_be_empty"),
+        ("annotator", "0035_snapshot_labour"),
     ]
 
     operations = [
