@@ -80,11 +80,11 @@ def thresholds_of(arm: str, budget: int) -> Thresholds:
     """The queue's, or those by which one rule alone has everything: no audit, and no other reason that holds."""
     if arm == QUEUE:
         return thresholds(budget)
-    nobody = {"presence_low": 0.5, "presence_high": 0.5}  # a band that holds no presence but a half
+    empty_band = {"presence_high": -1.0}
     alone: dict[str, dict[str, float]] = {
         "band": {"weight_band": 1.0},
-        "borderline": {"presence_high": thresholds(budget).presence_low, "weight_borderline": 1.0},
-        "nearest": {**nobody, "stability_below": 0.0, "weight_fill": 1.0},
+        "borderline": {**empty_band, "weight_borderline": 1.0},
+        "nearest": {**empty_band, "stability_below": 0.0, "weight_fill": 1.0},
     }
     weights = dict.fromkeys(("weight_band", "weight_disagreement", "weight_borderline", "weight_fill"), 0.0)
     return thresholds(budget, **{**weights, "audit_share": 0.0, **alone[arm]})
@@ -123,7 +123,7 @@ class Eyes:
             self.tokens.update(zip(some, self.predictor.encode(pixels, [(SIZE_PX, SIZE_PX)] * len(some)), strict=True))
 
     def _picture(self, sha256: str) -> np.ndarray:
-        return np.asarray(Image.open(self.images / sha256[:2] / sha256).convert("RGB"))
+        return np.array(Image.open(self.images / sha256[:2] / sha256).convert("RGB"))
 
     def candidates(self, frames: Sequence[Frame], places: Sequence[int]) -> list[Candidate]:
         self.encode(frames[place] for place in places)

@@ -3,8 +3,8 @@
 *feed*: five cameras, each with its own barn, light and noise. A camera shows one scene for a while: frames of it differ
 by small steps of the animals and by noise. Most scenes are of the kind that the demo model knows; a tail is not (night
 almost, breeds that its training never drew, a painted chicken on the wall, a crowd, a fence), and one more kind of tail
-begins in each round. The concept is on a fifth of the known scenes and on half of the tail. *balanced*: 120 easy and 360 hard drawn scenes (three of four
-hard, all different), in equal parts by round.
+begins in each round. The concept is on a fifth of the known scenes and on half of the tail. *balanced*: 120 easy and
+360 hard drawn scenes, all different, in equal parts by round.
 
 All follows from the seed. Pool, holdouts, settled pairs and `val` share no scene.
 """
