@@ -7,7 +7,8 @@ order at Roost's desk), `queue` (Roost's), `band`, `borderline`, `nearest` (one 
 frame: the ceiling). Same oracle, trainer, gate and promotion for all; what a person costs stands in bench/person.py,
 the worlds in bench/feed.py. --shuffled is the negative control: answers lie at other frames, and nothing may be gained.
 
-Resumable: a round that is finished is not done again, and seeds are finished one after the other. --write keeps
+Resumable: a round that is finished is not done again, and seeds are finished one after the other. --only-report with
+fewer --rounds tells the first rounds of stories that go on. --write keeps
 bench/results/annotator_hours.json and .svg and puts the table into docs/training.md.
 """
 
@@ -65,7 +66,7 @@ def main() -> None:
         for world in asked.worlds:
             plan = Plan(seed, asked.rounds, asked.budget, asked.shuffled, tuple(asked.settings))
             run(folder, world, asked.arms, plan, sizes)
-    report(folder, write=asked.write)
+    report(folder, rounds=asked.rounds, write=asked.write)
 
 
 if __name__ == "__main__":

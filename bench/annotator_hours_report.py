@@ -1,8 +1,8 @@
 """The finished stories of bench.annotator_hours as tables, paired differences and a plot.
 
-A story counts when all its rounds are done. "Served" is the model after the gate's decision, what a user would have;
-"trained" is each round's challenger, whatever the gate said. Differences are paired by seed, their intervals (95 %)
-Student's over seeds: other worlds and other draws of them. Between two rounds a curve is a straight line.
+A story counts when the rounds that are asked for are done. "Served" is the model after the gate's decision, what a
+user would have; "trained" is each round's challenger, whatever the gate said. Differences are paired by seed, their
+intervals (95 %) Student's over seeds: other worlds and other draws of them. Between two rounds a curve is straight.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -47,12 +47,12 @@ class Curve:
 Told = dict[str, dict[int, Curve]]  # arm -> seed -> curve
 
 
-def stories(folder: Path) -> dict[str, Told]:
-    """By world, the finished ones; `random` is told twice, by two prices. Of a control the arm's name says so."""
+def stories(folder: Path, rounds: int) -> dict[str, Told]:
+    """By world, those that have so many rounds; `random` is told twice, by two prices. A control's name says so."""
     worlds: dict[str, Told] = defaultdict(lambda: defaultdict(dict))
     for plan in sorted(folder.glob("*/*/plan.json")):
         asked = json.loads(plan.read_text())
-        files = [plan.parent / f"round-{number}.json" for number in range(1, asked["rounds"] + 1)]
+        files = [plan.parent / f"round-{number}.json" for number in range(1, rounds + 1)]
         if not all(file.exists() for file in files):
             continue
         rows = [json.loads(file.read_text()) for file in files]
@@ -247,11 +247,11 @@ def _points(curves: dict[int, Curve]) -> list[tuple[float, float, float]]:
     return [(float(s) / 60, float(p), float(e)) for s, p, e in zip(seconds, points.mean(0), errors, strict=True)]
 
 
-def report(folder: Path, *, write: bool) -> None:
-    worlds = stories(folder)
+def report(folder: Path, *, rounds: int, write: bool) -> None:
+    worlds = stories(folder, rounds)
     figures = {world: summary(told) for world, told in worlds.items()}
     lines = [line for world, one in figures.items() for line in (*table(world, one), "")]
-    print("\n".join(lines or ["No story is finished yet."]))
+    print("\n".join(lines or [f"No story has {rounds} rounds yet."]))
     if not write:
         return
     if "feed" not in worlds:
@@ -264,9 +264,7 @@ def report(folder: Path, *, write: bool) -> None:
 def _made(folder: Path) -> Row:
     """With what the rounds were made: all of them, should they differ."""
     rows = [json.loads(file.read_text()) for file in sorted(folder.glob("*/*/round-*.json"))]
-    told = {key: sorted({str(row[key]) for row in rows}) for key in ("commit", "cpu", "cores")}
-    loads = [row["load"] for row in rows]
-    return told | {
-        "load_average": [min(loads), max(loads)],
-        "round_seconds": _mean([row["wall_seconds"] for row in rows]),
-    }
+    made: Row = {key: sorted({str(row[key]) for row in rows}) for key in ("commit", "cpu", "cores")}
+    loads, seconds = [row["load"] for row in rows], [row["wall_seconds"] for row in rows]
+    made |= {"load_average": [min(loads), max(loads)], "mean_round_seconds": round(float(np.mean(seconds)), 1)}
+    return made | {"person": asdict(Person()), "click_seconds": [DESK_CLICK_SECONDS, ELSEWHERE_CLICK_SECONDS]}

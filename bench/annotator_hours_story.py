@@ -108,8 +108,11 @@ class Eyes:
     """A model as mining and the desk see it. `tokens` outlive it: no version here has another ViT."""
 
     def __init__(self, model: Path, images: Path, tokens: dict[str, Any]) -> None:
+        import torch
+
         from mlbackend.model.loader import LoadOptions, load_predictor
 
+        torch.set_num_threads(1)  # as the trainer: threads that wait for one another cost more where others work too
         self.images, self.tokens = images, tokens
         self.predictor: Predictor = load_predictor(model, LoadOptions())
 

@@ -138,13 +138,14 @@ def test_a_story_goes_its_round_with_trainer_and_gate_and_is_not_told_twice(worl
     assert 0 < row["before"]["hard"]["cgf1"] < row["before"]["random"]["cgf1"] < 1
     snapshot = json.loads((story.folder / "round-1" / "snapshot" / "holdout.json").read_text())
     assert len(snapshot["images"]) == 60
-    (told,) = stories(tmp_path)["feed"]["elsewhere"].values()
+    (told,) = stories(tmp_path, 1)["feed"]["elsewhere"].values()
     assert told.labels == (0, 4)
     Story(story.folder, world, "random", plan, {}).go_on(said.append)
     assert len(said) == 1
     with pytest.raises(SystemExit, match="name another folder"):
         Story(story.folder, world, "random", replace(plan, budget=5), {}).go_on(said.append)
-    report(tmp_path, write=False)
+    report(tmp_path, rounds=1, write=False)
+    assert stories(tmp_path, 2) == {}
 
 
 def test_a_round_that_is_not_whole_is_done_again_and_only_that(world: World, tmp_path: Path):
