@@ -39,6 +39,8 @@ class Curve:
     seconds: tuple[float, ...]
     cgf1: dict[tuple[str, str], tuple[float, ...]]
     promoted: int
+    tail: int = 0  # labels of the tail
+    scenes: int = 0  # that were labelled, each counted once a round
 
     def after(self, seconds: float, model: str, part: str) -> float:
         return float(np.interp(seconds, self.seconds, self.cgf1[model, part]))
@@ -79,7 +81,8 @@ def curve(rows: Sequence[Row], price: str, click_seconds: float) -> Curve:
         tuple(_from_zero([len(row["places"]) for row in rows])),
         tuple(_from_zero(seconds)),
         cgf1,
-        sum(row["decision"] == "promote" for row in rows),
+        *(sum(row["decision"] == "promote" for row in rows), sum(row["tail"] for row in rows)),
+        sum(row["scenes"] for row in rows),
     )
 
 
@@ -156,6 +159,7 @@ def _arm(arm: str, curves: dict[int, Curve]) -> Row:
     row: Row = {"arm": arm, "seeds": sorted(curves), "promoted": [one.promoted for one in every]}
     row["labels"] = _mean([one.labels for one in every])
     row["minutes"] = _mean([np.array(one.seconds) / 60 for one in every])
+    row |= {"tail": float(_mean([one.tail for one in every])), "scenes": float(_mean([one.scenes for one in every]))}
     for model in MODELS:
         row[model] = {part: _mean([one.cgf1[model, part] for one in every]) for part in PARTS}
         ends = {part: [round(one.cgf1[model, part][-1], 2) for one in every] for part in PARTS}
@@ -163,7 +167,7 @@ def _arm(arm: str, curves: dict[int, Curve]) -> Row:
     return row
 
 
-def _mean(rows: Sequence[Any]) -> list[float]:
+def _mean(rows: Sequence[Any]) -> Any:
     return np.round(np.mean(rows, axis=0), 2).tolist()
 
 
@@ -199,17 +203,23 @@ def _difference(values: Sequence[float]) -> Row:
 
 def table(world: str, figures: dict[str, Any]) -> list[str]:
     """Markdown: the arms, then the queue against random order and elsewhere."""
-    lines = [f"World `{world}`:", "", "| arm | seeds | labels | minutes | CGF1 hard, served after each round | all |"]
-    lines[-1] += " CGF1 hard, trained | promoted |"
-    lines.append("| --- " * 8 + "|")
+    lines = [f"World `{world}`, CGF1 before the first round and after each, mean of the seeds:", ""]
+    lines += [
+        "| arm | seeds | labels (tail, scenes) | minutes | hard, served | random, served | hard, trained | promoted |"
+    ]
+    lines += ["| --- " * 8 + "|"]
     for row in figures["arms"]:
-        served = " ".join(f"{value:.1f}" for value in row["served"]["hard"])
-        trained = " ".join(f"{value:.1f}" for value in row["trained"]["hard"])
-        ends = f"{row['served']['random'][0]:.1f} to {row['served']['random'][-1]:.1f}"
+        served, trained = row["served"], row["trained"]
+        curves = [_line(one) for one in (served["hard"], served["random"], trained["hard"])]
+        labels = f"{row['labels'][-1]:.0f} ({row['tail']:.0f}, {row['scenes']:.0f})"
         promoted = f"{sum(row['promoted'])} of {len(row['seeds']) * (len(row['labels']) - 1)}"
-        cells = [row["arm"], len(row["seeds"]), f"{row['labels'][-1]:.0f}", f"{row['minutes'][-1]:.1f}"]
-        lines.append(f"| {' | '.join(map(str, [*cells, served, ends, trained, promoted]))} |")
+        cells = [row["arm"], str(len(row["seeds"])), labels, f"{row['minutes'][-1]:.1f}", *curves, promoted]
+        lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", *_against_table(figures["queue_against"])]
+
+
+def _line(values: Sequence[float]) -> str:
+    return " ".join(f"{value:.1f}" for value in values)
 
 
 def _against_table(rows: Sequence[Row]) -> list[str]:

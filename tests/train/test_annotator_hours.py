@@ -206,7 +206,15 @@ def test_the_interval_is_students_over_seeds():
 def test_elsewhere_differs_from_random_order_by_its_price_alone():
     desk = {"pairs": 1, "absent": 0, "accepted": 1, "rejected": 0, "clicked": 0, "corrections": 0, "drawn": 0}
     figures = {part: {"cgf1": 0.5} for part in ("hard", "random")}
-    row = {"places": [7], "decision": "promote", "before": figures, "served": figures, "trained": figures}
+    row = {
+        "places": [7],
+        "tail": 1,
+        "scenes": 1,
+        "decision": "promote",
+        "before": figures,
+        "served": figures,
+        "trained": figures,
+    }
     row["work"] = {"desk": desk, "elsewhere": {**desk, "accepted": 0, "clicked": 1}}
     assert curve([row], "desk", 0.0).seconds == (0, 2 + 3 + 1)
     assert curve([row], "elsewhere", 0.25).seconds == (0, 2 + 3 + 3 + 0.25)
