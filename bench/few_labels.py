@@ -121,7 +121,7 @@ def stored(content: bytes, store: Path) -> str:
 
 def freeze(folder: Path, splits: dict[str, list[Picture]]) -> None:
     """A snapshot as the annotator writes it, by its own code: a SA-Co document a split, pairs.jsonl, manifest.json."""
-    _use_django(folder.parent)
+    use_django(folder.parent)
     from annotator.data.snapshot_documents import canonical, documents_write
 
     shutil.rmtree(folder, ignore_errors=True)
@@ -133,7 +133,7 @@ def freeze(folder: Path, splits: dict[str, list[Picture]]) -> None:
     (folder / "manifest.json").write_bytes(canonical(manifest))
 
 
-def _use_django(var: Path) -> None:
+def use_django(var: Path) -> None:
     import django
 
     os.environ.setdefault("ROOST_VAR", str(var / "var"))

@@ -1,9 +1,10 @@
 """A line plot with error bars as SVG, for results that are looked at in a browser."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 400, 64, 56, 24, 120
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000")
 PointWithError = tuple[float, float, float]
 
 
@@ -22,7 +23,7 @@ def line_plot(series: Mapping[str, Sequence[PointWithError]], *, x: str, y: str,
             f'<path d="M{LEFT} {scale.y(ceiling):.1f}H{WIDTH - RIGHT}" stroke="#777" stroke-dasharray="5 4"/>'
             f'<text x="{WIDTH - RIGHT + 6}" y="{scale.y(ceiling) + 4:.1f}">all labels</text>'
         )
-    for (name, row), colour in zip(series.items(), COLOURS, strict=False):
+    for (name, row), colour in zip(series.items(), itertools.cycle(COLOURS), strict=False):
         parts.append(_line(name, sorted(row), colour, scale))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="system-ui,sans-serif" '
