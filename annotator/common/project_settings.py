@@ -40,6 +40,7 @@ COLUMNS = (
                 ("presence_low", "presence_high"),
                 ("stability_below",),
                 ("audit_share", "mine_batch"),
+                ("rank_by",),
                 ("weight_band", "weight_disagreement"),
                 ("weight_borderline", "weight_fill"),
             ),

@@ -18,6 +18,10 @@ class Project(GateSettings):
         SAMPLE = "sample", "Review a random share"
         DISAGREEMENTS = "disagreements", "Review only what differs from the model's proposal"
 
+    class RankBy(models.TextChoices):
+        VALUE = "value", "What it teaches for a second of a person"
+        DOUBT = "doubt", "Nearness to 0.5"
+
     class RetrainSchedule(models.TextChoices):
         NEVER = "never", "Never"
         WEEKLY = "weekly", "Mondays at 02:00 UTC"
@@ -40,7 +44,7 @@ class Project(GateSettings):
         "band to",
         default=0.6,
         validators=FRACTION,
-        help_text="… to here count as hesitation; the nearest to 0.5 comes first.",
+        help_text="… to here count as hesitation.",
     )
     stability_below = models.FloatField(
         "a mask is borderline below",
@@ -61,6 +65,13 @@ class Project(GateSettings):
         help_text="One press of Mine queues this many at most.",
     )
 
+    rank_by = models.CharField(
+        "rank by",
+        max_length=5,
+        choices=RankBy,
+        default=RankBy.VALUE,
+        help_text="What comes first within a reason.",
+    )
     # How reasons share a batch: in proportion to these; one of weight 0 is drawn on when the others have run out.
     weight_band = models.FloatField(
         "weight of the band",
@@ -81,10 +92,10 @@ class Project(GateSettings):
         help_text="Pairs with a mask that depends on where the line is drawn.",
     )
     weight_fill = models.FloatField(
-        "weight of the nearest to 0.5",
+        "weight of the rest",
         default=0.0,
         validators=FRACTION,
-        help_text="Pairs outside the band, nearest first. 0, here or above: only when the others run out.",
+        help_text="Pairs that no other reason holds for. 0, here or above: only when the others run out.",
     )
     double_share = models.FloatField(
         "share labelled twice",

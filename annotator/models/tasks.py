@@ -29,7 +29,7 @@ class Task(models.Model):
         DISAGREEMENT = "disagreement", "Two models disagree"
         BORDERLINE = "borderline", "Borderline mask"
         AUDIT = "audit", "Random audit"
-        FILL = "fill", "Nearest to 0.5"
+        FILL = "fill", "The rest, best first"
         MANUAL = "manual", "Queued by hand"
         SUSPECTED_LABEL = "suspect", "Suspected label error"
         INCOMPLETE = "incomplete", "Not all outlined"
@@ -53,6 +53,8 @@ class Task(models.Model):
     lane = models.CharField(max_length=12, choices=Reason)
     reasons = models.JSONField(default=list)
     priority = models.FloatField(default=0.0, help_text="Higher comes first")
+    price_seconds = models.FloatField(null=True, help_text="Expected time of a person; null: not estimated")
+    gain = models.FloatField(null=True, help_text="What settling it is expected to teach, in bits; null: not estimated")
     round = models.PositiveIntegerField(default=1)
     skips = models.PositiveIntegerField(default=0)
     blind = models.PositiveSmallIntegerField(default=0, help_text="1: the second of two who label without seeing")

@@ -2,9 +2,10 @@
 
 First a share of the batch is drawn at random from everything and spread evenly over the order, because a confident
 mistake is in no band; being drawn first, it tells the error of the serving model without bias. Four reasons share the
-rest in proportion to their weights: presence inside the band, nearest to 0.5 first; two models that disagree; masks
-that are unstable; the nearest to 0.5. What looks like another pair of its concept, chosen or answered, comes last
-within its reason: the second of each kind before the third of any.
+rest in proportion to their weights: presence inside the band; two models that disagree; masks that are unstable; the
+rest. Within a reason the pair that is expected to teach most for a second of a person comes first (worth.py over
+prices.py), or, where the project ranks by doubt, the one nearest to 0.5. What looks like another pair of its concept,
+chosen or answered, comes last within its reason: the second of each kind before the third of any.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,15 +13,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-# Cosine of two images' features about their middle; from here on the second teaches little.
-SIMILAR = 0.9
-# The middle is found among so many images, as the mean of so many that lie far apart.
-COMPARED, LANDMARKS = 5000, 8
+from .likeness import SIMILAR, alike_counts, directions
+from .prices import PUBLIC, Figures, price, price_words
+from .worth import gain
 
 # From here on two models disagree: by presence, or by the overlap of their best masks where both see the thing.
 PRESENCES_APART, MASKS_APART = 0.25, 0.7
 
 BAND, DISAGREEMENT, BORDERLINE, AUDIT, FILL = "band", "disagreement", "borderline", "audit", "fill"
+# What a project may rank by within a reason.
+BY_VALUE, BY_DOUBT = "value", "doubt"
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Candidate:
     feature: np.ndarray | None = None
     other_presence: float | None = None
     other_iou: float | None = None
+    scores: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,32 +59,91 @@ class Thresholds:
     weight_disagreement: float = 0.5
     weight_borderline: float = 0.5
     weight_fill: float = 0.0
+    rank_by: str = BY_VALUE
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A pair to queue: higher `priority` comes first; `reasons` = [{kind, value, words}]."""
+    """A pair to queue: higher `priority` comes first; `reasons` = [{kind, value, words}].
+
+    `price_seconds` of a person are expected to buy `gain` bits.
+    """
 
     pair_id: int
     reason: str
     reasons: list[dict]
     priority: float
+    price_seconds: float
+    gain: float
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a pair is expected to teach, and to cost."""
+
+    gain: float
+    seconds: float
+
+    @property
+    def per_second(self) -> float:
+        return self.gain / self.seconds
+
+
+Values = dict[int, Value]  # by pair
 
 
 def choose(
-    candidates: Sequence[Candidate], thresholds: Thresholds, *, seed: int, answered: Sequence[Candidate] = ()
+    candidates: Sequence[Candidate],
+    thresholds: Thresholds,
+    *,
+    seed: int,
+    answered: Sequence[Candidate] = (),
+    figures: Figures = PUBLIC,
 ) -> list[Choice]:
     """At most `batch` choices, best first; the same candidates and seed give the same choices.
 
-    `answered`: pairs that people have in hand or have answered, which the model has not learnt from yet.
+    `answered`: pairs that people have in hand or have answered, which the model has not learnt from yet. `figures`: what
+    a person's work takes.
     """
     everything = _directions([*sorted(candidates, key=lambda one: one.pair_id), *answered])
     ordered, answered = everything[: len(candidates)], everything[len(candidates) :]
+    values = values_of(ordered, thresholds, figures)
     audits = min(len(ordered), int(thresholds.batch * thresholds.audit_share + 0.5))
     drawn = [(one, AUDIT) for one in _draw(ordered, audits, seed)]
     limit = thresholds.batch - len(drawn)
-    by_reason = _by_reason(_without(ordered, drawn), answered, thresholds, limit)
-    return _ranked(_spread(_share_out(by_reason, thresholds, limit), drawn), thresholds)
+    by_reason = _by_reason(_without(ordered, drawn), answered, values, thresholds, limit)
+    return _ranked(_spread(_share_out(by_reason, thresholds, limit), drawn), values, thresholds)
+
+
+def values_of(candidates: Sequence[Candidate], thresholds: Thresholds, figures: Figures = PUBLIC) -> Values:
+    """Of each candidate, whose features are directions already."""
+    alike = _alike(candidates)
+    return {one.pair_id: Value(_gain(one, thresholds, n), _price(one, figures)) for one, n in zip(candidates, alike)}
+
+
+def _alike(candidates: Sequence[Candidate]) -> list[float]:
+    """How many candidates of its concept look like each; 1 for one without a feature."""
+    counts = np.ones(len(candidates))
+    places = [place for place, one in enumerate(candidates) if one.feature is not None]
+    if places:
+        units = np.stack([one.feature for place in places if (one := candidates[place]).feature is not None])
+        counts[places] = alike_counts(units, [candidates[place].concept for place in places])
+    return counts.tolist()
+
+
+def _gain(one: Candidate, thresholds: Thresholds, alike: float) -> float:
+    return gain(
+        presence=one.presence,
+        scores=one.scores,
+        stability=one.min_stability,
+        stability_below=thresholds.stability_below,
+        apart=_apart(one) if disagrees(one) else 0.0,
+        alike=alike,
+    )
+
+
+def _price(one: Candidate, figures: Figures) -> float:
+    return price(one.presence, one.scores, figures)
 
 
 def in_band(candidate: Candidate, thresholds: Thresholds) -> bool:
@@ -110,18 +172,30 @@ Chosen = list[tuple[Candidate, str]]
 
 
 def _by_reason(
-    candidates: Sequence[Candidate], answered: Sequence[Candidate], thresholds: Thresholds, limit: int
+    candidates: Sequence[Candidate],
+    answered: Sequence[Candidate],
+    values: Values,
+    thresholds: Thresholds,
+    limit: int,
 ) -> dict[str, list[Candidate]]:
     """Each reason's candidates in its own order, every candidate under the first reason that holds for it."""
     found: dict[str, list[Candidate]] = {BAND: [], DISAGREEMENT: [], BORDERLINE: [], FILL: []}
     for one in candidates:
         found[_main_reason(one, thresholds)].append(one)
+    _sort(found, values, thresholds)
+    seen = _Seen(answered)
+    return {reason: _diverse(ordered, seen, limit) for reason, ordered in found.items()}
+
+
+def _sort(found: dict[str, list[Candidate]], values: Values, thresholds: Thresholds) -> None:
+    if thresholds.rank_by == BY_VALUE:
+        for some in found.values():
+            some.sort(key=lambda one: values[one.pair_id].per_second, reverse=True)
+        return
     found[BAND].sort(key=_distance)
     found[DISAGREEMENT].sort(key=_apart, reverse=True)
     found[BORDERLINE].sort(key=lambda one: one.min_stability or 0.0)
     found[FILL].sort(key=_distance)
-    seen = _Seen(answered)
-    return {reason: _diverse(ordered, seen, limit) for reason, ordered in found.items()}
 
 
 def _main_reason(candidate: Candidate, thresholds: Thresholds) -> str:
@@ -153,33 +227,12 @@ def _distance(candidate: Candidate) -> float:
 
 
 def _directions(candidates: list[Candidate]) -> list[Candidate]:
-    """Features as unit vectors about their middle: what all images share says nothing about which are alike."""
+    """The same with features as directions (likeness.py)."""
     features = [one.feature for one in candidates if one.feature is not None]
     if not features:
         return candidates
-    middle = _middle(np.stack(features[:: -(-len(features) // COMPARED)]).astype(np.float32))
-    return [
-        replace(one, feature=_unit(one.feature.astype(np.float32) - middle)) if one.feature is not None else one
-        for one in candidates
-    ]
-
-
-def _middle(features: np.ndarray) -> np.ndarray:
-    """The mean of a few that lie far apart (each the farthest from those before it).
-
-    The mean of all would lie among the frames of a camera that hardly moves, where any noise is a direction.
-    """
-    apart = [int(np.square(features - features.mean(axis=0)).sum(axis=1).argmin())]
-    distances = np.full(len(features), np.inf)
-    while len(apart) < min(LANDMARKS, len(features)):
-        distances = np.minimum(distances, np.square(features - features[apart[-1]]).sum(axis=1))
-        apart.append(int(distances.argmax()))
-    return features[apart].mean(axis=0)
-
-
-def _unit(feature: np.ndarray) -> np.ndarray:
-    length = float(np.linalg.norm(feature))
-    return feature / length if length else feature
+    units = iter(directions(np.stack(features)))
+    return [replace(one, feature=next(units)) if one.feature is not None else one for one in candidates]
 
 
 class _Seen:
@@ -250,24 +303,29 @@ def _spread(doubtful: Chosen, audits: Chosen) -> Chosen:
     return [places[place] if place in places else next(others) for place in range(total)]
 
 
-def _ranked(chosen: Chosen, thresholds: Thresholds) -> list[Choice]:
-    return [
-        Choice(one.pair_id, reason, _reasons(one, reason, thresholds), round(1 - place / len(chosen), 6))
-        for place, (one, reason) in enumerate(chosen)
-    ]
+def _ranked(chosen: Chosen, values: Values, thresholds: Thresholds) -> list[Choice]:
+    choices = []
+    for place, (one, reason) in enumerate(chosen):
+        value, priority = values[one.pair_id], round(1 - place / len(chosen), 6)
+        reasons = _reasons(one, reason, thresholds, value.seconds)
+        choices.append(Choice(one.pair_id, reason, reasons, priority, round(value.seconds, 2), round(value.gain, 4)))
+    return choices
 
 
 def audit_words(concept: str, presence: float) -> str:
     return f"Drawn by chance, to catch what the model is wrongly sure of: it gives “{concept}” {100 * presence:.0f} %."
 
 
-def _reasons(one: Candidate, reason: str, thresholds: Thresholds) -> list[dict]:
-    """What it was chosen for comes first; an unstable mask is told beside another reason too."""
+def _reasons(one: Candidate, reason: str, thresholds: Thresholds, seconds: float) -> list[dict]:
+    """What it was chosen for comes first; an unstable mask is told beside another reason too; its price last.
+
+    An audit is told no price: a task with a known answer passes for one, and has none.
+    """
     percent = f"{100 * one.presence:.0f} %"
     words = {
         BAND: f"The model can't decide whether this shows “{one.concept}”: it gives {percent}.",
         AUDIT: audit_words(one.concept, one.presence),
-        FILL: f"Nothing else is unsure; of the rest, this is among the nearest to a toss-up: {percent}.",
+        FILL: _fill_words(percent, thresholds),
     }
     reasons = [{"kind": reason, "value": one.presence, "words": words[reason]}] if reason in words else []
     if reason != AUDIT and disagrees(one):
@@ -275,7 +333,15 @@ def _reasons(one: Candidate, reason: str, thresholds: Thresholds) -> list[dict]:
     if reason != AUDIT and is_borderline(one, thresholds):
         text = f"The outline of a mask is unsure: it keeps {100 * (one.min_stability or 0):.0f} % of its shape."
         reasons.append({"kind": BORDERLINE, "value": one.min_stability, "words": text})
+    if reason != AUDIT:
+        reasons.append({"kind": "price", "value": round(seconds, 1), "words": price_words(one.scores, seconds)})
     return reasons
+
+
+def _fill_words(percent: str, thresholds: Thresholds) -> str:
+    if thresholds.rank_by == BY_VALUE:
+        return f"Nothing else is unsure; of the rest, this is among what teaches most for its time: {percent}."
+    return f"Nothing else is unsure; of the rest, this is among the nearest to a toss-up: {percent}."
 
 
 def _disagreement(one: Candidate) -> str:

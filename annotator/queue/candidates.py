@@ -15,6 +15,8 @@ from .acquisition import Candidate
 BINS = 20
 # Images like these newest answers are queued later; more answers would cost every candidate a comparison.
 ANSWERED_COMPARED = 1000
+# Scores alone are read out of the rows, which are wide with masks; objects beyond the twelfth change no order.
+QUERY_SCORES = tuple(f"instances__{place}__query_score" for place in range(12))
 PRESENCE_SCORE = 0.5  # the official metric's threshold: an instance from here on says «it is there»
 
 
@@ -77,11 +79,19 @@ def candidates(*, project: Project, version: ModelVersion) -> list[Candidate]:
     """What acquisition chooses from: every minable pair that this version has scored."""
     found = Prediction.objects.filter(model_version=version, pair__in=pairs_to_mine(project=project))
     others = _second_opinions(project, version)
-    fields = ("pair_id", "pair__concept__name", "presence", "min_stability", "feature")
+    fields = ("pair_id", "pair__concept__name", "presence", "min_stability", "feature", *QUERY_SCORES)
     return [
-        Candidate(pair_id, concept, presence, stability, _feature(feature), *others.get(pair_id, (None, None)))
-        for pair_id, concept, presence, stability, feature in found.values_list(*fields).iterator(chunk_size=2000)
+        Candidate(
+            pair_id, concept, presence, stability, _feature(feature), *others.get(pair_id, (None, None)), _given(scores)
+        )
+        for pair_id, concept, presence, stability, feature, *scores in found.values_list(*fields).iterator(
+            chunk_size=2000
+        )
     ]
+
+
+def _given(scores: list[float | None]) -> tuple[float, ...]:
+    return tuple(score for score in scores if score is not None)
 
 
 def candidates_answered(*, project: Project, version: ModelVersion) -> list[Candidate]:

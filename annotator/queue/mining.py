@@ -35,6 +35,7 @@ from .candidates import (
 )
 from .doubles import doubles_add
 from .known_answers import known_answers_add, known_answers_draw
+from .price_figures import price_figures
 
 IMAGES_A_CALL = 8
 ROWS_A_WRITE = 500
@@ -88,6 +89,7 @@ def mining_run(context: JobContext) -> dict:
         thresholds_of(project),
         seed=context.job.pk,
         answered=candidates_answered(project=project, version=version),
+        figures=price_figures(project=project),
     )
     tasks = queue_refill(
         project=project, version=version, choices=chosen, seed=context.job.pk, known_answers=known_answers
@@ -206,6 +208,8 @@ def queue_refill(
             lane=wanted[pair_id].reason,
             reasons=wanted[pair_id].reasons,
             priority=wanted[pair_id].priority,
+            price_seconds=wanted[pair_id].price_seconds,
+            gain=wanted[pair_id].gain,
             round=number,
         )
         for pair_id in free

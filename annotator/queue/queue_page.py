@@ -111,6 +111,25 @@ def _beyond(tasks: QuerySet[Task], after: tuple[int, float, int] | None) -> Quer
     return tasks.filter(Q(skips__gt=skips) | same)
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """What the next tasks of the queue are expected to take together."""
+
+    tasks: int
+    seconds: float
+
+
+def queue_ahead(*, project: Project) -> Ahead | None:
+    """The next PAGE waiting tasks, in the order of claims; None where no price is known.
+
+    One without a price (queued by hand, or with a known answer) counts as the mean of the others.
+    """
+    waiting = project.tasks.filter(state=Task.State.QUEUED).order_by("skips", "-priority", "id")
+    prices = list(waiting.values_list("price_seconds", flat=True)[:PAGE])
+    known = [one for one in prices if one is not None]
+    return Ahead(len(prices), sum(known) / len(known) * len(prices)) if known else None
+
+
 def _add_presence(tasks: Sequence[Task]) -> None:
     pairs = [task.pair_id for task in tasks]
     rows = Prediction.objects.filter(pair_id__in=pairs).values_list("pair_id", "model_version_id", "presence")

@@ -1,0 +1,51 @@
+"""What settling a pair is expected to teach, in bits of doubt that a person takes away. Pure functions.
+
+    gain = (presence doubt + objects in doubt + mask doubt + disagreement) x representativeness
+
+Which of these stay in was measured signal by signal: docs/decisions/0024-gain-per-second.md.
+"""
+
+import math
+from collections.abc import Sequence
+
+# A query score within is no decision: the object may be there or not.
+SCORE_DOUBT = (0.3, 0.7)
+
+
+def entropy_bits(chance: float) -> float:
+    """Doubt of a yes or no: 1 at a half, 0 at certainty."""
+    if not 0 < chance < 1:
+        return 0.0
+    return -(chance * math.log2(chance) + (1 - chance) * math.log2(1 - chance))
+
+
+def objects_in_doubt(scores: Sequence[float]) -> int:
+    low, high = SCORE_DOUBT
+    return sum(low <= score <= high for score in scores)
+
+
+def mask_doubt(stability: float | None, limit: float) -> float:
+    """How far the least stable outline lies below the limit: 0 at it, 1 where nothing of it is stable."""
+    return max(0.0, 1 - stability / limit) if stability is not None and limit > 0 else 0.0
+
+
+def representativeness(alike: float) -> float:
+    """1 for a pair that looks like no other; each doubling of those it stands for adds as much as the first settled.
+
+    Not in proportion: what is settled of a hundred frames of one camera doesn't teach a hundred times as much.
+    """
+    return 1 + math.log2(max(alike, 1.0))
+
+
+def gain(
+    *,
+    presence: float,
+    scores: Sequence[float],
+    stability: float | None,
+    stability_below: float,
+    apart: float,
+    alike: float,
+) -> float:
+    """`apart`: how far two models lie apart, 0 to 1; `alike`: pairs that look like it, itself included."""
+    doubt = entropy_bits(presence) + presence * objects_in_doubt(scores) + apart
+    return (doubt + presence * mask_doubt(stability, stability_below)) * representativeness(alike)
