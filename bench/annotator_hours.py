@@ -3,9 +3,10 @@
     .venv/bin/python -m bench.annotator_hours --folder DIR [--worlds feed balanced] [--seeds 0 1 2 3 4] [--write]
 
 Arms: `elsewhere` (random order, SAM clicks that encode the picture each time, no proposals, no queue), `random` (random
-order at Roost's desk), `queue` (Roost's), `band`, `borderline`, `nearest` (one rule of the queue alone), `all` (every
-frame: the ceiling). Same oracle, trainer, gate and promotion for all; what a person costs stands in bench/person.py,
-the worlds in bench/feed.py. --shuffled is the negative control: answers lie at other frames, and nothing may be gained.
+order at Roost's desk), `queue` (Roost's), `doubt` (the queue by the distance to 0.5 instead of gain per second),
+`band`, `borderline`, `nearest` (one rule of the queue alone), `all` (every frame: the ceiling). Same oracle, trainer,
+gate and promotion for all; what a person costs stands in bench/person.py, the worlds in bench/feed.py. --shuffled is
+the negative control: answers lie at other frames, and nothing may be gained.
 
 Resumable: a round that is finished is not done again, and seeds are finished one after the other. --only-report with
 fewer --rounds tells the first rounds of stories that go on. --write keeps

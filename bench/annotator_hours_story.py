@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from annotator.operations.loop.oracle import Point
-from annotator.queue.acquisition import Candidate, Thresholds, choose
+from annotator.queue.acquisition import BY_DOUBT, Candidate, Thresholds, choose
 from bench.feed import CONCEPT, Frame, World
 from bench.few_labels import DEMO, REPOSITORY, trainer, use_django
 from bench.person import Answer, ClickModel, Work, at_the_desk, by_clicks
@@ -36,14 +36,15 @@ if TYPE_CHECKING:
     from mlbackend.model.predictor import Predictor
 
 SIZE_PX = 224
+MINED = 0.3  # query score from which mining is told of an instance
 PROPOSED = 0.5  # query score from which the desk proposes an instance, and mining reads its stability
 TOGETHER = 8
 VAL_ONE_IN = 7
 FIGURES = ("cgf1", "pmf1", "il_mcc", "il_fpr")
 
-ELSEWHERE, RANDOM, QUEUE, ALL = "elsewhere", "random", "queue", "all"
+ELSEWHERE, RANDOM, QUEUE, DOUBT, ALL = "elsewhere", "random", "queue", "doubt", "all"
 RULES = ("band", "borderline", "nearest")
-ARMS = (QUEUE, RANDOM, ELSEWHERE, *RULES, ALL)
+ARMS = (QUEUE, RANDOM, ELSEWHERE, DOUBT, *RULES, ALL)
 # Elsewhere labels what random order labels, and learns by the same training: only the hours differ.
 STORY_OF = {ELSEWHERE: RANDOM}
 
@@ -67,7 +68,7 @@ class Labelled:
     accepted: list[list[masks.Rle]] = field(default_factory=list)
 
 
-def thresholds(budget: int, **changed: float) -> Thresholds:
+def thresholds(budget: int, **changed: Any) -> Thresholds:
     """A new project's."""
     from annotator.models import Project
 
@@ -77,9 +78,12 @@ def thresholds(budget: int, **changed: float) -> Thresholds:
 
 
 def thresholds_of(arm: str, budget: int) -> Thresholds:
-    """The queue's, or those by which one rule alone has everything: no audit, and no other reason that holds."""
+    """The queue's, by gain per second or by doubt, or those by which one rule alone has everything: no audit, and no
+    other reason that holds."""
     if arm == QUEUE:
         return thresholds(budget)
+    if arm == DOUBT:
+        return thresholds(budget, rank_by=BY_DOUBT)
     empty_band = {"presence_high": -1.0}
     alone: dict[str, dict[str, float]] = {
         "band": {"weight_band": 1.0},
@@ -87,7 +91,7 @@ def thresholds_of(arm: str, budget: int) -> Thresholds:
         "nearest": {**empty_band, "stability_below": 0.0, "weight_fill": 1.0},
     }
     weights = dict.fromkeys(("weight_band", "weight_disagreement", "weight_borderline", "weight_fill"), 0.0)
-    return thresholds(budget, **{**weights, "audit_share": 0.0, **alone[arm]})
+    return thresholds(budget, **{**weights, "audit_share": 0.0, "rank_by": BY_DOUBT, **alone[arm]})
 
 
 def chosen(
@@ -134,14 +138,16 @@ class Eyes:
         for start in range(0, len(places), TOGETHER):
             some = places[start : start + TOGETHER]
             tokens = [self.tokens[frames[place].sha256] for place in some]
-            found = self.predictor.detect_each(tokens, [CONCEPT], score_threshold=PROPOSED)
+            found = self.predictor.detect_each(tokens, [CONCEPT], score_threshold=MINED)
             rows += [self._candidate(*one) for one in zip(some, tokens, found, strict=True)]
         return rows
 
     def _candidate(self, place: int, tokens: Any, found: list[Any]) -> Candidate:
         (one,) = found
-        stability = min((instance.stability for instance in one.instances), default=None)
-        return Candidate(place, CONCEPT, one.presence, stability, self.predictor.feature(tokens))
+        scores = tuple(instance.query_score for instance in one.instances)
+        stabilities = [instance.stability for instance in one.instances if instance.query_score >= PROPOSED]
+        feature = self.predictor.feature(tokens)
+        return Candidate(place, CONCEPT, one.presence, min(stabilities, default=None), feature, scores=scores)
 
     def proposals(self, frame: Frame) -> list[np.ndarray]:
         (found,) = self.predictor.detect(self.tokens[frame.sha256], [CONCEPT], score_threshold=PROPOSED)
