@@ -115,7 +115,7 @@ def test_a_negative_is_one_key_whatever_was_proposed():
 
 def test_each_rule_alone_takes_what_it_is_named_for():
     feature = np.eye(8, dtype=np.float16)
-    given = [(0.5, 0.9), (0.58, 0.9), (0.95, 0.1), (0.8, 0.6), (0.65, 0.9), (0.01, None), (0.99, 0.95)]
+    given = [(0.5, 0.9), (0.58, 0.9), (0.95, 0.1), (0.8, 0.4), (0.65, 0.9), (0.01, None), (0.99, 0.95)]
     candidates = [Candidate(n, "chicken", *one, feature[n]) for n, one in enumerate(given)]
     first = {arm: chosen(arm, 2, candidates, seed=0) for arm in ("band", "borderline", "nearest")}
     assert first == {"band": [0, 1], "borderline": [2, 3], "nearest": [0, 1]}
