@@ -223,6 +223,8 @@ def _line(values: Sequence[float]) -> str:
 
 
 def _against_table(rows: Sequence[Row]) -> list[str]:
+    if not rows:
+        return ["No seed has the queue and another arm to put it against."]
     lines = [
         "| the queue against | model | holdout | at equal labels | at equal hours | its share of the hours | goal |"
     ]

@@ -195,6 +195,11 @@ def truth_of(frame: Frame) -> list[np.ndarray]:
     return [masks.decode_rle(rle, height_px=SIZE_PX, width_px=SIZE_PX) for rle in frame.truth]
 
 
+def shuffled(accepted: Sequence[list[masks.Rle]], seed: list[int]) -> list[list[masks.Rle]]:
+    """The negative control: each answer lies at another frame, but for those that chance leaves."""
+    return [accepted[place] for place in np.random.default_rng(seed).permutation(len(accepted))]
+
+
 class Story:
     """One arm (random order has two prices) of one seed. `tokens` may be shared by the stories of a world."""
 
@@ -308,14 +313,9 @@ class _Round:
             if self.story.arm == RANDOM:
                 work[ELSEWHERE] = work.get(ELSEWHERE, Work()) + by_clicks(truth, clicker).work
         accepted = [[masks.encode_mask(mask) for mask in answer.masks] for answer in answers]
-        return Labelled(frames, self._maybe_shuffled(accepted)), work
-
-    def _maybe_shuffled(self, accepted: list[list[masks.Rle]]) -> list[list[masks.Rle]]:
-        """The negative control: each answer lies at another frame."""
-        if not self.story.plan.is_shuffled:
-            return accepted
-        order = np.random.default_rng([self.story.plan.seed, self.number]).permutation(len(accepted))
-        return [accepted[i] for i in order]
+        if self.story.plan.is_shuffled:
+            accepted = shuffled(accepted, [self.story.plan.seed, self.number])
+        return Labelled(frames, accepted), work
 
     def _train_and_judge(self, labelled: list[Labelled]) -> dict[str, Any]:
         freeze(self.home / "snapshot", self.story.world, labelled)
