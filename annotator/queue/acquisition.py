@@ -75,7 +75,7 @@ def choose(
 
     `answered`: pairs that people have in hand or have answered, which the model has not learnt from yet.
     """
-    everything = _directions([*sorted(candidates, key=lambda one: one.pair_id), *answered])
+    everything = directions([*sorted(candidates, key=lambda one: one.pair_id), *answered])
     ordered, answered = everything[: len(candidates)], everything[len(candidates) :]
     audits = min(len(ordered), int(thresholds.batch * thresholds.audit_share + 0.5))
     drawn = [(one, AUDIT) for one in _draw(ordered, audits, seed)]
@@ -152,7 +152,7 @@ def _distance(candidate: Candidate) -> float:
     return abs(candidate.presence - 0.5)
 
 
-def _directions(candidates: list[Candidate]) -> list[Candidate]:
+def directions(candidates: list[Candidate]) -> list[Candidate]:
     """Features as unit vectors about their middle: what all images share says nothing about which are alike."""
     features = [one.feature for one in candidates if one.feature is not None]
     if not features:
