@@ -61,6 +61,25 @@ def wilson_interval(count: int, total: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def clopper_upper(count: int, total: int, chance: float = 0.05) -> float:
+    """The one-sided upper bound of a share: were it larger, so few as `count` of `total` would come with less than this
+    chance (Clopper and Pearson, 1934). 1 of nothing."""
+    low, high = 0.0, 1.0
+    if count >= total:
+        return 1.0
+    while high - low > 1e-9:
+        middle = (low + high) / 2
+        low, high = (middle, high) if _at_most(count, total, middle) > chance else (low, middle)
+    return high
+
+
+def _at_most(count: int, total: int, share: float) -> float:
+    """Chance of `count` or fewer of `total`, of which each comes with the chance `share`, 0 < share < 1."""
+    odds = math.log(share), math.log1p(-share)
+    ways = (math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1) for k in range(count + 1))
+    return sum(math.exp(way + k * odds[0] + (total - k) * odds[1]) for k, way in enumerate(ways))
+
+
 def overlap(instances: Sequence[dict], others: Sequence[dict]) -> float:
     """Mean IoU of matched instances; 1 where both have none."""
     return mean_iou([one["mask"] for one in instances], [one["mask"] for one in others])

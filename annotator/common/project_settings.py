@@ -52,6 +52,12 @@ COLUMNS = (
             "by itself.",
         ),
         Group(
+            "Pseudo-labels",
+            (("pseudo_labels", "pseudo_error"),),
+            "They enter the train split of a snapshot alone, marked; no pair is settled by them, no export has them "
+            "and no model is judged by them.",
+        ),
+        Group(
             "The gate",
             (
                 ("gate_min_gain_points", "gate_level"),

@@ -15,7 +15,7 @@ from annotator.common.masks import Rle, rle_area
 from annotator.models import Concept, Image, Pair, Project, Snapshot
 
 from .formats.json_rows import json_rows
-from .formats.records import Category, ImageRecord, Instance
+from .formats.records import PSEUDO, Category, ImageRecord, Instance
 from .snapshots_page import snapshot_folder
 
 IMAGES_A_READ = 200
@@ -56,6 +56,7 @@ class SettledNow:
         self._by_concept = {row.pk: Category(row.category_id, row.name) for row in rows}
         self.categories = list(self._by_concept.values())
         self.unsettled = sorted(row.name for row in asked if row.pk not in used)
+        self.pseudo = 0  # they are in snapshots alone
         self._settled = settled
 
     def images(self, on_image: OnImage) -> Iterator[Settled]:
@@ -81,11 +82,15 @@ class SettledNow:
 
 
 class SettledThen:
-    """A snapshot, read from its documents; of its images only the names are asked for in the database."""
+    """A snapshot, read from its documents; of its images only the names are asked for in the database.
+
+    Pseudo-labels are passed over, `pseudo` of them: who takes an export elsewhere takes its pairs for people's.
+    """
 
     def __init__(self, snapshot: Snapshot, *, concepts: Sequence[str] = ()) -> None:
         self._snapshot = snapshot
         self.unsettled: list[str] = []
+        self.pseudo = 0
         found: dict[str, int] = {}
         for row in self._rows():
             found[str(row["text_input"])] = int(row["queried_category"])
@@ -117,7 +122,9 @@ class SettledThen:
                 if ahead is not None and ahead[0] == row["id"]:
                     own = [one["segmentation"] for one in ahead[1]]
                     ahead = next(masks, None)
-                if category := self._by_name.get(row["text_input"]):
+                if row.get("truth") == PSEUDO:
+                    self.pseudo += 1
+                elif category := self._by_name.get(row["text_input"]):
                     judged.append(_judged(row, category, own))
             if judged:
                 yield sha256, split, sorted(judged, key=lambda one: one.category.id), row
@@ -126,7 +133,8 @@ class SettledThen:
 
     def _rows(self) -> Iterator[dict]:
         for split in Image.Split.values:
-            yield from json_rows(snapshot_folder(self._snapshot) / f"{split}.json", "images")
+            rows = json_rows(snapshot_folder(self._snapshot) / f"{split}.json", "images")
+            yield from (row for row in rows if row.get("truth") != PSEUDO)
 
 
 def settled_of(*, project: Project, snapshot: int | None) -> SettledNow | SettledThen:

@@ -252,6 +252,8 @@ class _Export:
             )
         if tally.outlineless:
             told.append(f"{tally.outlineless} objects have a mask without a pixel and were left out.")
+        if source.pseudo:
+            told.append(f"{source.pseudo} pseudo-labels of the snapshot were left out: no person settled them.")
         if source.unsettled:
             told.append(f"Nothing is settled of {_listed(source.unsettled)}, so the export does not have it.")
         return told

@@ -20,6 +20,7 @@ ASPECTS = {
     "is_exhaustive": "whether every instance is outlined",
     "width": "size",
     "height": "size",
+    "pseudo": "whether a person settled it",
 }
 
 
@@ -48,7 +49,7 @@ class Change:
     def aspects(self) -> list[str]:
         if not (self.before and self.after):
             return []
-        differing = [words for key, words in ASPECTS.items() if self.before[key] != self.after[key]]
+        differing = [words for key, words in ASPECTS.items() if self.before.get(key) != self.after.get(key)]
         return list(dict.fromkeys(differing))
 
 

@@ -18,12 +18,13 @@ from annotator.common.instances import click_prompts
 from annotator.common.masks import Rle
 from annotator.models import Image, Pair
 
+from .formats.records import PSEUDO
 from .writers.saco import annotation_row
 
 CATEGORIES = [{"id": 1, "name": "object"}]
 PAIRS_FILE = "pairs.jsonl"
 DOCUMENTS = tuple(f"{split}.json" for split in Image.Split.values)
-COUNTED = ("pairs", "positives", "negatives", "instances", "not_exhaustive", "without_masks")
+COUNTED = ("pairs", "positives", "negatives", "instances", "not_exhaustive", "without_masks", "pseudo")
 
 
 @dataclass(frozen=True)
@@ -133,10 +134,20 @@ def _mask_order(mask: Rle) -> tuple[list[int], str]:
 
 
 def pair_line(
-    *, sha256: str, phrase: str, split: str, size_px: tuple[int, int], masks: Sequence[Rle], is_exhaustive: bool
+    *,
+    sha256: str,
+    phrase: str,
+    split: str,
+    size_px: tuple[int, int],
+    masks: Sequence[Rle],
+    is_exhaustive: bool,
+    is_pseudo: bool = False,
 ) -> dict[str, Any]:
-    """One line of pairs.jsonl; size_px is (width, height). Of the masks it holds a hash."""
-    return {
+    """One line of pairs.jsonl; size_px is (width, height). Of the masks it holds a hash.
+
+    `pseudo` stands there alone where no person settled the pair, so that all other content keeps its hash.
+    """
+    return ({"pseudo": 1} if is_pseudo else {}) | {
         "file_name": sha256,
         "text_input": phrase,
         "split": split,
@@ -230,6 +241,7 @@ def _line_of(pair: SettledPair) -> dict[str, Any]:
         size_px=(pair.width, pair.height),
         masks=pair.masks,
         is_exhaustive=pair.is_exhaustive,
+        is_pseudo=pair.truth_source == PSEUDO,
     )
 
 
@@ -251,6 +263,9 @@ class _Document:
         self._images.add(image)
         for row in annotations:
             self._annotations.add(row)
+        if image["truth"] == PSEUDO:  # counted apart: what people settled is what makes a snapshot fit to train on
+            self.counts["pseudo"] += 1
+            return
         self.counts["pairs"] += 1
         self.counts["positives" if annotations else "negatives"] += 1
         self.counts["instances"] += len(annotations)

@@ -9,6 +9,7 @@ from annotator.common.errors import RoostError
 from annotator.common.masks import Rle
 from annotator.models import Image
 
+from .formats.records import PSEUDO
 from .snapshot_documents import PAIRS_FILE, canonical, pair_line
 
 Line = dict[str, Any]
@@ -62,4 +63,5 @@ def _of_document(path: Path, split: str) -> Iterator[Line]:
             size_px=(row["width"], row["height"]),
             masks=masks[row["id"]],
             is_exhaustive=bool(row["is_instance_exhaustive"]),
+            is_pseudo=row.get("truth") == PSEUDO,
         )

@@ -56,6 +56,8 @@ def _answers_then(snapshot: Snapshot) -> Iterator[AnswerRow]:
     for lines in batched(lines_of(snapshot_folder(snapshot)), LINES_A_LOOK):
         known = _known(snapshot, {line["file_name"] for line in lines})
         for line in lines:
+            if line.get("pseudo"):
+                continue
             row = known.get((line["file_name"], line["text_input"]))
             if row is not None:
                 yield row["pk"], row["then"], line["split"], line["instances"]

@@ -1,11 +1,13 @@
 """Snapshots: approved pairs, frozen as SA-Co documents under the hash of their content."""
 
+import heapq
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,11 @@ from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Annotation, Job, Pair, Project, Snapshot
 from toolbox.files import folder_written_whole, make_folder
 
+<<<<<<< HEAD
 from .labour import labour_of
+=======
+from .pseudo_labels import pseudo_pairs
+>>>>>>> h-calibration
 from .snapshot_documents import COLUMNS, SettledPair, Written, canonical, documents_write, settled_pair
 from .snapshot_folders import own_folder, snapshot_folder, snapshot_numbered
 from .snapshot_names import Words, snapshot_describe, words_checked
@@ -73,7 +79,7 @@ def snapshot_create(*, project: Project, user: AbstractBaseUser | None) -> Snaps
     # Before the documents: what is answered meanwhile may not be in them.
     labour = labour_of(answers=Annotation.objects.filter(task__project=project)).plain()
     with _unfinished(project) as folder:
-        written = documents_write(folder=folder, pairs=_settled(project))
+        written = documents_write(folder=folder, pairs=_pairs(project))
         if not any(counts["pairs"] for counts in written.counts.values()):
             raise RoostError("Nothing that is approved has a mask yet; outline some instances first.")
         (folder / "manifest.json").write_bytes(canonical(_manifest(project, written)))
@@ -99,6 +105,11 @@ def _check_any(project: Project) -> None:
     if not pairs_active(project=project).exclude(truth=Pair.Truth.UNSEEN).exists():
         words = "Nothing is approved yet: label some images, have them reviewed, then take the snapshot."
         raise RoostError(words, code="nothing_approved")
+
+
+def _pairs(project: Project) -> Iterator[SettledPair]:
+    """What people settled, and where the project wants it what the model settles by itself."""
+    return heapq.merge(_settled(project), pseudo_pairs(project=project), key=attrgetter("sha256"))
 
 
 def _settled(project: Project) -> Iterator[SettledPair]:

@@ -23,6 +23,7 @@ class SnapshotRow:
     files: list[str]
     older: int | None
     without_masks: int
+    pseudo: int
 
 
 def snapshots_of(*, project: Project) -> list[SnapshotRow]:
@@ -38,7 +39,7 @@ def snapshot_row(snapshot: Snapshot) -> SnapshotRow:
         sorted(run.number for run in snapshot.training_runs.all()),
         [name for name in SNAPSHOT_FILES if (folder / name).is_file()],
         snapshot.number - 1 if snapshot.number > 1 else None,
-        sum(counts.get("without_masks", 0) for counts in snapshot.counts.values()),
+        *(sum(counts.get(name, 0) for counts in snapshot.counts.values()) for name in ("without_masks", "pseudo")),
     )
 
 

@@ -25,6 +25,7 @@ from .image_page import image_known, image_layers, neighbours
 from .images_page import images_page, sources_of, split_counts
 from .imports import import_start
 from .named_sources import source_allowed, source_name, sources_open
+from .pseudo_labels import pseudo_bound
 from .snapshots_page import SNAPSHOT_FILES, snapshot_file, snapshots_of
 from .splits import DEFAULT
 from .uploads import upload_keep, upload_name
@@ -142,6 +143,7 @@ def snapshots(request: HttpRequest, project: Project) -> HttpResponse:
     job = newest_job(project=project, kind=Job.Kind.SNAPSHOT)
     context = {
         "snapshots": snapshots_of(project=project),
+        "pseudo": pseudo_bound(project=project) if project.pseudo_labels else None,
         "is_tested": may_be_tested(project=project, user=request.user),
         "snapshot_form": SnapshotForm(),
         "export_form": ExportForm(project=project, buckets=_buckets_open()),

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('annotator', '0034_gate_speed_may_be_empty'),
+        ('annotator', '0035_snapshot_labour'),
     ]
 
     operations = [

@@ -19,7 +19,7 @@ def move_limits_back(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("annotator", "0035_snapshot_labour"),
+        ("annotator", "0036_value_per_second"),
     ]
 
     operations = [
@@ -40,6 +40,26 @@ class Migration(migrations.Migration):
                 help_text="Stability of the least stable instance; null without instances, and where it was measured "
                 "otherwise",
                 null=True,
+            ),
+        ),
+        migrations.AddField(
+            model_name="project",
+            name="pseudo_labels",
+            field=models.BooleanField(
+                default=False,
+                help_text="Pairs that it gives 98 % or more, or 2 % or less, that look like audited ones which it had "
+                "right.",
+                verbose_name="teach what the model is sure of",
+            ),
+        ),
+        migrations.AddField(
+            model_name="project",
+            name="pseudo_error",
+            field=models.FloatField(
+                default=0.01,
+                help_text="By the upper 95 % bound of the audit: 0.01 takes 299 such audited answers without a fault.",
+                validators=[MinValueValidator(0.001), MaxValueValidator(0.2)],
+                verbose_name="with an error of at most",
             ),
         ),
         migrations.RunPython(move_limits, move_limits_back),

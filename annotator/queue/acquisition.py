@@ -105,7 +105,7 @@ def choose(
     `answered`: pairs that people have in hand or have answered, which the model has not learnt from yet. `figures`: what
     a person's work takes.
     """
-    everything = _directions([*sorted(candidates, key=lambda one: one.pair_id), *answered])
+    everything = directed([*sorted(candidates, key=lambda one: one.pair_id), *answered])
     ordered, answered = everything[: len(candidates)], everything[len(candidates) :]
     values = values_of(ordered, thresholds, figures)
     audits = min(len(ordered), int(thresholds.batch * thresholds.audit_share + 0.5))
@@ -226,7 +226,7 @@ def _distance(candidate: Candidate) -> float:
     return abs(candidate.presence - 0.5)
 
 
-def _directions(candidates: list[Candidate]) -> list[Candidate]:
+def directed(candidates: list[Candidate]) -> list[Candidate]:
     """The same with features as directions (likeness.py)."""
     features = [one.feature for one in candidates if one.feature is not None]
     if not features:

@@ -22,8 +22,8 @@ def temperature_of(manifest: dict[str, Any]) -> float:
         return UNCHANGED
     temperature = told.get("temperature") if isinstance(told, dict) else None
     is_number = isinstance(temperature, int | float) and not isinstance(temperature, bool)
-    if not is_number or not math.isfinite(temperature) or temperature <= 0:
-        raise WeightsError(
-            f"{PRESENCE_CALIBRATION} in manifest.json must hold a temperature above 0: copy the version again"
-        )
-    return float(temperature)
+    value = float(temperature) if is_number and temperature is not None else math.nan
+    if not math.isfinite(value) or value <= 0:
+        words = f"{PRESENCE_CALIBRATION} in manifest.json must hold a temperature above 0: copy the version again"
+        raise WeightsError(words)
+    return value

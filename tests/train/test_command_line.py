@@ -67,7 +67,10 @@ def test_training_tells_its_story_and_leaves_a_model(world: dict[str, str], tmp_
     ended = subprocess.run(asked, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     events = [json.loads(line) for line in ended.stdout.splitlines()]
     assert ended.returncode == 0, ended.stderr
-    assert {"progress", "loss", "validation", "checkpoint", "sample", "done"} == {event["event"] for event in events}
+    told = {event["event"] for event in events}
+    assert {"progress", "loss", "validation", "checkpoint", "sample", "warning", "done"} == told
+    warned = [event["code"] for event in events if event["event"] == "warning"]
+    assert warned == ["presence_not_calibrated"], "val has too few pairs for it"
     loss = next(event for event in events if event["event"] == "loss")
     assert {"step", "total", "presence", "class", "box", "giou", "mask", "dice"} <= loss.keys()
     manifest = json.loads((tmp_path / "manifest.json").read_text())

@@ -113,6 +113,7 @@ def valid_settings(**changes) -> dict:
         "weight_fill": "0",
         "double_share": "0",
         "honeypot_share": "0",
+        "pseudo_error": "0.01",
         "review_policy": "all",
         "review_share": "0.2",
         "bulk_score": "0.8",

@@ -75,6 +75,7 @@ def test_splits_go_to_their_own_documents_with_counts(barn):
         "instances": 0,
         "not_exhaustive": 0,
         "without_masks": 0,
+        "pseudo": 0,
     }
 
 

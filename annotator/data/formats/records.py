@@ -10,6 +10,9 @@ from annotator.common.masks import Rle
 
 MAX_JSON_BYTES = 512 * 1024 * 1024
 
+# In our own SA-Co documents the `truth` of a pair that a model settled by itself, and the `origin` of its masks.
+PSEUDO = "pseudo"
+
 
 @dataclass(frozen=True)
 class Instance:

@@ -12,7 +12,7 @@ from annotator.common.masks import polygons_to_rle, rle_area, rle_checked
 
 from .coco import CROWD, NONE_FITS, SAYS_NOTHING, box_mask, dataset_of, polygons_of, read_twice, unfit
 from .documents import Listed, Size
-from .records import Category, Dataset, ImageRecord, Instance, Problem
+from .records import PSEUDO, Category, Dataset, ImageRecord, Instance, Problem
 from .tables import Tables, ids_of, row_of, tables_of
 from .values import flag_of, key_of, size_of
 
@@ -92,6 +92,10 @@ class SacoDocument:
 
     def _read_pair(self, row: dict, record: ImageRecord, problems: list[Problem]) -> None:
         name, numbers = _phrase(row), self._numbers(row)
+        if row.get("truth") == PSEUDO:
+            record.unsure.add(name)
+            problems.append(Problem(record.file_name, f"A model settled “{name}” by itself; nobody vouches for it."))
+            return
         said = flag_of(row["is_instance_exhaustive"]) if row.get("is_instance_exhaustive") is not None else None
         if said is False or (self._why_silent and not numbers):
             record.incomplete.add(name)
