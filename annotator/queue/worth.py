@@ -21,7 +21,7 @@ def entropy_bits(chance: float) -> float:
 
 def objects_in_doubt(scores: Sequence[float]) -> int:
     low, high = SCORE_DOUBT
-    return sum(low <= score <= high for score in scores)
+    return len([score for score in scores if low <= score <= high])
 
 
 def mask_doubt(stability: float | None, limit: float) -> float:
