@@ -2,7 +2,7 @@
 
     gain = (presence doubt + objects in doubt + mask doubt + disagreement) x representativeness
 
-Which of these stay in was measured signal by signal: docs/decisions/0024-gain-per-second.md.
+Why these: docs/decisions/0024-gain-per-second.md; `python -m bench.queue_value` measures each alone.
 """
 
 import math
