@@ -14,7 +14,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from annotator.common.active import pairs_active
 from annotator.common.agreement import clopper_upper, overlap
 from annotator.models import Annotation, Image, Pair, Prediction, Project, Task
-from annotator.queue.acquisition import Candidate, directed
+from annotator.queue.acquisition import Candidate, directions_of
 from annotator.queue.likeness import SIMILAR
 from annotator.queue.model_errors import audited_pairs
 
@@ -144,16 +144,17 @@ def _look(row: Prediction) -> Candidate:
 
 def _like_audited(wanted: Sequence[Candidate], audits: Sequence[_Audit]) -> Iterator[int]:
     """Pairs whose nearest audited look of their concept and answer is one that the model had right, and near enough."""
-    looks = directed([*wanted, *(one.look for one in audits)])
+    towards = directions_of([*wanted, *(one.look for one in audits)])
     known: dict[tuple[str, bool], list[tuple[np.ndarray, bool]]] = {}
-    for look, audit in zip(looks[len(wanted) :], audits, strict=True):
-        if look.feature is not None:
-            known.setdefault(_kind(look), []).append((look.feature, audit.is_right))
+    for audit in audits:
+        if audit.look.pair_id in towards:
+            known.setdefault(_kind(audit.look), []).append((towards[audit.look.pair_id], audit.is_right))
     stacked = {
         kind: (np.stack([look for look, _ in rows]), [right for _, right in rows]) for kind, rows in known.items()
     }
-    for one in looks[: len(wanted)]:
-        if one.feature is not None and _kind(one) in stacked and _is_like_right(one.feature, *stacked[_kind(one)]):
+    for one in wanted:
+        look, kind = towards.get(one.pair_id), _kind(one)
+        if look is not None and kind in stacked and _is_like_right(look, *stacked[kind]):
             yield one.pair_id
 
 

@@ -9,7 +9,7 @@ chosen or answered, comes last within its reason: the second of each kind before
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -90,6 +90,7 @@ class Value:
 
 
 Values = dict[int, Value]  # by pair
+Directions = dict[int, np.ndarray]  # by pair, unit vectors
 
 
 def choose(
@@ -102,33 +103,48 @@ def choose(
 ) -> list[Choice]:
     """At most `batch` choices, best first; the same candidates and seed give the same choices.
 
-    `answered`: pairs that people have in hand or have answered, which the model has not learnt from yet. `figures`: what
-    a person's work takes.
+    `answered`: pairs that people have in hand or have answered, which the model has not learnt from yet. `figures`:
+    what a person's work takes.
     """
-    everything = directed([*sorted(candidates, key=lambda one: one.pair_id), *answered])
-    ordered, answered = everything[: len(candidates)], everything[len(candidates) :]
-    values = values_of(ordered, thresholds, figures)
+    ordered = sorted(candidates, key=lambda one: one.pair_id)
+    towards = directions_of([*ordered, *answered])
+    values = values_of(ordered, towards, thresholds, figures)
     audits = min(len(ordered), int(thresholds.batch * thresholds.audit_share + 0.5))
     drawn = [(one, AUDIT) for one in _draw(ordered, audits, seed)]
     limit = thresholds.batch - len(drawn)
-    by_reason = _by_reason(_without(ordered, drawn), answered, values, thresholds, limit)
+    by_reason = _by_reason(_without(ordered, drawn), _Seen(answered, towards), values, thresholds, limit)
     return _ranked(_spread(_share_out(by_reason, thresholds, limit), drawn), values, thresholds)
 
 
-def values_of(candidates: Sequence[Candidate], thresholds: Thresholds, figures: Figures = PUBLIC) -> Values:
-    """Of each candidate, whose features are directions already."""
-    alike = _alike(candidates)
-    return {one.pair_id: Value(_gain(one, thresholds, n), _price(one, figures)) for one, n in zip(candidates, alike)}
+def directions_of(candidates: Sequence[Candidate]) -> Directions:
+    """pair -> its feature as a direction (likeness.py); without those that have none."""
+    featured = [(one.pair_id, one.feature) for one in candidates if one.feature is not None]
+    if not featured:
+        return {}
+    units = directions(np.stack([feature for _, feature in featured]))
+    return dict(zip([pair_id for pair_id, _ in featured], units, strict=True))
 
 
-def _alike(candidates: Sequence[Candidate]) -> list[float]:
-    """How many candidates of its concept look like each; 1 for one without a feature."""
-    counts = np.ones(len(candidates))
-    places = [place for place, one in enumerate(candidates) if one.feature is not None]
-    if places:
-        units = np.stack([one.feature for place in places if (one := candidates[place]).feature is not None])
-        counts[places] = alike_counts(units, [candidates[place].concept for place in places])
-    return counts.tolist()
+def values_of(
+    candidates: Sequence[Candidate], towards: Directions, thresholds: Thresholds, figures: Figures = PUBLIC
+) -> Values:
+    alike = _alike(candidates, towards)
+    return {
+        one.pair_id: Value(
+            _gain(one, thresholds, alike.get(one.pair_id, 1.0)), price(one.presence, one.scores, figures)
+        )
+        for one in candidates
+    }
+
+
+def _alike(candidates: Sequence[Candidate], towards: Directions) -> dict[int, float]:
+    """pair -> how many candidates of its concept look like it."""
+    featured = [one for one in candidates if one.pair_id in towards]
+    if not featured:
+        return {}
+    units = np.stack([towards[one.pair_id] for one in featured])
+    counts = alike_counts(units, [one.concept for one in featured])
+    return dict(zip([one.pair_id for one in featured], counts.tolist(), strict=True))
 
 
 def _gain(one: Candidate, thresholds: Thresholds, alike: float) -> float:
@@ -140,10 +156,6 @@ def _gain(one: Candidate, thresholds: Thresholds, alike: float) -> float:
         apart=_apart(one) if disagrees(one) else 0.0,
         alike=alike,
     )
-
-
-def _price(one: Candidate, figures: Figures) -> float:
-    return price(one.presence, one.scores, figures)
 
 
 def in_band(candidate: Candidate, thresholds: Thresholds) -> bool:
@@ -172,18 +184,13 @@ Chosen = list[tuple[Candidate, str]]
 
 
 def _by_reason(
-    candidates: Sequence[Candidate],
-    answered: Sequence[Candidate],
-    values: Values,
-    thresholds: Thresholds,
-    limit: int,
+    candidates: Sequence[Candidate], seen: "_Seen", values: Values, thresholds: Thresholds, limit: int
 ) -> dict[str, list[Candidate]]:
     """Each reason's candidates in its own order, every candidate under the first reason that holds for it."""
     found: dict[str, list[Candidate]] = {BAND: [], DISAGREEMENT: [], BORDERLINE: [], FILL: []}
     for one in candidates:
         found[_main_reason(one, thresholds)].append(one)
     _sort(found, values, thresholds)
-    seen = _Seen(answered)
     return {reason: _diverse(ordered, seen, limit) for reason, ordered in found.items()}
 
 
@@ -226,19 +233,11 @@ def _distance(candidate: Candidate) -> float:
     return abs(candidate.presence - 0.5)
 
 
-def directed(candidates: list[Candidate]) -> list[Candidate]:
-    """The same with features as directions (likeness.py)."""
-    features = [one.feature for one in candidates if one.feature is not None]
-    if not features:
-        return candidates
-    units = iter(directions(np.stack(features)))
-    return [replace(one, feature=next(units)) if one.feature is not None else one for one in candidates]
-
-
 class _Seen:
     """The looks of each concept met so far, and how many pairs came after the first of each."""
 
-    def __init__(self, answered: Iterable[Candidate]) -> None:
+    def __init__(self, answered: Iterable[Candidate], towards: Directions) -> None:
+        self._towards = towards
         self._looks: dict[str, np.ndarray] = {}  # concept -> unit vectors, more rows than are filled
         self._filled: dict[str, int] = {}
         self._more: dict[tuple[str, int], int] = {}
@@ -247,14 +246,16 @@ class _Seen:
 
     def times(self, one: Candidate) -> int:
         """How many that look like this one were met before it; it counts for the next."""
-        if one.feature is None:
+        direction = self._towards.get(one.pair_id)
+        if direction is None:
             return 0
         filled = self._filled.get(one.concept, 0)
-        alike = self._looks[one.concept][:filled] @ one.feature if filled else np.array([0.0])
-        if alike.max() <= SIMILAR:
-            self._keep(one.concept, one.feature, filled)
+        alike = self._looks[one.concept][:filled] @ direction if filled else np.array([0.0])
+        place = int(alike.argmax())
+        if alike[place] <= SIMILAR:
+            self._keep(one.concept, direction, filled)
             return 0
-        nearest = one.concept, int(alike.argmax())
+        nearest = one.concept, place
         self._more[nearest] = self._more.get(nearest, 0) + 1
         return self._more[nearest]
 

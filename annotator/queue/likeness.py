@@ -9,7 +9,7 @@ SIMILAR = 0.9
 # The middle is found among so many images, as the mean of so many that lie far apart.
 COMPARED, LANDMARKS = 5000, 8
 # Each pair is compared with so many of its concept, evenly drawn; what is alike among the rest is estimated from them.
-SAMPLED = 512
+SAMPLED = 256
 ROWS_AT_ONCE = 8192
 
 

@@ -39,8 +39,12 @@ class Work:
 
 def work_of(scores: Sequence[float]) -> Work:
     """`scores`: the query scores of what the model found, its proposals and what it holds for less likely."""
-    proposals = sum(score >= PROPOSED for score in scores)
-    missed = sum(score for score in scores if score < PROPOSED)
+    proposals, missed = 0, 0.0
+    for score in scores:
+        if score >= PROPOSED:
+            proposals += 1
+        else:
+            missed += score
     return Work(proposals, missed if proposals else max(missed, 1.0))
 
 

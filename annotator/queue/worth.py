@@ -2,7 +2,7 @@
 
     gain = (presence doubt + objects in doubt + mask doubt + disagreement) x representativeness
 
-Which of these stay in was measured signal by signal: docs/decisions/0024-gain-per-second.md.
+Why these: docs/decisions/0024-gain-per-second.md; `python -m bench.queue_value` measures each alone.
 """
 
 import math
@@ -21,7 +21,7 @@ def entropy_bits(chance: float) -> float:
 
 def objects_in_doubt(scores: Sequence[float]) -> int:
     low, high = SCORE_DOUBT
-    return sum(low <= score <= high for score in scores)
+    return len([score for score in scores if low <= score <= high])
 
 
 def mask_doubt(stability: float | None, limit: float) -> float:

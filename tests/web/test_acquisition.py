@@ -175,3 +175,31 @@ def test_hundred_thousand_pairs_are_chosen_from():
     features = rng.normal(size=(100_000, 16)).astype(np.float16)
     pool = [candidate(n, float(p), feature=features[n]) for n, p in enumerate(rng.random(100_000))]
     assert len(chosen(pool, batch=200, audit_share=0.1)) == 200
+
+
+def test_more_doubt_for_a_second_comes_first():
+    # One object in doubt beside a toss-up: 1 bit + 0.5 for 0.5 x 6 s + 0.5 x 3 s = 4.5 s. None: 1 bit for 6 s.
+    # Four sure objects: 1 bit for 0.5 x 6 s + 0.5 x 12 s = 9 s.
+    pool = [candidate(1, 0.5, scores=(0.9,) * 4), candidate(2, 0.5), candidate(3, 0.5, scores=(0.6,))]
+    choices = chosen(pool)
+    assert [(one.pair_id, one.price_seconds, one.gain) for one in choices] == [(3, 4.5, 1.5), (2, 6, 1), (1, 9, 1)]
+
+
+def test_what_stands_for_many_comes_before_the_same_doubt_alone():
+    pool = [candidate(1, 0.5, feature=[0, 5]), *(candidate(n, 0.5, feature=[5, 0]) for n in (2, 3, 4, 5))]
+    assert ids(chosen(pool, batch=2)) == [2, 1]
+    assert chosen(pool, batch=1)[0].gain == 3.0  # 1 bit x (1 + log2 of 4)
+
+
+def test_project_that_ranks_by_doubt_keeps_the_nearest_to_a_toss_up_first():
+    pool = [candidate(1, 0.58, scores=(0.6,)), candidate(2, 0.5, scores=(0.9,) * 4)]
+    assert ids(chosen(pool)) == [1, 2]
+    assert ids(chosen(pool, rank_by="doubt")) == [2, 1]
+
+
+def test_every_choice_but_an_audit_says_its_price():
+    pool = [candidate(n, 0.5, scores=(0.9, 0.8)) for n in range(4)]
+    last = {one.reason: one.reasons[-1] for one in chosen(pool, batch=4, audit_share=0.25)}
+    assert last["band"] == {"kind": "price", "value": 6.0, "words": "2 objects to check, about 6 s."}
+    # A task with a known answer passes for an audit; a price would tell them apart.
+    assert last["audit"]["kind"] == "audit"

@@ -107,6 +107,7 @@ def valid_settings(**changes) -> dict:
         "stability_below": "0.75",
         "audit_share": "0.1",
         "mine_batch": "50",
+        "rank_by": "value",
         "weight_band": "1",
         "weight_disagreement": "0.5",
         "weight_borderline": "0.5",
