@@ -167,6 +167,17 @@ def test_confirmation_is_an_answer_of_that_person_with_its_origin(barn):
     assert [event.details["frame_of"] for event in events] == [source.settled_by_id] * 2
 
 
+def test_image_page_and_api_tell_where_the_answer_came_from(barn, signed_in, api):
+    source = settled(barn)
+    pair = frame(barn)
+    (outcome,) = confirm(barn, pair)
+    text = signed_in(barn.annotator).get(reverse("image", args=["barn", pair.image.sha256])).content.decode()
+    assert "with 1 mask, confirmed as a frame of a settled scene" in text
+    told = api(barn.reviewer).get(reverse("api-annotation", args=[outcome.annotation])).json()
+    source.refresh_from_db()
+    assert told["annotation"]["frame_of"] == source.settled_by_id
+
+
 @pytest.mark.parametrize(
     ("policy", "state", "truth"), [("all", "submitted", "unseen"), ("sample", "approved", "absent")]
 )
