@@ -4,10 +4,10 @@ Why so: docs/decisions/0026-frames-of-a-settled-scene.md.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from annotator.common.access import Person
 from annotator.common.active import pairs_active
@@ -24,6 +24,7 @@ FRAMES_PAGE = 48
 # So many waiting pairs are compared for one page at most; the next goes on where this one ended.
 MOST_COMPARED = 600
 COMPARED_AT_ONCE = 100
+SCENES_AT_ONCE = 50
 # A camera that stands still has one scene with hundreds of answers: the newest say how it looks now.
 SETTLED_COMPARED = 20
 # Tasks that doubt alone queued. An audit measures the model, and the others ask for a person's own look.
@@ -63,43 +64,59 @@ class Frame:
 def frames_offered(
     *, project: Project, user: Person, after: int | None = None, without: Sequence[int] = ()
 ) -> tuple[list[Frame], int | None]:
-    """At most FRAMES_PAGE, by scene, and the prediction to go on after, None at the end; `without`: predictions."""
-    waiting = _waiting(project, user).exclude(pk__in=without).order_by("pk")
-    waiting = waiting.filter(pk__gt=after) if after else waiting
+    """At most FRAMES_PAGE, scene by scene, and the prediction to go on after, None at the end; `without`: predictions
+    that are left out."""
     found: list[Frame] = []
     last = None
-    for predictions in batched(waiting[:MOST_COMPARED], COMPARED_AT_ONCE):
-        matched = _matched(project, user, predictions)
-        for prediction in predictions:
-            if len(found) == FRAMES_PAGE:
-                return _by_scene(found), last
-            last = prediction.pk
-            found += [matched[last]] if last in matched else []
-    return _by_scene(found), last if waiting.filter(pk__gt=last or 0).exists() else None
+    compared = 0
+    for ids in _waiting_by_scene(project, user, after):
+        rows = _predictions(project).in_bulk([pk for pk in ids if pk not in without])
+        matched = _matched(project, user, list(rows.values()))
+        for pk in ids:
+            if len(found) == FRAMES_PAGE or compared == MOST_COMPARED:
+                return found, last
+            found += [matched[pk]] if pk in matched else []
+            compared, last = compared + 1, pk
+    return found, None
 
 
 def frame_offered(*, project: Project, user: Person, prediction: int) -> Frame | None:
     """That one, if its pair may take over an answer now."""
-    return _matched(project, user, list(_waiting(project, user).filter(pk=prediction))).get(prediction)
+    rows = list(_predictions(project).filter(pk=prediction))
+    waiting = set(_waiting(project).filter(pk__in=[row.pair_id for row in rows]).values_list("pk", flat=True))
+    return _matched(project, user, [row for row in rows if row.pair_id in waiting]).get(prediction)
 
 
-def _by_scene(frames: list[Frame]) -> list[Frame]:
-    return sorted(frames, key=lambda one: (one.pair.image.scene, one.pair.concept_id, one.prediction.pk))
+def _waiting_by_scene(project: Project, user: Person, after: int | None) -> Iterator[list[int]]:
+    """Predictions of the waiting pairs in scenes that have a settled one, by scene, COMPARED_AT_ONCE at most."""
+    place = Prediction.objects.filter(pk=after).values_list("pair__image__scene", "pk").first() or ("", 0)
+    scenes = [scene for scene in _scenes(project, user) if scene >= place[0]]
+    for some in batched(scenes, SCENES_AT_ONCE):
+        images = list(Image.objects.filter(project=project, scene__in=some).values_list("pk", flat=True))
+        pairs = list(_waiting(project).filter(image__in=images).values_list("pk", flat=True))
+        rows = _predictions(project).filter(pair__in=pairs).values_list("pair__image__scene", "pk")
+        yield from batched([pk for scene, pk in sorted(rows) if (scene, pk) > place], COMPARED_AT_ONCE)
 
 
-def _waiting(project: Project, user: Person) -> QuerySet[Prediction]:
-    """What the serving model says of unseen pairs that nobody has in hand, where their scene has a settled one.
+def _scenes(project: Project, user: Person) -> list[str]:
+    """In order, those of more than one image that have a settled pair."""
+    several = Image.with_trash.filter(project=project).exclude(scene="").order_by().values("scene")
+    names = set(several.annotate(n=Count("pk")).filter(n__gt=1).values_list("scene", flat=True))
+    return sorted(names & set(_settled(project, user).order_by().values_list("image__scene", flat=True).distinct()))
 
-    Pairs as mining takes them: no holdout, nothing claimed, drafted or kept for somebody.
-    """
-    same = {name: OuterRef(f"pair__{name}") for name in ("image__scene", "image__split", "concept")}
+
+def _predictions(project: Project) -> QuerySet[Prediction]:
+    """The serving model's."""
+    rows = Prediction.objects.filter(model_version=project.serving_version_id, pair__project=project)
+    return rows.select_related("pair__image", "pair__concept", "model_version").defer("feature", "pair__instances")
+
+
+def _waiting(project: Project) -> QuerySet[Pair]:
+    """Unseen pairs that nobody has in hand, as mining takes them: no holdout, nothing claimed, drafted or kept for
+    somebody."""
     for_people = ~Q(lane__in=LANES) | Q(twin_of__isnull=False) | Q(twin__isnull=False)
-    apart = Task.objects.filter(for_people, pair=OuterRef("pair"), state__in=Task.OPEN_STATES)
-    pairs = pairs_to_mine(project=project).exclude(image__scene="")
-    rows = Prediction.objects.filter(model_version=project.serving_version_id, pair__in=pairs)
-    rows = rows.filter(Exists(_settled(project, user).filter(**same)), ~Exists(apart))
-    rows = rows.select_related("pair__image", "pair__concept", "model_version")
-    return rows.defer("feature", "pair__instances")
+    apart = Task.objects.filter(for_people, pair=OuterRef("pk"), state__in=Task.OPEN_STATES)
+    return pairs_to_mine(project=project).filter(~Exists(apart))
 
 
 def _settled(project: Project, user: Person) -> QuerySet[Pair]:
