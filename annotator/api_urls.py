@@ -14,6 +14,7 @@ from annotator.jobs import api as jobs
 from annotator.label_studio import api as label_studio
 from annotator.predict import api as predict
 from annotator.queue import api as tasks
+from annotator.queue.frames import api as frames
 from annotator.registry import api as registry
 from annotator.registry import evaluation_api as evaluations
 from annotator.registry import version_api as versions
@@ -33,6 +34,7 @@ urlpatterns = [
     path("projects/<slug:slug>/concepts/<int:concept_id>/merge", concepts.merge, name="api-concept-merge"),
     path("projects/<slug:slug>/concepts/<int:concept_id>/retire", concepts.retire, name="api-concept-retire"),
     path("projects/<slug:slug>/concepts/<int:concept_id>/restore", concepts.restore, name="api-concept-restore"),
+    path("projects/<slug:slug>/frames", frames.frames, name="api-frames"),
     path("projects/<slug:slug>/progress", tasks.progress, name="api-progress"),
     path("projects/<slug:slug>/mine", tasks.mine, name="api-mine"),
     path("projects/<slug:slug>/suspects", tasks.suspected_labels, name="api-suspects"),

@@ -18,6 +18,7 @@ from annotator.people import account, join
 from annotator.people import views as people
 from annotator.predict import views as predictions
 from annotator.queue import views as queue
+from annotator.queue.frames import views as frames
 from annotator.registry import evaluation_views as evaluations
 from annotator.registry import report_views as reports
 from annotator.registry import version_views as models
@@ -50,6 +51,8 @@ PROJECT = [
     path("queue/checks/", queue.checks, name="queue-checks"),
     path("queue/suspects/", queue.queue_suspected_labels, name="suspects-queue"),
     path("queue/incomplete/", queue.queue_incomplete, name="incomplete-queue"),
+    path("frames/", frames.frames, name="frames"),
+    path("frames/link/", frames.link, name="frames-link"),
     path("mine/", queue.mine, name="mine"),
     path("desk/", queue.desk, name="desk"),
     path("desk/<int:task_id>/", queue.desk, name="desk-task"),

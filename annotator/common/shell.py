@@ -25,7 +25,7 @@ MODEL_PAGES = ("predictions", "version", "evaluations", "evaluation", "version-c
 TABS = (
     ("Home", "project", ANNOTATOR, ("curve",)),
     ("Images", "images", ANNOTATOR, ("image", "changes", "trash", "splits", "feeds")),
-    ("Queue", "queue", ANNOTATOR, ()),
+    ("Queue", "queue", ANNOTATOR, ("frames",)),
     ("Desk", "desk", ANNOTATOR, ("desk-task",)),
     ("Review", "reviews", REVIEWER, ("review", "reviews-certain")),
     ("Data", "snapshots", ANNOTATOR, ("snapshot", "snapshot-difference")),

@@ -156,7 +156,8 @@ def _says_no_more(task: Task) -> bool:
 def _answer_events(answer: Annotation, known: Known) -> list[Event]:
     author, count = answer.author.get_username(), len(answer.instances)
     masks = f" with {count} mask{'s' if count != 1 else ''}" if count else ""
-    words = f"Answered «{answer.get_verdict_display().lower()}»{masks}"
+    taken_over = ", confirmed as a frame of a settled scene" if answer.frame_of_id else ""
+    words = f"Answered «{answer.get_verdict_display().lower()}»{masks}{taken_over}"
     events = [Event(answer.created_at, author, words, annotation=answer.pk)]
     review = getattr(answer, "review", None)
     if review is None:

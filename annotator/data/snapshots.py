@@ -24,11 +24,8 @@ from annotator.jobs.services import JobContext, job_enqueue
 from annotator.models import Annotation, Job, Pair, Project, Snapshot
 from toolbox.files import folder_written_whole, make_folder
 
-<<<<<<< HEAD
 from .labour import labour_of
-=======
 from .pseudo_labels import pseudo_pairs
->>>>>>> h-calibration
 from .snapshot_documents import COLUMNS, SettledPair, Written, canonical, documents_write, settled_pair
 from .snapshot_folders import own_folder, snapshot_folder, snapshot_numbered
 from .snapshot_names import Words, snapshot_describe, words_checked

@@ -28,6 +28,16 @@ class Annotation(models.Model):
     instances = models.JSONField(default=list)
     rejected_proposals = models.JSONField(default=list, help_text="Indices of proposals called false positives")
     active_seconds = models.FloatField(default=0.0)
+    frame_of = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        editable=False,
+        db_index=False,
+        related_name="+",
+        help_text="The settled answer of a near-identical frame that was taken over for this one",
+    )
     scored = models.JSONField(null=True, blank=True, help_text="{verdict_right, iou} where the answer was known before")
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -37,6 +47,7 @@ class Annotation(models.Model):
             models.UniqueConstraint(fields=["task", "revision"], name="annotation_revision_once"),
             models.UniqueConstraint(fields=["task", "author", "client_uuid"], name="annotation_submitted_once"),
         ]
+        indexes = [models.Index(fields=["frame_of"], condition=~models.Q(frame_of=None), name="answers_of_frames")]
 
 
 class Draft(models.Model):

@@ -37,6 +37,7 @@ class Task(models.Model):
         KNOWN_ANSWER = "honeypot", "Known answer"
         LABEL_STUDIO = "label_studio", "From Label Studio"
         COMPANION = "companion", "Same image, in one pass"
+        FRAME = "frame", "Frame of a settled scene"
 
     # The pair's truth is known: whoever answers must not see it, nor work on the image's other pairs beside it.
     BLIND_REASONS = (Reason.KNOWN_ANSWER, Reason.SECOND_LABEL)

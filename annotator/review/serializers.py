@@ -35,6 +35,8 @@ class WaitingReview(serializers.Serializer):
 
 
 class WholeAnswer(Answer):
+    """`frame_of`: the settled answer that was taken over for this near-identical frame; null: given for itself."""
+
     verdict = serializers.CharField()
     instances = Instance(many=True)
     rejected_proposals = serializers.ListField(child=serializers.IntegerField())
@@ -42,6 +44,7 @@ class WholeAnswer(Answer):
     revision = serializers.IntegerField()
     active_seconds = serializers.FloatField()
     submitted_at = serializers.DateTimeField(source="created_at")
+    frame_of = serializers.IntegerField(source="frame_of_id", allow_null=True)
 
     def get_attribute(self, instance: Any) -> Any:
         return self.context["answer"]

@@ -1,12 +1,13 @@
-"""The band dragged by a real pointer, and bulk approval by pointer and by keyboard."""
+"""The band dragged by a real pointer; bulk approval and frames of settled scenes by pointer and by keyboard."""
 
 import pytest
 
-from annotator.models import Review
+from annotator.models import Annotation, Review
 from tests import factories
 from tests.browser.test_pages import ink, stage
 from tests.processes import wait_until
 from tests.web.test_bulk_approval import answer
+from tests.web.test_scene_frames import frame, settled
 
 pytestmark = pytest.mark.browser
 
@@ -74,3 +75,21 @@ def test_grid_is_opened_one_by_one_by_a_key(stage):
     page = stage.page_for(stage.barn.reviewer, "review/certain/")
     page.keyboard.press("o")
     page.wait_for_url(f"**/review/{row.pk}/")
+
+
+def test_frames_of_a_settled_scene_are_confirmed_with_one_key(stage):
+    source = settled(stage.barn)
+    pairs = [frame(stage.barn) for _ in range(3)]
+    page = stage.page_for(stage.barn.annotator, "queue/")
+    page.get_by_role("link", name="3 pictures look like ones that are settled").click()
+    wait_until(lambda: ink(page, "canvas[data-answer='2']") > 3)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    page.get_by_role("button", name="Confirm 2").wait_for()
+    page.keyboard.press("Enter")
+    page.get_by_text("2 confirmed.").wait_for()
+    source.refresh_from_db()
+    stored = Annotation.objects.filter(frame_of=source.settled_by_id)
+    assert {one.pair_id for one in stored} == {pairs[0].pk, pairs[2].pk}
+    assert all(one.active_seconds > 0 for one in stored)
+    page.get_by_text("No frame looks like a settled one").wait_for()

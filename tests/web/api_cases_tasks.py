@@ -7,6 +7,7 @@ from tests import factories
 from tests.web.api_case_book import case
 from tests.web.api_farm import BARN, POINT, V1, post
 from tests.web.test_promotion import judged
+from tests.web.test_scene_frames import frame, settled
 
 
 @case("GET /schema/")
@@ -190,6 +191,29 @@ def approve(farm):
     assert [row["approved"] for row in told.json()["results"]] == [True, False]
     yield told
     yield post(farm.reviewer, f"{BARN}/reviews/approve", {"annotations": []})
+
+
+@case("GET /projects/{slug}/frames")
+def frames(farm):
+    settled(farm.barn)
+    factories.make_task(farm.project, frame(farm.barn))
+    frame(farm.barn)
+    listed = farm.annotator.get(f"{BARN}/frames")
+    assert [(row["verdict"], row["task"] is None) for row in listed.json()] == [("present", False), ("present", True)]
+    yield listed
+    yield farm.outsider.get(f"{BARN}/frames")
+
+
+@case("POST /projects/{slug}/frames")
+def frames_confirm(farm):
+    settled(farm.barn)
+    asked = [
+        {"prediction": number, "verdict": "present"} for number in (frame(farm.barn).predictions.get().pk, 999_999)
+    ]
+    told = post(farm.annotator, f"{BARN}/frames", {"frames": asked, "active_seconds": 4.0})
+    assert [row["confirmed"] for row in told.json()["results"]] == [True, False]
+    yield told
+    yield post(farm.annotator, f"{BARN}/frames", {"frames": []})
 
 
 @case("GET /annotations/{annotation_id}")

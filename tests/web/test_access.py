@@ -22,7 +22,7 @@ METHODS |= {"api-snapshot-diff": ("get",)}
 METHODS |= dict.fromkeys(("api-images", "api-feeds", "api-snapshots", "api-evaluations"), ("get", "post"))
 METHODS |= dict.fromkeys(("api-gates", "api-gate-decision", "api-evaluation", "api-compare"), ("get",))
 METHODS |= dict.fromkeys(("api-models", "api-model-learnt", "api-annotation-models"), ("get",))
-METHODS |= {"api-model": ("get", "patch")}
+METHODS |= {"api-model": ("get", "patch"), "api-frames": ("get", "post")}
 # The least role that is not told 403. Everything else of a stranger's project is 404.
 POLICY = {
     "api-projects": "anybody",
@@ -30,6 +30,7 @@ POLICY = {
     "api-progress": "annotator",
     "api-curve": "annotator",
     "api-claim": "annotator",
+    "api-frames": "annotator",
     "api-task": "reviewer",  # or the task's own people
     "api-heartbeat": "annotator",
     "api-release": "annotator",

@@ -40,6 +40,8 @@ POLICY = {
     "suspects-queue": ("admin", POST),
     "incomplete-queue": ("admin", POST),
     "band-set": ("admin", POST),
+    "frames": ("annotator", BOTH),
+    "frames-link": ("annotator", GET),
     "mine": ("admin", POST),
     "desk": ("annotator", GET),
     "desk-task": ("annotator", GET),

@@ -1,5 +1,6 @@
-/** Bulk approval: their masks over the previews, arrow keys from one to the next, a live count. */
+/** A grid that is decided together: masks over the previews, arrow keys from one to the next, a live count. */
 
+import { createActiveClock } from "../../annotator/js/desk/clock.js";
 import { drawMask } from "../../annotator/js/stage/mask-layer.js";
 import { maskFromWire } from "../../annotator/js/mask/rle.js";
 
@@ -31,6 +32,17 @@ export function neighbour(boxes, from, key) {
   const inRow = beyond.filter(({ box }) => Math.abs(box.top - row) < 1);
   const away = ({ box }) => Math.abs(middle(box) - middle(boxes[from]));
   return inRow.reduce((best, one) => (away(one) < away(best) ? one : best)).at;
+}
+
+/** Sends along how long somebody really looked. */
+function time(form, field) {
+  const clock = createActiveClock(() => performance.now());
+  clock.touch();
+  for (const sign of ["pointermove", "keydown", "scroll"]) document.addEventListener(sign, () => clock.touch());
+  document.addEventListener("visibilitychange", () => (document.hidden ? clock.hide() : clock.touch()));
+  form.addEventListener("submit", () => {
+    field.value = clock.seconds.toFixed(1);
+  });
 }
 
 function start(form) {
@@ -68,4 +80,5 @@ if (form) {
   const masks = JSON.parse(document.getElementById("bulk-masks").textContent);
   for (const canvas of form.querySelectorAll("canvas[data-answer]")) showMasks(canvas, masks[canvas.dataset.answer]);
   start(form);
+  if (form.elements.active_seconds) time(form, form.elements.active_seconds);
 }

@@ -1,0 +1,116 @@
+"""Confirming offered frames: each gets an answer of the person who looked, in a transaction of its own."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Now
+
+from annotator.common.errors import ConflictError, RoostError
+from annotator.common.rounds import round_current
+from annotator.models import Annotation, Pair, Prediction, Project, Task
+
+from ..submissions import answer_append
+from .offered import Frame, frame_offered
+
+MOST = 200
+WORDS = "Looks like a settled frame of the same scene."
+NOT_OFFERED = (
+    "This one is not offered (any more): somebody has it in hand or has answered it, the serving model sees something "
+    "else in it, or the settled answer has changed. It stays where it was."
+)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a person saw: one version's prediction, and the verdict that was offered with it. The two make the answer,
+    so that what is stored is what was looked at."""
+
+    prediction: int
+    verdict: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one of them; `code` and `message` say why it was skipped."""
+
+    prediction: int
+    confirmed: bool
+    annotation: int | None = None
+    code: str = ""
+    message: str = ""
+
+
+def frames_confirm(
+    *, project: Project, user: AbstractBaseUser, frames: Sequence[Shown], active_seconds: float = 0.0
+) -> list[Outcome]:
+    """Answer each with what was offered, or skip it with the reason; `active_seconds` are those of all together."""
+    if len(frames) > MOST:
+        raise RoostError(f"Confirm at most {MOST} at once; this is {len(frames)}.", code="too_many")
+    chosen = list(dict.fromkeys(frames))
+    return [_confirm(project, user, shown, active_seconds / len(chosen)) for shown in chosen]
+
+
+def _confirm(project: Project, user: AbstractBaseUser, shown: Shown, seconds: float) -> Outcome:
+    try:
+        answer = _store(project, user, shown, seconds)
+    except RoostError as error:
+        return Outcome(shown.prediction, confirmed=False, code=error.code, message=str(error))
+    return Outcome(shown.prediction, confirmed=True, annotation=answer.pk)
+
+
+@transaction.atomic
+def _store(project: Project, user: AbstractBaseUser, shown: Shown, seconds: float) -> Annotation:
+    """The stored answer. Of two people who confirm at once the second finds, behind the pair's lock, that it is
+    settled or under review."""
+    row = Prediction.objects.filter(pk=shown.prediction, pair__project=project).only("pair_id").first()
+    if row is None:
+        raise RoostError("There is no such prediction in this project.", code="unknown_frame")
+    Pair.objects.select_for_update().only("pk").get(pk=row.pair_id)
+    frame = frame_offered(project=project, user=user, prediction=shown.prediction)
+    if frame is None or frame.verdict != shown.verdict:
+        raise ConflictError(NOT_OFFERED, code="not_offered")
+    task = Task.objects.select_related("project", "pair__image").get(pk=_task(frame, project).pk)
+    is_absent = frame.verdict == Pair.Truth.ABSENT
+    answer = Annotation(
+        task=task,
+        pair=task.pair,
+        author=user,
+        client_uuid=uuid.uuid4(),
+        verdict=frame.verdict,
+        instances=frame.instances,
+        # As the desk has it: whoever says that it is not in the image rejects what was proposed.
+        rejected_proposals=list(range(len(frame.proposals))) if is_absent else [],
+        active_seconds=seconds,
+        frame_of=frame.settled.settled_by,
+    )
+    return answer_append(answer=answer, frame_of=frame.settled.settled_by_id)
+
+
+def _task(frame: Frame, project: Project) -> Task:
+    """The queued task, taken from under a claim that is quicker otherwise; a new one where mining queued none."""
+    if frame.task is None:
+        return _new_task(frame, project)
+    waiting = Task.objects.filter(pk=frame.task.pk, state=Task.State.QUEUED, attempt=frame.task.attempt)
+    version = frame.prediction.model_version_id
+    if not waiting.update(attempt=F("attempt") + 1, model_version=version, updated_at=Now()):
+        raise ConflictError(NOT_OFFERED, code="not_offered")
+    return frame.task
+
+
+def _new_task(frame: Frame, project: Project) -> Task:
+    try:
+        with transaction.atomic():
+            return Task.objects.create(
+                project=project,
+                pair_id=frame.pair.pk,
+                model_version=frame.prediction.model_version,
+                lane=Task.Reason.FRAME,
+                reasons=[{"kind": "frame", "value": frame.prediction.presence, "words": WORDS}],
+                round=round_current(project=project),
+            )
+    except IntegrityError:  # somebody who takes the image in one pass, or mining, was quicker
+        raise ConflictError(NOT_OFFERED, code="not_offered") from None
