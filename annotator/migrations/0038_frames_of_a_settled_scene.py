@@ -21,7 +21,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='task',
             name='lane',
-            field=models.CharField(choices=[('band', 'Presence in the band'), ('disagreement', 'Two models disagree'), ('borderline', 'Borderline mask'), ('audit', 'Random audit'), ('fill', 'Nearest to 0.5'), ('manual', 'Queued by hand'), ('suspect', 'Suspected label error'), ('incomplete', 'Not all outlined'), ('second', 'Second label, blind'), ('honeypot', 'Known answer'), ('label_studio', 'From Label Studio'), ('companion', 'Same image, in one pass'), ('frame', 'Frame of a settled scene')], max_length=12),
+            field=models.CharField(choices=[('band', 'Presence in the band'), ('disagreement', 'Two models disagree'), ('borderline', 'Borderline mask'), ('audit', 'Random audit'), ('fill', 'The rest, best first'), ('manual', 'Queued by hand'), ('suspect', 'Suspected label error'), ('incomplete', 'Not all outlined'), ('second', 'Second label, blind'), ('honeypot', 'Known answer'), ('label_studio', 'From Label Studio'), ('companion', 'Same image, in one pass'), ('frame', 'Frame of a settled scene')], max_length=12),
         ),
         migrations.AddIndex(
             model_name='annotation',
