@@ -80,13 +80,12 @@ def candidates(*, project: Project, version: ModelVersion) -> list[Candidate]:
     found = Prediction.objects.filter(model_version=version, pair__in=pairs_to_mine(project=project))
     others = _second_opinions(project, version)
     fields = ("pair_id", "pair__concept__name", "presence", "min_stability", "feature", *QUERY_SCORES)
+    rows = found.values_list(*fields).iterator(chunk_size=2000)
     return [
         Candidate(
-            pair_id, concept, presence, stability, _feature(feature), *others.get(pair_id, (None, None)), _given(scores)
+            pair, name, presence, stability, _feature(data), *others.get(pair, (None, None)), scores=_given(scores)
         )
-        for pair_id, concept, presence, stability, feature, *scores in found.values_list(*fields).iterator(
-            chunk_size=2000
-        )
+        for pair, name, presence, stability, data, *scores in rows
     ]
 
 
