@@ -83,15 +83,9 @@ def candidates(*, project: Project, version: ModelVersion) -> list[Candidate]:
     rows = found.values_list(*fields).iterator(chunk_size=2000)
     return [
         Candidate(
-            pair_id,
-            concept,
-            presence,
-            stability,
-            _feature(feature),
-            *others.get(pair_id, (None, None)),
-            scores=_given(scores),
+            pair, name, presence, stability, _feature(data), *others.get(pair, (None, None)), scores=_given(scores)
         )
-        for pair_id, concept, presence, stability, feature, *scores in rows
+        for pair, name, presence, stability, data, *scores in rows
     ]
 
 

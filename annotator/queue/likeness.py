@@ -52,13 +52,13 @@ def _alike_within(units: np.ndarray, rows: np.ndarray) -> np.ndarray:
     total = len(rows)
     places = np.unique(np.linspace(0, total - 1, min(SAMPLED, total)).astype(int))
     sample = units[rows[places]].T.copy()
-    is_sampled = np.zeros(total, bool)
+    is_sampled, is_like_itself = np.zeros(total, bool), np.zeros(total, bool)
     is_sampled[places] = True
+    is_like_itself[places] = np.square(sample).sum(axis=0) > SIMILAR  # one without a direction is like nothing
     hits = np.empty(total)
     for start in range(0, total, ROWS_AT_ONCE):
         block = rows[start : start + ROWS_AT_ONCE]
         hits[start : start + len(block)] = (units[block] @ sample > SIMILAR).sum(axis=1)
-    # Itself is no evidence of others, and it was compared with the rest of the sample only. No direction: like nothing.
-    is_like_itself = is_sampled & (np.einsum("nd,nd->n", units[rows], units[rows]) > SIMILAR)
+    # Itself is no evidence of others, and one of the sample was compared with the rest of it only.
     compared = len(places) - is_sampled
     return 1 + (hits - is_like_itself) * (total - 1) / np.maximum(compared, 1)
