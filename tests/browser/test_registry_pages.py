@@ -8,8 +8,10 @@ from annotator.models import ModelVersion
 from tests.browser.desk_support import chromium
 from tests.browser.test_axe import STILL, axe, findings
 from tests.browser.test_pages import stage
+from tests.browser.test_report_page import seen
 from tests.browser.test_run_pages import PHONE, fits, shot
 from tests.web.test_registry import kept_version, models
+from tests.web.test_run_calibration import TOLD
 from tests.web.test_walk import answered, trained
 
 pytestmark = pytest.mark.browser
@@ -30,7 +32,12 @@ def shelf(barn, models, settings) -> ModelVersion:
         base_hash="ab" * 32,
         code_revision="c0ffee" * 6 + "abcd",
         packages={"python": "3.11.7", "torch": "2.13.0", "transformers": "5.0.0"},
-        metrics={"val": {"val": {"cgf1": 0.5, "pmf1": 0.6, "il_mcc": 0.8}}, "config": {"steps": 400}, "recipe": "demo"},
+        metrics={
+            "val": {"val": {"cgf1": 0.5, "pmf1": 0.6, "il_mcc": 0.8}},
+            "config": {"steps": 400},
+            "recipe": "demo",
+            "presence_calibration": TOLD,
+        },
         parent=barn.project.serving_version,
     )
     for number in range(1, 6):
@@ -42,6 +49,8 @@ def test_models_and_version_pages_fit_and_read_in_light_and_dark(stage, shelf, b
     for name in ("models/", f"models/{shelf.name}/"):
         page = stage.page_for(barn.admin, name)
         page.wait_for_function(STILL)
+        for canvas in page.locator("canvas[data-chart]").all():
+            seen(page, canvas)
         for size in ({"width": 1280, "height": 900}, PHONE):
             page.set_viewport_size(size)
             shot(page, f"{name.strip('/').replace('/', '-')}-{size['width']}")
