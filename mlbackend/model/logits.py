@@ -10,7 +10,7 @@ import torch
 from mlbackend.model.masks import WireMask, empty_wire_mask, encode_mask
 
 COLUMNS_AT_ONCE = 64
-STABILITY_OFFSET = 0.35  # chosen by bench/presence.py: tells good outlines from bad ones best at a limit of 0.5
+STABILITY_OFFSET = 0.35  # chosen on drawn scenes other than those that bench/presence.py measures it on
 
 
 def logits_to_wire(logits_hw: torch.Tensor, *, height_px: int, width_px: int, threshold: float = 0.0) -> WireMask:

@@ -45,7 +45,7 @@ def page_of(browser, version) -> str:
 def test_page_of_a_version_shows_errors_plot_and_the_same_numbers_as_a_table(barn, signed_in):
     page = page_of(signed_in(barn.annotator), version_with(barn, TOLD))
     assert "On 40 pairs of <code>val</code> it was off by 10 % on average" in page
-    assert "temperature of 2.25, its logits are off by <strong>3 %" in page
+    assert "temperature of 2.25 it is off by <strong>3 %" in page
     assert '<td class="num">40</td><td class="num">57 % <span class="soft">[41 %, 72 %]' in page
     chart = json.loads(page.split('<script id="report-charts" type="application/json">')[1].split("</script>")[0])[0]
     assert [one["x"] for one in chart["series"]] == [[68.0], [61.0]]
