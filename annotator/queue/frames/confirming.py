@@ -1,4 +1,4 @@
-"""Confirming offered frames: each gets an answer of the person who looked, in a transaction of its own."""
+"""Confirming offered frames: each gets an answer of the person who looked, or is skipped with the reason."""
 
 import uuid
 from collections.abc import Sequence
@@ -9,14 +9,17 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.db.models.functions import Now
 
+from annotator.common.batches import batched
 from annotator.common.errors import ConflictError, RoostError
 from annotator.common.rounds import round_current
 from annotator.models import Annotation, Pair, Prediction, Project, Task
 
 from ..submissions import answer_append
-from .offered import Frame, frame_offered
+from .offered import Frame, frames_offered_of
 
 MOST = 200
+# In one transaction: what is asked about all of them is asked once, and a writer does not keep the others waiting.
+AT_ONCE = 16
 WORDS = "Looks like a settled frame of the same scene."
 NOT_OFFERED = (
     "This one is not offered (any more): somebody has it in hand or has answered it, the serving model sees something "
@@ -51,28 +54,42 @@ def frames_confirm(
     if len(frames) > MOST:
         raise RoostError(f"Confirm at most {MOST} at once; this is {len(frames)}.", code="too_many")
     chosen = list(dict.fromkeys(frames))
-    return [_confirm(project, user, shown, active_seconds / len(chosen)) for shown in chosen]
+    outcomes = []
+    for some in batched(chosen, AT_ONCE):
+        outcomes += _confirm(project, user, some, active_seconds / len(chosen))
+    return outcomes
 
 
-def _confirm(project: Project, user: AbstractBaseUser, shown: Shown, seconds: float) -> Outcome:
+@transaction.atomic
+def _confirm(project: Project, user: AbstractBaseUser, some: Sequence[Shown], seconds: float) -> list[Outcome]:
+    """Of two people who confirm at once the second finds, behind the pairs' locks, that they are settled or under
+    review."""
+    wanted = [shown.prediction for shown in some]
+    pairs = Prediction.objects.filter(pk__in=wanted, pair__project=project).values("pair")
+    # In one order for all, or two people would wait for each other.
+    list(Pair.objects.select_for_update().only("pk").filter(pk__in=pairs).order_by("pk"))
+    offered = frames_offered_of(project=project, user=user, predictions=wanted)
+    return [_outcome(project, user, shown, offered.get(shown.prediction), seconds) for shown in some]
+
+
+def _outcome(project: Project, user: AbstractBaseUser, shown: Shown, frame: Frame | None, seconds: float) -> Outcome:
     try:
-        answer = _store(project, user, shown, seconds)
+        if frame is None or frame.verdict != shown.verdict:
+            raise _refusal(project, shown)
+        with transaction.atomic():
+            answer = _store(frame, project, user, seconds)
     except RoostError as error:
         return Outcome(shown.prediction, confirmed=False, code=error.code, message=str(error))
     return Outcome(shown.prediction, confirmed=True, annotation=answer.pk)
 
 
-@transaction.atomic
-def _store(project: Project, user: AbstractBaseUser, shown: Shown, seconds: float) -> Annotation:
-    """The stored answer. Of two people who confirm at once the second finds, behind the pair's lock, that it is
-    settled or under review."""
-    row = Prediction.objects.filter(pk=shown.prediction, pair__project=project).only("pair_id").first()
-    if row is None:
-        raise RoostError("There is no such prediction in this project.", code="unknown_frame")
-    Pair.objects.select_for_update().only("pk").get(pk=row.pair_id)
-    frame = frame_offered(project=project, user=user, prediction=shown.prediction)
-    if frame is None or frame.verdict != shown.verdict:
-        raise ConflictError(NOT_OFFERED, code="not_offered")
+def _refusal(project: Project, shown: Shown) -> RoostError:
+    if Prediction.objects.filter(pk=shown.prediction, pair__project=project).exists():
+        return ConflictError(NOT_OFFERED, code="not_offered")
+    return RoostError("There is no such prediction in this project.", code="unknown_frame")
+
+
+def _store(frame: Frame, project: Project, user: AbstractBaseUser, seconds: float) -> Annotation:
     task = Task.objects.select_related("project", "pair__image").get(pk=_task(frame, project).pk)
     is_absent = frame.verdict == Pair.Truth.ABSENT
     answer = Annotation(

@@ -80,11 +80,11 @@ def frames_offered(
     return found, None
 
 
-def frame_offered(*, project: Project, user: Person, prediction: int) -> Frame | None:
-    """That one, if its pair may take over an answer now."""
-    rows = list(_predictions(project).filter(pk=prediction))
+def frames_offered_of(*, project: Project, user: Person, predictions: Sequence[int]) -> dict[int, Frame]:
+    """Those of these predictions whose pairs may take over an answer now."""
+    rows = list(_predictions(project).filter(pk__in=predictions))
     waiting = set(_waiting(project).filter(pk__in=[row.pair_id for row in rows]).values_list("pk", flat=True))
-    return _matched(project, user, [row for row in rows if row.pair_id in waiting]).get(prediction)
+    return _matched(project, user, [row for row in rows if row.pair_id in waiting])
 
 
 def _waiting_by_scene(project: Project, user: Person, after: int | None) -> Iterator[list[int]]:
