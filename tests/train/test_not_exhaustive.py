@@ -21,7 +21,7 @@ Row = dict[str, Any]
 
 
 class Ear(Events):
-    """Keeps the warnings, by their code."""
+    """Keeps the warnings, by their code; that a val of a few pairs calibrates nothing is another test's."""
 
     def __init__(self) -> None:
         super().__init__([])
@@ -29,7 +29,7 @@ class Ear(Events):
         self.listen(self._hear)
 
     def _hear(self, event: dict[str, Any]) -> None:
-        if event["event"] == "warning":
+        if event["event"] == "warning" and event["code"] != "presence_not_calibrated":
             self.warnings[event["code"]] = event["message"]
 
 
