@@ -158,10 +158,10 @@ def _settled_by_scene(project: Project, user: Person, pairs: Sequence[Pair]) -> 
     rows = _settled(project, user).filter(image__scene__in={scene for _, scene, _ in places})
     rows = rows.order_by("-settled_at", "-pk")
     kept: dict[Place, list[int]] = defaultdict(list)
-    for pk, *place in rows.values_list("pk", "concept_id", "image__scene", "image__split"):
-        of_place = kept[place[0], place[1], place[2]]
-        if tuple(place) in places and len(of_place) < SETTLED_COMPARED:
-            of_place.append(pk)
+    for pk, concept, scene, split in rows.values_list("pk", "concept_id", "image__scene", "image__split"):
+        place = (concept, scene, split)
+        if place in places and len(kept[place]) < SETTLED_COMPARED:
+            kept[place].append(pk)
     chosen = Pair.objects.select_related("image", "settled_by")
     known = chosen.in_bulk([pk for some in kept.values() for pk in some])
     return defaultdict(list, {place: [known[pk] for pk in some] for place, some in kept.items()})
