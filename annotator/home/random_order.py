@@ -100,7 +100,7 @@ def random_order_of(*, project: Project) -> RandomOrder:
     settled = project.tasks.filter(state=Task.State.APPROVED, blind=0).order_by("-pk")
     audits = settled.filter(lane=Task.Reason.AUDIT).values_list("pk", "pair_id", "model_version_id")
     recent = list(settled.values_list("pk", "pair_id", "model_version_id", "lane")[:RECENT])
-    chosen = [tuple(asked) for *asked, lane in recent if lane not in NOT_CHOSEN]
+    chosen = [(task, pair, version) for task, pair, version, lane in recent if lane not in NOT_CHOSEN]
     queue, audit = _answers(chosen[:NEWEST]), _answers(list(audits[:NEWEST]))
     drawn = sum(lane == Task.Reason.AUDIT for *_, lane in recent)
     return random_order(queue=queue, audit=audit, audit_share=_share(drawn * _mean(audit), len(chosen) * _mean(queue)))
