@@ -15,8 +15,8 @@ from django.db.models import Count, Func, IntegerField, Max, Q, QuerySet, Sum
 from annotator.models import Annotation, Project, Snapshot, Task
 
 # A round's pace is told from the images of so many of its newest settled tasks: steady when there are 100,000.
-NEWEST = 300
-ROUNDS = 12  # that are told, the newest
+NEWEST = 150
+ROUNDS = 10  # that are told, the newest
 
 
 class Length(Func):
@@ -90,20 +90,30 @@ class Pace:
 
 
 def paces_of(*, project: Project) -> list[Pace]:
-    """The newest rounds in which something is settled, oldest first."""
-    rounds = project.tasks.filter(state=Task.State.APPROVED).order_by("-round").values_list("round", flat=True)
-    known = list(rounds.distinct()[:ROUNDS])
-    return [_pace(project, number) for number in reversed(known)]
+    """Of the newest rounds, oldest first; one in which nothing is settled is left out."""
+    # The last one by itself: all that there are would be a walk over every task.
+    settled = project.tasks.filter(state=Task.State.APPROVED).order_by("-round")
+    last = settled.values_list("round", flat=True).first() or 0
+    found = (_pace(project, number) for number in range(max(last - ROUNDS, 0) + 1, last + 1))
+    return [pace for pace in found if pace is not None]
 
 
-def _pace(project: Project, number: int) -> Pace:
-    """Whole images, so that the seconds of one are not cut short by where the sample ends."""
-    settled = project.tasks.filter(round=number, state=Task.State.APPROVED).exclude(lane__in=Task.BLIND_REASONS)
-    newest = settled.filter(blind=0).order_by("-pk").values_list("image_id", flat=True)
-    tasks = settled.filter(blind=0, image__in=set(newest[:NEWEST])).values("pk")
-    answers = Annotation.objects.filter(task__in=tasks).order_by("task", "revision")
-    rows = answers.annotate(held=Length("instances")).values_list("task", "task__image", "active_seconds", "held")
-    return pace_of(number=number, rows=rows)
+def _pace(project: Project, number: int) -> Pace | None:
+    image_of = _sampled(project, number)
+    answers = Annotation.objects.filter(task__in=list(image_of)).order_by("task", "revision")
+    rows = answers.annotate(held=Length("instances")).values_list("task_id", "active_seconds", "held")
+    known = [(task, image_of[task], seconds, held) for task, seconds, held in rows]
+    return pace_of(number=number, rows=known) if known else None
+
+
+def _sampled(project: Project, number: int) -> dict[int, int | None]:
+    """{task: image} of a round's newest settled tasks and of all others of their images, so that the seconds of one
+    are not cut short by where the sample ends."""
+    settled = project.tasks.filter(state=Task.State.APPROVED, blind=0).exclude(lane__in=Task.BLIND_REASONS)
+    newest = settled.filter(round=number).order_by("-pk").values_list("image_id", flat=True)[:NEWEST]
+    # The round is asked for here, not there: by the index of rounds the whole of one would be walked.
+    beside = settled.filter(image__in=set(newest)).order_by().values_list("pk", "image_id", "round")
+    return {task: image for task, image, of_round in beside if of_round == number}
 
 
 def pace_of(*, number: int, rows: Iterable[tuple[int, int | None, float, int]]) -> Pace:

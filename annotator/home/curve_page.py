@@ -114,8 +114,8 @@ def _told(forecast: Forecast, curve: LearningCurve, target: str) -> list[str]:
     asked = forecast.hours or forecast.labels
     assert asked is not None
     if asked.x is None:
-        ended = f"The best fit ends at about {_ends(asked)}: whether it comes to {target} can't be told."
-        return [ended, _share(asked)]
+        ends = f"The best fit ends at about {_ends(asked)}: whether it comes to {target} can't be told."
+        return [ends, _share(asked)]
     spent = [one for one in curve.points if one.state != KEPT_BACK][-1]
     ways = []
     if forecast.hours:

@@ -84,8 +84,9 @@ def needed_for(points: Sequence[Measured], target: float) -> Needed | None:
     curve = curve_fit(points)
     ends = np.quantile(wanted, (0.025, 0.975), method="nearest")
     low, high = np.quantile(ceilings, (0.025, 0.975))
-    x_best, x_low, x_high = map(_finite, (_reached(curve.ceiling, curve.headroom, curve.half, target), *ends))
-    return Needed(curve, x_best, x_low, x_high, float(np.isfinite(wanted).mean()), float(low), float(high))
+    best = _reached(curve.ceiling, curve.headroom, curve.half, target)
+    share = float(np.isfinite(wanted).mean())
+    return Needed(curve, _finite(best), _finite(ends[0]), _finite(ends[1]), share, float(low), float(high))
 
 
 def _arrays(points: Sequence[Measured]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from django.db.models import QuerySet
 
 from annotator.models import Annotation, Prediction, Project, Task
 from annotator.models.annotations import Verdict
 from annotator.queue.candidates import PRESENCE_SCORE
 
 NEWEST = 300  # answers of either kind that are looked at
+RECENT = 1000  # settled tasks, by which the audit's part of the time is told
 LEAST, LEAST_CHANGED = 30, 5
 DRAWS, SEED = 1000, 0
 # What no model chose for its doubt, and what is asked for another reason than to teach.
@@ -98,26 +98,25 @@ def _drawn_paces(rng: np.random.Generator, answers: Sequence[Answer]) -> np.ndar
 def random_order_of(*, project: Project) -> RandomOrder:
     """By the newest settled answers of either kind."""
     settled = project.tasks.filter(state=Task.State.APPROVED, blind=0).order_by("-pk")
-    audit = _answers(settled.filter(lane=Task.Reason.AUDIT))
-    queue = _answers(settled.exclude(lane__in=NOT_CHOSEN))
-    return random_order(queue=queue, audit=audit, audit_share=_audit_share(project, queue, audit))
+    audits = settled.filter(lane=Task.Reason.AUDIT).values_list("pk", "pair_id", "model_version_id")
+    recent = list(settled.values_list("pk", "pair_id", "model_version_id", "lane")[:RECENT])
+    chosen = [(task, pair, version) for task, pair, version, lane in recent if lane not in NOT_CHOSEN]
+    queue, audit = _answers(chosen[:NEWEST]), _answers(list(audits[:NEWEST]))
+    drawn = sum(lane == Task.Reason.AUDIT for *_, lane in recent)
+    return random_order(queue=queue, audit=audit, audit_share=_share(drawn * _mean(audit), len(chosen) * _mean(queue)))
 
 
-def _audit_share(project: Project, queue: Sequence[Answer], audit: Sequence[Answer]) -> float:
-    """Of the seconds, by the counts of all settled tasks and the mean seconds of these."""
-    settled = project.tasks.filter(state=Task.State.APPROVED)
-    audits = settled.filter(lane=Task.Reason.AUDIT).count() * _mean(audit)
-    chosen = settled.exclude(lane__in=NOT_CHOSEN).count() * _mean(queue)
-    return audits / (audits + chosen) if audits + chosen else 0.0
+def _share(drawn: float, chosen: float) -> float:
+    return drawn / (drawn + chosen) if drawn + chosen else 0.0
 
 
 def _mean(answers: Sequence[Answer]) -> float:
     return sum(seconds for seconds, _ in answers) / len(answers) if answers else 0.0
 
 
-def _answers(tasks: QuerySet[Task]) -> list[Answer]:
-    """The first answer of each: a later one corrects the person, not the model. Those without a time are left out."""
-    asked = list(tasks.values_list("pk", "pair_id", "model_version_id")[:NEWEST])
+def _answers(asked: Sequence[tuple[int, int, int | None]]) -> list[Answer]:
+    """`asked`: (task, pair, version that proposed). The first answer of each: a later one corrects the person, not the
+    model. Those without a time are left out."""
     rows = Annotation.objects.filter(task__in=[task for task, _, _ in asked], revision=1, scored__isnull=True)
     said = _best_scores({pair for _, pair, _ in asked})
     by_task = {task: (pair, version) for task, pair, version in asked}

@@ -19,13 +19,15 @@ KEPT = 256  # decisions whose summary stays in memory
 @dataclass(frozen=True)
 class Learned:
     """Of one decision, on the holdout's `pairs`. `fixed`, `broken`: images of a pair that became right or wrong, at IoU
-    0.5; at most sixty of each are named."""
+    0.5; `mended`, `lost`: these pairs, at most sixty of each, of `mended_count` and `lost_count`."""
 
     pairs: int
     fixed: int
     broken: int
     mended: tuple[Change, ...]
     lost: tuple[Change, ...]
+    mended_count: int
+    lost_count: int
 
 
 def learned_of(*, gate: GateDecision) -> Learned | None:
@@ -45,7 +47,8 @@ def _summed(path: Path, _changed_ns: int) -> Learned:
     sides = [(_side(row, "champion"), _side(row, "challenger")) for row in rows]
     mended = [change_between(*both) for both in sides if not is_right(both[0]) and is_right(both[1])]
     lost = [change_between(*both) for both in sides if is_right(both[0]) and not is_right(both[1])]
-    return Learned(len(rows), _images(mended), _images(lost), tuple(mended[:SHOWN]), tuple(lost[:SHOWN]))
+    named = tuple(mended[:SHOWN]), tuple(lost[:SHOWN])
+    return Learned(len(rows), _images(mended), _images(lost), *named, len(mended), len(lost))
 
 
 def _side(row: dict[str, Any], role: str) -> dict[str, Any]:
