@@ -25,7 +25,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from annotator.queue.acquisition import BY_DOUBT, BY_VALUE, Candidate, Thresholds, choose, directions_of
-from annotator.queue.likeness import SIMILAR, alike_counts
+from annotator.queue.likeness import SIMILAR
 from annotator.queue.prices import PROPOSED, PUBLIC, price
 from annotator.queue.worth import entropy_bits, gain, mask_doubt, objects_in_doubt
 from training.demo.scenes import draw_scene
@@ -111,7 +111,7 @@ def _matched(shown: list[np.ndarray], truth: list[np.ndarray]) -> int:
 Signal = Callable[[Candidate, float], float]  # a candidate, and how many look like it
 
 
-def _gain(one: Candidate, alike: float) -> float:
+def _gain(one: Candidate) -> float:
     limit = THRESHOLDS["stability_below"]
     return gain(
         presence=one.presence,
@@ -119,7 +119,6 @@ def _gain(one: Candidate, alike: float) -> float:
         stability=one.min_stability,
         stability_below=limit,
         apart=0,
-        alike=alike,
     )
 
 
@@ -130,17 +129,18 @@ SIGNALS: dict[str, Signal] = {
     "mask doubt": lambda one, _: mask_doubt(one.min_stability, THRESHOLDS["stability_below"]),
     "representativeness": lambda one, alike: alike,
     "cheapness": lambda one, _: -price(one.presence, one.scores),
-    "gain, each for itself": lambda one, _: _gain(one, 1),
-    "gain": _gain,
-    "gain per second, each for itself": lambda one, _: _gain(one, 1) / price(one.presence, one.scores),
-    "gain per second": lambda one, alike: _gain(one, alike) / price(one.presence, one.scores),
+    "gain": lambda one, _: _gain(one),
+    "gain per second": lambda one, _: _gain(one) / price(one.presence, one.scores),
+    "gain per second x representativeness": lambda one, alike: (
+        _gain(one) * (1 + np.log2(alike)) / price(one.presence, one.scores)
+    ),
 }
 
 
 def orders(rows: list[Seen], units: np.ndarray, seed: int) -> dict[str, list[int]]:
     """Signal -> the pool's places, first to last."""
     pool, rng = [row.candidate for row in rows], np.random.default_rng(seed)
-    alike = alike_counts(units, [one.concept for one in pool])
+    alike = (units @ units.T > SIMILAR).sum(1)
     shuffled = rng.permutation(len(pool))  # equals in random order
     found = {"random": shuffled.tolist()}
     for name, signal in SIGNALS.items():

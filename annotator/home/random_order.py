@@ -23,7 +23,7 @@ DRAWS, SEED = 1000, 0
 NOT_CHOSEN = (
     *Task.BLIND_REASONS,
     *(Task.Reason.AUDIT, Task.Reason.MANUAL, Task.Reason.SUSPECTED_LABEL, Task.Reason.INCOMPLETE),
-    *(Task.Reason.LABEL_STUDIO, Task.Reason.COMPANION),
+    *(Task.Reason.LABEL_STUDIO, Task.Reason.COMPANION, Task.Reason.FRAME),
 )
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .likeness import SIMILAR, alike_counts, directions
+from .likeness import SIMILAR, directions
 from .prices import PUBLIC, Figures, price, price_words
 from .worth import gain
 
@@ -108,7 +108,7 @@ def choose(
     """
     ordered = sorted(candidates, key=lambda one: one.pair_id)
     towards = directions_of([*ordered, *answered])
-    values = values_of(ordered, towards, thresholds, figures)
+    values = values_of(ordered, thresholds, figures)
     audits = min(len(ordered), int(thresholds.batch * thresholds.audit_share + 0.5))
     drawn = [(one, AUDIT) for one in _draw(ordered, audits, seed)]
     limit = thresholds.batch - len(drawn)
@@ -125,36 +125,17 @@ def directions_of(candidates: Sequence[Candidate]) -> Directions:
     return dict(zip([pair_id for pair_id, _ in featured], units, strict=True))
 
 
-def values_of(
-    candidates: Sequence[Candidate], towards: Directions, thresholds: Thresholds, figures: Figures = PUBLIC
-) -> Values:
-    alike = _alike(candidates, towards)
-    return {
-        one.pair_id: Value(
-            _gain(one, thresholds, alike.get(one.pair_id, 1.0)), price(one.presence, one.scores, figures)
-        )
-        for one in candidates
-    }
+def values_of(candidates: Sequence[Candidate], thresholds: Thresholds, figures: Figures = PUBLIC) -> Values:
+    return {one.pair_id: Value(_gain(one, thresholds), price(one.presence, one.scores, figures)) for one in candidates}
 
 
-def _alike(candidates: Sequence[Candidate], towards: Directions) -> dict[int, float]:
-    """pair -> how many candidates of its concept look like it."""
-    featured = [one for one in candidates if one.pair_id in towards]
-    if not featured:
-        return {}
-    units = np.stack([towards[one.pair_id] for one in featured])
-    counts = alike_counts(units, [one.concept for one in featured])
-    return dict(zip([one.pair_id for one in featured], counts.tolist(), strict=True))
-
-
-def _gain(one: Candidate, thresholds: Thresholds, alike: float) -> float:
+def _gain(one: Candidate, thresholds: Thresholds) -> float:
     return gain(
         presence=one.presence,
         scores=one.scores,
         stability=one.min_stability,
         stability_below=thresholds.stability_below,
         apart=_apart(one) if disagrees(one) else 0.0,
-        alike=alike,
     )
 
 

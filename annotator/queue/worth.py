@@ -1,6 +1,6 @@
 """What settling a pair is expected to teach, in bits of doubt that a person takes away. Pure functions.
 
-    gain = (presence doubt + objects in doubt + mask doubt + disagreement) x representativeness
+    gain = presence doubt + objects in doubt + mask doubt + disagreement
 
 Why these: docs/decisions/0024-gain-per-second.md; `python -m bench.queue_value` measures each alone.
 """
@@ -29,14 +29,6 @@ def mask_doubt(stability: float | None, limit: float) -> float:
     return max(0.0, 1 - stability / limit) if stability is not None and limit > 0 else 0.0
 
 
-def representativeness(alike: float) -> float:
-    """1 for a pair that looks like no other; each doubling of those it stands for adds as much as the first settled.
-
-    Not in proportion: what is settled of a hundred frames of one camera doesn't teach a hundred times as much.
-    """
-    return 1 + math.log2(max(alike, 1.0))
-
-
 def gain(
     *,
     presence: float,
@@ -44,8 +36,7 @@ def gain(
     stability: float | None,
     stability_below: float,
     apart: float,
-    alike: float,
 ) -> float:
-    """`apart`: how far two models lie apart, 0 to 1; `alike`: pairs that look like it, itself included."""
+    """`apart`: how far two models lie apart, 0 to 1."""
     doubt = entropy_bits(presence) + presence * objects_in_doubt(scores) + apart
-    return (doubt + presence * mask_doubt(stability, stability_below)) * representativeness(alike)
+    return doubt + presence * mask_doubt(stability, stability_below)

@@ -185,12 +185,6 @@ def test_more_doubt_for_a_second_comes_first():
     assert [(one.pair_id, one.price_seconds, one.gain) for one in choices] == [(3, 4.5, 1.5), (2, 6, 1), (1, 9, 1)]
 
 
-def test_what_stands_for_many_comes_before_the_same_doubt_alone():
-    pool = [candidate(1, 0.5, feature=[0, 5]), *(candidate(n, 0.5, feature=[5, 0]) for n in (2, 3, 4, 5))]
-    assert ids(chosen(pool, batch=2)) == [2, 1]
-    assert chosen(pool, batch=1)[0].gain == 3.0  # 1 bit x (1 + log2 of 4)
-
-
 def test_project_that_ranks_by_doubt_keeps_the_nearest_to_a_toss_up_first():
     pool = [candidate(1, 0.58, scores=(0.6,)), candidate(2, 0.5, scores=(0.9,) * 4)]
     assert ids(chosen(pool)) == [1, 2]

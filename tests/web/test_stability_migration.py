@@ -17,7 +17,7 @@ def test_old_default_moves_a_limit_of_one_s_own_stays_and_old_measures_are_forgo
     task = factories.make_task(barn.project)
     factories.make_prediction(factories.make_pair(barn.project), 0.9)
     try:
-        call_command("migrate", "annotator", "0034", verbosity=0)
+        call_command("migrate", "annotator", "0036", verbosity=0)
         Project.objects.filter(pk=barn.project.pk).update(stability_below=0.75)
         Prediction.objects.update(min_stability=0.01)
     finally:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from annotator.queue.worth import entropy_bits, gain, mask_doubt, objects_in_doubt, representativeness
+from annotator.queue.worth import entropy_bits, gain, mask_doubt, objects_in_doubt
 
-NOTHING = {"presence": 0.5, "scores": (), "stability": None, "stability_below": 0.75, "apart": 0.0, "alike": 1.0}
+NOTHING = {"presence": 0.5, "scores": (), "stability": None, "stability_below": 0.75, "apart": 0.0}
 
 
 def test_doubt_of_a_yes_or_no_is_one_bit_at_a_half_and_none_at_certainty():
@@ -22,12 +22,8 @@ def test_outline_is_doubted_by_how_far_it_lies_below_the_limit():
     assert mask_doubt(0.8, 0.75) == mask_doubt(None, 0.75) == 0.0
 
 
-def test_each_doubling_of_those_alike_adds_as_much():
-    assert [representativeness(count) for count in (1, 2, 8)] == [1.0, 2.0, 4.0]
-
-
-def test_gain_adds_the_doubts_and_multiplies_by_what_the_pair_stands_for():
+def test_gain_adds_the_doubts():
     assert gain(**NOTHING) == pytest.approx(1.0)
-    # (1 bit + 0.5 x 2 objects + 0.2 apart + 0.5 x 2/3 of an outline) x (1 + log2 4)
-    all_of_it = NOTHING | {"scores": (0.6, 0.4), "stability": 0.25, "apart": 0.2, "alike": 4.0}
-    assert gain(**all_of_it) == pytest.approx((1 + 1 + 0.2 + 1 / 3) * 3)
+    # 1 bit + 0.5 x 2 objects + 0.2 apart + 0.5 x 2/3 of an outline
+    all_of_it = NOTHING | {"scores": (0.6, 0.4), "stability": 0.25, "apart": 0.2}
+    assert gain(**all_of_it) == pytest.approx(1 + 1 + 0.2 + 1 / 3)
