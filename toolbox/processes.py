@@ -73,6 +73,11 @@ def on_parent_death(call: Callable[[], None]) -> None:
     threading.Thread(target=poll, name="parent-watch", daemon=True).start()
 
 
+def end_with_parent() -> None:
+    """What a pool of processes calls first in each: a parent that was killed can't end them."""
+    on_parent_death(lambda: os._exit(1))
+
+
 def _ask_for_parents_death(number: signal.Signals) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 

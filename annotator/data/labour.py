@@ -12,11 +12,12 @@ from typing import Any
 
 from django.db.models import Count, Func, IntegerField, Max, Q, QuerySet, Sum
 
-from annotator.models import Annotation, Project, Snapshot, Task
+from annotator.models import Annotation, Image, Project, Snapshot, Task
 
 # A round's pace is told from the images of so many of its newest settled tasks: steady when there are 100,000.
 NEWEST = 150
 ROUNDS = 10  # that are told, the newest
+NO_LABEL = (*Task.BLIND_REASONS, Task.Reason.SUSPECTED_LABEL, Task.Reason.INCOMPLETE)
 
 
 class Length(Func):
@@ -49,8 +50,10 @@ class Labour:
 
 
 def labour_of(*, answers: QuerySet[Annotation]) -> Labour:
-    """Of these answers; a corrected one is one label, and a second or a known one makes none."""
-    makes_label = Q(task__blind=0, revision=1) & ~Q(task__lane__in=Task.BLIND_REASONS)
+    """Of these answers; a pair that was corrected or asked about again is one label, a known answer or one of the
+    holdout, from which no model learns, is none."""
+    makes_label = Q(task__blind=0, revision=1) & ~Q(task__lane__in=NO_LABEL)
+    makes_label &= ~Q(pair__image__split=Image.Split.HOLDOUT)
     told = answers.order_by().aggregate(
         labels=Count("pk", filter=makes_label),
         answers=Count("pk"),

@@ -103,7 +103,7 @@ class CurveRandomOrder(serializers.Serializer):
     ratio = serializers.FloatField(allow_null=True)
     low = serializers.FloatField(allow_null=True)
     high = serializers.FloatField(allow_null=True)
-    audit_share = serializers.FloatField()
+    fixed_share = serializers.FloatField()
     more_audits = serializers.IntegerField()
     queue = CurveYield()
     audit = CurveYield()

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from django.db.models import Q, Sum
 
 from annotator.models import Annotation, Prediction, Project, Task
 from annotator.models.annotations import Verdict
 from annotator.queue.candidates import PRESENCE_SCORE
 
 NEWEST = 300  # answers of either kind that are looked at
-RECENT = 1000  # settled tasks, by which the audit's part of the time is told
+RECENT = 1000  # approved tasks, by which the queue's part of the time is told
 LEAST, LEAST_CHANGED = 30, 5
 DRAWS, SEED = 1000, 0
 # What no model chose for its doubt, and what is asked for another reason than to teach.
@@ -39,14 +40,15 @@ class Yield:
 @dataclass(frozen=True)
 class RandomOrder:
     """`ratio`: hours in random order that bring what one hour of the queue does, 95 % interval; None: not to be told
-    yet, because `more_audits` (or, with 0, answers of the queue) are needed first. `audit_share`: of the seconds."""
+    yet, because `more_audits` (or, with 0, answers of the queue) are needed first. `fixed_share`: of the seconds, what
+    any order would have taken, such as the audit and the holdout."""
 
     queue: Yield
     audit: Yield
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
-    audit_share: float = 0.0
+    fixed_share: float = 0.0
     more_audits: int = 0
 
     def hours(self, spent: float) -> float | None:
@@ -54,15 +56,15 @@ class RandomOrder:
         return None if self.ratio is None else self.stretched(spent, self.ratio)
 
     def stretched(self, spent: float, ratio: float | None) -> float:
-        """By any ratio of the interval; the audit's part of what was spent was random already."""
+        """By any ratio of the interval, but for what any order would have taken."""
         assert ratio is not None
-        return spent * (self.audit_share + (1 - self.audit_share) * ratio)
+        return spent * (self.fixed_share + (1 - self.fixed_share) * ratio)
 
 
 Answer = tuple[float, bool]
 
 
-def random_order(*, queue: Sequence[Answer], audit: Sequence[Answer], audit_share: float = 0.0) -> RandomOrder:
+def random_order(*, queue: Sequence[Answer], audit: Sequence[Answer], fixed_share: float = 0.0) -> RandomOrder:
     """(seconds, whether it changed something) of each answer; for the interval answers are drawn anew."""
     sums = _yield(queue), _yield(audit)
     if any(one.answers < LEAST or one.changed < LEAST_CHANGED for one in sums):
@@ -71,7 +73,7 @@ def random_order(*, queue: Sequence[Answer], audit: Sequence[Answer], audit_shar
     rng = np.random.default_rng(SEED)
     drawn = _drawn_paces(rng, queue) / np.maximum(_drawn_paces(rng, audit), 1e-12)
     low, high = np.quantile(drawn, (0.025, 0.975), method="nearest")
-    return RandomOrder(*sums, ratio, float(low), float(high), audit_share)
+    return RandomOrder(*sums, ratio, float(low), float(high), fixed_share)
 
 
 def _yield(answers: Sequence[Answer]) -> Yield:
@@ -97,27 +99,28 @@ def _drawn_paces(rng: np.random.Generator, answers: Sequence[Answer]) -> np.ndar
 
 def random_order_of(*, project: Project) -> RandomOrder:
     """By the newest settled answers of either kind."""
-    settled = project.tasks.filter(state=Task.State.APPROVED, blind=0).order_by("-pk")
-    audits = settled.filter(lane=Task.Reason.AUDIT).values_list("pk", "pair_id", "model_version_id")
-    recent = list(settled.values_list("pk", "pair_id", "model_version_id", "lane")[:RECENT])
-    chosen = [(task, pair, version) for task, pair, version, lane in recent if lane not in NOT_CHOSEN]
+    approved = project.tasks.filter(state=Task.State.APPROVED).order_by("-pk")
+    audits = approved.filter(blind=0, lane=Task.Reason.AUDIT).values_list("pk", "pair_id", "model_version_id")
+    recent = list(approved.values_list("pk", "pair_id", "model_version_id", "lane", "blind")[:RECENT])
+    chosen = [(task, pair, model) for task, pair, model, lane, blind in recent if not blind and lane not in NOT_CHOSEN]
     queue, audit = _answers(chosen[:NEWEST]), _answers(list(audits[:NEWEST]))
-    drawn = sum(lane == Task.Reason.AUDIT for *_, lane in recent)
-    return random_order(queue=queue, audit=audit, audit_share=_share(drawn * _mean(audit), len(chosen) * _mean(queue)))
+    return random_order(queue=queue, audit=audit, fixed_share=_fixed_share([task for task, *_ in recent]))
 
 
-def _share(drawn: float, chosen: float) -> float:
-    return drawn / (drawn + chosen) if drawn + chosen else 0.0
-
-
-def _mean(answers: Sequence[Answer]) -> float:
-    return sum(seconds for seconds, _ in answers) / len(answers) if answers else 0.0
+def _fixed_share(tasks: Sequence[int]) -> float:
+    """Of the seconds that went into these tasks, those that the queue's choice had no part in."""
+    of_queue = Q(frame_of=None, task__blind=0) & ~Q(task__lane__in=NOT_CHOSEN)
+    found = Annotation.objects.filter(task__in=tasks).order_by()
+    told = found.aggregate(
+        all=Sum("active_seconds", default=0.0), chosen=Sum("active_seconds", filter=of_queue, default=0.0)
+    )
+    return 1 - told["chosen"] / told["all"] if told["all"] else 0.0
 
 
 def _answers(asked: Sequence[tuple[int, int, int | None]]) -> list[Answer]:
     """`asked`: (task, pair, version that proposed). The first answer of each: a later one corrects the person, not the
     model. Those without a time are left out."""
-    rows = Annotation.objects.filter(task__in=[task for task, _, _ in asked], revision=1, scored__isnull=True)
+    rows = Annotation.objects.filter(task__in=[task for task, _, _ in asked], revision=1, scored__isnull=True, frame_of=None)
     said = _best_scores({pair for _, pair, _ in asked})
     by_task = {task: (pair, version) for task, pair, version in asked}
     # What the model had said must be known: tasks of the holdout, for one, are asked without it.

@@ -6,7 +6,8 @@ from django.db.models import Count, Max, Q, Sum
 
 def count(apps, schema_editor):
     snapshots, answers = apps.get_model("annotator", "Snapshot"), apps.get_model("annotator", "Annotation")
-    makes_label = Q(task__blind=0, revision=1) & ~Q(task__lane__in=("honeypot", "second"))
+    makes_label = Q(task__blind=0, revision=1) & ~Q(task__lane__in=("honeypot", "second", "suspect", "incomplete"))
+    makes_label &= ~Q(pair__image__split="holdout")
     for snapshot in snapshots.objects.order_by("pk"):
         known = answers.objects.filter(task__project=snapshot.project_id, created_at__lte=snapshot.created_at)
         snapshot.labour = known.order_by().aggregate(

@@ -16,15 +16,11 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='annotation',
             name='frame_of',
-            field=models.ForeignKey(blank=True, db_index=False, editable=False, help_text='The settled answer of a near-identical frame that was taken over for this one', null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='annotator.annotation'),
+            field=models.ForeignKey(blank=True, db_constraint=False, db_index=False, editable=False, help_text='The settled answer of a near-identical frame that was taken over for this one', null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='annotator.annotation'),
         ),
         migrations.AlterField(
             model_name='task',
             name='lane',
             field=models.CharField(choices=[('band', 'Presence in the band'), ('disagreement', 'Two models disagree'), ('borderline', 'Borderline mask'), ('audit', 'Random audit'), ('fill', 'The rest, best first'), ('manual', 'Queued by hand'), ('suspect', 'Suspected label error'), ('incomplete', 'Not all outlined'), ('second', 'Second label, blind'), ('honeypot', 'Known answer'), ('label_studio', 'From Label Studio'), ('companion', 'Same image, in one pass'), ('frame', 'Frame of a settled scene')], max_length=12),
-        ),
-        migrations.AddIndex(
-            model_name='annotation',
-            index=models.Index(condition=models.Q(('frame_of', None), _negated=True), fields=['frame_of'], name='answers_of_frames'),
         ),
     ]

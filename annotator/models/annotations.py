@@ -30,10 +30,11 @@ class Annotation(models.Model):
     active_seconds = models.FloatField(default=0.0)
     frame_of = models.ForeignKey(
         "self",
-        models.SET_NULL,
+        models.DO_NOTHING,  # it stays known as taken over when the other one is removed
         null=True,
         blank=True,
         editable=False,
+        db_constraint=False,
         db_index=False,
         related_name="+",
         help_text="The settled answer of a near-identical frame that was taken over for this one",
@@ -47,7 +48,6 @@ class Annotation(models.Model):
             models.UniqueConstraint(fields=["task", "revision"], name="annotation_revision_once"),
             models.UniqueConstraint(fields=["task", "author", "client_uuid"], name="annotation_submitted_once"),
         ]
-        indexes = [models.Index(fields=["frame_of"], condition=~models.Q(frame_of=None), name="answers_of_frames")]
 
 
 class Draft(models.Model):

@@ -149,6 +149,9 @@ class Prediction(models.Model):
     instances = models.JSONField(
         default=list, help_text="[{mask: {size, counts}, box, score, query_score, stability}], best first"
     )
+    query_scores = models.JSONField(
+        null=True, help_text="The instances' own, for a choice among rows that are wide with masks; null: read there"
+    )
     min_stability = models.FloatField(
         null=True,
         help_text="Stability of the least stable instance; null without instances, and where it was measured otherwise",

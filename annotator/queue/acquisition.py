@@ -307,7 +307,7 @@ def _reasons(one: Candidate, reason: str, thresholds: Thresholds, seconds: float
     words = {
         BAND: f"The model can't decide whether this shows “{one.concept}”: it gives {percent}.",
         AUDIT: audit_words(one.concept, one.presence),
-        FILL: _fill_words(percent, thresholds),
+        FILL: _fill_words(one.concept, percent, thresholds),
     }
     reasons = [{"kind": reason, "value": one.presence, "words": words[reason]}] if reason in words else []
     if reason != AUDIT and disagrees(one):
@@ -320,9 +320,10 @@ def _reasons(one: Candidate, reason: str, thresholds: Thresholds, seconds: float
     return reasons
 
 
-def _fill_words(percent: str, thresholds: Thresholds) -> str:
+def _fill_words(concept: str, percent: str, thresholds: Thresholds) -> str:
     if thresholds.rank_by == BY_VALUE:
-        return f"Nothing else is unsure; of the rest, this is among what teaches most for its time: {percent}."
+        given = f"the model gives “{concept}” {percent}"
+        return f"Nothing else is unsure; of the rest, this is among what teaches most for its time: {given}."
     return f"Nothing else is unsure; of the rest, this is among the nearest to a toss-up: {percent}."
 
 

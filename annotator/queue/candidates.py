@@ -15,8 +15,6 @@ from .acquisition import Candidate
 BINS = 20
 # Images like these newest answers are queued later; more answers would cost every candidate a comparison.
 ANSWERED_COMPARED = 1000
-# Scores alone are read out of the rows, which are wide with masks; objects beyond the twelfth change no order.
-QUERY_SCORES = tuple(f"instances__{place}__query_score" for place in range(12))
 PRESENCE_SCORE = 0.5  # the official metric's threshold: an instance from here on says «it is there»
 
 
@@ -78,19 +76,27 @@ def challenger_of(*, project: Project, version: ModelVersion) -> ModelVersion | 
 def candidates(*, project: Project, version: ModelVersion) -> list[Candidate]:
     """What acquisition chooses from: every minable pair that this version has scored."""
     found = Prediction.objects.filter(model_version=version, pair__in=pairs_to_mine(project=project))
-    others = _second_opinions(project, version)
-    fields = ("pair_id", "pair__concept__name", "presence", "min_stability", "feature", *QUERY_SCORES)
+    others, scores = _second_opinions(project, version), _scores_in_instances(found)
+    fields = ("pair_id", "pair__concept__name", "presence", "min_stability", "feature", "query_scores")
     rows = found.values_list(*fields).iterator(chunk_size=2000)
     return [
         Candidate(
-            pair, name, presence, stability, _feature(data), *others.get(pair, (None, None)), scores=_given(scores)
+            pair,
+            name,
+            presence,
+            stability,
+            _feature(data),
+            *others.get(pair, (None, None)),
+            scores=tuple(scores.get(pair, []) if told is None else told),
         )
-        for pair, name, presence, stability, data, *scores in rows
+        for pair, name, presence, stability, data, told in rows
     ]
 
 
-def _given(scores: list[float | None]) -> tuple[float, ...]:
-    return tuple(score for score in scores if score is not None)
+def _scores_in_instances(found: QuerySet[Prediction]) -> dict[int, list[float]]:
+    """pair -> its instances' query scores, where the row was written before they were kept apart."""
+    rows = found.filter(query_scores__isnull=True).values_list("pair_id", "instances").iterator(chunk_size=500)
+    return {pair: [one["query_score"] for one in instances] for pair, instances in rows}
 
 
 def candidates_answered(*, project: Project, version: ModelVersion) -> list[Candidate]:

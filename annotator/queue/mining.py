@@ -181,6 +181,7 @@ def _row(version: ModelVersion, pair_id: int, answer: ImagePrediction, found: Co
         model_version=version,
         presence=found.presence,
         instances=[asdict(one) for one in found.instances],
+        query_scores=[round(one.query_score, 4) for one in found.instances],
         min_stability=min(stabilities, default=None),
         feature=answer.feature,
         taught=found.taught,

@@ -37,8 +37,9 @@ def _median(values: Sequence[float], public: float) -> float:
 
 
 def _answers(project: Project) -> list[tuple[str, list[str], float]]:
-    """(verdict, each instance's origin, seconds) of first answers; the holdout is drawn without proposals in mind."""
-    rows = Annotation.objects.filter(task__project=project, revision=1, task__lane__in=_mined())
+    """(verdict, each instance's origin, seconds) of first answers given at the desk, where what one takes is known by
+    itself; the holdout is drawn without proposals in mind."""
+    rows = Annotation.objects.filter(task__project=project, revision=1, frame_of=None, task__lane__in=_mined())
     rows = rows.filter(active_seconds__gt=0, active_seconds__lte=LONGEST_SECONDS)
     rows = rows.exclude(pair__image__split=Image.Split.HOLDOUT).order_by("-pk")
     listed = rows.values_list("verdict", "instances", "active_seconds")[:NEWEST]

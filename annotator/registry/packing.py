@@ -219,7 +219,7 @@ def _of_other_type(told: dict[str, Any]) -> Iterator[str]:
 def _is_calibration(told: Any) -> bool:
     try:
         read_calibration(told)
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
         return False
     return True
 

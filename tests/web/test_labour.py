@@ -16,13 +16,16 @@ def answered(barn, seconds: float, *, round_number: int = 1, image=None, concept
     return task
 
 
-def test_corrections_and_known_answers_take_time_and_make_no_label(barn):
+def test_only_what_a_model_learns_from_anew_is_a_label(barn):
     task = answered(barn, 4.0)
     factories.make_annotation(task, barn.annotator, active_seconds=2.0)
     answered(barn, 3.0, lane="honeypot")
     answered(barn, 0.0)
+    for lane in ("suspect", "incomplete"):  # asked about again
+        answered(barn, 0.0, lane=lane)
+    answered(barn, 0.0, image=factories.make_image(barn.project, split="holdout"))  # no model learns from it
     found = labour_of(answers=Annotation.objects.all())
-    assert (found.labels, found.answers, found.timed, found.seconds) == (2, 4, 3, 9.0)
+    assert (found.labels, found.answers, found.timed, found.seconds) == (2, 7, 3, 9.0)
 
 
 def test_snapshot_keeps_what_was_spent_when_it_was_taken(barn):

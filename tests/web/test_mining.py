@@ -5,6 +5,7 @@ import pytest
 from annotator.common.errors import ConflictError, RoostError
 from annotator.jobs.runner import job_run
 from annotator.models import Draft, Image, ModelVersion, Pair, Prediction, Task
+from annotator.queue.candidates import candidates
 from annotator.queue.mining import mining_start
 from tests import factories
 from tests.backend_door import backend_door
@@ -49,6 +50,17 @@ def test_prediction_keeps_presence_masks_and_feature(farm):
     assert len(row.feature) > 0
     assert row.taught is True
     assert all(one["mask"]["size"] == [120, 160] for one in row.instances)
+    assert row.query_scores == [pytest.approx(one["query_score"], abs=1e-4) for one in row.instances]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_every_score_of_a_full_picture_counts_also_of_rows_that_do_not_keep_them_apart(barn, kept):
+    scores = [0.9] * 40 + [0.5] * 10
+    instances = [{"query_score": score, "stability": 1.0} for score in scores]
+    pair = factories.make_pair(barn.project)
+    factories.make_prediction(pair, 0.5, instances, query_scores=scores if kept else None)
+    (found,) = candidates(project=barn.project, version=barn.project.serving_version)
+    assert list(found.scores) == scores
 
 
 def test_mining_again_scores_nothing_twice_and_queues_no_pair_twice(farm):

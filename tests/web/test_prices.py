@@ -67,3 +67,9 @@ def test_next_tasks_are_summed_and_unpriced_ones_count_as_the_mean(barn):
 def test_queue_without_prices_promises_no_time(barn):
     factories.make_task(barn.project)
     assert queue_ahead(project=barn.project) is None
+
+
+@pytest.mark.django_db
+def test_answers_of_a_grid_are_no_price(barn):
+    answers(barn, 30, 0.6, verdict="absent", instances=[], frame_of_id=1)
+    assert price_figures(project=barn.project) == PUBLIC

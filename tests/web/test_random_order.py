@@ -14,10 +14,10 @@ def answers(changed: int, same: int, seconds: float = 3.0):
 
 def test_ratio_is_changes_a_second_of_the_queue_over_those_of_the_audit():
     # 60 of 100 in 6 s each: 0.1 a second. 10 of 100 in 2 s each: 0.05 a second.
-    found = random_order(queue=answers(60, 40, 6.0), audit=answers(10, 90, 2.0), audit_share=0.2)
+    found = random_order(queue=answers(60, 40, 6.0), audit=answers(10, 90, 2.0), fixed_share=0.2)
     assert found.ratio == pytest.approx(2.0)
     assert 1.0 < found.low < 2.0 < found.high < 6.0
-    # A fifth of the time was random already.
+    # A fifth of the time any order would have taken.
     assert found.hours(10.0) == pytest.approx(2.0 + 8.0 * 2.0)
 
 
@@ -84,3 +84,17 @@ def test_only_what_was_chosen_for_its_doubt_stands_for_the_queue_and_only_with_a
     Task.objects.filter(pk=task.pk).update(state=Task.State.APPROVED)
     found = random_order_of(project=barn.project)
     assert (found.queue.answers, found.queue.changed, found.audit.answers) == (2, 2, 0)
+
+
+def test_time_that_any_order_would_have_taken_is_not_stretched(barn):
+    for number in range(30):
+        answered(barn, "band", "absent", 0.9, seconds=4.0)  # changes, all of them
+        answered(barn, "audit", "absent", 0.9 if number < 6 else 0.2, seconds=4.0)
+    answered(barn, "manual", "absent", 0.2, seconds=240.0)
+    source = answered(barn, "band", "absent", 0.2, seconds=120.0, frame_of_id=1)
+    assert source.frame_of_id == 1
+    found = random_order_of(project=barn.project)
+    # 120 s of the queue beside 120 s of the audit, 240 s by hand and 120 s of frames, which were no choice of its own.
+    assert found.fixed_share == pytest.approx(0.8)
+    assert found.ratio == pytest.approx(5.0)
+    assert found.hours(10.0) == pytest.approx(8 + 2 * 5)

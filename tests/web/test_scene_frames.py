@@ -357,3 +357,14 @@ def test_features_looks_and_boxes_are_compared_by_their_limits():
     assert boxes_match([], [])
     assert boxes_match([BOX, OTHER], [OTHER, NUDGED])
     assert not boxes_match([BOX, OTHER], [BOX, BOX])
+
+
+def test_answer_that_was_taken_over_stays_so_when_its_source_is_removed(barn):
+    source = settled(barn)
+    pair = frame(barn)
+    confirm(barn, pair)
+    answer = Annotation.objects.get(pair=pair)
+    source.refresh_from_db()
+    Annotation.objects.filter(pk=source.settled_by_id).delete()
+    answer.refresh_from_db()
+    assert answer.frame_of_id is not None

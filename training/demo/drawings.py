@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from toolbox.processes import end_with_parent
 from training.demo.architecture import CONCEPTS, IMAGE_SIZE_PX
 from training.demo.scenes import draw_numbered
 
@@ -43,7 +44,7 @@ def load_or_draw(folder: Path, domain: str, first_seed: int, count: int, process
         for name, (shape, dtype) in shapes.items():
             np.lib.format.open_memmap(folder / f"{name}.npy", mode="w+", dtype=dtype, shape=shape).flush()
         starts = range(0, count, _CHUNK)
-        with ProcessPoolExecutor(processes) as pool:
+        with ProcessPoolExecutor(processes, initializer=end_with_parent) as pool:
             list(
                 pool.map(
                     _draw_chunk,

@@ -19,6 +19,7 @@ from PIL import Image
 from pycocotools import mask as coco
 
 from toolbox.files import write_json
+from toolbox.processes import end_with_parent
 from training.demo.architecture import CONCEPTS
 from training.demo.scenes import draw_scene
 
@@ -34,7 +35,7 @@ def render(out: Path, *, easy: int, hard: int, seed: int) -> None:
 
 
 def _drawn(out: Path, wanted: list[tuple[str, int]]) -> Iterator[tuple[str, dict[str, Any]]]:
-    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("fork")) as pool:
+    with ProcessPoolExecutor(PROCESSES, mp_context=get_context("fork"), initializer=end_with_parent) as pool:
         yield from pool.map(partial(_draw_one, out), wanted, chunksize=16)
 
 

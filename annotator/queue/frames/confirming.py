@@ -67,7 +67,8 @@ def _confirm(project: Project, user: AbstractBaseUser, some: Sequence[Shown], se
     wanted = [shown.prediction for shown in some]
     pairs = Prediction.objects.filter(pk__in=wanted, pair__project=project).values("pair")
     # In one order for all, or two people would wait for each other.
-    list(Pair.objects.select_for_update().only("pk").filter(pk__in=pairs).order_by("pk"))
+    # Mining queues new tasks of these pairs meanwhile, which a stronger lock would wait for, and it for this one.
+    list(Pair.objects.select_for_update(no_key=True).only("pk").filter(pk__in=pairs).order_by("pk"))
     offered = frames_offered_of(project=project, user=user, predictions=wanted)
     return [_outcome(project, user, shown, offered.get(shown.prediction), seconds) for shown in some]
 

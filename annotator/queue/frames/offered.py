@@ -23,6 +23,8 @@ from .alike import boxes_match, features_alike, looks_alike
 FRAMES_PAGE = 48
 # So many waiting pairs are compared for one page at most; the next goes on where this one ended.
 MOST_COMPARED = 600
+# … unless nothing is found among them: then so many.
+MOST_SEARCHED = 6000
 COMPARED_AT_ONCE = 100
 SCENES_AT_ONCE = 50
 # A camera that stands still has one scene with hundreds of answers: the newest say how it looks now.
@@ -73,7 +75,7 @@ def frames_offered(
         rows = _predictions(project).in_bulk([pk for pk in ids if pk not in without])
         matched = _matched(project, user, list(rows.values()))
         for pk in ids:
-            if len(found) == FRAMES_PAGE or compared == MOST_COMPARED:
+            if len(found) == FRAMES_PAGE or compared >= (MOST_COMPARED if found else MOST_SEARCHED):
                 return found, last
             found += [matched[pk]] if pk in matched else []
             compared, last = compared + 1, pk
@@ -88,14 +90,19 @@ def frames_offered_of(*, project: Project, user: Person, predictions: Sequence[i
 
 
 def _waiting_by_scene(project: Project, user: Person, after: int | None) -> Iterator[list[int]]:
-    """Predictions of the waiting pairs in scenes that have a settled one, by scene, COMPARED_AT_ONCE at most."""
+    """Predictions of the waiting pairs where the scene has a settled one of the concept, by scene, COMPARED_AT_ONCE at
+    most."""
     place = Prediction.objects.filter(pk=after).values_list("pair__image__scene", "pk").first() or ("", 0)
     scenes = [scene for scene in _scenes(project, user) if scene >= place[0]]
     for some in batched(scenes, SCENES_AT_ONCE):
         images = list(Image.objects.filter(project=project, scene__in=some).values_list("pk", flat=True))
         pairs = list(_waiting(project).filter(image__in=images).values_list("pk", flat=True))
-        rows = _predictions(project).filter(pair__in=pairs).values_list("pair__image__scene", "pk")
-        yield from batched([pk for scene, pk in sorted(rows) if (scene, pk) > place], COMPARED_AT_ONCE)
+        settled = _settled(project, user).order_by().filter(image__scene__in=some)
+        places = set(settled.values_list("concept_id", "image__scene", "image__split").distinct())
+        rows = _predictions(project).filter(pair__in=pairs)
+        rows = rows.values_list("pair__image__scene", "pk", "pair__concept_id", "pair__image__split")
+        wanted = sorted((scene, pk) for scene, pk, concept, split in rows if (concept, scene, split) in places)
+        yield from batched([pk for scene, pk in wanted if (scene, pk) > place], COMPARED_AT_ONCE)
 
 
 def _scenes(project: Project, user: Person) -> list[str]:
