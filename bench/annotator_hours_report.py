@@ -2,7 +2,7 @@
 
 A story counts when the rounds that are asked for are done. "Served" is the model after the gate's decision, what a
 user would have; "trained" is each round's challenger, whatever the gate said. Differences are paired by seed, their
-intervals (95 %) Student's over seeds: other worlds and other draws of them. Between two rounds a curve is straight.
+intervals (95 %) Student's over seeds: other worlds and other draws of them. A round counts when it is over.
 """
 
 from __future__ import annotations
@@ -43,7 +43,9 @@ class Curve:
     scenes: int = 0  # that were labelled, each counted once a round
 
     def after(self, seconds: float, model: str, part: str) -> float:
-        return float(np.interp(seconds, self.seconds, self.cgf1[model, part]))
+        """What the last round that was finished by then had."""
+        place = int(np.searchsorted(self.seconds, seconds, side="right")) - 1
+        return self.cgf1[model, part][place]
 
 
 Told = dict[str, dict[int, Curve]]  # arm -> seed -> curve
@@ -91,14 +93,9 @@ def _from_zero(steps: Sequence[Any]) -> list[Any]:
 
 
 def seconds_until(mine: Curve, target: float, model: str, part: str) -> float | None:
-    """When the curve first has the target; None where it never does."""
-    figures = mine.cgf1[model, part]
-    for place in range(1, len(figures)):
-        before, here = figures[place - 1], figures[place]
-        if here >= target:
-            share = 0.0 if before >= target else (target - before) / (here - before)
-            return mine.seconds[place - 1] + share * (mine.seconds[place] - mine.seconds[place - 1])
-    return None
+    """The end of the first round after which it has the target: a model comes with a whole round. None: never."""
+    reached = zip(mine.seconds[1:], mine.cgf1[model, part][1:], strict=True)
+    return next((seconds for seconds, figure in reached if figure >= target), None)
 
 
 @dataclass(frozen=True)

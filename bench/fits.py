@@ -69,7 +69,7 @@ def measured(config: Config, folder: Path, root: Path, fit: Fit, device: torch.d
     trainer.optimiser.zero_grad(set_to_none=True)
     use_training_mode(model.network, False)
     fresh_peak(device)
-    with trainer.average.in_network():
+    with trainer.average.in_network(config.start_share):
         spent_ms = timed_ms(
             lambda: evaluate_model(model, trainer.features, trainer.val, keep_score=0.5, **trainer._judging())
         )

@@ -91,13 +91,16 @@ def _asked(predictor: Any, image_HWC: np.ndarray) -> tuple[Any, Any]:
 
 
 def _against(found: Any, truth: list[np.ndarray], size_hw: tuple[int, int]) -> tuple[int, float]:
-    """(errors, a person's seconds)."""
-    shown = [_mask(one.mask_logits_hw, size_hw) for one in found.instances if one.score >= PROPOSED]
-    right = _matched(shown, truth)
-    missed, false = len(truth) - right, len(shown) - right
-    errors = missed + false + ((found.presence >= PROPOSED) != bool(truth))
+    """(errors: missed and false instances and a wrong presence, a person's seconds)."""
+    masks = [_mask(one.mask_logits_hw, size_hw) for one in found.instances]
+    given = [mask for one, mask in zip(found.instances, masks, strict=True) if one.score >= PROPOSED]
+    right = _matched(given, truth)
+    errors = len(truth) + len(given) - 2 * right + ((found.presence >= PROPOSED) != bool(truth))
     if not truth:
         return errors, PUBLIC.absent_seconds
+    # What the desk shows is chosen by the query's own score.
+    shown = [mask for one, mask in zip(found.instances, masks, strict=True) if one.query_score >= PROPOSED]
+    missed = len(truth) - _matched(shown, truth)
     return errors, len(shown) * PUBLIC.check_seconds + missed * PUBLIC.click_seconds
 
 

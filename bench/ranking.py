@@ -21,7 +21,7 @@ from annotator.queue.acquisition import Candidate, Thresholds, choose
 
 RESULTS = Path(__file__).resolve().parent / "results" / "ranking.json"
 CAMERAS, CONCEPTS = 40, ("chicken", "duck", "feeder")
-THRESHOLDS = Thresholds(presence_low=0.4, presence_high=0.6, stability_below=0.75, audit_share=0.1, batch=200)
+THRESHOLDS = Thresholds(presence_low=0.4, presence_high=0.6, stability_below=0.5, audit_share=0.1, batch=200)
 
 
 def pool(kind: str, count: int, dimensions: int) -> list[Candidate]:

@@ -18,7 +18,6 @@ def steps_of(config: Config, train_pairs: int) -> int | None:
     return max(FEWEST_STEPS, math.ceil(config.passes * train_pairs / config.batch_pairs))
 
 
-def start_shares(config: Config, *, is_last: bool) -> tuple[float, ...]:
-    """Shares of the base model to judge the average with; of equals on `val` the first is kept."""
-    share = config.start_share
-    return (share, share / 2, 0.0) if is_last and share and config.choose_start_share else (share,)
+def further_shares(config: Config) -> tuple[float, ...]:
+    """Shares of the base model to judge the average with in the end too; of equals on `val` start_share is kept."""
+    return (config.start_share / 2, 0.0) if config.start_share and config.choose_start_share else ()

@@ -39,7 +39,7 @@ from training.heads import (
 )
 from training.launch import StopRequest
 from training.learning import Learner
-from training.length import start_shares, steps_of
+from training.length import further_shares, steps_of
 from training.loop import Means, repeat
 from training.material import choose_material
 from training.models import Model
@@ -273,13 +273,14 @@ class Trainer:
         began, done = time.monotonic(), self.progress
         self.optimiser.zero_grad(set_to_none=True)  # the step's gradients are of no more use
         use_training_mode(self.model.network, False)
-        best_before, is_last = done.best_cgf1, done.step > 0 and self._is_over()
-        judged = [self._judge_with(share) for share in start_shares(self.config, is_last=is_last)]
+        judged = [self._judge_with(self.config.start_share)]
+        done.without_gain = 0 if done.best_step == done.step else done.without_gain + 1
+        done.elapsed_s, began = done.elapsed_s + time.monotonic() - began, time.monotonic()
+        is_last = done.step > 0 and self._is_over()
+        judged += [self._judge_with(share) for share in further_shares(self.config) if is_last]
         row, evaluation = max(judged, key=lambda one: one[0]["cgf1"])
-        is_best = done.best_cgf1 > best_before
         done.validations.append(row)
-        done.without_gain = 0 if is_best else done.without_gain + 1
-        self.events("validation", **row, best=is_best)
+        self.events("validation", **row, best=done.best_step == done.step)
         self.showing.validated(evaluation, step=done.step, share=self._share_done(), is_last=is_last)
         done.elapsed_s += time.monotonic() - began
         return done.facts()

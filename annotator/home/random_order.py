@@ -120,7 +120,9 @@ def _fixed_share(tasks: Sequence[int]) -> float:
 def _answers(asked: Sequence[tuple[int, int, int | None]]) -> list[Answer]:
     """`asked`: (task, pair, version that proposed). The first answer of each: a later one corrects the person, not the
     model. Those without a time are left out."""
-    rows = Annotation.objects.filter(task__in=[task for task, _, _ in asked], revision=1, scored__isnull=True, frame_of=None)
+    rows = Annotation.objects.filter(
+        task__in=[task for task, _, _ in asked], revision=1, scored__isnull=True, frame_of=None
+    )
     said = _best_scores({pair for _, pair, _ in asked})
     by_task = {task: (pair, version) for task, pair, version in asked}
     # What the model had said must be known: tasks of the holdout, for one, are asked without it.

@@ -121,8 +121,22 @@ def _second_opinions(project: Project, version: ModelVersion) -> dict[int, tuple
     own = dict(minable.filter(seen, model_version=version).values_list("pair_id", "instances__0__mask"))
     theirs = dict(minable.filter(seen, model_version=challenger).values_list("pair_id", "instances__0__mask"))
     presences = minable.filter(model_version=challenger).values_list("pair_id", "presence")
-    both = own.keys() & theirs.keys()
-    return {pair: (given, rle_iou(own[pair], theirs[pair]) if pair in both else None) for pair, given in presences}
+    both, exponent = own.keys() & theirs.keys(), _exponent(version, challenger)
+    told = ((pair, _rescaled(given, exponent)) for pair, given in presences)
+    return {pair: (given, rle_iou(own[pair], theirs[pair]) if pair in both else None) for pair, given in told}
+
+
+def _exponent(version: ModelVersion, challenger: ModelVersion) -> float:
+    """What the challenger's odds are raised to, so that a version that was calibrated and one that never was, such as
+    the shipped one, disagree by what they see and not by how sure they sound."""
+    own, theirs = (one.metrics.get("presence_calibration", {}).get("temperature") for one in (version, challenger))
+    return 1.0 if own and theirs else (theirs or 1.0) / (own or 1.0)
+
+
+def _rescaled(presence: float, exponent: float) -> float:
+    if exponent == 1.0 or not 0 < presence < 1:
+        return presence
+    return float(1 / (1 + ((1 - presence) / presence) ** exponent))
 
 
 def presence_counts(*, project: Project, version: ModelVersion) -> list[int]:

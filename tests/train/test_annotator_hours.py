@@ -181,14 +181,14 @@ def told(seconds: tuple[float, ...], hard: tuple[float, ...]) -> Curve:
     return Curve(tuple(range(len(seconds))), seconds, {("served", "hard"): hard}, promoted=0)
 
 
-def test_the_share_of_the_hours_is_read_off_the_curve():
-    """The other ends at 60 after 1000 s; the queue has 60 halfway between 100 s (55) and 300 s (65)."""
+def test_a_round_counts_when_it_is_over():
+    """The other ends at 60 after 1000 s; the queue has that once its second round is over."""
     queue, other = told((0, 100, 300), (50, 55, 65)), told((0, 500, 1000), (50, 58, 60))
-    assert seconds_until(queue, 60, "served", "hard") == 200
-    assert ratio(queue, other, "served", "hard") == Ratio(0.2)
+    assert seconds_until(queue, 60, "served", "hard") == 300
+    assert ratio(queue, other, "served", "hard") == Ratio(0.3)
     assert ratio(other, queue, "served", "hard") == Ratio(None)
     assert ratio(queue, told((0, 9), (50, 50)), "served", "hard") == Ratio(None, is_idle=True)
-    assert at_equal_hours("served", "hard")(queue, other) == pytest.approx(65 - (50 + 8 * 300 / 500))
+    assert at_equal_hours("served", "hard")(queue, other) == 65 - 50
 
 
 def test_the_interval_is_students_over_seeds():

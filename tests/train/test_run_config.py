@@ -14,7 +14,7 @@ from toolbox.training_settings import TrainerConfig
 from toolbox.training_yaml import as_yaml
 from training.config import read_config
 from training.errors import Refused
-from training.length import start_shares, steps_of
+from training.length import further_shares, steps_of
 
 ROOT = Path(__file__).resolve().parents[2]
 NEEDED = {"snapshot": "s", "images": "i", "base_model": "b"}
@@ -56,14 +56,12 @@ def test_steps_follow_the_pairs_only_where_neither_steps_nor_time_is_given(tmp_p
     assert steps(minutes=2) == [None, None, None]
 
 
-def test_way_back_to_the_base_is_chosen_at_the_end_alone(tmp_path: Path) -> None:
-    def shares(**given: object) -> list[tuple[float, ...]]:
-        config = read_config("train", config_file(tmp_path, **NEEDED, **given))
-        return [start_shares(config, is_last=is_last) for is_last in (False, True)]
+def test_half_of_the_way_back_and_none_are_tried_too_unless_told_otherwise(tmp_path: Path) -> None:
+    def shares(**given: object) -> tuple[float, ...]:
+        return further_shares(read_config("train", config_file(tmp_path, **NEEDED, **given)))
 
-    assert shares(start_share=0.4) == [(0.4,), (0.4, 0.2, 0.0)]
-    assert shares(choose_start_share=False) == [(0.5,), (0.5,)]
-    assert shares(start_share=0) == [(0.0,), (0.0,)]
+    assert shares(start_share=0.4) == (0.2, 0.0)
+    assert shares(choose_start_share=False) == shares(start_share=0) == ()
 
 
 @pytest.mark.parametrize(

@@ -155,3 +155,14 @@ def test_full_backend_is_asked_again_as_often_as_it_says_so(farm, backend, setti
         settings.MLBACKEND_URL = door.url
         assert mine(farm).report["scored"] == 2
     assert len(door.calls) == 3
+
+
+def test_a_calibrated_and_a_shipped_version_of_the_same_weights_agree(barn):
+    told = {"presence_calibration": {"temperature": 0.25}}
+    challenger = factories.make_version("barn-v2", project=barn.project, metrics=told)
+    pair = factories.make_pair(barn.project)
+    factories.make_prediction(pair, 0.6)
+    # Odds of 1.5 to the power of 1 / 0.25: 5.0625.
+    factories.make_prediction(pair, 5.0625 / 6.0625, model_version=challenger)
+    (found,) = candidates(project=barn.project, version=barn.project.serving_version)
+    assert found.other_presence == pytest.approx(0.6)

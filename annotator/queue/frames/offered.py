@@ -100,8 +100,8 @@ def _waiting_by_scene(project: Project, user: Person, after: int | None) -> Iter
         settled = _settled(project, user).order_by().filter(image__scene__in=some)
         places = set(settled.values_list("concept_id", "image__scene", "image__split").distinct())
         rows = _predictions(project).filter(pair__in=pairs)
-        rows = rows.values_list("pair__image__scene", "pk", "pair__concept_id", "pair__image__split")
-        wanted = sorted((scene, pk) for scene, pk, concept, split in rows if (concept, scene, split) in places)
+        seen = rows.values_list("pair__image__scene", "pk", "pair__concept_id", "pair__image__split")
+        wanted = sorted((scene, pk) for scene, pk, concept, split in seen if (concept, scene, split) in places)
         yield from batched([pk for scene, pk in wanted if (scene, pk) > place], COMPARED_AT_ONCE)
 
 
