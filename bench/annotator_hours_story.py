@@ -139,15 +139,17 @@ class Eyes:
             some = places[start : start + TOGETHER]
             tokens = [self.tokens[frames[place].sha256] for place in some]
             found = self.predictor.detect_each(tokens, [CONCEPT], score_threshold=MINED)
-            rows += [self._candidate(*one) for one in zip(some, tokens, found, strict=True)]
+            scenes = [frames[place].scene for place in some]
+            rows += [self._candidate(*one) for one in zip(some, scenes, tokens, found, strict=True)]
         return rows
 
-    def _candidate(self, place: int, tokens: Any, found: list[Any]) -> Candidate:
+    def _candidate(self, place: int, scene: str, tokens: Any, found: list[Any]) -> Candidate:
         (one,) = found
         scores = tuple(instance.query_score for instance in one.instances)
         stabilities = [instance.stability for instance in one.instances if instance.query_score >= PROPOSED]
         feature = self.predictor.feature(tokens)
-        return Candidate(place, CONCEPT, one.presence, min(stabilities, default=None), feature, scores=scores)
+        stability = min(stabilities, default=None)
+        return Candidate(place, CONCEPT, one.presence, stability, feature, scores=scores, scene=scene)
 
     def proposals(self, frame: Frame) -> list[np.ndarray]:
         (found,) = self.predictor.detect(self.tokens[frame.sha256], [CONCEPT], score_threshold=PROPOSED)

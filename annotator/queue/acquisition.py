@@ -30,7 +30,7 @@ class Candidate:
     """One unseen pair as the serving model sees it. `min_stability` is None without instances.
 
     `other_presence` is a second model's, None without one; `other_iou` the overlap of both's best masks, None where not
-    both see the thing.
+    both see the thing. `scene`: the same for frames that hardly differ; empty where it is not known.
     """
 
     pair_id: int
@@ -41,6 +41,7 @@ class Candidate:
     other_presence: float | None = None
     other_iou: float | None = None
     scores: tuple[float, ...] = ()
+    scene: str = ""
 
 
 @dataclass(frozen=True)
@@ -222,11 +223,22 @@ class _Seen:
         self._looks: dict[str, np.ndarray] = {}  # concept -> unit vectors, more rows than are filled
         self._filled: dict[str, int] = {}
         self._more: dict[tuple[str, int], int] = {}
+        self._scenes: dict[tuple[str, str], int] = {}
         for one in answered:
             self.times(one)
 
     def times(self, one: Candidate) -> int:
-        """How many that look like this one were met before it; it counts for the next."""
+        """How many of its scene, or that look like it, were met before this one; it counts for the next."""
+        return max(self._of_scene(one), self._alike(one))
+
+    def _of_scene(self, one: Candidate) -> int:
+        if not one.scene:
+            return 0
+        before = self._scenes.get((one.concept, one.scene), 0)
+        self._scenes[one.concept, one.scene] = before + 1
+        return before
+
+    def _alike(self, one: Candidate) -> int:
         direction = self._towards.get(one.pair_id)
         if direction is None:
             return 0

@@ -77,7 +77,15 @@ def candidates(*, project: Project, version: ModelVersion) -> list[Candidate]:
     """What acquisition chooses from: every minable pair that this version has scored."""
     found = Prediction.objects.filter(model_version=version, pair__in=pairs_to_mine(project=project))
     others, scores = _second_opinions(project, version), _scores_in_instances(found)
-    fields = ("pair_id", "pair__concept__name", "presence", "min_stability", "feature", "query_scores")
+    fields = (
+        "pair_id",
+        "pair__concept__name",
+        "presence",
+        "min_stability",
+        "feature",
+        "query_scores",
+        "pair__image__scene",
+    )
     rows = found.values_list(*fields).iterator(chunk_size=2000)
     return [
         Candidate(
@@ -88,8 +96,9 @@ def candidates(*, project: Project, version: ModelVersion) -> list[Candidate]:
             _feature(data),
             *others.get(pair, (None, None)),
             scores=tuple(scores.get(pair, []) if told is None else told),
+            scene=scene,
         )
-        for pair, name, presence, stability, data, told in rows
+        for pair, name, presence, stability, data, told, scene in rows
     ]
 
 
@@ -106,9 +115,12 @@ def candidates_answered(*, project: Project, version: ModelVersion) -> list[Cand
     tasks = Task.objects.filter(project=project, model_version=version, state__in=taken).order_by("-pk")
     pairs = list(tasks.values_list("pair_id", flat=True)[:ANSWERED_COMPARED])
     rows = Prediction.objects.filter(model_version=version, pair__in=pairs).order_by("-pair_id")
-    fields = ("pair_id", "pair__concept__name", "presence", "feature")
+    fields = ("pair_id", "pair__concept__name", "presence", "feature", "pair__image__scene")
     listed = rows.values_list(*fields)
-    return [Candidate(pair, name, presence, None, _feature(data)) for pair, name, presence, data in listed]
+    return [
+        Candidate(pair, name, presence, None, _feature(data), scene=scene)
+        for pair, name, presence, data, scene in listed
+    ]
 
 
 def _second_opinions(project: Project, version: ModelVersion) -> dict[int, tuple[float, float | None]]:

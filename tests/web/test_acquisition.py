@@ -177,6 +177,12 @@ def test_hundred_thousand_pairs_are_chosen_from():
     assert len(chosen(pool, batch=200, audit_share=0.1)) == 200
 
 
+def test_second_frame_of_a_scene_comes_after_other_scenes_however_much_it_teaches():
+    pool = [candidate(n, 0.5, scores=(0.6,), scene="yard") for n in (1, 2)] + [candidate(3, 0.42, scene="barn")]
+    assert ids(chosen(pool, batch=2)) == [1, 3]
+    assert ids(chosen(pool, batch=3)) == [1, 3, 2]
+
+
 def test_more_doubt_for_a_second_comes_first():
     # One object in doubt beside a toss-up: 1 bit + 0.5 for 0.5 x 6 s + 0.5 x 3 s = 4.5 s. None: 1 bit for 6 s.
     # Four sure objects: 1 bit for 0.5 x 6 s + 0.5 x 12 s = 9 s.
