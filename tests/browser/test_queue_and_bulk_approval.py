@@ -82,6 +82,7 @@ def test_frames_of_a_settled_scene_are_confirmed_with_one_key(stage):
     pairs = [frame(stage.barn) for _ in range(3)]
     page = stage.page_for(stage.barn.annotator, "queue/")
     page.get_by_role("link", name="3 pictures look like ones that are settled").click()
+    page.get_by_role("button", name="Confirm 3").wait_for()
     wait_until(lambda: ink(page, "canvas[data-answer='2']") > 3)
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")
