@@ -33,7 +33,7 @@ SHIPPED = REPOSITORY / "mlbackend" / "weights" / "demo"
 CONCEPT = "chicken"
 POOL = {"easy": 120, "hard": 360}
 BASE_EASY, VAL_EASY, HOLDOUT_EACH = 170, 30, 150
-THRESHOLDS = {"presence_low": 0.4, "presence_high": 0.6, "stability_below": 0.5, "audit_share": 0.1}
+THRESHOLDS = {"presence_low": 0.4, "presence_high": 0.6, "stability_below": 0.5, "audit_share": 0.1, "rank_by": "doubt"}
 
 
 @dataclass

@@ -165,11 +165,7 @@ class TrainerConfig:
         0.98, "what is judged and kept: a moving average over steps; 0 turns it off", 0.0, 0.99999, can_be_set=True
     )
     start_share: float = number(
-        0.5,
-        "so much of the base model's weights in it: forgets less; 0 turns it off",
-        0.0,
-        0.95,
-        can_be_set=True,
+        0.5, "so much of the base model's weights in it: forgets less; 0 turns it off", 0.0, 0.95, can_be_set=True
     )
     choose_start_share: bool = flag(
         True, "half of it and none are judged at the end too, and the best on `val` is kept", can_be_set=True

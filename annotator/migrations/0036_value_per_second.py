@@ -18,11 +18,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='task',
-            name='gain',
-            field=models.FloatField(help_text='What settling it is expected to teach, in bits; null: not estimated', null=True),
-        ),
-        migrations.AddField(
-            model_name='task',
             name='price_seconds',
             field=models.FloatField(help_text='Expected time of a person; null: not estimated', null=True),
         ),

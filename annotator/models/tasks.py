@@ -55,7 +55,6 @@ class Task(models.Model):
     reasons = models.JSONField(default=list)
     priority = models.FloatField(default=0.0, help_text="Higher comes first")
     price_seconds = models.FloatField(null=True, help_text="Expected time of a person; null: not estimated")
-    gain = models.FloatField(null=True, help_text="What settling it is expected to teach, in bits; null: not estimated")
     round = models.PositiveIntegerField(default=1)
     skips = models.PositiveIntegerField(default=0)
     blind = models.PositiveSmallIntegerField(default=0, help_text="1: the second of two who label without seeing")

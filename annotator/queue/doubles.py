@@ -18,7 +18,7 @@ def doubles_add(*, project: Project, tasks: Sequence[Task]) -> list[Task]:
     could do them."""
     if not project.double_share or project.memberships.filter(user__is_active=True).count() < 2:
         return []
-    copied = ("project", "pair_id", "model_version", "lane", "reasons", "priority", "price_seconds", "gain", "round")
+    copied = ("project", "pair_id", "model_version", "lane", "reasons", "priority", "price_seconds", "round")
     share = project.double_share
     chosen = [task for task in tasks if task_is_drawn(task_id=task.pk, share=share, draw="double")]
     doubles = [Task(blind=1, twin_of=task, **{name: getattr(task, name) for name in copied}) for task in chosen]

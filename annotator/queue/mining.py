@@ -210,7 +210,6 @@ def queue_refill(
             reasons=wanted[pair_id].reasons,
             priority=wanted[pair_id].priority,
             price_seconds=wanted[pair_id].price_seconds,
-            gain=wanted[pair_id].gain,
             round=number,
         )
         for pair_id in free
