@@ -128,6 +128,12 @@ def test_page_tells_the_curve_the_forecast_and_what_random_order_lacks(grown, si
     assert reverse("curve", args=["barn"]) in signed_in(grown.admin).get("/p/barn/").content.decode()
 
 
+def test_wrong_target_is_told_before_anything_was_judged_too(barn, signed_in):
+    answer = signed_in(barn.admin).get(reverse("curve", args=["barn"]), {"target": "101"})
+    assert answer.status_code == 400
+    assert "errorlist" in answer.content.decode()
+
+
 def test_target_that_is_no_cgf1_is_refused_in_words(grown, signed_in):
     for wrong in ("0", "101", "much", "nan", "inf"):
         answer = page(signed_in(grown.admin), grown, target=wrong)
